@@ -1,0 +1,183 @@
+"""The values that cross between host and chip, and the description of a spiking branch.
+
+`ChipInput` goes in (made by `model.prepare`, read by every motion backend), `Trace` comes out
+(read by `model.finish`, `verify` and the profiler). `LayerSpec`/`BranchSpec` say what a spiking
+branch computes; models make them, `neurozsl.export` reads them. Only numpy is imported here, so
+`hardware` stays free of torch; tensors pass through as they are (`Array`).
+
+Neuron of every layer (Norse `LIFBoxCell`, `facts`: strict compare, reset to zero)::
+
+    v* = v + kappa (W x + b - v);   z = 1 if v* > theta else 0;   v = (1 - z) v*
+
+and with a synaptic current (Norse `LIFCell`), `syn_kappa` set::
+
+    j = i + W x + b;  v* = v + kappa (j - v);  i = (1 - syn_kappa) j
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.errors import BadInput
+
+# A numpy array or a torch tensor; `.to_numpy()` of the values below is the border between the two.
+Array = Any
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+
+Policy = Literal["fixed", "dynamic", "table", "frozen"]
+
+
+@dataclass(frozen=True)
+class InputCode:
+    """How one input of the branch is written as integers.
+
+    real value = code * scale, scale a power of two. `ternary` codes are -1, 0, 1 (one bit and a
+    sign); `binary` 0, 1; `graded` 0..2^bits-1, or -(2^(bits-1)-1)..2^(bits-1)-1 when signed.
+    """
+
+    size: int
+    kind: Literal["ternary", "binary", "graded"]
+    bits: int
+    signed: bool
+    scale: float
+
+    @property
+    def low(self) -> int:
+        """Smallest legal code."""
+        if self.kind == "ternary":
+            return -1
+        return -(2 ** (self.bits - 1) - 1) if self.kind == "graded" and self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest legal code."""
+        if self.kind in ("ternary", "binary"):
+            return 1
+        return 2 ** (self.bits - 1) - 1 if self.signed else int(2**self.bits - 1)
+
+
+def _numpy(x: Array) -> npt.NDArray[Any]:
+    """Numpy view of an array or (detached, copied) tensor."""
+    return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+
+
+@dataclass(frozen=True)
+class ChipInput:
+    """What the chip reads for a batch of samples.
+
+    codes: per input name, integers `(batch, time, size)`. During training they are float tensors
+        that hold integers (with a straight-through gradient); `to_numpy` gives int16.
+    code: per input name, the `InputCode`.
+    theta: per layer name, thresholds `(batch, time)` in the units of the float model; None unless
+        the policy is dynamic.
+    """
+
+    codes: Mapping[str, Array]
+    code: Mapping[str, InputCode]
+    theta: Mapping[str, Array] | None = None
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return int(next(iter(self.codes.values())).shape[0])
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps."""
+        return int(next(iter(self.codes.values())).shape[1])
+
+    def to_numpy(self) -> ChipInput:
+        """Same values as int16 (codes) and float64 (theta).
+
+        Raises:
+            BadInput: a code is not an integer, or outside the range of its `InputCode`.
+        """
+        codes: dict[str, Array] = {}
+        for name, value in self.codes.items():
+            array, code = _numpy(value), self.code[name]
+            if array.ndim != 3 or array.shape[2] != code.size:
+                raise BadInput(
+                    f"chip input '{name}': shape {array.shape}, expected (batch, time, {code.size})"
+                )
+            if not np.array_equal(array, np.rint(array)):
+                raise BadInput(f"chip input '{name}': holds values that are not integers")
+            if array.size and (array.min() < code.low or array.max() > code.high):
+                raise BadInput(
+                    f"chip input '{name}': codes {array.min():g}..{array.max():g} leave "
+                    f"{code.low}..{code.high} ({code.kind}, {code.bits} bits); "
+                    "clip them on the host"
+                )
+            codes[name] = array.astype(np.int16)
+        theta = None
+        if self.theta is not None:
+            theta = {k: _numpy(v).astype(np.float64) for k, v in self.theta.items()}
+        return ChipInput(codes, self.code, theta)
+
+    def take(self, rows: Array) -> ChipInput:
+        """The samples `rows` (a slice or an index array)."""
+        theta = None if self.theta is None else {k: v[rows] for k, v in self.theta.items()}
+        return ChipInput({k: v[rows] for k, v in self.codes.items()}, self.code, theta)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a motion backend returns: spikes `(batch, time, neuron)` per layer, in layer order.
+
+    overflow, saturation: integer backends count, per layer, wraps of the synaptic current and
+        clips of the membrane. membrane: per layer `(batch, time, neuron)` after the step, when
+        it was asked for.
+    """
+
+    spikes: Mapping[str, Array]
+    overflow: Mapping[str, int] = field(default_factory=dict)
+    saturation: Mapping[str, int] = field(default_factory=dict)
+    membrane: Mapping[str, Array] = field(default_factory=dict)
+
+    def to_numpy(self) -> Trace:
+        """Spikes as uint8 arrays."""
+        spikes = {k: _numpy(v).astype(np.uint8) for k, v in self.spikes.items()}
+        membrane = {k: _numpy(v) for k, v in self.membrane.items()}
+        return Trace(spikes, dict(self.overflow), dict(self.saturation), membrane)
+
+    def rates(self) -> dict[str, float]:
+        """Spike rate per layer: spikes / (batch x time x neuron)."""
+        return {k: float(np.mean(_numpy(v))) for k, v in self.spikes.items()}
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One Linear + neuron of a branch, as trained (input gain not folded; BatchNorm folded).
+
+    weight `(out, in)`, bias `(out,)`; kappa, threshold `(out,)`; syn_kappa `(out,)` or None;
+    theta_table `(time,)` for the policy `table`. `source` names an input or an earlier layer.
+    """
+
+    name: str
+    source: str
+    weight: FloatArray
+    bias: FloatArray
+    kappa: FloatArray
+    threshold: FloatArray
+    syn_kappa: FloatArray | None = None
+    theta_table: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class BranchSpec:
+    """A spiking branch: inputs, layers in topological order, and which of them are read.
+
+    dt_s: the physical length of a step in seconds. steps: T of a sample.
+    """
+
+    inputs: Mapping[str, InputCode]
+    layers: tuple[LayerSpec, ...]
+    outputs: tuple[str, ...]
+    dt_s: float
+    steps: int
+    policy: Policy = "fixed"
