@@ -1,0 +1,105 @@
+"""Cross-modal reasoning module: scene and motion of both modalities into one vector (Eq. 10, 11).
+
+In: a, v `(batch, time, E)`, motion j_a, j_v `(batch, time, M)` or None, joint knowledge h or None.
+Out: `(batch, E)`. Time is the token axis, so that attention has more than one key.
+
+    R_a = CA(a, gate(a, j_a));    P_a = MLP(LN(R_a)) + R_a        (Eq. 10; the same for v)
+    Z = MHCA(P_v, [P_a, h]);      F = MLP(LN(Z)) + Z, mean over time    (Eq. 11)
+
+`gate="sigmoid"` is the printed a * sigmoid(W j): it can only rescale a. `gate="tokens"` (ours)
+gives W j as further keys beside a, so that motion can add what the scene lacks.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from neurozsl.models.blocks import Attention, FeedForward, masked_mean
+
+Gate = Literal["sigmoid", "tokens"]
+
+
+def twice(mask: Tensor | None) -> Tensor | None:
+    """The mask of two token sets laid end to end."""
+    return None if mask is None else torch.cat([mask, mask], 1)
+
+
+class MotionGate(nn.Module):
+    """Eq. 10 for one modality."""
+
+    def __init__(
+        self, width: int, motion: int, *, heads: int, head_width: int, gate: Gate, dropout: float
+    ) -> None:
+        super().__init__()
+        self.gate = gate
+        self.lift = nn.Linear(motion, width) if motion else None
+        self.attend = Attention(width, heads, head_width)
+        self.feed = FeedForward(width, 2 * width, dropout)
+
+    def forward(self, x: Tensor, motion: Tensor | None, mask: Tensor | None) -> Tensor:
+        """`x` (batch, time, E), `motion` (batch, time, M) or None -> (batch, time, E)."""
+        if motion is None or self.lift is None:
+            r = self.attend(x, x, mask)
+        elif self.gate == "sigmoid":
+            r = self.attend(x, x * torch.sigmoid(self.lift(motion)), mask)
+        else:
+            r = self.attend(x, torch.cat([x, self.lift(motion)], 1), twice(mask))
+        y: Tensor = self.feed(r + x if self.gate == "tokens" else r)
+        return y
+
+
+class CRM(nn.Module):
+    """Cross-modal reasoning module of MDFT."""
+
+    def __init__(
+        self, width: int, motion: int, *, heads: int, head_width: int, gate: Gate, dropout: float
+    ) -> None:
+        super().__init__()
+        size = {"heads": heads, "head_width": head_width}
+        self.audio = MotionGate(width, motion, gate=gate, dropout=dropout, **size)
+        self.video = MotionGate(width, motion, gate=gate, dropout=dropout, **size)
+        self.cross = Attention(width, heads, head_width)
+        self.feed = FeedForward(width, 2 * width, dropout)
+
+    def forward(
+        self,
+        audio: Tensor,
+        video: Tensor,
+        motion: tuple[Tensor, Tensor] | None,
+        knowledge: Tensor | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Fuse everything into `(batch, E)`; `motion` is (j_a, j_v)."""
+        j_a, j_v = motion if motion is not None else (None, None)
+        p_a, p_v = self.audio(audio, j_a, mask), self.video(video, j_v, mask)
+        keys, key_mask = p_a, mask
+        if knowledge is not None:
+            keys, key_mask = torch.cat([p_a, knowledge], 1), twice(mask)
+        z = self.cross(p_v, keys, key_mask)
+        return masked_mean(self.feed(z), mask)
+
+
+class MeanFusion(nn.Module):
+    """What stands in where the CRM is ablated ("w/o CRM"): concatenate, mix linearly, average."""
+
+    def __init__(self, width: int, motion: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(2 * width + 2 * motion, width)
+
+    def forward(
+        self,
+        audio: Tensor,
+        video: Tensor,
+        motion: tuple[Tensor, Tensor] | None,
+        knowledge: Tensor | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Same contract as `CRM.forward`; the joint knowledge is added to both streams."""
+        if knowledge is not None:
+            audio, video = audio + knowledge, video + knowledge
+        parts = [audio, video, *(motion or ())]
+        mixed: Tensor = torch.relu(self.mix(torch.cat(parts, -1)))
+        return masked_mean(mixed, mask)

@@ -1,0 +1,211 @@
+"""The spiking motion branch: per modality, Linear - BatchNorm - Norse LIF blocks over time.
+
+In: `ChipInput`; out: `Trace` with the spikes of every layer. Neuron of MDFT Eq. 8 and 9 in Norse's
+form, one step per feature step, with dt = 1 so that dt * tau_mem_inv is kappa exactly::
+
+    v* = v + kappa (W x + b - v);  z = v* > theta;  v = 0 on z
+
+The comparison is strict (the paper prints "reaches", >=): every simulator here can do that one.
+
+kappa = decay_u12 / 4096, so that a chip with 12-bit decays holds the same number. The membrane is
+carried over the steps of a sample and starts at 0 for the next one (section 3.2, "reset after
+processing all the information pairs"). `spec()` describes the branch with BatchNorm folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurozsl.errors import BadInput
+from neurozsl.models.blocks import RowNorm
+from neurozsl.norse_cells import (
+    LIFBoxFeedForwardState,
+    LIFBoxParameters,
+    lif_box_feed_forward_step,
+)
+from neurozsl.signals import BranchSpec, ChipInput, FloatArray, InputCode, LayerSpec, Policy, Trace
+
+DECAY_UNIT = 4096  # Loihi's decays have 12 bits
+Neuron = Literal["lif", "mlp"]
+
+
+class SpikingLayer(nn.Module):
+    """Linear, optional BatchNorm, and a Norse LIF box neuron run over the steps of a sample."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        decay_u12: int,
+        theta: float,
+        slope: float,
+        norm: bool,
+        neuron: Neuron,
+    ) -> None:
+        super().__init__()
+        self.decay_u12, self.theta, self.slope, self.neuron = decay_u12, theta, slope, neuron
+        self.linear = nn.Linear(inputs, outputs)
+        # The neuron multiplies its input by kappa; this gain starts the drive at unit variance.
+        gain = DECAY_UNIT / decay_u12 if neuron == "lif" else 1.0
+        self.norm = RowNorm(outputs, gain=gain) if norm else None
+
+    @property
+    def kappa(self) -> float:
+        """Fraction of the membrane that is lost per step."""
+        return self.decay_u12 / DECAY_UNIT
+
+    def forward(self, x: Tensor, mask: Tensor | None, theta: Tensor | None) -> Tensor:
+        """`x` (batch, time, inputs) -> (batch, time, outputs); `theta` (batch, time) or None."""
+        drive = self.linear(x)
+        if self.norm is not None:
+            drive = self.norm(drive, mask)
+        if self.neuron == "mlp":
+            return torch.relu(drive)
+        p = LIFBoxParameters(
+            tau_mem_inv=drive.new_tensor(self.kappa),
+            v_leak=drive.new_tensor(0.0),
+            v_th=drive.new_tensor(self.theta),
+            v_reset=drive.new_tensor(0.0),
+            method="super",
+            alpha=drive.new_tensor(self.slope),
+        )
+        state = LIFBoxFeedForwardState(v=torch.zeros_like(drive[:, 0]))
+        spikes = []
+        for t in range(drive.shape[1]):
+            if theta is not None:
+                p = p._replace(v_th=theta[:, t, None])  # (batch, 1), one threshold per sample
+            z, state = lif_box_feed_forward_step(drive[:, t], state, p, dt=1.0)
+            spikes.append(z)
+        return torch.stack(spikes, 1)
+
+    def folded(self) -> tuple[FloatArray, FloatArray]:
+        """Weight `(out, in)` and bias `(out,)` with BatchNorm folded in, rounded to float32.
+
+        Raises:
+            BadInput: a folded value is not finite.
+        """
+        weight = self.linear.weight.detach().double().cpu()
+        bias = self.linear.bias.detach().double().cpu()
+        if self.norm is not None:
+            norm = self.norm.norm
+            assert norm.running_var is not None and norm.running_mean is not None
+            scale = norm.weight.detach().double().cpu() / torch.sqrt(
+                norm.running_var.double().cpu() + norm.eps
+            )
+            weight = weight * scale[:, None]
+            bias = (bias - norm.running_mean.double().cpu()) * scale
+            bias = bias + norm.bias.detach().double().cpu()
+        w, b = weight.float().numpy(), bias.float().numpy()
+        if not (np.isfinite(w).all() and np.isfinite(b).all()):
+            bad = int((~np.isfinite(w)).sum() + (~np.isfinite(b)).sum())
+            raise BadInput(
+                f"motion layer {tuple(w.shape)}: {bad} folded weights are NaN or infinite, "
+                "expected finite numbers; train again with a lower learning rate"
+            )
+        return w, b
+
+
+class SpikingBranch(nn.Module):
+    """Named pathways (one per modality), each a chain of spiking layers.
+
+    Args:
+        codes: input name -> `InputCode`; the pathways have the inputs' names.
+        widths: neurons per layer, the same for every pathway.
+        steps: T of a sample.
+        dt_s: length of a chip step in seconds, for export and energy.
+    """
+
+    def __init__(
+        self,
+        codes: Mapping[str, InputCode],
+        widths: Sequence[int],
+        *,
+        steps: int,
+        dt_s: float = 1e-3,
+        decay_u12: int = 2048,
+        theta: float = 1.0,
+        slope: float = 5.0,
+        norm: bool = True,
+        neuron: Neuron = "lif",
+        dynamic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.codes = dict(codes)
+        self.steps, self.dt_s, self.neuron, self.dynamic = steps, dt_s, neuron, dynamic
+        self.pathways = nn.ModuleDict()
+        for name, code in self.codes.items():
+            sizes = [code.size, *widths]
+            self.pathways[name] = nn.ModuleList(
+                SpikingLayer(
+                    i,
+                    o,
+                    decay_u12=decay_u12,
+                    theta=theta,
+                    slope=slope,
+                    norm=norm,
+                    neuron=neuron,
+                )
+                for i, o in pairwise(sizes)
+            )
+
+    def set_code(self, name: str, code: InputCode) -> None:
+        """Replace the code of input `name` (calibration chose another scale)."""
+        if code.size != self.codes[name].size:
+            raise BadInput(
+                f"motion input '{name}': code of size {code.size}, expected {self.codes[name].size}"
+            )
+        self.codes[name] = code
+
+    def layer_names(self, pathway: str) -> list[str]:
+        """Names of a pathway's layers, first to last: `audio.0`, `audio.1`, ..."""
+        return [f"{pathway}.{i}" for i in range(len(self._layers(pathway)))]
+
+    def _layers(self, pathway: str) -> list[SpikingLayer]:
+        module = self.pathways[pathway]
+        assert isinstance(module, nn.ModuleList)
+        return [layer for layer in module if isinstance(layer, SpikingLayer)]
+
+    def forward(self, chip_input: ChipInput, mask: Tensor | None = None) -> Trace:
+        """Run every pathway with Norse's neuron; spikes `(batch, time, neuron)` per layer."""
+        spikes: dict[str, Tensor] = {}
+        for name in self.codes:
+            x = chip_input.codes[name] * chip_input.code[name].scale
+            for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
+                theta = None if chip_input.theta is None else chip_input.theta[layer_name]
+                x = layer(x, mask, theta)
+                spikes[layer_name] = x
+        return Trace(spikes)
+
+    def spec(self) -> BranchSpec:
+        """Describe the branch as deployed: BatchNorm folded, vectors of layer size, float32.
+
+        Raises:
+            BadInput: the branch is the MLP ablation, which has nothing to export.
+        """
+        if self.neuron != "lif":
+            raise BadInput(
+                f"motion branch: neuron '{self.neuron}' does not spike; train with neuron=lif to "
+                "export it"
+            )
+        layers = []
+        for name in self.codes:
+            source = name
+            for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
+                weight, bias = layer.folded()
+                full = np.ones(len(bias))
+                layers.append(
+                    LayerSpec(
+                        layer_name, source, weight, bias, full * layer.kappa, full * layer.theta
+                    )
+                )
+                source = layer_name
+        outputs = tuple(self.layer_names(name)[-1] for name in self.codes)
+        policy: Policy = "dynamic" if self.dynamic else "fixed"
+        return BranchSpec(dict(self.codes), tuple(layers), outputs, self.dt_s, self.steps, policy)
