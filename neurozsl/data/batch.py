@@ -1,0 +1,211 @@
+"""The values that leave the data layer: `AVBatch` for models, `Split` and `ZSLData` for protocols.
+
+Every source (synthetic set, folder of clips, AVCA benchmark) becomes one `ZSLData`. `stage`
+gives the two-stage protocol of AVCA (Mercea et al. 2022): stage 1 chooses on validation classes,
+stage 2 trains on train + validation and is judged on test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from neurozsl.errors import BadInput
+
+F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+SPLITS = ("train", "val_seen", "val_unseen", "test_seen", "test_unseen")
+
+
+@dataclass(frozen=True, eq=False)
+class AVBatch:
+    """One batch of audio-visual sequences as torch tensors.
+
+    Attributes:
+        audio: (B, T, Da) float32.
+        video: (B, T, Dv) float32.
+        mask: (B, T) bool, True marks a real step.
+        label: (B,) int64, index into `ZSLData.classes`; -1 where unknown.
+        events: (B, T, De) float32 counts of pixel events on a grid, ON then OFF; None without.
+    """
+
+    audio: Tensor
+    video: Tensor
+    mask: Tensor
+    label: Tensor
+    events: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.label.shape[0])
+
+    def to(self, device: torch.device | str) -> AVBatch:
+        """Returns the batch on another device."""
+        return AVBatch(
+            audio=self.audio.to(device),
+            video=self.video.to(device),
+            mask=self.mask.to(device),
+            label=self.label.to(device),
+            events=None if self.events is None else self.events.to(device),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One named part of a data set as numpy arrays.
+
+    Attributes:
+        name: one of `SPLITS`, or a joined name such as "train+val_seen".
+        audio: (n, T, Da) float32; T = 1 for the benchmark's averaged features.
+        video: (n, T, Dv) float32.
+        label: (n,) int64, index into `ZSLData.classes`.
+        mask: (n, T) bool, True marks a real step.
+        names: n sample ids (video url, or file#window).
+        events: (n, T, De) uint8 pixel-event counts, or None.
+    """
+
+    name: str
+    audio: F32
+    video: F32
+    label: I64
+    mask: Bools
+    names: tuple[str, ...]
+    events: U8 | None = None
+
+    def __len__(self) -> int:
+        return int(self.label.shape[0])
+
+    def batch(self, rows: npt.ArrayLike | None = None) -> AVBatch:
+        """Returns the given rows (all when None) as a batch of fresh tensors."""
+        index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
+        events = None
+        if self.events is not None:
+            events = torch.from_numpy(self.events[index].astype(np.float32))
+        return AVBatch(
+            audio=torch.from_numpy(self.audio[index]),
+            video=torch.from_numpy(self.video[index]),
+            mask=torch.from_numpy(self.mask[index]),
+            label=torch.from_numpy(self.label[index]),
+            events=events,
+        )
+
+    def classes(self) -> I64:
+        """Returns the sorted ids of the classes that have samples here."""
+        return np.unique(self.label)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What one stage of the protocol reads: a training split and two evaluation splits.
+
+    `seen_ids` and `unseen_ids` are the classes present in the evaluation splits; S and U
+    average over those.
+    """
+
+    train: Split
+    seen: Split
+    unseen: Split
+    train_ids: I64
+    seen_ids: I64
+    unseen_ids: I64
+
+
+@dataclass(frozen=True, eq=False)
+class ZSLData:
+    """A zero-shot data set: classes with their vectors, and five splits.
+
+    Attributes:
+        name: shown in reports.
+        classes: C class names; their order defines the label ids.
+        vectors: (C, 300) float32, L2-normalised rows.
+        splits: the five splits of `SPLITS`.
+        synthetic: True where the clips were generated.
+        step_s: seconds that one step stands for.
+        meta: JSON-able facts: encoder statistics, window, settings, skipped files.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    vectors: F32
+    splits: Mapping[str, Split]
+    synthetic: bool
+    step_s: float
+    meta: Mapping[str, object]
+
+    def stage(self, number: Literal[1, 2]) -> Stage:
+        """Returns the splits of one stage of the two-stage protocol.
+
+        Stage 1 trains on `train` and evaluates `val_seen` + `val_unseen`; stage 2 trains on the
+        three together and evaluates `test_seen` + `test_unseen`.
+
+        Raises:
+            BadInput: a training class has one sample, an evaluation split is empty, a seen class
+                has no training sample, or an unseen class has some.
+        """
+        part = self.splits
+        if number == 1:
+            train, seen, unseen = part["train"], part["val_seen"], part["val_unseen"]
+        elif number == 2:
+            train = join((part["train"], part["val_seen"], part["val_unseen"]))
+            seen, unseen = part["test_seen"], part["test_unseen"]
+        else:
+            raise BadInput(f"{self.name}: stage {number} does not exist; choose 1 or 2")
+        stage = Stage(train, seen, unseen, train.classes(), seen.classes(), unseen.classes())
+        _check_stage(self, stage)
+        return stage
+
+
+def join(splits: Sequence[Split]) -> Split:
+    """Returns the splits one after the other as one split; events stay only if all have them."""
+    events = [s.events for s in splits if s.events is not None]
+    shapes = {(s.audio.shape[1:], s.video.shape[1:]) for s in splits}
+    if len(shapes) != 1:
+        raise BadInput(
+            f"splits {[s.name for s in splits]}: step shapes {sorted(shapes)} differ; "
+            "encode all splits with the same steps and widths"
+        )
+    return Split(
+        name="+".join(s.name for s in splits),
+        audio=np.concatenate([s.audio for s in splits]),
+        video=np.concatenate([s.video for s in splits]),
+        label=np.concatenate([s.label for s in splits]),
+        mask=np.concatenate([s.mask for s in splits]),
+        names=tuple(name for s in splits for name in s.names),
+        events=np.concatenate(events) if len(events) == len(splits) else None,
+    )
+
+
+def _check_stage(data: ZSLData, stage: Stage) -> None:
+    counts = np.bincount(stage.train.label, minlength=len(data.classes))
+    single = [data.classes[i] for i in stage.train_ids if counts[i] < 2]
+    if single:
+        raise BadInput(
+            f"{data.name}, split {stage.train.name}: {len(single)} training class(es) have 1 "
+            f"sample, at least 2 are needed: {', '.join(single)}; add samples or drop the class"
+        )
+    for split in (stage.train, stage.seen, stage.unseen):
+        if len(split) == 0:
+            raise BadInput(
+                f"{data.name}, split {split.name}: 0 samples, at least one class with samples is "
+                "needed; add samples or give other rows this role"
+            )
+    _refuse(data, stage.seen, np.setdiff1d(stage.seen_ids, stage.train_ids), "no training sample")
+    both = np.intersect1d(stage.unseen_ids, stage.train_ids)
+    _refuse(data, stage.unseen, both, "training samples although it is unseen")
+
+
+def _refuse(data: ZSLData, split: Split, ids: I64, problem: str) -> None:
+    if ids.size:
+        listed = ", ".join(data.classes[i] for i in ids)
+        raise BadInput(
+            f"{data.name}, split {split.name}: {ids.size} class(es) with {problem}: {listed}; "
+            "give each class one role (seen or unseen) in the labels"
+        )

@@ -1,0 +1,91 @@
+"""One check for every data set, however it was made: shapes, ids, finite values, class counts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurozsl.data.batch import SPLITS, Split, ZSLData
+from neurozsl.errors import BadInput
+
+
+def check_data(data: ZSLData, where: str) -> None:
+    """Refuses a data set that training could not use.
+
+    Args:
+        data: any data set.
+        where: file or folder, for messages.
+
+    Raises:
+        BadInput: a split is missing, arrays disagree, a value is not finite, a label is out of
+            range, vectors are not one unit row per class, or a training class has one sample.
+    """
+    count = len(data.classes)
+    missing = [name for name in SPLITS if name not in data.splits]
+    if missing:
+        raise BadInput(f"{where}: split(s) {missing} missing, {list(SPLITS)} needed; rebuild it")
+    if data.vectors.shape[0] != count or data.vectors.ndim != 2:
+        raise BadInput(
+            f"{where}, vectors: shape {data.vectors.shape}, one row for each of {count} classes "
+            "is needed; rebuild the data set"
+        )
+    norms = np.linalg.norm(data.vectors, axis=1)
+    if not np.all(np.abs(norms - 1.0) < 1e-3):
+        worst = int(np.argmax(np.abs(np.nan_to_num(norms, nan=1e9) - 1.0)))
+        raise BadInput(
+            f"{where}, vectors: class {data.classes[worst]!r} has length {norms[worst]:.4g}, "
+            "1 is needed; normalise the class vectors"
+        )
+    for name in SPLITS:
+        check_split(data.splits[name], count, where)
+    train = data.splits["train"]
+    counts = np.bincount(train.label, minlength=count)
+    single = [data.classes[i] for i in np.flatnonzero(counts == 1)]
+    if single:
+        raise BadInput(
+            f"{where}, split train: class(es) with 1 sample, at least 2 are needed: "
+            f"{', '.join(single)}; add samples or drop the class"
+        )
+
+
+def check_split(split: Split, classes: int, where: str) -> None:
+    """Refuses a split whose arrays disagree or hold impossible values."""
+    place = f"{where}, split {split.name}"
+    n = len(split)
+    for part, array in (("audio", split.audio), ("video", split.video)):
+        if array.ndim != 3 or array.shape[0] != n or array.shape[1] < 1:
+            raise BadInput(
+                f"{place}, {part}: shape {array.shape}, ({n}, steps, width) is needed; rebuild it"
+            )
+        finite = np.isfinite(array)
+        if not finite.all():
+            row = int(np.argmin(finite.reshape(n, -1).all(axis=1)))
+            raise BadInput(
+                f"{place}, {part}: sample {row} ({split.names[row]}) holds NaN or infinity; "
+                "remove the sample or encode it again"
+            )
+    steps = split.audio.shape[1]
+    expected = {"mask": (n, steps), "video": (n, steps), "names": (n,)}
+    actual = {
+        "mask": split.mask.shape,
+        "video": split.video.shape[:2],
+        "names": (len(split.names),),
+    }
+    if split.events is not None:
+        expected["events"], actual["events"] = (n, steps), split.events.shape[:2]
+    for part, shape in expected.items():
+        if actual[part] != shape:
+            raise BadInput(
+                f"{place}, {part}: shape {actual[part]}, {shape} is needed as audio has {n} "
+                f"samples of {steps} steps; rebuild the data set"
+            )
+    if n and not split.mask.any(axis=1).all():
+        row = int(np.argmin(split.mask.any(axis=1)))
+        raise BadInput(
+            f"{place}, mask: sample {row} ({split.names[row]}) has no real step; drop the sample"
+        )
+    if n and (split.label.min() < 0 or split.label.max() >= classes):
+        row = int(np.argmax((split.label < 0) | (split.label >= classes)))
+        raise BadInput(
+            f"{place}, label: sample {row} ({split.names[row]}) has class id {split.label[row]}, "
+            f"0 to {classes - 1} exist; correct the label"
+        )

@@ -1,0 +1,192 @@
+"""A data set on disk: `dataset.h5` (arrays) and `dataset.json` (names, meta, schema).
+
+    /classes (C,) str      /vectors (C, 300) float32
+    /<split>/audio/data (n, D)   /<split>/audio/sequence (n, T, D)   and the same under video
+    /<split>/events (n, T, De) uint8   /<split>/label   /<split>/mask   /<split>/names
+
+`data` is the mean over the real steps: what the averaged-feature benchmark would see. Both files
+are written into a temporary folder beside the target, which is renamed when complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
+from neurozsl.data.checks import check_data
+from neurozsl.errors import BadInput
+
+SCHEMA = 1
+ARRAYS = "dataset.h5"
+FACTS = "dataset.json"
+REBUILD = "make it again with `neurozsl data synth` or `neurozsl data build`"
+
+
+def save(data: ZSLData, folder: Path) -> None:
+    """Writes the data set; an older data set in `folder` is replaced as a whole.
+
+    Raises:
+        BadInput: the data set is not usable, or `folder` holds something else.
+    """
+    check_data(data, str(folder))
+    check_target(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        temporary.chmod(0o755)  # mkdtemp's 0700 would hide the data set from others
+        _write_arrays(data, temporary / ARRAYS)
+        facts = {
+            "schema": SCHEMA,
+            "name": data.name,
+            "synthetic": data.synthetic,
+            "step_s": data.step_s,
+            "counts": {name: len(data.splits[name]) for name in SPLITS},
+            "meta": dict(data.meta),
+        }
+        text = json.dumps(facts, indent=1, allow_nan=False)
+        (temporary / FACTS).write_text(text, encoding="utf-8")
+        _move_into_place(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_target(folder: Path) -> None:
+    """Refuses a target that holds anything but an older data set.
+
+    Raises:
+        BadInput: `folder` is a file, or a folder with other content.
+    """
+    if folder.is_dir():
+        others = sorted(p.name for p in folder.iterdir() if p.name not in (ARRAYS, FACTS))
+        if not others:
+            return
+        raise BadInput(
+            f"{folder}: holds {others[0]!r}, which is no part of a data set; choose an empty or "
+            "new folder for --out"
+        )
+    if folder.exists():
+        raise BadInput(f"{folder}: is a file, a folder is needed; choose another --out")
+
+
+def is_store(folder: Path) -> bool:
+    """Whether the folder was written by `save`, complete or not."""
+    return (folder / ARRAYS).exists() or (folder / FACTS).exists()
+
+
+def load_store(folder: Path) -> ZSLData:
+    """Reads a data set and checks it.
+
+    Raises:
+        BadInput: a file is missing, truncated or of another schema, or holds impossible values.
+    """
+    facts = _read_facts(folder / FACTS)
+    path = folder / ARRAYS
+    if not path.is_file():
+        raise BadInput(f"{path}: does not exist; {REBUILD}")
+    try:
+        with h5py.File(path, "r") as file:
+            classes = tuple(str(name) for name in file["classes"].asstr()[:])
+            vectors = np.asarray(file["vectors"][:], dtype=np.float32)
+            splits = {name: _read_split(file, name) for name in SPLITS}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        # h5py reports damage by many built-in types; each means the same to the user.
+        raise BadInput(f"{path}: cannot be read ({_brief(error)}); {REBUILD}") from error
+    data = ZSLData(
+        name=str(facts["name"]),
+        classes=classes,
+        vectors=vectors,
+        splits=splits,
+        synthetic=bool(facts["synthetic"]),
+        step_s=float(facts["step_s"]),
+        meta=facts["meta"],
+    )
+    check_data(data, str(path))
+    for name, count in facts["counts"].items():
+        if len(splits[name]) != count:
+            raise BadInput(
+                f"{path}, split {name}: {len(splits[name])} samples, {FACTS} says {count}; "
+                f"the two files do not belong together, {REBUILD}"
+            )
+    return data
+
+
+def time_mean(sequence: F32, mask: Bools) -> F32:
+    """Returns (n, D): the mean of (n, T, D) over the real steps."""
+    weight = mask.astype(np.float32)[..., None]
+    total = (sequence * weight).sum(axis=1)
+    mean: F32 = total / np.maximum(weight.sum(axis=1), 1.0)
+    return mean
+
+
+def _write_arrays(data: ZSLData, path: Path) -> None:
+    text = h5py.string_dtype()
+    with h5py.File(path, "w") as file:
+        file.create_dataset("classes", data=list(data.classes), dtype=text)
+        file.create_dataset("vectors", data=data.vectors)
+        for name in SPLITS:
+            split = data.splits[name]
+            group = file.create_group(name)
+            for part, sequence in (("audio", split.audio), ("video", split.video)):
+                group.create_dataset(f"{part}/data", data=time_mean(sequence, split.mask))
+                group.create_dataset(f"{part}/sequence", data=sequence)
+            group.create_dataset("label", data=split.label)
+            group.create_dataset("mask", data=split.mask)
+            group.create_dataset("names", data=list(split.names), dtype=text)
+            if split.events is not None:
+                packed = {"compression": "gzip", "compression_opts": 1} if len(split) else {}
+                group.create_dataset("events", data=split.events, **packed)
+
+
+def _read_split(file: Any, name: str) -> Split:
+    group = file[name]
+    return Split(
+        name=name,
+        audio=np.asarray(group["audio/sequence"][:], dtype=np.float32),
+        video=np.asarray(group["video/sequence"][:], dtype=np.float32),
+        label=np.asarray(group["label"][:], dtype=np.int64),
+        mask=np.asarray(group["mask"][:], dtype=np.bool_),
+        names=tuple(str(value) for value in group["names"].asstr()[:]),
+        events=np.asarray(group["events"][:], dtype=np.uint8) if "events" in group else None,
+    )
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: does not exist; {REBUILD}") from error
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({_brief(error)}); {REBUILD}") from error
+    needed = {"schema", "name", "synthetic", "step_s", "counts", "meta"}
+    if not isinstance(facts, Mapping) or not needed <= facts.keys():
+        raise BadInput(f"{path}: needs the keys {sorted(needed)}; {REBUILD}")
+    if facts["schema"] != SCHEMA:
+        raise BadInput(f"{path}: schema {facts['schema']}, this version reads {SCHEMA}; {REBUILD}")
+    if set(facts["counts"]) != set(SPLITS):
+        raise BadInput(f"{path}: counts of {sorted(facts['counts'])}, not of {SPLITS}; {REBUILD}")
+    return dict(facts)
+
+
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    if not folder.exists():
+        os.replace(temporary, folder)
+        return
+    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    os.replace(folder, retired)  # an empty folder may be replaced by a folder
+    os.replace(temporary, folder)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _brief(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

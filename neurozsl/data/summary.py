@@ -1,0 +1,109 @@
+"""What a data set holds, in numbers: splits, classes, feature statistics, event density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from neurozsl.data.batch import SPLITS, Split, ZSLData
+from neurozsl.data.events import feature_events
+
+EVENT_THRESHOLD = 0.2  # of the motion branch's default input
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """Counts and statistics of one split; densities are shares of non-zero entries."""
+
+    name: str
+    samples: int
+    classes: int
+    class_names: tuple[str, ...]
+    fewest: int
+    most: int
+    audio_mean: float
+    audio_std: float
+    video_mean: float
+    video_std: float
+    event_density: float
+    pixel_event_density: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Facts of one data set."""
+
+    name: str
+    synthetic: bool
+    classes: int
+    steps: int
+    step_s: float
+    audio_dim: int
+    video_dim: int
+    splits: tuple[SplitSummary, ...]
+    skipped: tuple[dict[str, str], ...]
+
+    @property
+    def caption(self) -> str:
+        """Explains the columns of the table."""
+        return (
+            f"audio, video: mean feature; events: changes >= {EVENT_THRESHOLD} in the video; "
+            "pixel: event cells in use"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the summary as plain values."""
+        return asdict(self)
+
+
+def summarise(data: ZSLData) -> Summary:
+    """Returns counts, statistics and left-out files of a data set."""
+    train = data.splits["train"]
+    return Summary(
+        name=data.name,
+        synthetic=data.synthetic,
+        classes=len(data.classes),
+        steps=train.audio.shape[1],
+        step_s=data.step_s,
+        audio_dim=train.audio.shape[2],
+        video_dim=train.video.shape[2],
+        splits=tuple(_summarise_split(data, data.splits[name]) for name in SPLITS),
+        skipped=_skipped(data.meta),
+    )
+
+
+def _summarise_split(data: ZSLData, split: Split) -> SplitSummary:
+    counts = np.bincount(split.label, minlength=len(data.classes))
+    counts = counts[counts > 0]
+    real = split.mask
+    changes = feature_events(torch.from_numpy(split.video), EVENT_THRESHOLD).numpy()[real]
+    return SplitSummary(
+        name=split.name,
+        samples=len(split),
+        classes=len(counts),
+        class_names=tuple(data.classes[i] for i in split.classes()),
+        fewest=int(counts.min(initial=0) if not counts.size else counts.min()),
+        most=int(counts.max(initial=0)),
+        audio_mean=_number(split.audio[real].mean() if real.any() else 0.0),
+        audio_std=_number(split.audio[real].std() if real.any() else 0.0),
+        video_mean=_number(split.video[real].mean() if real.any() else 0.0),
+        video_std=_number(split.video[real].std() if real.any() else 0.0),
+        event_density=_number(np.mean(changes != 0) if changes.size else 0.0),
+        pixel_event_density=None
+        if split.events is None or not split.events.size
+        else _number(np.mean(split.events[real] > 0)),
+    )
+
+
+def _skipped(meta: Mapping[str, object]) -> tuple[dict[str, str], ...]:
+    listed = meta.get("skipped", [])
+    if not isinstance(listed, list):
+        return ()
+    return tuple({str(k): str(v) for k, v in skip.items()} for skip in listed)
+
+
+def _number(value: float | np.floating) -> float:
+    return round(float(value), 4)
