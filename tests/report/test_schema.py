@@ -1,0 +1,103 @@
+"""The report refuses what it cannot state, and its JSON is exact."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from neurozsl.errors import BadInput
+from neurozsl.report.schema import Energy, Report, Scores, raster, read_report, to_json
+
+
+def test_json_gives_back_the_same_report(example: Report) -> None:
+    assert Report.model_validate_json(to_json(example)) == example
+
+
+def test_json_has_the_keys_that_others_read(example: Report) -> None:
+    document = json.loads(to_json(example))
+    assert {"name", "spike_rate", "synops"} <= document["layers"][0].keys()
+    energy_keys = {"device", "joules_low", "joules", "joules_high", "latency_s", "source"}
+    assert len(document["energy"]) == 4
+    assert all(energy_keys <= row.keys() for row in document["energy"])
+    assert {"S", "U", "HM", "ZSL"} <= document["accuracy"].keys()
+    layer = document["verification"]["backends"]["emulator_vs_lava_fixed"]["layers"][0]
+    assert layer.keys() == {"name", "agree", "matched", "spikes", "rate"}
+
+
+def test_unknown_bounds_are_null_in_json(example: Report) -> None:
+    row = json.loads(to_json(example))["energy"][0]
+    assert (row["joules_low"], row["joules_high"], row["interval"]) == (None, None, "unpublished")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_figure_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        Scores(S=value, U=1.0, HM=1.0, ZSL=1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "interval", "accepted"),
+    [
+        (1.0, 3.0, "published", True),
+        (None, None, "unpublished", True),
+        (1.0, None, "unpublished", True),
+        (None, None, "published", False),
+        (1.0, None, "published", False),
+        (1.0, 3.0, "unpublished", False),
+        (2.5, 3.0, "published", False),  # the value lies below its lower bound
+        (-1.0, 3.0, "published", False),
+    ],
+)
+def test_an_interval_is_called_published_only_with_both_bounds(
+    low: float | None, high: float | None, interval: str, accepted: bool
+) -> None:
+    row = {"device": "d", "name": "d", "joules": 2.0, "source": "s"}
+    row |= {"joules_low": low, "joules_high": high, "interval": interval}
+    if accepted:
+        assert Energy.model_validate(row).joules == 2.0
+    else:
+        with pytest.raises(ValidationError, match="energy row 'd'"):
+            Energy.model_validate(row)
+
+
+def test_numpy_scalars_become_python_numbers() -> None:
+    scores = Scores.model_validate(
+        {"S": np.float32(0.5), "U": np.int64(2), "HM": np.float64(3.0), "ZSL": 1}
+    )
+    assert [type(x) for x in (scores.S, scores.U, scores.HM)] == [float, float, float]
+
+
+def test_an_unknown_key_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="extra"):
+        Scores.model_validate({"S": 1, "U": 1, "HM": 1, "ZSL": 1, "acc": 1})
+
+
+def test_raster_lists_every_spike_as_step_and_neuron() -> None:
+    spikes = np.zeros((10, 70), np.uint8)
+    spikes[[0, 9, 9], [69, 0, 1]] = 1
+    made = raster({"video.1": spikes}, sample="s", true_class="a", predicted_class="b")
+    assert made.steps == 10
+    assert made.layers[0].spikes == ((0, 69), (9, 0), (9, 1))
+    assert (made.layers[0].modality, made.layers[0].neurons) == ("video", 70)
+
+
+def test_raster_of_a_batch_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"audio\.0.*\(2, 10, 3\)"):
+        raster({"audio.0": np.zeros((2, 10, 3))}, sample="s", true_class="a", predicted_class="b")
+
+
+def test_reading_a_file_that_is_no_report_says_what_is_wrong(
+    tmp_path: Path, example: Report
+) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        read_report(tmp_path / "none.json")
+    cut = tmp_path / "cut.json"
+    cut.write_text(to_json(example)[:-40])
+    with pytest.raises(BadInput, match=r"cut\.json"):
+        read_report(cut)
+    other = tmp_path / "other.json"
+    other.write_text(to_json(example).replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(BadInput, match="schema_version"):
+        read_report(other)
