@@ -31,7 +31,7 @@ from neurozsl.models.coding import encode, graded_code
 from neurozsl.models.crm import CRM, Gate, MeanFusion
 from neurozsl.models.dab import DAB
 from neurozsl.models.losses import projection, reconstruction, triplet
-from neurozsl.models.motion import Neuron, SpikingBranch
+from neurozsl.models.motion import Neuron, SpikingBranch, Surrogate
 from neurozsl.models.rjlu import RJLU
 from neurozsl.models.threshold import MODES, ThresholdMode, thresholds
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
@@ -74,6 +74,7 @@ class MDFTConfig:
     motion_widths: tuple[int, ...] = (256, 128, 64)
     decay_u12: int = 2048  # beta = 0.5: the best in the sweep, and exact on every target
     theta: float = 1.0
+    surrogate: Surrogate = "tanh"
     slope: float = 5.0  # Norse's default of 100 leaves deeper layers without a gradient
     norm: bool = True
     threshold: ThresholdMode = "fixed"
@@ -130,6 +131,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
     _one_of("output", config.output, ("linear", "relu"))
     _one_of("gate", config.gate, ("sigmoid", "tokens"))
     _one_of("neuron", config.neuron, ("lif", "mlp"))
+    _one_of("surrogate", config.surrogate, ("tanh", "heavi_erfc", "super"))
     _one_of("threshold", config.threshold, MODES)
     _one_of("events", config.events, ("feature", "pixel"))
     _one_of("dab", config.dab, ("elementwise", "norm"))
@@ -211,6 +213,7 @@ class MDFT(nn.Module):
             dt_s=c.dt_s,
             decay_u12=c.decay_u12,
             theta=c.theta,
+            surrogate=c.surrogate,
             slope=c.slope,
             norm=c.norm,
             neuron=c.neuron,

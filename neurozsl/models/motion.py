@@ -33,6 +33,9 @@ from neurozsl.signals import BranchSpec, ChipInput, FloatArray, InputCode, Layer
 
 DECAY_UNIT = 4096  # Loihi's decays have 12 bits
 Neuron = Literal["lif", "mlp"]
+# Norse's names. In norse 1.1.0 "super" ignores its slope: the gradient is 1 / (|x| + 1)^2 for every
+# alpha (measured), so a slope needs one of the others: tanh is 1 - tanh(slope x)^2.
+Surrogate = Literal["tanh", "heavi_erfc", "super"]
 
 
 class SpikingLayer(nn.Module):
@@ -45,15 +48,18 @@ class SpikingLayer(nn.Module):
         *,
         decay_u12: int,
         theta: float,
+        surrogate: Surrogate,
         slope: float,
         norm: bool,
         neuron: Neuron,
     ) -> None:
         super().__init__()
-        self.decay_u12, self.theta, self.slope, self.neuron = decay_u12, theta, slope, neuron
+        self.decay_u12, self.theta, self.neuron = decay_u12, theta, neuron
+        self.surrogate, self.slope = surrogate, slope
         self.linear = nn.Linear(inputs, outputs)
-        # The neuron multiplies its input by kappa; this gain starts the drive at unit variance.
-        gain = DECAY_UNIT / decay_u12 if neuron == "lif" else 1.0
+        # The neuron multiplies its input by kappa; this gain starts kappa * drive at a standard
+        # deviation of one threshold.
+        gain = theta * DECAY_UNIT / decay_u12 if neuron == "lif" else 1.0
         self.norm = RowNorm(outputs, gain=gain) if norm else None
 
     @property
@@ -73,7 +79,7 @@ class SpikingLayer(nn.Module):
             v_leak=drive.new_tensor(0.0),
             v_th=drive.new_tensor(self.theta),
             v_reset=drive.new_tensor(0.0),
-            method="super",
+            method=self.surrogate,
             alpha=drive.new_tensor(self.slope),
         )
         state = LIFBoxFeedForwardState(v=torch.zeros_like(drive[:, 0]))
@@ -131,6 +137,7 @@ class SpikingBranch(nn.Module):
         dt_s: float = 1e-3,
         decay_u12: int = 2048,
         theta: float = 1.0,
+        surrogate: Surrogate = "tanh",
         slope: float = 5.0,
         norm: bool = True,
         neuron: Neuron = "lif",
@@ -148,6 +155,7 @@ class SpikingBranch(nn.Module):
                     o,
                     decay_u12=decay_u12,
                     theta=theta,
+                    surrogate=surrogate,
                     slope=slope,
                     norm=norm,
                     neuron=neuron,

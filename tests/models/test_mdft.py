@@ -133,7 +133,7 @@ def test_the_scale_of_graded_codes_is_a_power_of_two_and_rounding_passes_the_gra
 def test_lif_layer_follows_norses_equation_with_a_strict_threshold() -> None:
     torch.manual_seed(0)
     layer = SpikingLayer(
-        4, 3, decay_u12=1024, theta=0.02, slope=5.0, norm=False, neuron="lif"
+        4, 3, decay_u12=1024, theta=0.02, surrogate="tanh", slope=5.0, norm=False, neuron="lif"
     ).double()
     x = torch.randn(2, 9, 4, dtype=torch.float64)
     fast = layer(x, None, None)
@@ -148,7 +148,9 @@ def test_lif_layer_follows_norses_equation_with_a_strict_threshold() -> None:
 
 
 def test_a_membrane_exactly_at_the_threshold_does_not_spike() -> None:
-    layer = SpikingLayer(1, 1, decay_u12=2048, theta=0.5, slope=5.0, norm=False, neuron="lif")
+    layer = SpikingLayer(
+        1, 1, decay_u12=2048, theta=0.5, surrogate="tanh", slope=5.0, norm=False, neuron="lif"
+    )
     with torch.no_grad():
         layer.linear.weight.fill_(1.0)
         layer.linear.bias.fill_(0.0)

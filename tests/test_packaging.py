@@ -1,0 +1,267 @@
+"""What is installed is what lies on disk, and imports run one way."""
+
+import ast
+import email
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TOPS = {"neurozsl": "neurozsl", "export": "neurozsl.export", "hardware": "neurozsl.hardware"}
+LOCKS = (ROOT / "requirements" / "lock.txt", ROOT / "requirements" / "test.txt")
+# GPL or AGPL, a stub that runs pip when imported, and a package of gigabytes that nothing needs.
+FORBIDDEN = {"tonic", "expelliarmus", "rockpool", "samna", "torchvision"}
+PIN = re.compile(
+    r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[0-9][\w.]*)"
+    r"(; python_version (?:<|>=) \"3\.\d+\")?"
+)
+
+
+def _files(*suffixes: str) -> Iterator[tuple[str, Path]]:
+    """(path inside the package, path on disk) of every file, links not followed."""
+    for top, package in TOPS.items():
+        for path in sorted((ROOT / top).rglob("*")):
+            inside = Path(*package.split("."), *path.relative_to(ROOT / top).parts)
+            linked = top == "neurozsl" and inside.parts[1] in ("export", "hardware")
+            if path.suffix in suffixes and "__pycache__" not in path.parts and not linked:
+                yield inside.as_posix(), path
+
+
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+# ---------------------------------------------------------------- packages and wheel
+
+
+def test_every_package_is_declared() -> None:
+    on_disk = {
+        name.removesuffix("/__init__.py").replace("/", ".")
+        for name, path in _files(".py")
+        if path.name == "__init__.py"
+    }
+    assert {"neurozsl", "neurozsl.export", "neurozsl.hardware"} < on_disk
+    assert sorted(_project()["tool"]["setuptools"]["packages"]) == sorted(on_disk)
+
+
+@pytest.mark.parametrize("name", ["export", "hardware"])
+def test_top_level_folders_are_linked_into_the_package(name: str) -> None:
+    link = ROOT / "neurozsl" / name
+    if not link.is_symlink() and link.is_file():
+        pytest.skip("git made no links here (core.symlinks is off)")
+    assert link.is_symlink()
+    assert link.readlink() == Path("..") / name
+    assert not (ROOT / name).is_symlink()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of a copy of the tree, built by the setuptools that is installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for top in TOPS:
+        shutil.copytree(ROOT / top, folder / top, symlinks=True, ignore=ignore)
+    for name in ("pyproject.toml", "LICENSE", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    code = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
+    (folder / "dist").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return next((folder / "dist").glob("*.whl"))
+
+
+def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    suffixes = (".py", ".toml", ".json", ".j2", ".css", ".lock", ".txt", ".typed")
+    wanted = {name for name, _ in _files(*suffixes)}
+    assert {"neurozsl/report/template.html.j2", "neurozsl/hardware/chips/loihi2.toml"} <= wanted
+    assert sorted(wanted - set(names)) == []
+    assert sorted(set(names)) == sorted(names)
+    roots = {name.split("/")[0] for name in names}
+    assert {x for x in roots if not x.endswith(".dist-info")} == {"neurozsl"}
+
+
+def test_wheel_states_licence_python_and_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        [meta_name] = [x for x in archive.namelist() if x.endswith(".dist-info/METADATA")]
+        meta = email.message_from_bytes(archive.read(meta_name))
+        folder = meta_name.rpartition("/")[0]
+        scripts = archive.read(f"{folder}/entry_points.txt").decode()
+    assert meta["License-Expression"] == "Apache-2.0"
+    assert set(meta["Requires-Python"].split(",")) == {">=3.11", "<3.14"}
+    assert "neurozsl = neurozsl.cli:main" in scripts
+
+
+def test_help_is_quick_and_imports_no_torch(record_property: Any) -> None:
+    code = (
+        "import json, sys, time\n"
+        "sys.argv = ['neurozsl', '--help']\n"
+        "from neurozsl.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code or 0\n"
+        "heavy = sorted({'torch', 'norse', 'matplotlib', 'numba'} & set(sys.modules))\n"
+        "print(json.dumps([code, heavy, time.process_time()]), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    exit_code, heavy, seconds = json.loads(done.stderr.splitlines()[-1])
+    print(f"neurozsl --help: {seconds:.2f} s of CPU time")
+    record_property("help_cpu_seconds", round(seconds, 3))
+    assert exit_code == 0
+    assert "train" in done.stdout + done.stderr
+    assert heavy == []
+    assert seconds < 2.0  # about 0.3 s on a quiet machine; the margin is for busy ones
+
+
+# ---------------------------------------------------------------- locked versions
+
+
+def _pins(path: Path) -> list[re.Match[str]]:
+    lines = [x.strip() for x in path.read_text().splitlines()]
+    lines = [x for x in lines if x and not x.startswith("#")]
+    assert len(lines) > 5
+    wrong = [x for x in lines if PIN.fullmatch(x) is None]
+    assert wrong == []
+    return [match for x in lines if (match := PIN.fullmatch(x))]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda x: x.name)
+def test_lock_pins_every_line_and_names_no_host(path: Path) -> None:
+    text = path.read_text()
+    assert "://" not in text
+    assert not re.search(r"^\s*-", text, re.M)  # no options such as an index
+    names = [_normal(x["name"]) for x in _pins(path)]
+    assert sorted(set(names)) == sorted(names)
+    assert not FORBIDDEN & set(names)
+
+
+def test_locks_hold_every_direct_dependency_in_its_range() -> None:
+    from packaging.requirements import Requirement
+
+    project = _project()["project"]
+    for path, wanted in zip(
+        LOCKS, (project["dependencies"], project["optional-dependencies"]["test"]), strict=True
+    ):
+        pinned = {_normal(x["name"]): x["version"] for x in _pins(path)}
+        for requirement in map(Requirement, wanted):
+            assert pinned[_normal(requirement.name)] in requirement.specifier, requirement.name
+
+
+def test_runtime_and_test_locks_do_not_overlap() -> None:
+    runtime, tools = ({_normal(x["name"]) for x in _pins(path)} for path in LOCKS)
+    assert not runtime & tools
+
+
+# ---------------------------------------------------------------- imports run one way
+
+_LEARNING = ("neurozsl.training", "neurozsl.evaluation")
+_UPPER = ("neurozsl.cli", "neurozsl.report")
+_CARRY = ("neurozsl.export", "neurozsl.hardware")
+LAYERS = {
+    "neurozsl.hardware": (
+        *_UPPER,
+        *_LEARNING,
+        "neurozsl.export",
+        "neurozsl.models",
+        "neurozsl.data",
+    ),
+    "neurozsl.models": (*_UPPER, *_LEARNING, *_CARRY),
+    "neurozsl.data": (*_UPPER, *_LEARNING, *_CARRY, "neurozsl.models"),
+    "neurozsl.export": (*_UPPER, "neurozsl.training"),
+    "neurozsl.report": ("neurozsl.cli",),
+    "neurozsl.training": _UPPER,
+    "neurozsl.evaluation": _UPPER,
+}
+"""Package -> what it must not import, not even inside a function."""
+
+# Of neurozsl's own modules, all that `hardware` may read.
+HARDWARE_READS = ("neurozsl.errors", "neurozsl.signals", "neurozsl.hardware")
+
+
+def _inside(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def _imports(path: Path, module: str) -> set[str]:
+    """Every module and name that a file imports, anywhere in it, as dotted paths."""
+    found = set()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            source = ".".join([*(base if node.level else []), *filter(None, [node.module])])
+            found |= {source} | {f"{source}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """Module name -> what it imports."""
+    found = {}
+    for name, path in _files(".py"):
+        module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        found[module] = _imports(path, module)
+    assert len(found) > 30
+    assert sum(map(len, found.values())) > 200
+    return found
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_run_one_way(package: str, imports: dict[str, set[str]]) -> None:
+    modules = {m: names for m, names in imports.items() if _inside(m, package)}
+    assert any(_inside(name, "neurozsl") for names in modules.values() for name in names)
+    upwards = sorted(
+        f"{module} imports {name}"
+        for module, names in modules.items()
+        for name in names
+        for forbidden in LAYERS[package]
+        if _inside(name, forbidden)
+    )
+    assert upwards == []
+
+
+def test_hardware_needs_numpy_and_nir_alone(imports: dict[str, set[str]]) -> None:
+    allowed = {"numpy", "nir", "neurozsl", *sys.stdlib_module_names}
+    modules = {m: names for m, names in imports.items() if _inside(m, "neurozsl.hardware")}
+    tops: set[str] = set()
+    for module, names in modules.items():
+        heavy = {"torch", "numba"} if re.search(r"emulator|kernels", module) else set()
+        tops |= {name.split(".")[0] for name in names}
+        foreign = sorted(x for x in names if x.split(".")[0] not in allowed | heavy)
+        assert foreign == [], module
+        own = [x for x in names if _inside(x, "neurozsl") and x != "neurozsl"]
+        assert [x for x in own if not any(_inside(x, y) for y in HARDWARE_READS)] == [], module
+    assert {"numpy", "nir"} <= tops
+
+
+def test_nothing_imports_the_top_level_folders_or_a_forbidden_package(
+    imports: dict[str, set[str]],
+) -> None:
+    bad = {"export", "hardware", *FORBIDDEN}
+    for module, names in imports.items():
+        assert not {x.split(".")[0] for x in names} & bad, module
+        assert not [x for x in names if _inside(x, "sinabs.backend.dynapcnn")], module
+
+
+def test_the_root_package_imports_nothing_heavy(imports: dict[str, set[str]]) -> None:
+    tops = {x.split(".")[0] for x in imports["neurozsl"]}
+    assert tops <= {"neurozsl", *sys.stdlib_module_names}
