@@ -1,0 +1,395 @@
+"""`Program`: the integers that one chip runs, with a report of what the integers lost.
+
+Integer neuron of a layer, one step (Loihi arithmetic; rules in `fixedpoint`)::
+
+    a = shift(sum(weight * code), weight_exp)  (+ bias_mant << bias_exp >> 6   if bias_to current)
+    u = wrap24(D(u, du + 1) + (a << 6))
+    v = sat24(D(v, dv) + u                     +  bias_mant << bias_exp        if bias_to membrane)
+    z = v > (vth << 6);   v = 0 where z
+
+`bias_to = "current"` is what a constant-one channel through the synapse does (a CubaLIF's bias);
+its integers are multiples of 2 weight units, the grid of mixed-sign weights.
+
+File `program.npz` (no pickle; the Lava worker reads it too): `json` holds one JSON text with
+everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant` and, for a table,
+`<name>/vth_table`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.errors import BadInput
+from neurozsl.hardware import fixedpoint as fp
+from neurozsl.hardware.lower import BiasTo
+from neurozsl.signals import ChipInput, InputCode, Policy
+
+SCHEMA: Final = 1
+# The reference shifts the weighted sum by 6 in a 32-bit register.
+REGISTER_LIMIT: Final = 1 << (31 - fp.ALIGN_BITS)
+_SPIKE: Final = (0, 1)
+_ARRAYS: Final = ("weight", "bias_mant", "vth_table")
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramLayer:
+    """Integers of one synapse matrix and its neurons; equations in the module docstring.
+
+    weight: int16 `(out, in)`, multiples of 2^(9 - weight_bits) in -256..255 (mixed sign).
+    bias_mant: int32 `(out,)`, 13 bits signed; bias_exp 0..7, one for the layer.
+    du, dv: decay of current and membrane in 1/4096, 0..4095; du 4095 = no synaptic memory.
+    vth: 17 bits unsigned; vth_table: int32 `(T,)`, the threshold of each step, or None.
+    unit: real value of one LSB of `a`; vth counts in it, a state LSB is unit / 64.
+    """
+
+    name: str
+    source: str
+    weight: npt.NDArray[np.int16]
+    weight_bits: int
+    weight_exp: int
+    bias_mant: npt.NDArray[np.int32]
+    bias_exp: int
+    du: int
+    dv: int
+    vth: int
+    unit: float
+    vth_table: npt.NDArray[np.int32] | None = None
+    bias_to: BiasTo = "membrane"
+
+    def __post_init__(self) -> None:
+        """Check every integer; arrays are stored in their declared type."""
+        where = f"program layer '{self.name}'"
+        weight = _integers(f"{where}: weight", self.weight, fp.WEIGHT_MIN, fp.WEIGHT_MAX)
+        _integer(f"{where}: weight_bits", self.weight_bits, 1, fp.WEIGHT_BITS)
+        _integer(f"{where}: weight_exp", self.weight_exp, -8, 7)
+        if weight.ndim != 2 or 0 in weight.shape:
+            raise BadInput(f"{where}: weight has shape {weight.shape}, expected (out, in)")
+        if not np.array_equal(weight, fp.even_weights(weight, self.weight_bits)):
+            step = fp.weight_step(self.weight_bits)
+            raise BadInput(
+                f"{where}: weights are not multiples of {step}, the grid of {self.weight_bits}-bit "
+                "mixed-sign weights; the chip would clear their low bits"
+            )
+        mantissa = _integers(
+            f"{where}: bias_mant", self.bias_mant, fp.MANTISSA_MIN, fp.MANTISSA_MAX
+        )
+        if mantissa.shape != weight.shape[:1]:
+            raise BadInput(
+                f"{where}: bias_mant has shape {mantissa.shape}, expected {weight.shape[:1]}"
+            )
+        _integer(f"{where}: bias_exp", self.bias_exp, 0, fp.EXPONENT_MAX)
+        for key in ("du", "dv"):
+            _integer(f"{where}: {key}", getattr(self, key), 0, fp.DECAY_MAX)
+        _integer(f"{where}: vth", self.vth, 0, fp.THRESHOLD_MAX)
+        if self.bias_to not in get_args(BiasTo):
+            raise BadInput(f"{where}: bias_to {self.bias_to!r}, expected membrane or current")
+        if self.bias_to == "current" and np.any((mantissa.astype(np.int64) << self.bias_exp) % 128):
+            raise BadInput(
+                f"{where}: a bias into the current must be a multiple of 2 weight units; use "
+                "bias_exp 7"
+            )
+        if not (isinstance(self.unit, float) and math.isfinite(self.unit) and self.unit > 0):
+            raise BadInput(f"{where}: unit is {self.unit!r}, expected a positive float")
+        for key in ("weight_bits", "weight_exp", "bias_exp", "du", "dv", "vth"):
+            object.__setattr__(self, key, int(getattr(self, key)))
+        object.__setattr__(self, "weight", weight.astype(np.int16))
+        object.__setattr__(self, "bias_mant", mantissa.astype(np.int32))
+        if self.vth_table is not None:
+            table = _integers(f"{where}: vth_table", self.vth_table, 0, fp.THRESHOLD_MAX)
+            if table.ndim != 1:
+                raise BadInput(f"{where}: vth_table has shape {table.shape}, expected (time,)")
+            object.__setattr__(self, "vth_table", table.astype(np.int32))
+
+    @property
+    def bias(self) -> fp.Ints:
+        """bias_mant << bias_exp, int64 `(out,)`, in state LSBs."""
+        return self.bias_mant.astype(np.int64) << self.bias_exp
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """What quantisation of one layer lost; errors are real minus integer, in the stated unit.
+
+    weight_bits: asked for. effective_bits: log2 of the number of levels that are used, lower
+    where `unit` had to grow by the factor `unit_growth` to keep the accumulator bound.
+    weight_zeroed: weights that became 0. weight_rms_error: relative to the rms weight.
+    bias_max_error: relative to the threshold. threshold_error, kappa_error, syn_kappa_error:
+    relative. accumulator_bound: largest |a| that any legal input can cause; `accumulator_limit` is
+    where the current wraps. spike_agreement: share of equal spikes between the float layer and its
+    float twin on the calibration input, None without one.
+    """
+
+    name: str
+    weight_bits: int
+    effective_bits: float
+    unit_growth: float
+    weight_clipped: int
+    weight_zeroed: int
+    weight_rms_error: float
+    bias_clipped: int
+    bias_max_error: float
+    threshold_error: float
+    kappa_error: float
+    syn_kappa_error: float
+    accumulator_bound: int
+    accumulator_limit: int
+    spike_agreement: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """All layers of a branch as integers for one chip, in topological order."""
+
+    chip: str
+    inputs: Mapping[str, InputCode]
+    layers: tuple[ProgramLayer, ...]
+    outputs: tuple[str, ...]
+    steps: int
+    dt_s: float
+    policy: Policy
+    loss: tuple[LayerLoss, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that sources, sizes, tables and worst-case sums fit together."""
+        if not self.layers or not self.inputs:
+            raise BadInput("program: needs at least one input and one layer")
+        _integer("program: steps", self.steps, 1, 2**31 - 1)
+        if self.policy not in get_args(Policy):
+            raise BadInput(f"program: policy {self.policy!r} is not one of {get_args(Policy)}")
+        sizes = {name: code.size for name, code in self.inputs.items()}
+        for layer in self.layers:
+            where = f"program layer '{layer.name}'"
+            if layer.name in sizes:
+                raise BadInput(f"{where}: the name is used twice")
+            if not layer.name or "/" in layer.name:
+                raise BadInput(f"{where}: the name is empty or holds '/', which files cannot keep")
+            if layer.source not in sizes:
+                raise BadInput(f"{where}: source '{layer.source}' is no input or earlier layer")
+            if layer.weight.shape[1] != sizes[layer.source]:
+                raise BadInput(
+                    f"{where}: {layer.weight.shape[1]} columns, '{layer.source}' is "
+                    f"{sizes[layer.source]} wide"
+                )
+            sizes[layer.name] = layer.weight.shape[0]
+            code = self.inputs.get(layer.source)
+            bound = accumulator_bound(layer, code)
+            raw = int(worst_sums(layer.weight, code).max())  # before weight_exp, 32 bits
+            if bound >= REGISTER_LIMIT or raw >= 1 << 31:
+                raise BadInput(
+                    f"{where}: an input can sum to {bound} ({raw} before weight_exp), the adder "
+                    f"ends at {REGISTER_LIMIT} ({1 << 31}); "
+                    "lower weight_exp or the bits of the input code"
+                )
+            if self.policy == "table" and (
+                layer.vth_table is None or len(layer.vth_table) != self.steps
+            ):
+                raise BadInput(f"{where}: policy table needs a vth_table of {self.steps} steps")
+        for name in self.outputs:
+            if name not in sizes or name in self.inputs:
+                raise BadInput(f"program: output '{name}' is not a layer")
+
+    def layer(self, name: str) -> ProgramLayer:
+        """The layer called `name`."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self.layers)
+        raise BadInput(f"program: has no layer '{name}'; it has {names}")
+
+    def check(self, chip_input: ChipInput) -> ChipInput:
+        """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
+
+        Raises:
+            BadInput: an input is missing, has another size, scale or number of samples or steps,
+                holds a code out of range, or the policy is dynamic and theta is missing.
+        """
+        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
+
+    def save(self, path: Path) -> None:
+        """Write `program.npz` in one step: a file that exists is complete."""
+        path = Path(path)
+        arrays: dict[str, Any] = {}
+        for layer in self.layers:
+            for key in _ARRAYS:
+                if (array := getattr(layer, key)) is not None:
+                    arrays[f"{layer.name}/{key}"] = array
+        arrays["json"] = np.array(json.dumps(_header(self)))
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                np.savez_compressed(stream, **arrays)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def load(path: Path) -> Program:
+        """Read and check a `program.npz`; nothing in it is executed.
+
+        Raises:
+            BadInput: not a program file, another schema, or integers out of range.
+        """
+        where = f"program file {path}"
+        try:
+            # An own handle: numpy leaves the file open where the archive is damaged.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                header: dict[str, Any] = json.loads(str(archive["json"][()]))
+                arrays = {key: archive[key] for key in archive.files}
+            if header["schema"] != SCHEMA:
+                raise BadInput(f"{where}: schema {header['schema']}, this version reads {SCHEMA}")
+            layers = []
+            for row in header["layers"]:
+                found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
+                layers.append(ProgramLayer(**row, **found))
+            return Program(
+                chip=header["chip"],
+                inputs={name: InputCode(**code) for name, code in header["inputs"].items()},
+                layers=tuple(layers),
+                outputs=tuple(header["outputs"]),
+                steps=header["steps"],
+                dt_s=header["dt_s"],
+                policy=header["policy"],
+                loss=tuple(LayerLoss(**row) for row in header["loss"]),
+            )
+        except BadInput as error:
+            raise BadInput(f"{where}: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInput(
+                f"{where}: cannot be read ({type(error).__name__}: {error}); export the run again"
+            ) from None
+
+
+def _header(program: Program) -> dict[str, Any]:
+    """Everything but the arrays, ready for JSON."""
+    names = [f.name for f in dataclasses.fields(ProgramLayer) if f.name not in _ARRAYS]
+    return {
+        "schema": SCHEMA,
+        "kind": "fixed",
+        "chip": program.chip,
+        "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
+        "layers": [{name: getattr(layer, name) for name in names} for layer in program.layers],
+        "outputs": list(program.outputs),
+        "steps": program.steps,
+        "dt_s": program.dt_s,
+        "policy": program.policy,
+        "loss": [dataclasses.asdict(loss) for loss in program.loss],
+    }
+
+
+def worst_sums(weight: npt.ArrayLike, code: InputCode | None) -> fp.Ints:
+    """Per neuron the largest |sum of weight x code| over every input inside the code range.
+
+    Args:
+        weight: integers `(out, in)`.
+        code: of the input that feeds the layer; None for spikes 0/1.
+    """
+    matrix = np.asarray(weight, dtype=np.int64)
+    low, high = _SPIKE if code is None else (code.low, code.high)
+    top = np.maximum(matrix * low, matrix * high).sum(axis=1)
+    bottom = np.minimum(matrix * low, matrix * high).sum(axis=1)
+    worst: fp.Ints = np.maximum(top, -bottom)
+    return worst
+
+
+def accumulator_bound(layer: ProgramLayer, code: InputCode | None) -> int:
+    """Largest |a| that any legal input can cause in the layer, its current bias included."""
+    worst = fp.shift(worst_sums(layer.weight, code), layer.weight_exp)
+    if layer.weight_exp < 0:  # a right shift rounds negative sums away from zero
+        worst = worst + 1
+    if layer.bias_to == "current":
+        worst = worst + (np.abs(layer.bias) >> fp.ALIGN_BITS)
+    return int(worst.max())
+
+
+def threshold_codes(layer: ProgramLayer, theta: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """Thresholds of the float model as the integers that the layer compares with.
+
+    round(theta / unit), half to even
+
+    Args:
+        layer: gives the unit.
+        theta: real thresholds, any shape (batch, time for the dynamic policy).
+
+    Raises:
+        BadInput: a threshold is not finite, negative, or above 17 bits.
+    """
+    real = np.asarray(theta, dtype=np.float64)
+    code = np.rint(real / layer.unit)
+    legal = (code >= 0) & (code <= fp.THRESHOLD_MAX)  # false for NaN
+    if not legal.all():
+        first = tuple(int(i) for i in np.argwhere(~legal)[0])
+        raise BadInput(
+            f"layer '{layer.name}': threshold {real[first]:g} at {list(first)} is {code[first]:g} "
+            f"units of {layer.unit:.3g}, expected 0..{fp.THRESHOLD_MAX}; keep theta inside "
+            f"0..{fp.THRESHOLD_MAX * layer.unit:.4g}"
+        )
+    return code.astype(np.int32)
+
+
+def check_input(
+    inputs: Mapping[str, InputCode],
+    layers: tuple[Any, ...],
+    steps: int,
+    policy: Policy,
+    chip_input: ChipInput,
+) -> ChipInput:
+    """Shared by `Program.check` and the float reference; see there."""
+    for name, code in inputs.items():
+        if name not in chip_input.codes:
+            raise BadInput(
+                f"chip input: '{name}' is missing; it holds {', '.join(chip_input.codes)}"
+            )
+        given = chip_input.code[name]
+        if given.scale != code.scale or given.size != code.size:
+            raise BadInput(
+                f"chip input '{name}': size {given.size} at scale {given.scale:g}, the network "
+                f"expects {code.size} at {code.scale:g}; prepare it with the code of the network"
+            )
+    codes = {name: chip_input.codes[name] for name in inputs}
+    checked = ChipInput(codes, dict(inputs), chip_input.theta).to_numpy()
+    shapes = {name: value.shape[:2] for name, value in checked.codes.items()}
+    if len(set(shapes.values())) > 1:
+        raise BadInput(f"chip input: (batch, time) differ between inputs: {shapes}")
+    if policy == "table" and checked.steps != steps:
+        raise BadInput(f"chip input: {checked.steps} steps, the threshold table has {steps}")
+    if policy != "dynamic":
+        # Table and frozen thresholds are part of the network; the host's theta is not used.
+        return ChipInput(checked.codes, checked.code, None)
+    theta = checked.theta or {}
+    for layer in layers:
+        shape = None if layer.name not in theta else theta[layer.name].shape
+        if shape != (checked.batch, checked.steps):
+            raise BadInput(
+                f"chip input: theta of layer '{layer.name}' is {shape or 'missing'}, expected "
+                f"{(checked.batch, checked.steps)}; the policy is dynamic"
+            )
+    return checked
+
+
+def _integer(where: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise BadInput(f"{where} is {value!r}, expected an integer")
+    if not low <= value <= high:
+        raise BadInput(f"{where} is {value}, expected {low}..{high}")
+
+
+def _integers(where: str, value: object, low: int, high: int) -> npt.NDArray[Any]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise BadInput(f"{where} has type {array.dtype}, expected integers")
+    if array.size and (array.min() < low or array.max() > high):
+        raise BadInput(f"{where} spans {array.min()}..{array.max()}, expected {low}..{high}")
+    return array

@@ -1,0 +1,18 @@
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = ["", ".chip", ".lower", ".program", ".quantize", ".floatsim", ".counts", ".energy"]
+
+
+@pytest.mark.parametrize("module", [*LIGHT, ".diagnose", ".fixedpoint"])
+def test_hardware_without_the_emulator_imports_neither_torch_nor_numba(module: str) -> None:
+    code = (
+        f"import neurozsl.hardware{module}, sys;"
+        "print([m for m in ('torch', 'numba', 'norse', 'sinabs') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.strip() == "[]"
