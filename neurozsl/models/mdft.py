@@ -75,7 +75,7 @@ class MDFTConfig:
     decay_u12: int = 2048  # beta = 0.5: the best in the sweep, and exact on every target
     theta: float = 1.0
     surrogate: Surrogate = "tanh"
-    slope: float = 5.0  # Norse's default of 100 leaves deeper layers without a gradient
+    slope: float = 1.0  # of tanh; 1 beat 2 and 3 in trials, 5 of SuperSpike is not to be had
     norm: bool = True
     threshold: ThresholdMode = "fixed"
     detach_threshold: bool = False

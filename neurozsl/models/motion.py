@@ -138,7 +138,7 @@ class SpikingBranch(nn.Module):
         decay_u12: int = 2048,
         theta: float = 1.0,
         surrogate: Surrogate = "tanh",
-        slope: float = 5.0,
+        slope: float = 1.0,
         norm: bool = True,
         neuron: Neuron = "lif",
         dynamic: bool = False,

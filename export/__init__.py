@@ -1,0 +1,13 @@
+"""Carries a spiking branch to other tools and chips, and proves that it arrived unchanged.
+
+    graph, nirfile    BranchSpec <-> NIR graph <-> .nir file
+    norse             a Norse stack -> BranchSpec; BranchSpec run by Norse cells (the reference)
+    sinabs_layers     the branch as Sinabs layers
+    lava              the branch on lava-nc, in an environment of its own
+    backends          all of these as functions ChipInput -> Trace
+    agreement, verify how far two backends agree, and the verdict
+    bundle            the folder that is shipped
+    targets           the registry
+
+Importing this package imports no torch.
+"""

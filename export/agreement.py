@@ -1,0 +1,119 @@
+"""How far two traces agree, layer by layer.
+
+agree    share of equal bits; flattered by sparse zeros, so also
+matched  F1 of the spikes: 2 both / (first + second), 1 where neither has a spike
+margin   largest |v* - theta| among the bits that differ (float backends): near 0 means a tie,
+         anything else a real difference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.errors import BadInput
+from neurozsl.export.thresholds import theta_of
+from neurozsl.hardware.lower import Lowered, LoweredLayer
+from neurozsl.signals import ChipInput, Trace
+
+Bits = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LayerAgreement:
+    """One layer of a comparison; spikes and rate are those of the first trace.
+
+    differing: number of unequal bits. first_step: earliest step with one (0-based) or None.
+    """
+
+    name: str
+    agree: float
+    matched: float
+    spikes: int
+    rate: float
+    differing: int
+    first_step: int | None
+    margin: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row of `verify --json`; what does not apply is left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def compare(first: Trace, second: Trace, names: tuple[str, ...]) -> tuple[LayerAgreement, ...]:
+    """Compare the layers `names` of two traces.
+
+    Raises:
+        BadInput: a layer is missing or has another shape.
+    """
+    a, b = first.to_numpy().spikes, second.to_numpy().spikes
+    return tuple(_layer(name, _get(a, name), _get(b, name)) for name in names)
+
+
+def _get(spikes: Mapping[str, Any], name: str) -> Bits:
+    if name not in spikes:
+        raise BadInput(f"trace has no layer '{name}'; it has {', '.join(spikes)}")
+    bits: Bits = spikes[name]
+    return bits
+
+
+def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:
+    if a.shape != b.shape:
+        raise BadInput(f"layer '{name}': traces of shape {a.shape} and {b.shape}")
+    differ = a != b
+    spikes, other = int(a.sum(dtype=np.int64)), int(b.sum(dtype=np.int64))
+    both = int(np.count_nonzero(a & b))
+    steps = np.flatnonzero(differ.any(axis=(0, 2)))
+    return LayerAgreement(
+        name=name,
+        agree=1.0 - float(differ.mean()),
+        matched=2 * both / (spikes + other) if spikes + other else 1.0,
+        spikes=spikes,
+        rate=spikes / a.size,
+        differing=int(differ.sum()),
+        first_step=int(steps[0]) if steps.size else None,
+    )
+
+
+def worst_margins(
+    lowered: Lowered, chip: ChipInput, first: Trace, second: Trace
+) -> dict[str, float]:
+    """Per layer with unequal bits the largest |v* - theta| there, v* on the path of `first`.
+
+    Args:
+        lowered: the float branch that both traces claim to follow.
+        chip: its input.
+        first: the reference; its spikes feed the next layer and decide the resets.
+        second: the other trace.
+    """
+    chip = chip.to_numpy()
+    values: dict[str, Any] = {n: chip.codes[n] * c.scale for n, c in lowered.inputs.items()}
+    values |= first.to_numpy().spikes
+    margins = {}
+    for layer in lowered.layers:
+        differ = values[layer.name] != second.to_numpy().spikes[layer.name]
+        if differ.any():
+            before_reset = _potential(layer, values[layer.source], values[layer.name])
+            gap = np.abs(before_reset - theta_of(layer, lowered.policy, chip))
+            margins[layer.name] = float(gap[differ].max())
+    return margins
+
+
+def _potential(
+    layer: LoweredLayer, x: npt.NDArray[Any], z: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """v* `(batch, time, neuron)` with the given spikes as resets; equations of `hardware.lower`."""
+    current = np.asarray(x, np.float64) @ layer.weight.T
+    to_current = layer.bias if layer.bias_to == "current" else 0.0
+    to_membrane = layer.bias if layer.bias_to == "membrane" else 0.0
+    u = np.zeros_like(current[:, 0])
+    v, found = np.zeros_like(u), np.empty_like(current)
+    for t in range(current.shape[1]):
+        u = (1.0 - layer.syn_leak) * u + (current[:, t] + to_current)
+        found[:, t] = (1.0 - layer.leak) * v + (u + to_membrane)
+        v = np.where(z[:, t] != 0, 0.0, found[:, t])
+    return found

@@ -1,0 +1,110 @@
+"""Motion backends by name: functions ChipInput -> Trace over the parts of one deployment.
+
+norse        the trained branch in Norse cells, float64: the reference
+floatsim     the lowered branch in numpy, float64
+sinabs       the lowered branch in Sinabs layers, float64
+lava_float   the lowered branch on lava-nc's floating-point models
+emulator     the integers on our batched emulator
+lava         the integers on lava-nc's bit-accurate models
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from neurozsl.errors import BadInput
+from neurozsl.hardware.lower import Lowered
+from neurozsl.hardware.program import Program
+from neurozsl.signals import BranchSpec, ChipInput, Trace
+
+MotionBackend = Callable[[ChipInput], Trace]
+Progress = Callable[[int, int], None]  # samples done, samples in all
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One deployment in its three forms; program is None for targets without integers."""
+
+    spec: BranchSpec
+    lowered: Lowered
+    program: Program | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to run: limit of a Lava run, progress of the slow backends, device of the emulator."""
+
+    timeout_s: float | None = None
+    progress: Progress | None = None
+    device: str = "cpu"
+
+
+def backend(name: str, parts: Parts, run: Run | None = None) -> MotionBackend:
+    """The backend called `name`.
+
+    Raises:
+        BadInput: no such backend, or it needs integers and the deployment has none.
+    """
+    if name not in BACKENDS:
+        raise BadInput(f"motion backend '{name}' is unknown; use {', '.join(BACKENDS)}")
+    return BACKENDS[name](parts, run or Run())
+
+
+def _norse(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.export.norse import run_norse
+
+    return lambda chip: run_norse(parts.spec, chip)
+
+
+def _floatsim(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.hardware.floatsim import simulate
+
+    return lambda chip: simulate(parts.lowered, chip, progress=run.progress)
+
+
+def _sinabs(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.export.sinabs_layers import run_sinabs
+
+    return lambda chip: run_sinabs(parts.lowered, chip)
+
+
+def _lava_float(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.export.lava.run import run_lava
+
+    return lambda chip: run_lava(
+        parts.lowered, chip, timeout_s=run.timeout_s, progress=run.progress
+    )
+
+
+def _emulator(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.hardware.emulator import emulate
+
+    program = _integers(parts, "emulator")
+    return lambda chip: emulate(program, chip, device=run.device)
+
+
+def _lava(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.export.lava.run import run_lava
+
+    program = _integers(parts, "lava")
+    return lambda chip: run_lava(program, chip, timeout_s=run.timeout_s, progress=run.progress)
+
+
+def _integers(parts: Parts, name: str) -> Program:
+    if parts.program is None:
+        raise BadInput(
+            f"motion backend '{name}' runs integers and this deployment has none; export with "
+            "--target lava"
+        )
+    return parts.program
+
+
+BACKENDS: Mapping[str, Callable[[Parts, Run], MotionBackend]] = {
+    "norse": _norse,
+    "floatsim": _floatsim,
+    "sinabs": _sinabs,
+    "lava_float": _lava_float,
+    "emulator": _emulator,
+    "lava": _lava,
+}

@@ -1,0 +1,312 @@
+"""The folder that is shipped: graph, integers, golden spikes, verdict; made whole or not at all.
+
+    manifest.json    see `manifest`
+    motion.nir       float graph; frozen thresholds, the policy in its metadata
+    program.npz      integers (targets that have them)
+    golden.npz       input samples and the spikes that they must give
+    run_lava.py      the worker itself: numpy + lava-nc only, runs golden.npz through program.npz
+
+Built in a temporary folder beside its destination and renamed when complete. On FAIL the folder
+is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call raises.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurozsl.errors import BadInput, VerificationFailed
+from neurozsl.export import manifest as manifests
+from neurozsl.export import nirfile
+from neurozsl.export.backends import MotionBackend, Parts, Run, backend
+from neurozsl.export.graph import canonical, from_nir, to_nir
+from neurozsl.export.lava.run import WORKER, save_input
+from neurozsl.export.manifest import Manifest, Step
+from neurozsl.export.policy import Wanted, apply_policy
+from neurozsl.export.targets import Target
+from neurozsl.export.targets import target as find_target
+from neurozsl.export.verify import Verification, verify
+from neurozsl.hardware.lower import lower
+from neurozsl.hardware.program import Program
+from neurozsl.hardware.quantize import quantize
+from neurozsl.signals import BranchSpec, ChipInput, Trace
+
+Score = Callable[[MotionBackend], Mapping[str, float]]
+StageProgress = Callable[[str, int, int], None]  # stage, samples done, samples in all
+GRAPH, PROGRAM, GOLDEN, SCRIPT = "motion.nir", "program.npz", "golden.npz", "run_lava.py"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle whose files match its manifest."""
+
+    path: Path
+    manifest: Manifest
+    parts: Parts
+    golden: ChipInput
+    golden_trace: Trace
+
+    @property
+    def spec(self) -> BranchSpec:
+        """The branch as deployed."""
+        return self.parts.spec
+
+    @property
+    def program(self) -> Program | None:
+        """The integers, None for float targets."""
+        return self.parts.program
+
+    def backend(self, name: str | None = None, run: Run | None = None) -> MotionBackend:
+        """A motion backend; the first of the target when no name is given."""
+        return backend(name or find_target(self.manifest.target).backends[0], self.parts, run)
+
+    def verify(
+        self, *, timeout_s: float | None = None, progress: StageProgress | None = None
+    ) -> Verification:
+        """Run all checks of the target again on the golden samples."""
+        return verify(
+            self.parts,
+            self.golden,
+            target_name=self.manifest.target,
+            golden=self.golden_trace,
+            policy_loss=self.manifest.policy_loss,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+
+
+def build_bundle(
+    spec: BranchSpec,
+    *,
+    target: str,
+    out_dir: Path,
+    calibration: ChipInput,
+    samples: ChipInput,
+    bits: int = 8,
+    threshold: Wanted = "fixed",
+    score: Score | None = None,
+    max_hm_drop: float = 2.0,
+    reference_score: Mapping[str, float] | None = None,
+    timeout_s: float | None = None,
+    progress: StageProgress | None = None,
+) -> Manifest:
+    """Export, verify and write one bundle.
+
+    Args:
+        spec: the trained branch.
+        target: key of `export.targets`.
+        out_dir: destination; replaced only by a bundle that did not fail.
+        calibration: samples that give frozen thresholds and the quantisation report.
+        samples: golden samples, 16 or more make the verdict worth quoting.
+        bits: weight bits of the integers.
+        threshold: policy of the deployed branch.
+        score: S, U, HM, ZSL in percent of a motion backend on the test set.
+        max_hm_drop: allowed loss of HM in points, trained model to deployment.
+        reference_score: score of the trained model, if it is known already.
+        timeout_s: limit of one Lava run.
+        progress: called with stage, samples done, samples in all.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.
+        BadInput: unknown target, a policy that cannot be reached, a folder that is no bundle.
+    """
+    chosen, out_dir = find_target(target), Path(out_dir)
+    _check_destination(out_dir)
+    if samples.batch < 1:
+        raise BadInput("export: no golden sample was given; pass at least one, better 16")
+    trained = canonical(spec)
+    deployed, policy_loss = apply_policy(trained, threshold, calibration)
+    deployed = canonical(deployed)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    part = out_dir.parent / f".{out_dir.name}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        parts = _write_parts(part, deployed, chosen, calibration, bits)
+        golden = _write_golden(part, parts, chosen, samples)
+        found = verify(
+            parts,
+            samples,
+            target_name=target,
+            golden=golden,
+            policy_loss=policy_loss,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+        steps = _score_steps(trained, parts, chosen, score, reference_score, progress)
+        reasons = found.reasons + _hm_drop(steps, max_hm_drop)
+        manifest = _manifest(part, spec.policy, policy_loss, parts, chosen, found, reasons, steps)
+        manifests.write(part, manifest)
+        if reasons:
+            rejected = out_dir.with_name(out_dir.name + ".rejected")
+            _replace(part, rejected)
+            raise VerificationFailed(
+                f"export to '{target}' failed its verification, kept as {rejected}: "
+                + "; ".join(reasons)
+            )
+        _replace(part, out_dir)
+        shutil.rmtree(out_dir.with_name(out_dir.name + ".rejected"), ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifests.read(out_dir)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a bundle after checking every file against the manifest.
+
+    Raises:
+        BadInput: no bundle, or a file that is missing, truncated or changed.
+    """
+    path = Path(path)
+    manifest = manifests.read(path)
+    for name in (GRAPH, GOLDEN):
+        if name not in manifest.files:
+            raise BadInput(f"{path}: the manifest does not list {name}; export again")
+    graph = nirfile.read(path / GRAPH)
+    program = Program.load(path / PROGRAM) if PROGRAM in manifest.files else None
+    parts = Parts(from_nir(graph), lower(graph), program)
+    golden, trace = _read_golden(path / GOLDEN, parts.spec)
+    return Bundle(path, manifest, parts, golden, trace)
+
+
+def _write_parts(
+    folder: Path, spec: BranchSpec, chosen: Target, calibration: ChipInput, bits: int
+) -> Parts:
+    """Files of the branch; the parts are read back from them, except the branch itself."""
+    graph = nirfile.read(nirfile.write(folder / GRAPH, to_nir(spec)))
+    lowered = lower(graph)
+    if "fixed" not in chosen.fidelity:
+        return Parts(spec, lowered)
+    assert chosen.chip is not None
+    quantize(lowered, chosen.chip, bits=bits, calibration=calibration).save(folder / PROGRAM)
+    shutil.copyfile(WORKER, folder / SCRIPT)
+    return Parts(spec, lowered, Program.load(folder / PROGRAM))
+
+
+def _write_golden(folder: Path, parts: Parts, chosen: Target, samples: ChipInput) -> Trace:
+    trace = backend(chosen.backends[0], parts)(samples)
+    # Thresholds of the host are golden only where the deployment reads them.
+    theta = samples.theta if parts.spec.policy == "dynamic" else None
+    save_input(folder / GOLDEN, ChipInput(samples.codes, samples.code, theta), trace)
+    return trace
+
+
+def _read_golden(path: Path, spec: BranchSpec) -> tuple[ChipInput, Trace]:
+    found: dict[str, dict[str, np.ndarray]] = {"codes": {}, "theta": {}, "spikes": {}}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                kind, _, name = key.partition("/")
+                found[kind][name] = file[key]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: not a golden file ({error}); export again") from error
+    chip = ChipInput(found["codes"], spec.inputs, found["theta"] or None).to_numpy()
+    return chip, Trace(found["spikes"])
+
+
+def _score_steps(
+    trained: BranchSpec,
+    parts: Parts,
+    chosen: Target,
+    score: Score | None,
+    reference: Mapping[str, float] | None,
+    progress: StageProgress | None,
+) -> tuple[Step, ...]:
+    """Accuracy of the trained model, after the change of policy, and of the integers."""
+    if score is None:
+        return ()
+    stages: list[tuple[str, str, Parts]] = [("trained", "norse", Parts(trained, parts.lowered))]
+    if trained.policy != parts.spec.policy:
+        stages.append((parts.spec.policy, "norse", parts))
+    if parts.program is not None:
+        stages.append(("fixed-point", "emulator", parts))
+    steps = []
+    for number, (step, name, use) in enumerate(stages):
+        if progress is not None:
+            progress(f"score {step}", number, len(stages))
+        known = reference if step == "trained" else None
+        values = known if known is not None else score(backend(name, use))
+        figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
+        steps.append(Step(step=step, backend=name, **figures))
+    return tuple(steps)
+
+
+def _hm_drop(steps: tuple[Step, ...], limit: float) -> tuple[str, ...]:
+    if len(steps) < 2 or steps[0].HM - steps[-1].HM <= limit:
+        return ()
+    path = " -> ".join(f"{step.step} {step.HM:.2f}" for step in steps)
+    drop = steps[0].HM - steps[-1].HM
+    return (f"HM drops by {drop:.2f} points ({path}), limit {limit:g} (--max-hm-drop)",)
+
+
+def _manifest(
+    folder: Path,
+    trained_policy: str,
+    policy_loss: str,
+    parts: Parts,
+    chosen: Target,
+    found: Verification,
+    reasons: tuple[str, ...],
+    steps: tuple[Step, ...],
+) -> Manifest:
+    program = parts.program
+    losses = [_finite(asdict(loss)) for loss in program.loss] if program else []
+    return Manifest(
+        target=chosen.name,
+        chip=chosen.chip,
+        fidelity=chosen.fidelity,
+        T=parts.spec.steps,
+        dt_s=parts.spec.dt_s,
+        policy=parts.spec.policy,
+        trained_policy=trained_policy,
+        policy_loss=policy_loss,
+        weight_bits=losses[0]["weight_bits"] if losses else None,
+        versions=manifests.versions(found.oracle),
+        oracle=found.oracle,
+        verdict="FAIL" if reasons else found.verdict,
+        reasons=reasons,
+        losses=found.losses,
+        verification=found.as_json() | ({"verdict": "FAIL"} if reasons else {}),
+        quantisation=tuple(losses),
+        steps=steps,
+        files={p.name: manifests.sha256(p) for p in sorted(folder.iterdir())},
+    )
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: a relative error of a threshold that became 0 is left open."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _check_destination(out_dir: Path) -> None:
+    """Only a bundle, or nothing, is ever replaced."""
+    for folder in (out_dir, out_dir.with_name(out_dir.name + ".rejected")):
+        is_bundle = (folder / manifests.NAME).is_file()
+        if folder.exists() and not is_bundle and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadInput(f"{folder}: exists and is not a bundle; choose another folder")
+
+
+def _replace(part: Path, destination: Path) -> None:
+    """Put a complete folder in place of an older one."""
+    old = part.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if destination.exists():
+        destination.rename(old)
+    try:
+        part.rename(destination)
+    except OSError:
+        if old.exists():
+            old.rename(destination)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

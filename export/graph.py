@@ -1,0 +1,333 @@
+"""`BranchSpec` to a NIR graph and back.
+
+Nodes per layer: Affine `<layer>.w`, then LIF, CubaLIF or IF `<layer>`; `nir.Input` per input,
+`nir.Output` `out.<layer>` per output. Weights are unfolded, r = 1, tau = dt / kappa in seconds,
+v_leak = 0, all float32. NIR has no dt, reset or compare rule, so they travel in
+`graph.metadata["neurozsl"]` (one JSON string); decays and threshold tables travel beside it as
+float64 arrays, because dt / float32(dt / kappa) does not always give kappa back.
+
+    LIF      tau v' = v_leak - v + r I                    v* = v + kappa (I - v)
+    CubaLIF  tau_syn i' = -i + w_in I, then as LIF with i  w_in = tau_syn / dt: the jump of Norse
+    IF       v' = r I, r read as gain per step             v* = v + I
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, get_args
+
+import nir
+import numpy as np
+
+from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.export.check import check_spec, is_integrator
+from neurozsl.signals import BranchSpec, FloatArray, InputCode, LayerSpec, Policy
+
+SCHEMA = 1
+_KEY = "neurozsl"
+# A stored gain or decay that equals its float32 form to this relative error is the same number.
+_SAME = 1e-6
+
+
+def to_nir(spec: BranchSpec) -> nir.NIRGraph:
+    """The branch as a graph that any NIR reader can load.
+
+    Args:
+        spec: the branch; arrays of any float type (weights are written as float32).
+
+    Returns:
+        nir.NIRGraph with the layout of the module docstring.
+
+    Raises:
+        BadInput: the spec is inconsistent or holds values out of range.
+    """
+    check_spec(spec)
+    nodes: dict[str, Any] = {}
+    edges: list[tuple[str, str]] = []
+    for name, code in spec.inputs.items():
+        nodes[name] = nir.Input(input_type={"input": np.array([code.size])})
+    for layer in spec.layers:
+        nodes[f"{layer.name}.w"] = nir.Affine(weight=_f32(layer.weight), bias=_f32(layer.bias))
+        nodes[layer.name] = _neuron(layer, spec.dt_s)
+        edges += [(layer.source, f"{layer.name}.w"), (f"{layer.name}.w", layer.name)]
+    sizes = {layer.name: layer.weight.shape[0] for layer in spec.layers}
+    for name in spec.outputs:
+        nodes[f"out.{name}"] = nir.Output(output_type={"output": np.array([sizes[name]])})
+        edges.append((name, f"out.{name}"))
+    graph = nir.NIRGraph(nodes=nodes, edges=edges)
+    graph.metadata = _metadata(spec)
+    return graph
+
+
+def from_nir(
+    graph: nir.NIRGraph,
+    *,
+    dt_s: float | None = None,
+    steps: int | None = None,
+    inputs: Mapping[str, InputCode] | None = None,
+) -> BranchSpec:
+    """The branch that a feed-forward graph of Affine/Linear and spiking nodes describes.
+
+    Args:
+        graph: ours, or one of another tool.
+        dt_s: length of a step in seconds; needed when the graph does not carry it.
+        steps: steps of a sample; needed when the graph does not carry them.
+        inputs: input codes of a foreign graph; binary spikes where not given.
+
+    Returns:
+        BranchSpec; float32 weights, float64 decays.
+
+    Raises:
+        UnsupportedNode: names every node that has no entry in the table.
+        BadInput: dt or steps unknown, v_leak or v_reset other than 0, recurrence, NaN.
+    """
+    _refuse_unknown(graph)
+    meta = _own_metadata(graph)
+    if meta is None:
+        if dt_s is None or steps is None:
+            missing = " and ".join(k for k, v in (("dt_s", dt_s), ("steps", steps)) if v is None)
+            raise BadInput(
+                f"NIR graph: {missing} not known (NIR stores no time step); pass {missing}"
+            )
+        meta = {"dt_s": dt_s, "steps": steps, "policy": "fixed"}
+    dt_s, before = float(meta["dt_s"]), _predecessors(graph)
+    order = meta.get("layers") or _topological(graph, before)
+    layers = tuple(_layer(graph, name, before, dt_s) for name in order)
+    spec = BranchSpec(
+        inputs=_codes(graph, meta, inputs),
+        layers=layers,
+        outputs=tuple(meta.get("outputs") or _outputs(graph, before)),
+        dt_s=dt_s,
+        steps=int(meta["steps"]),
+        policy=_policy(meta["policy"]),
+    )
+    check_spec(spec)
+    return spec
+
+
+def canonical(spec: BranchSpec) -> BranchSpec:
+    """The spec as a reader of its graph gets it: weights and thresholds rounded to float32."""
+    return from_nir(to_nir(spec))
+
+
+def _f32(x: Any) -> FloatArray:
+    return np.ascontiguousarray(np.asarray(x), dtype=np.float32)
+
+
+def _neuron(layer: LayerSpec, dt_s: float) -> Any:
+    ones = np.ones(layer.weight.shape[0], np.float32)
+    threshold = _f32(layer.threshold)
+    if is_integrator(layer):
+        return nir.IF(r=ones, v_threshold=threshold)
+    tau = _f32(dt_s / np.asarray(layer.kappa, np.float64))
+    rest = {"r": ones, "v_leak": 0 * ones, "v_threshold": threshold}
+    if layer.syn_kappa is None:
+        return nir.LIF(tau=tau, **rest)
+    syn = np.asarray(layer.syn_kappa, np.float64)
+    return nir.CubaLIF(tau_mem=tau, tau_syn=_f32(dt_s / syn), w_in=_f32(1 / syn), **rest)
+
+
+def _metadata(spec: BranchSpec) -> dict[str, Any]:
+    text = {
+        "schema": SCHEMA,
+        "dt_s": spec.dt_s,
+        "time_unit": "s",
+        "reset": "zero",
+        "v_reset": 0,
+        "compare": ">",
+        "if_gain": "r per step",
+        "steps": spec.steps,
+        "policy": spec.policy,
+        "inputs": {name: asdict(code) for name, code in spec.inputs.items()},
+        "outputs": list(spec.outputs),
+        "layers": [layer.name for layer in spec.layers],
+    }
+    arrays: dict[str, dict[str, FloatArray]] = {"kappa": {}, "syn_kappa": {}, "theta_table": {}}
+    for layer in spec.layers:
+        for key, found in arrays.items():
+            value = getattr(layer, key)
+            if value is not None:
+                found[layer.name] = np.asarray(value, np.float64)
+    return {_KEY: json.dumps(text), **{k: v for k, v in arrays.items() if v}}
+
+
+def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any] | None:
+    text = getattr(graph, "metadata", {}).get(_KEY)
+    if text is None:
+        return None
+    try:
+        meta = json.loads(text)
+        missing = {"schema", "dt_s", "steps", "policy", "inputs", "outputs", "layers"} - set(meta)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"NIR graph: metadata['{_KEY}'] is not JSON ({error})") from error
+    if missing:
+        raise BadInput(f"NIR graph: metadata['{_KEY}'] lacks {sorted(missing)}; export it again")
+    if meta["schema"] != SCHEMA:
+        raise BadInput(
+            f"NIR graph: schema {meta['schema']} of metadata['{_KEY}'], this version reads "
+            f"{SCHEMA}; export it again"
+        )
+    unknown = sorted(set(meta["layers"]) - set(graph.nodes))
+    if unknown:
+        raise BadInput(f"NIR graph: metadata names layers that are not nodes: {unknown}")
+    return dict(meta)
+
+
+def _refuse_unknown(graph: nir.NIRGraph) -> None:
+    known = (nir.Input, nir.Output, nir.Affine, nir.Linear, *_NEURONS)
+    found = [
+        f"{name} ({type(node).__name__})"
+        for name, node in graph.nodes.items()
+        if not isinstance(node, known)
+    ]
+    if found:
+        raise UnsupportedNode(
+            found, "NIR graph", "a branch holds Affine, Linear, LIF, CubaLIF and IF nodes"
+        )
+
+
+def _predecessors(graph: nir.NIRGraph) -> dict[str, str]:
+    """Per node the one node that feeds it."""
+    before: dict[str, list[str]] = {}
+    for source, target in dict.fromkeys(map(tuple, graph.edges)):
+        before.setdefault(target, []).append(source)
+    many = [f"{name} <- {', '.join(sorted(v))}" for name, v in before.items() if len(v) > 1]
+    if many:
+        raise BadInput(
+            "NIR graph: nodes with more than one source (recurrence or a sum): " + "; ".join(many)
+        )
+    absent = {n for edge in graph.edges for n in edge} - set(graph.nodes)
+    if absent:
+        raise BadInput(f"NIR graph: edges name nodes that do not exist: {sorted(absent)}")
+    return {name: v[0] for name, v in before.items()}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts layer 2 before layer 10."""
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)]
+
+
+def _topological(graph: nir.NIRGraph, before: Mapping[str, str]) -> list[str]:
+    """Spiking nodes, every one after its source; equal depths by name."""
+    depth: dict[str, int] = {}
+    for name, node in graph.nodes.items():
+        if isinstance(node, tuple(_NEURONS)):
+            at, steps = name, 0
+            while at in before:
+                at, steps = before[at], steps + 1
+                if steps > len(graph.nodes):
+                    raise BadInput(f"NIR graph: '{name}' lies on a loop; recurrence is not read")
+            depth[name] = steps
+    return sorted(depth, key=lambda n: (depth[n], _natural(n)))
+
+
+def _codes(
+    graph: nir.NIRGraph, meta: Mapping[str, Any], given: Mapping[str, InputCode] | None
+) -> dict[str, InputCode]:
+    if "inputs" in meta:
+        return {name: InputCode(**code) for name, code in meta["inputs"].items()}
+    codes = {}
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.Input):
+            size = int(np.prod(next(iter(node.input_type.values()))))
+            binary = InputCode(size=size, kind="binary", bits=1, signed=False, scale=1.0)
+            codes[name] = (given or {}).get(name, binary)
+    return codes
+
+
+def _outputs(graph: nir.NIRGraph, before: Mapping[str, str]) -> list[str]:
+    return [before[n] for n, v in graph.nodes.items() if isinstance(v, nir.Output) and n in before]
+
+
+def _policy(value: Any) -> Policy:
+    allowed: tuple[Policy, ...] = get_args(Policy)
+    for policy in allowed:
+        if value == policy:
+            return policy
+    raise BadInput(f"NIR graph: policy {value!r}, expected one of {', '.join(allowed)}")
+
+
+def _layer(graph: nir.NIRGraph, name: str, before: Mapping[str, str], dt_s: float) -> LayerSpec:
+    node, synapse = graph.nodes[name], before.get(name)
+    affine = graph.nodes.get(synapse)
+    if not isinstance(affine, nir.Affine | nir.Linear) or before.get(synapse or "") is None:
+        raise BadInput(f"NIR graph: neuron '{name}' is not fed by one Affine or Linear node")
+    weight = np.asarray(affine.weight)
+    out = weight.shape[0]
+    bias = np.asarray(getattr(affine, "bias", np.zeros(out, weight.dtype)))
+    for key in ("v_leak", "v_reset"):
+        value = np.asarray(getattr(node, key, 0.0))
+        if np.any(value != 0):
+            raise BadInput(f"NIR graph: '{name}' has {key} other than 0; only 0 can be exported")
+    kappa, syn_kappa, gain = _NEURONS[type(node)](node, dt_s, out, name)
+    extra = getattr(graph, "metadata", {})
+    kappa = _exact(kappa, extra.get("kappa", {}).get(name), f"kappa of '{name}'")
+    if syn_kappa is not None:
+        stored = extra.get("syn_kappa", {}).get(name)
+        syn_kappa = _exact(syn_kappa, stored, f"syn_kappa of '{name}'")
+    if not np.allclose(gain, 1, rtol=_SAME, atol=0):
+        weight, bias = weight * gain[:, None], bias * gain
+    table = extra.get("theta_table", {}).get(name)
+    return LayerSpec(
+        name=name,
+        source=before[str(synapse)],
+        weight=weight,
+        bias=bias,
+        kappa=kappa,
+        threshold=_vector(node.v_threshold, out, name),
+        syn_kappa=syn_kappa,
+        theta_table=None if table is None else np.asarray(table, np.float64),
+    )
+
+
+def _exact(rounded: FloatArray, stored: Any, what: str) -> FloatArray:
+    """The stored float64 decay, after a check against the one that tau gives."""
+    if stored is None:
+        return rounded
+    exact: FloatArray = np.asarray(stored, np.float64)
+    if exact.shape != rounded.shape or not np.allclose(exact, rounded, rtol=_SAME, atol=0):
+        raise BadInput(
+            f"NIR graph: {what} in the metadata contradicts tau; the file was changed by a tool "
+            "that does not know the metadata: remove metadata['neurozsl'] or export it again"
+        )
+    return exact
+
+
+def _vector(value: Any, size: int, name: str) -> FloatArray:
+    """A parameter as `(size,)`; scalars are the same for all neurons."""
+    array = np.asarray(value)
+    if array.size not in (1, size):
+        raise BadInput(f"NIR graph: '{name}' has {array.size} parameters for {size} neurons")
+    return np.array(np.broadcast_to(array.reshape(-1), (size,)))
+
+
+Decays = tuple[FloatArray, FloatArray | None, FloatArray]
+
+
+def _lif(node: Any, dt_s: float, size: int, name: str) -> Decays:
+    """kappa, no synaptic current, gain of the input."""
+    tau = _vector(node.tau, size, name).astype(np.float64)
+    return dt_s / tau, None, _vector(node.r, size, name)
+
+
+def _cuba(node: Any, dt_s: float, size: int, name: str) -> Decays:
+    """Euler form: i <- (1 - k_s) i + k_s w_in I; the gain is 1 where w_in = 1 / k_s."""
+    tau_mem = _vector(node.tau_mem, size, name).astype(np.float64)
+    syn = dt_s / _vector(node.tau_syn, size, name).astype(np.float64)
+    gain = syn * _vector(node.w_in, size, name) * _vector(node.r, size, name)
+    return dt_s / tau_mem, syn, gain
+
+
+def _if(node: Any, dt_s: float, size: int, name: str) -> Decays:
+    """No leak; r is the gain per step, as Norse and Sinabs read it."""
+    return np.zeros(size), None, _vector(node.r, size, name)
+
+
+_NEURONS: Mapping[Any, Callable[[Any, float, int, str], Decays]] = {
+    nir.LIF: _lif,
+    nir.CubaLIF: _cuba,
+    nir.IF: _if,
+}

@@ -1,0 +1,209 @@
+"""Runs every check of a target on the same samples and gives the verdict.
+
+    PASS            every bit equals the trained model
+    PASS-WITH-LOSS  backends agree in every bit, but the deployment differs from the trained model
+                    (integers, or a threshold policy that was changed); the loss is stated
+    UNVERIFIED      nothing disagrees, but the oracle (lava-nc) is not on this machine
+    FAIL            a check that must be exact differs in a bit, or a layer is dead or saturated
+
+`emulator_vs_norse` is the loss of quantisation, never a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from neurozsl.export.agreement import LayerAgreement, compare, worst_margins
+from neurozsl.export.backends import Parts, Run, backend
+from neurozsl.export.lava.environment import locate
+from neurozsl.export.targets import Check, Target, target
+from neurozsl.hardware.diagnose import diagnose
+from neurozsl.signals import ChipInput, Trace
+
+Verdict = Literal["PASS", "PASS-WITH-LOSS", "UNVERIFIED", "FAIL"]
+ORACLE = "lava-nc 0.10.0"
+_FLOAT = frozenset({"norse", "floatsim", "sinabs", "lava_float"})
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
+    simulator that was asked, "none" where the target has one and it is not installed.
+    """
+
+    target: str
+    verdict: Verdict
+    samples: int
+    checks: Mapping[str, tuple[LayerAgreement, ...]]
+    reasons: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    oracle: str = "none"
+    skipped: tuple[str, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `neurozsl verify --json`."""
+        rows = {
+            name: {"layers": [row.as_json() for row in rows]} for name, rows in self.checks.items()
+        }
+        return {
+            "verdict": self.verdict,
+            "target": self.target,
+            "samples": self.samples,
+            "oracle": self.oracle,
+            "backends": rows,
+            "skipped": list(self.skipped),
+            "reasons": list(self.reasons),
+            "losses": list(self.losses),
+        }
+
+
+def verify(
+    parts: Parts,
+    samples: ChipInput,
+    *,
+    target_name: str,
+    golden: Trace | None = None,
+    policy_loss: str = "",
+    timeout_s: float | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Verification:
+    """Run the checks of a target.
+
+    Args:
+        parts: the deployment.
+        samples: its input; 16 samples or more make the figures worth quoting.
+        target_name: key of the registry.
+        golden: spikes that the first backend of the target must give again.
+        policy_loss: how the threshold policy was changed at export, "" if it was not.
+        timeout_s: limit of one Lava run.
+        progress: called with the name of a backend, samples done, samples in all.
+    """
+    chosen = target(target_name)
+    oracle = _oracle(chosen)
+    skipped = tuple(c.name for c in chosen.checks if c.oracle and oracle == "none")
+    wanted = [c for c in chosen.checks if c.name not in skipped]
+    traces = _run_all(parts, samples, chosen, wanted, timeout_s, progress)
+    names = tuple(layer.name for layer in parts.spec.layers)
+    found: dict[str, tuple[LayerAgreement, ...]] = {}
+    for check in wanted:
+        rows = compare(traces[check.first], traces[check.second], names)
+        found[check.name] = _with_margins(check, rows, parts, samples, traces)
+    deployed = traces[chosen.backends[0]]
+    reasons = _disagreements(wanted, found) + _unhealthy(deployed, names)
+    if golden is not None:
+        again = compare(golden, deployed, names)
+        reasons += [
+            f"{row.name}: {row.differing} bits differ from the golden spikes"
+            for row in again
+            if row.differing
+        ]
+    losses = _losses(wanted, found) + ([policy_loss] if policy_loss else [])
+    return Verification(
+        target=target_name,
+        verdict=_verdict(bool(reasons), bool(skipped), bool(losses)),
+        samples=samples.batch,
+        checks=found,
+        reasons=tuple(reasons),
+        losses=tuple(losses),
+        oracle=oracle,
+        skipped=skipped,
+    )
+
+
+def _oracle(chosen: Target) -> str:
+    if not any(check.oracle for check in chosen.checks):
+        return "not needed"
+    return ORACLE if locate() is not None else "none"
+
+
+def _run_all(
+    parts: Parts,
+    samples: ChipInput,
+    chosen: Target,
+    wanted: list[Check],
+    timeout_s: float | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> dict[str, Trace]:
+    """Each backend once, however many checks read it."""
+    order = [chosen.backends[0]]
+    order += [name for check in wanted for name in (check.first, check.second)]
+    traces: dict[str, Trace] = {}
+    for name in dict.fromkeys(order):
+        run = Run(timeout_s=timeout_s, progress=_named(progress, name))
+        traces[name] = backend(name, parts, run)(samples)
+        if progress is not None:
+            progress(name, samples.batch, samples.batch)
+    return traces
+
+
+def _named(
+    progress: Callable[[str, int, int], None] | None, name: str
+) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
+
+
+def _with_margins(
+    check: Check,
+    rows: tuple[LayerAgreement, ...],
+    parts: Parts,
+    samples: ChipInput,
+    traces: Mapping[str, Trace],
+) -> tuple[LayerAgreement, ...]:
+    """Adds |v* - theta| of differing bits where both sides are float."""
+    if not {check.first, check.second} <= _FLOAT or not any(row.differing for row in rows):
+        return rows
+    margins = worst_margins(parts.lowered, samples, traces[check.first], traces[check.second])
+    return tuple(LayerAgreement(**{**vars(row), "margin": margins.get(row.name)}) for row in rows)
+
+
+def _disagreements(
+    wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]]
+) -> list[str]:
+    reasons = []
+    for check in wanted:
+        for row in found[check.name] if check.exact else ():
+            if row.differing:
+                margin = "" if row.margin is None else f", |v* - theta| up to {row.margin:.3g}"
+                reasons.append(
+                    f"{check.name}: layer '{row.name}' differs in {row.differing} bits, first at "
+                    f"step {row.first_step}{margin}"
+                )
+    return reasons
+
+
+def _unhealthy(deployed: Trace, names: tuple[str, ...]) -> list[str]:
+    """Layers that say nothing: never a spike, or almost always one."""
+    found = {row.layer: row for row in diagnose(deployed)}
+    return [
+        f"layer '{name}' is {found[name].state} (spike rate {100 * found[name].rate:.2f} %): "
+        f"{found[name].advice}"
+        for name in names
+        if found[name].state != "ok"
+    ]
+
+
+def _losses(wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]]) -> list[str]:
+    losses = []
+    for check in wanted:
+        rows = found[check.name]
+        if not check.exact and any(row.differing for row in rows):
+            worst = min(rows, key=lambda row: row.agree)
+            losses.append(
+                f"{check.name}: {100 * worst.agree:.2f} % equal bits, {100 * worst.matched:.1f} % "
+                f"matched spikes in the worst layer '{worst.name}'"
+            )
+    return losses
+
+
+def _verdict(failed: bool, unverified: bool, lossy: bool) -> Verdict:
+    if failed:
+        return "FAIL"
+    if unverified:
+        return "UNVERIFIED"
+    return "PASS-WITH-LOSS" if lossy else "PASS"

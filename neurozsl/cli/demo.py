@@ -1,0 +1,91 @@
+"""`neurozsl demo`: the whole path on synthetic data, on a laptop, without network or GPU."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurozsl.cli.console import next_commands, progress_bar, say, stages
+from neurozsl.errors import BadInput
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Run folder; made anew.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of data, weights and batches.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Epochs of stage 1.")] = 20,
+    test_size: Annotated[int, typer.Option(help="Test samples.")] = 500,
+    scene_bias: Annotated[float, typer.Option(help="Scene shortcut in training, 0 to 1.")] = 0.9,
+) -> None:
+    """Make data, train MDFT, export, verify, simulate, profile; writes RUN/report.html."""
+    from neurozsl import deploy, runs
+    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+    from neurozsl.export.targets import TARGETS
+    from neurozsl.report import build as report
+    from neurozsl.report import write_report
+    from neurozsl.report.terminal import print_report
+    from neurozsl.training import TrainConfig
+
+    started = time.perf_counter()
+    _clear(out)
+    data = out.parent / f"{out.name}-data"
+    _clear(data)
+    say("1/5  synthetic data: scenes and motions (rendered clips, not real ones)")
+    with progress_bar("rendering") as update:
+        config = SyntheticConfig(scene_bias=scene_bias, seed=seed, test_size=test_size)
+        write_synthetic(config, data, progress=update)
+    say("2/5  MDFT, two stages (preset deploy, Norse LIF neurons)")
+    runs.create(
+        out,
+        data_dir=data,
+        model="mdft",
+        options={"preset": "deploy"},
+        train=TrainConfig(epochs=epochs, seed=seed),
+    )
+    with progress_bar("training") as update:
+        run = runs.train(out, progress=update)
+    for target in ("nir", "sinabs", "lava"):
+        say(f"3/5  export to {target} ({', '.join(TARGETS[target].fidelity)}), verify, score")
+        with progress_bar(f"exporting to {target}") as update:
+            manifest = deploy.deploy(run, target=target, progress=stages(update))
+        say(f"     verdict {manifest.verdict}")
+    say("4/5  the test set on the emulator, counts and energy estimates")
+    bundle = out / "deploy" / "lava"
+    with progress_bar("profiling") as update:
+        result = report.build(run, bundle=bundle, progress=update)
+    say("5/5  report")
+    write_report(result, out / "report.html", plot_folder=out / "plots")
+    print_report(result)
+    if result.verdict == "UNVERIFIED":
+        say(
+            "Lava is not installed here, so the integers were not checked against lava-nc; "
+            "`neurozsl setup lava` installs it where a Python 3.10 can be found"
+        )
+    say(f"report in {out / 'report.html'} ({time.perf_counter() - started:.0f} s)")
+    next_commands(
+        f"neurozsl evaluate {out} --json",
+        f"neurozsl verify {bundle}",
+        f"neurozsl simulate {bundle} --backend lava --limit 4",
+        f"neurozsl profile {out} --bundle {bundle} --json",
+        "neurozsl data build --clips DIR --labels CSV --vectors NPZ --out DATA   (your own clips)",
+    )
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demo made; anything else in the way is an error."""
+    if not folder.exists():
+        return
+    ours = any((folder / name).exists() for name in ("run.json", "dataset.json"))
+    if not ours:
+        raise BadInput(
+            f"demo: '{folder}' exists and was not made by neurozsl; choose another --out"
+        )
+    shutil.rmtree(folder)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(demo)

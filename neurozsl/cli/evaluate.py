@@ -1,0 +1,43 @@
+"""`neurozsl evaluate`: S, U, HM and ZSL of a run, with its branch on the host or in a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, show_table
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    bundle: Annotated[
+        Path | None, typer.Option(help="Run the spiking branch of this bundle instead.")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="Backend for the bundle: emulator, lava, lava_float, sinabs, norse.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Score a run on its test splits; with --bundle, the deployed model."""
+    from neurozsl import deploy, runs
+
+    opened = runs.open_run(run)
+    with progress_bar("evaluating") as update:
+        result = deploy.evaluate_run(opened, bundle=bundle, backend=backend, progress=update)
+    if as_json:
+        emit_json(result)
+        return
+    where = f"{result['motion_backend']} ({result['policy']})"
+    show_table(
+        f"{run}: {result['samples']} test samples, percent; motion branch on {where}",
+        ("S", "U", "HM", "ZSL", "beta", "chance HM (95th percentile)"),
+        [(*(f"{result[k]:.2f}" for k in ("S", "U", "HM", "ZSL", "beta", "chance")),)],
+    )
+    next_commands(f"neurozsl profile {run}" + (f" --bundle {bundle}" if bundle else ""))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(evaluate)

@@ -1,0 +1,86 @@
+"""`neurozsl export`: the spiking branch of a run as a checked bundle for one target."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table, stages
+
+
+class Threshold(StrEnum):
+    """The policies that `--threshold` accepts."""
+
+    fixed = "fixed"
+    frozen = "frozen"
+    table = "table"
+    dynamic = "dynamic"
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    target: Annotated[str, typer.Option(help="Target (`neurozsl targets`).")],
+    threshold: Annotated[
+        Threshold | None, typer.Option(help="Threshold policy; default: as trained.")
+    ] = None,
+    bits: Annotated[int, typer.Option(help="Weight bits of integer targets, 4 to 8.")] = 8,
+    samples: Annotated[int, typer.Option(help="Golden test samples to verify on.")] = 16,
+    max_hm_drop: Annotated[
+        float, typer.Option(help="Largest loss of HM, in points, that passes.")
+    ] = 2.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Bundle folder; default RUN/deploy/TARGET.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Manifest as JSON on stdout.")] = False,
+) -> None:
+    """Export, verify bit for bit, and score the deployed model."""
+    from neurozsl import deploy, runs
+    from neurozsl.export.targets import target as find_target
+
+    find_target(target)  # an unknown name fails before the data is loaded
+    opened = runs.open_run(run)
+    with progress_bar(f"exporting to {target}") as update:
+        manifest = deploy.deploy(
+            opened,
+            target=target,
+            out=out,
+            threshold=threshold.value if threshold else None,
+            bits=bits,
+            samples=samples,
+            max_hm_drop=max_hm_drop,
+            progress=stages(update),
+        )
+    if as_json:
+        emit_json(manifest.as_json())
+        return
+    show_manifest(manifest.as_json())
+    bundle = out or run / "deploy" / target
+    say(f"verdict {manifest.verdict}; bundle in {bundle}")
+    next_commands(
+        f"neurozsl verify {bundle}",
+        f"neurozsl evaluate {run} --bundle {bundle}",
+        f"neurozsl profile {run} --bundle {bundle} --report {run}/report.html",
+    )
+
+
+def show_manifest(manifest: dict[str, object]) -> None:
+    """Print the scores after each step of the deployment."""
+    steps = manifest.get("steps") or []
+    assert isinstance(steps, list)
+    if steps:
+        show_table(
+            "deployment, percent on the test splits",
+            ("step", "backend", "S", "U", "HM", "ZSL"),
+            [
+                (s["step"], s["backend"], *(f"{s[k]:.2f}" for k in ("S", "U", "HM", "ZSL")))
+                for s in steps
+            ],
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(export)

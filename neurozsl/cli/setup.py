@@ -1,0 +1,157 @@
+"""`neurozsl setup lava` builds the Lava environment; `neurozsl doctor` says what is there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import typer
+
+from neurozsl.cli.console import emit_json, next_commands, say, show_table
+
+app = typer.Typer(help="Set up optional parts.", no_args_is_help=True)
+
+PYTHON_RANGE = ">=3.11,<3.14"
+_PACKAGES = (
+    "torch",
+    "norse",
+    "nir",
+    "sinabs",
+    "numpy",
+    "numba",
+    "h5py",
+    "av",
+    "librosa",
+    "lightning-fabric",
+)
+_MISSING_PART = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor. status: ok, note (optional and absent) or problem."""
+
+    name: str
+    status: str
+    detail: str
+    remedy: str = ""
+
+
+@app.callback()
+def _setup() -> None:
+    """Keep `lava` a sub-command although it is the only one."""
+
+
+@app.command("lava")
+def setup_lava() -> None:
+    """Build the Python 3.10 environment in which lava-nc runs (once; about a minute)."""
+    from neurozsl.export.lava.environment import create
+
+    create(report=say)
+    next_commands("neurozsl doctor", "neurozsl export RUN --target lava")
+
+
+def doctor(
+    json: bool = typer.Option(False, "--json", help="Print one JSON document to stdout."),
+) -> None:
+    """Check Python, packages, Lava, video, CUDA; says how to repair what is missing."""
+    findings = [*_versions(), *_lava(), _cuda()]
+    if json:
+        healthy = all(one.status != "problem" for one in findings)
+        emit_json({"healthy": healthy, "checks": [asdict(one) for one in findings]})
+    else:
+        rows = [(one.name, one.status, one.detail) for one in findings]
+        show_table("neurozsl doctor", ("part", "status", "found"), rows)
+        for one in findings:
+            if one.remedy:
+                say(f"{one.name}: {one.remedy}")
+    if any(one.status == "problem" for one in findings):
+        raise typer.Exit(_MISSING_PART)
+
+
+def in_range(version: str, specifier: str) -> bool:
+    """Whether a release lies in a range of `>=`, `<` and `==` parts.
+
+    >>> in_range("2.15.0+cpu", ">=2.10,<3"), in_range("1.0.8", "==1.0.4")
+    (True, False)
+    """
+    for part in filter(None, specifier.replace(" ", "").split(",")):
+        operator, limit = re.match(r"(>=|<=|==|<|>)(.+)", part).groups()  # type: ignore[union-attr]
+        a, b = _numbers(version), _numbers(limit)
+        width = max(len(a), len(b))
+        a, b = a + (0,) * (width - len(a)), b + (0,) * (width - len(b))
+        if not {">=": a >= b, "<=": a <= b, "==": a == b, "<": a < b, ">": a > b}[operator]:
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release numbers; local and pre-release parts are left out."""
+    return tuple(int(x) for x in re.findall(r"\d+", re.split(r"[+a-zA-Z]", version)[0]))
+
+
+def _declared() -> dict[str, str]:
+    """Range of every package that neurozsl depends on."""
+    found = {}
+    for line in importlib.metadata.requires("neurozsl") or ():
+        requirement, _, condition = line.partition(";")
+        match = re.match(r"\s*([\w.-]+)\s*(?:\[[^\]]*\])?\s*(.*)", requirement)
+        if match and not condition:
+            found[match.group(1).lower()] = match.group(2).strip()
+    return found
+
+
+def _versions() -> list[Finding]:
+    python = platform.python_version()
+    fits = in_range(python, PYTHON_RANGE)
+    remedy = "" if fits else f"make the environment with Python {PYTHON_RANGE}"
+    findings = [Finding("python", "ok" if fits else "problem", python, remedy)]
+    ranges = _declared()
+    for name in _PACKAGES:
+        wanted = ranges.get(name, "")
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            line = f"pip install '{name}{wanted}'"
+            findings.append(Finding(name, "problem", "not installed", line))
+            continue
+        fits = in_range(version, wanted)
+        detail = version + (f" (needs {wanted})" if wanted else "")
+        remedy = "" if fits else f"pip install '{name}{wanted}'"
+        findings.append(Finding(name, "ok" if fits else "problem", detail, remedy))
+    return findings
+
+
+def _lava() -> list[Finding]:
+    from neurozsl.export.lava import environment as lava
+
+    found: list[Finding] = []
+    usable = False
+    for one in lava.candidates():
+        usable = usable or one.usable
+        status = "ok" if one.usable else "note"
+        detail = f"{one.path}: {one.version or one.problem}"
+        found.append(Finding(f"python {lava.PYTHON} ({one.origin})", status, detail))
+    python = lava.locate()
+    if python is not None:
+        problem = lava.import_problem(python)
+        status = "problem" if problem else "ok"
+        return [*found, Finding("lava-nc", status, problem or str(python))]
+    remedy = f"run: {lava.INSTALL_LINE}"
+    if not usable:
+        remedy = f"install Python {lava.PYTHON} or set NEUROZSL_LAVA_PYTHON, then {remedy}"
+    return [*found, Finding("lava-nc", "note", f"not set up in {lava.home()}", remedy)]
+
+
+def _cuda() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("cuda", "problem", f"torch does not import ({error})")
+    if not torch.cuda.is_available():
+        return Finding("cuda", "note", "no device; the CPU is used")
+    names: list[Any] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Finding("cuda", "ok", ", ".join(names))

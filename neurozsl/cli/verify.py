@@ -1,0 +1,61 @@
+"""`neurozsl verify`: run a bundle's golden samples on every backend and compare all spikes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
+from neurozsl.errors import VerificationFailed
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET.")],
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples."""
+    from neurozsl.deploy import default_backend
+    from neurozsl.export.bundle import open_bundle
+
+    opened = open_bundle(bundle)
+    with progress_bar("verifying") as update:
+        verification = opened.verify(progress=stages(update))
+    result = verification.as_json()
+    if as_json:
+        emit_json(result)
+    else:
+        show_tree(str(bundle), result)
+        next_commands(f"neurozsl simulate {bundle} --backend {default_backend(opened)} --limit 4")
+    if result["verdict"] == "FAIL":
+        reasons = "; ".join(verification.reasons)
+        raise VerificationFailed(f"bundle '{bundle}': verdict FAIL; {reasons}")
+
+
+def show_tree(title: str, result: dict[str, Any]) -> None:
+    """Print backends and layers as a tree, a mark per layer."""
+    from rich.markup import escape
+    from rich.tree import Tree
+
+    tree = Tree(f"{escape(title)}: [bold]{result['verdict']}[/], {result['samples']} samples")
+    for name, backend in result["backends"].items():
+        branch = tree.add(escape(name))
+        for layer in backend["layers"]:
+            same = layer["agree"] == 1.0
+            mark = "[green]equal[/]  " if same else "[yellow]differs[/]"
+            text = (
+                f"{mark} {escape(layer['name']):<10} bits {100 * layer['agree']:8.4f} %  "
+                f"spikes matched {100 * layer['matched']:8.4f} %  rate {100 * layer['rate']:.2f} %"
+            )
+            if layer.get("first_step") is not None:
+                text += f"  first at step {layer['first_step']}"
+            branch.add(text)
+    err.print(tree)
+    if result["verdict"] == "UNVERIFIED":
+        say("no oracle on this machine: `neurozsl setup lava` installs it")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command()(verify)

@@ -1,0 +1,167 @@
+"""From a trained run to a bundle for one target, and back to the scores of the deployed model.
+
+In: an opened `Run`. `deploy` describes its spiking branch, collects calibration and golden inputs
+from the data (training rows calibrate, test rows are golden), and hands both to `export`, with a
+function that scores the whole split model for any motion backend. Models stay unknown to `export`,
+bundles stay unknown to `evaluation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurozsl.data.batch import Split
+from neurozsl.errors import BadInput
+from neurozsl.evaluation import Evaluation, MotionBackend, collect, evaluate
+from neurozsl.export.bundle import Bundle, StageProgress, build_bundle, open_bundle
+from neurozsl.export.manifest import Manifest
+from neurozsl.export.policy import Wanted
+from neurozsl.export.targets import TARGETS
+from neurozsl.runs import Run
+from neurozsl.signals import BranchSpec, ChipInput
+
+CALIBRATION_ROWS = 256
+Progress = Callable[[int, int], None]
+
+
+def chip_input(model: Any, split: Split, rows: Any) -> ChipInput:
+    """What the chip would read for samples `rows` of a split, as integers.
+
+    Raises:
+        BadInput: the model has no spiking branch.
+    """
+    import torch
+
+    with torch.no_grad():
+        prepared = model.prepare(split.batch(rows))
+    if prepared.chip_input is None:
+        raise BadInput("model: it has no motion branch; train with motion=true to deploy it")
+    found: ChipInput = prepared.chip_input.to_numpy()
+    return found
+
+
+def spread(split: Split, count: int) -> Any:
+    """Up to `count` rows of a split, evenly spread, so that all classes appear."""
+    return np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
+
+
+def golden_input(run: Run, count: int) -> ChipInput:
+    """Inputs of `count` test samples, half seen and half unseen classes."""
+    stage = run.data.stage(2)
+    parts = [
+        chip_input(run.model, split, spread(split, n))
+        for split, n in ((stage.seen, count - count // 2), (stage.unseen, count // 2))
+    ]
+    codes = {k: np.concatenate([p.codes[k] for p in parts]) for k in parts[0].codes}
+    theta = None
+    if parts[0].theta is not None:
+        theta = {k: np.concatenate([p.theta[k] for p in parts]) for k in parts[0].theta}  # type: ignore[index]  # same policy in all parts
+    return ChipInput(codes, parts[0].code, theta)
+
+
+def branch_spec(run: Run) -> BranchSpec:
+    """The spiking branch of a run as it will be deployed.
+
+    Raises:
+        BadInput: there is none.
+    """
+    spec: BranchSpec | None = run.model.branch_spec()
+    if spec is None:
+        raise BadInput(
+            f"run '{run.path}': its model has no spiking branch (motion=false); train with "
+            "motion=true to export it"
+        )
+    return spec
+
+
+def score_backend(
+    run: Run, backend: MotionBackend | None, *, progress: Progress | None = None
+) -> Evaluation:
+    """Scores on the test splits with the branch on a backend (None: the model's own, Norse)."""
+    collected = collect(
+        run.model, run.data.stage(2), run.data.vectors, backend=backend, progress=progress
+    )
+    chosen = run.selected
+    return evaluate(collected, beta=chosen.beta, head_weight=chosen.head_weight)
+
+
+def deploy(
+    run: Run,
+    *,
+    target: str,
+    out: Path | None = None,
+    threshold: Wanted | None = None,
+    bits: int = 8,
+    samples: int = 16,
+    max_hm_drop: float = 2.0,
+    progress: StageProgress | None = None,
+) -> Manifest:
+    """Export, verify and score a run's branch; writes `RUN/deploy/TARGET` unless `out` is given."""
+    spec = branch_spec(run)
+    train = run.data.stage(2).train
+
+    def score(backend: MotionBackend | None) -> Mapping[str, float]:
+        scores = score_backend(run, backend).scores
+        return {"S": scores.S, "U": scores.U, "HM": scores.HM, "ZSL": scores.ZSL}
+
+    return build_bundle(
+        spec,
+        target=target,
+        out_dir=out or run.path / "deploy" / target,
+        calibration=chip_input(run.model, train, spread(train, CALIBRATION_ROWS)),
+        samples=golden_input(run, samples),
+        bits=bits,
+        threshold=threshold or ("dynamic" if spec.policy == "dynamic" else "fixed"),
+        score=score,
+        max_hm_drop=max_hm_drop,
+        progress=progress,
+    )
+
+
+def default_backend(bundle: Bundle) -> str:
+    """The backend that a bundle is scored on when none is named: the first of its target."""
+    return TARGETS[bundle.manifest.target].backends[0]
+
+
+def check_belongs(run: Run, bundle: Bundle) -> None:
+    """Refuse a bundle whose inputs are not those of the run's model.
+
+    Raises:
+        BadInput: naming the input that differs.
+    """
+    spec = branch_spec(run)
+    for name, code in spec.inputs.items():
+        if bundle.spec.inputs.get(name) != code:
+            raise BadInput(
+                f"bundle '{bundle.path}': input '{name}' is coded as "
+                f"{bundle.spec.inputs.get(name)}, the run '{run.path}' writes {code}; export the "
+                "run again"
+            )
+
+
+def evaluate_run(
+    run: Run,
+    *,
+    bundle: Path | None = None,
+    backend: str = "",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """What `neurozsl evaluate` reports: scores, chance, and where the motion branch ran."""
+    if bundle is None:
+        result = score_backend(run, None, progress=progress)
+        where = {"motion_backend": "norse", "policy": _policy(run), "bundle": None}
+    else:
+        opened = open_bundle(bundle)
+        check_belongs(run, opened)
+        name = backend or default_backend(opened)
+        result = score_backend(run, opened.backend(name), progress=progress)
+        where = {"motion_backend": name, "policy": opened.spec.policy, "bundle": str(bundle)}
+    return {**result.as_json(), **where, "host_device": "cpu"}
+
+
+def _policy(run: Run) -> str:
+    return str(run.settings.options.get("threshold", "none"))

@@ -1,0 +1,405 @@
+"""A run (and the bundle of its branch) -> `Report`: scores, counts, energy, provenance.
+
+One pass over the test splits with the motion branch on its backend gives everything: the scores,
+and the spikes from which operations and energy are counted. With a bundle the branch runs as it
+was deployed (the emulator for integers) and the host model uses none of its weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from neurozsl import __version__
+from neurozsl.deploy import branch_spec, check_belongs, default_backend
+from neurozsl.evaluation import Evaluation, MotionBackend, collect, evaluate
+from neurozsl.export.backends import Parts, backend
+from neurozsl.export.bundle import Bundle, open_bundle
+from neurozsl.export.graph import to_nir
+from neurozsl.hardware.chip import load_chip
+from neurozsl.hardware.counts import Counts, count
+from neurozsl.hardware.energy import EnergyRow, estimate_all
+from neurozsl.hardware.lower import Lowered, lower
+from neurozsl.hardware.program import Program
+from neurozsl.metrics import predict
+from neurozsl.report import schema
+from neurozsl.runs import Run, versions
+from neurozsl.signals import ChipInput, Trace
+
+Progress = Callable[[int, int], None]
+_TIMED_ROWS = 32
+
+
+@dataclass
+class _Recorder:
+    """A motion backend that keeps what went in and out."""
+
+    run: MotionBackend
+    inputs: list[ChipInput] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    def __call__(self, chip_input: ChipInput) -> Trace:
+        trace = self.run(chip_input).to_numpy()
+        self.inputs.append(chip_input)
+        self.traces.append(trace)
+        return trace
+
+    def joined(self) -> tuple[ChipInput, Trace]:
+        """Inputs and traces of all batches, end to end."""
+        first = self.inputs[0]
+        codes = {k: np.concatenate([i.codes[k] for i in self.inputs]) for k in first.codes}
+        spikes = {
+            k: np.concatenate([t.spikes[k] for t in self.traces]) for k in self.traces[0].spikes
+        }
+        return ChipInput(codes, first.code), Trace(
+            spikes, self._summed("overflow"), self._summed("saturation")
+        )
+
+    def _summed(self, key: str) -> dict[str, int]:
+        names = getattr(self.traces[0], key)
+        return {n: sum(getattr(t, key).get(n, 0) for t in self.traces) for n in names}
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """The branch as it ran: its network, counts, and where."""
+
+    backend: str
+    policy: str
+    recorder: _Recorder
+    network: Program | Lowered
+
+
+def build(
+    run: Run, *, bundle: Path | None = None, progress: Progress | None = None
+) -> schema.Report:
+    """Profile a run.
+
+    Args:
+        run: an opened run.
+        bundle: folder of a bundle of this run; None profiles the float branch (Norse).
+        progress: called with (done, total) test samples.
+
+    Raises:
+        BadInput: the bundle is damaged or belongs to another run.
+    """
+    opened = open_bundle(bundle) if bundle is not None else None
+    motion = _motion(run, opened)
+    stage = run.data.stage(2)
+    collected = collect(
+        run.model,
+        stage,
+        run.data.vectors,
+        backend=motion.recorder if motion else None,
+        progress=progress,
+    )
+    result = evaluate(collected, beta=run.selected.beta, head_weight=run.selected.head_weight)
+    predicted = predict(
+        collected.combined(run.selected.head_weight), collected.problem, run.selected.beta
+    )
+    layers: tuple[schema.Layer, ...] = ()
+    energy: tuple[schema.Energy, ...] = ()
+    baseline = raster = None
+    if motion is not None:
+        chip_input, trace = motion.recorder.joined()
+        counts = count(motion.network, chip_input, trace)
+        rows = estimate_all(counts)
+        layers = _layers(counts, trace)
+        energy = tuple(e for row in rows if row.method != "dense_pass" for e in _energy(row))
+        baseline = _baseline(counts, rows)
+        raster = _raster(run, trace, predicted, collected.problem.label)
+    host_flops, seconds = _host_cost(run)
+    return schema.Report(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={**versions(), "neurozsl": __version__},
+        data=_data(run),
+        model=_model(run, host_flops),
+        accuracy=schema.Accuracy(
+            **vars(result.scores), chance=result.chance, samples=result.samples
+        ),
+        deployment=_deployment(run, opened),
+        verification=_verification(opened),
+        layers=layers,
+        energy=energy,
+        host=schema.Host(
+            device="cpu",
+            motion_backend=motion.backend if motion else "none",
+            flops=host_flops,
+            energy=(_host_energy(host_flops),),
+            seconds_per_inference=seconds,
+        ),
+        baseline=baseline,
+        raster=raster,
+        classes=_classes(run, result, collected.problem.label),
+        notes=_notes(run, opened, motion),
+    )
+
+
+def _motion(run: Run, opened: Bundle | None) -> _Motion | None:
+    if opened is not None:
+        check_belongs(run, opened)
+        network = opened.program or opened.parts.lowered
+        name = default_backend(opened)
+        return _Motion(name, opened.spec.policy, _Recorder(opened.backend(name)), network)
+    if run.model.branch is None or run.model.branch.neuron != "lif":
+        return None
+    spec = branch_spec(run)
+    lowered = lower(to_nir(spec))
+    return _Motion("norse", spec.policy, _Recorder(backend("norse", Parts(spec, lowered))), lowered)
+
+
+def _layers(counts: Counts, trace: Trace) -> tuple[schema.Layer, ...]:
+    rows = []
+    for layer in counts.layers:
+        spikes = trace.spikes[layer.name]
+        rows.append(
+            schema.Layer(
+                name=layer.name,
+                modality=layer.name.rpartition(".")[0],
+                inputs=layer.fan_in,
+                neurons=layer.neurons,
+                parameters=layer.parameters,
+                spike_rate=layer.spike_rate,
+                spikes=layer.spikes,
+                synops=layer.synops,
+                effective_macs=layer.effective_macs,
+                effective_acs=layer.effective_acs,
+                dense=layer.dense,
+                neuron_updates=layer.neuron_updates,
+                dead_neurons=int(np.count_nonzero(~spikes.any(axis=(0, 1)))),
+                overflow=trace.overflow.get(layer.name, 0),
+                saturation=trace.saturation.get(layer.name, 0),
+            )
+        )
+    return tuple(rows)
+
+
+def _energy(row: EnergyRow) -> tuple[schema.Energy, ...]:
+    """One row for the dynamic energy, and one with static power where that is published."""
+    notes = [row.latency_note, *row.warnings]
+    if row.lower_bound:
+        notes.append("a lower bound: see what is excluded")
+    several = len(load_chip(row.device).energy_methods) > 1
+    device = f"{row.device}/{row.method}" if several else row.device
+    terms = {t.name: t.joules for t in row.terms}
+    dynamic = schema.Energy(
+        device=device,
+        name=f"{row.name}, {row.method.replace('_', ' ')}" if several else row.name,
+        joules_low=row.joules_low,
+        joules=row.joules,
+        joules_high=row.joules_high,
+        interval=row.interval,
+        latency_s=row.latency_s,
+        source=row.source,
+        inherited=row.inherited,
+        scope=row.scope,
+        terms=terms,
+        included=tuple(i for i in row.included if not i.startswith("static")),
+        excluded=(*row.excluded, *(("static power (next row)",) if row.static_joules else ())),
+        note="; ".join(n for n in notes if n),
+    )
+    if not row.static_joules:
+        return (dynamic,)
+    static = load_chip(row.device).power["static_chip"]
+    bounds = (row.joules_low, row.static_joules_low, row.joules_high, row.static_joules_high)
+    published = None not in bounds
+    low, static_low, high, static_high = (b or 0.0 for b in bounds)
+    whole = dynamic.model_copy(
+        update={
+            "device": f"{device}/with-static",
+            "name": f"{dynamic.name}, with static power",
+            "joules_low": low + static_low if published else None,
+            "joules": row.joules + row.static_joules,
+            "joules_high": high + static_high if published else None,
+            "interval": "published" if published else "unpublished",
+            "source": f"{row.source} | static {static.value:.4g} W [{static.source}]",
+            "terms": {**terms, "static power x latency": row.static_joules},
+            "included": (*dynamic.included, "static power of the whole chip x latency"),
+            "excluded": row.excluded,
+        }
+    )
+    return (dynamic, whole)
+
+
+def _baseline(counts: Counts, rows: tuple[EnergyRow, ...]) -> schema.Baseline:
+    """The same layers as an artificial network: one dense pass per inference."""
+    return schema.Baseline(
+        name="the same layers as an MLP, one pass",
+        description=(
+            "every weight multiplied once per inference on time-averaged inputs; arithmetic only"
+        ),
+        macs=counts.total("dense") / max(counts.steps, 1),
+        energy=tuple(e for row in rows if row.method == "dense_pass" for e in _energy(row)),
+    )
+
+
+def _host_cost(run: Run) -> tuple[float, float]:
+    """FLOPs per inference of everything but the motion branch, and measured seconds on this CPU."""
+    split = run.data.stage(2).seen
+    rows = np.arange(min(_TIMED_ROWS, len(split)))
+    batch = split.batch(rows)
+    model = run.model
+    # Class vectors are embedded once per class set, not per inference, and are left out.
+    with torch.no_grad():
+        prepared = model.prepare(batch)
+        trace = None
+        if prepared.chip_input is not None:
+            trace = model.branch(prepared.chip_input, prepared.context.mask)
+        start = time.perf_counter()
+        model.finish(trace, model.prepare(batch).context)
+        seconds = time.perf_counter() - start
+    # Outside no_grad: the counter hooks into autograd and fails on views of parameters inside it.
+    with FlopCounterMode(display=False) as counter:
+        model.finish(trace, model.prepare(batch).context)
+    return counter.get_total_flops() / len(rows), seconds / len(rows)
+
+
+def _host_energy(flops: float) -> schema.Energy:
+    """Lower bound of the host part: its multiplications as 45 nm arithmetic."""
+    mac = load_chip("cmos45_fp32").energy["mac"]
+    return schema.Energy(
+        device="host/cmos45_fp32",
+        name="host part as 45 nm fp32 arithmetic",
+        joules=flops / 2 * mac.value,
+        source=f"mac {mac.value * 1e12:.4g} pJ [{mac.source}]",
+        included=("matrix products (FLOPs / 2 multiply-accumulates)",),
+        excluded=("memory", "control", "feature extraction", "the processor's idle power"),
+        note="a lower bound: see what is excluded",
+    )
+
+
+def _data(run: Run) -> schema.DataSummary:
+    data = run.data
+    stage = data.stage(2)
+
+    def names(ids: Any) -> tuple[str, ...]:
+        return tuple(data.classes[i] for i in ids)
+
+    skipped = data.meta.get("skipped", ())
+    notes = []
+    if data.synthetic:
+        notes.append("synthetic: rendered pictures and sounds, no recording")
+    if run.settings.options.get("encode") == "repeat":
+        notes.append(
+            "the features have no time axis and are repeated: motion is nearly absent in them"
+        )
+    return schema.DataSummary(
+        name=data.name,
+        synthetic=data.synthetic,
+        classes=schema.ClassNames(
+            train=names(stage.train_ids), seen=names(stage.seen_ids), unseen=names(stage.unseen_ids)
+        ),
+        samples={name: len(split) for name, split in data.splits.items()},
+        steps=int(run.settings.options.get("steps", stage.train.audio.shape[1])),
+        step_s=data.step_s,
+        skipped=len(skipped) if isinstance(skipped, list | tuple) else 0,
+        notes=tuple(notes),
+    )
+
+
+def _model(run: Run, host_flops: float) -> schema.ModelSummary:
+    total = sum(p.numel() for p in run.model.parameters())
+    branch = run.model.branch
+    motion = sum(p.numel() for p in branch.parameters()) if branch is not None else 0
+    return schema.ModelSummary(
+        name=run.settings.model,
+        preset=run.settings.options.get("preset"),
+        options=dict(run.settings.options),
+        seed=run.settings.train.seed,
+        parameters=schema.Parameters(total=total, motion=motion, host=total - motion),
+        host_flops=host_flops,
+    )
+
+
+def _deployment(run: Run, opened: Bundle | None) -> tuple[schema.DeploymentStep, ...]:
+    if opened is None:
+        return ()
+    trained, policy = opened.manifest.trained_policy, opened.spec.policy
+    return tuple(
+        schema.DeploymentStep(
+            step=s.step,
+            backend=s.backend,
+            policy=trained if s.step == "trained" else policy,
+            S=s.S,
+            U=s.U,
+            HM=s.HM,
+            ZSL=s.ZSL,
+        )
+        for s in opened.manifest.steps
+    )
+
+
+def _verification(opened: Bundle | None) -> schema.Verification | None:
+    if opened is None:
+        return None
+    stored = opened.manifest.verification
+    keys = schema.LayerAgreement.model_fields
+    backends = {
+        name: schema.BackendAgreement(
+            layers=tuple(
+                schema.LayerAgreement(**{k: v for k, v in layer.items() if k in keys})
+                for layer in found["layers"]
+            )
+        )
+        for name, found in stored["backends"].items()
+    }
+    return schema.Verification(
+        verdict=opened.manifest.verdict,  # type: ignore[arg-type]  # one of the schema's words
+        samples=stored["samples"],
+        backends=backends,
+        oracle=None if opened.manifest.oracle == "none" else opened.manifest.oracle,
+        notes=(*opened.manifest.reasons, *opened.manifest.losses),
+    )
+
+
+def _raster(run: Run, trace: Trace, predicted: Any, label: Any) -> schema.Raster:
+    """The first unseen-class sample that the deployed model recognises (else the first unseen)."""
+    stage = run.data.stage(2)
+    first = len(stage.seen)
+    right = np.flatnonzero(predicted[first:] == label[first:])
+    row = first + (int(right[0]) if len(right) else 0)
+    names = run.data.classes
+    return schema.raster(
+        {k: v[row] for k, v in trace.spikes.items()},
+        sample=stage.unseen.names[row - first],
+        true_class=names[label[row]],
+        predicted_class=names[predicted[row]],
+    )
+
+
+def _classes(run: Run, result: Evaluation, label: Any) -> tuple[schema.ClassRecall, ...]:
+    unseen = set(run.data.stage(2).unseen_ids.tolist())
+    return tuple(
+        schema.ClassRecall(
+            name=run.data.classes[c],
+            role="unseen" if c in unseen else "seen",
+            recall=recall,
+            samples=int(np.count_nonzero(label == c)),
+        )
+        for c, recall in result.recalls.items()
+    )
+
+
+def _notes(run: Run, opened: Bundle | None, motion: _Motion | None) -> tuple[str, ...]:
+    notes = [
+        "Energies are estimates: counts of this run times published figures, each with its source. "
+        "No chip was measured.",
+        "Host latency is wall time on this machine, batch of up to 32, motion branch left out.",
+    ]
+    if motion is None:
+        notes.append("The model has no spiking branch; there is nothing to deploy.")
+    elif opened is None:
+        notes.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
+    if motion is not None and motion.policy == "dynamic":
+        notes.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
+    if run.data.synthetic:
+        notes.append("Scores on synthetic clips say nothing about real videos.")
+    return tuple(notes)

@@ -1,0 +1,162 @@
+"""BranchSpec <-> NIR graph: nothing is lost, nothing wrong is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+
+from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.export import nirfile
+from neurozsl.export.graph import canonical, from_nir, to_nir
+from neurozsl.hardware.lower import lower
+from neurozsl.signals import BranchSpec, InputCode
+
+MakeBranch = Callable[..., BranchSpec]
+
+FORMS: dict[str, dict[str, Any]] = {
+    "lif": {},
+    "vectors": {"vectors": True, "kappa": 0.3},
+    "cuba": {"synaptic": True},
+    "if": {"kappa": 0.0},
+    "table": {"policy": "table"},
+    "dynamic": {"policy": "dynamic"},
+}
+
+
+def _assert_same(a: BranchSpec, b: BranchSpec) -> None:
+    assert (a.inputs, a.outputs, a.dt_s, a.steps, a.policy) == (
+        b.inputs,
+        b.outputs,
+        b.dt_s,
+        b.steps,
+        b.policy,
+    )
+    assert [(x.name, x.source) for x in a.layers] == [(x.name, x.source) for x in b.layers]
+    for x, y in zip(a.layers, b.layers, strict=True):
+        for key in ("weight", "bias", "kappa", "threshold", "syn_kappa", "theta_table"):
+            one, other = getattr(x, key), getattr(y, key)
+            assert (one is None) == (other is None), key
+            assert one is None or np.array_equal(one, other), key
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_branch_survives_the_way_through_a_file_exactly(
+    form: str, make_branch: MakeBranch, tmp_path: Path
+) -> None:
+    spec = make_branch(**FORMS[form])
+    path = nirfile.write(tmp_path / "motion.nir", to_nir(spec))
+    _assert_same(spec, from_nir(nirfile.read(path)))
+
+
+def test_kappa_comes_back_exactly_although_tau_is_float32(make_branch: MakeBranch) -> None:
+    spec = make_branch(kappa=0.1)
+    graph = to_nir(spec)
+    tau = graph.nodes["audio.0"].tau
+    assert tau.dtype == np.float32
+    assert (spec.dt_s / tau.astype(np.float64) != 0.1).any()  # why the metadata exists
+    assert (from_nir(graph).layers[0].kappa == 0.1).all()
+
+
+def test_the_file_holds_plain_nir_in_seconds_and_unfolded_weights(make_branch: MakeBranch) -> None:
+    spec = make_branch(synaptic=True)
+    graph = to_nir(spec)
+    node = graph.nodes["video.1"]
+    assert isinstance(node, nir.CubaLIF)
+    np.testing.assert_allclose(node.tau_mem, spec.dt_s / 0.5, rtol=1e-6)
+    np.testing.assert_allclose(node.w_in, 4.0)  # tau_syn / dt, the jump of Norse's LIFCell
+    assert (node.r == 1).all() and (node.v_leak == 0).all()
+    assert np.array_equal(graph.nodes["video.1.w"].weight, spec.layers[4].weight)
+
+
+def test_lowering_reads_what_the_graph_says(make_branch: MakeBranch) -> None:
+    spec = make_branch(kappa=0.3, vectors=True)
+    layers = {layer.name: layer for layer in lower(to_nir(spec)).layers}
+    for layer in spec.layers:
+        folded = layer.kappa[:, None] * layer.weight.astype(np.float64)
+        assert np.array_equal(layers[layer.name].weight, folded)
+        assert np.array_equal(layers[layer.name].leak, layer.kappa)
+
+
+def test_canonical_is_idempotent(make_branch: MakeBranch) -> None:
+    spec = make_branch()
+    first = spec.layers[0]
+    wide = replace(spec, layers=(replace(first, weight=first.weight / np.pi), *spec.layers[1:]))
+    _assert_same(canonical(wide), canonical(canonical(wide)))
+
+
+def test_one_error_names_every_fault_of_a_branch(make_branch: MakeBranch) -> None:
+    spec = make_branch()
+    broken = np.array(spec.layers[0].weight)
+    broken[0, 0] = np.nan
+    layers = (
+        replace(spec.layers[0], weight=broken),
+        replace(spec.layers[1], kappa=np.full(8, 1.5)),
+        replace(spec.layers[2], source="nobody", threshold=np.zeros(6, np.float32)),
+    )
+    with pytest.raises(BadInput) as caught:
+        to_nir(replace(spec, layers=layers, outputs=("absent",)))
+    for part in ("1 values of weight are NaN", "kappa 1.5", "'nobody'", "threshold", "'absent'"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.0, float("nan")])
+def test_input_scales_must_be_powers_of_two(scale: float, make_branch: MakeBranch) -> None:
+    spec = make_branch()
+    inputs = {**spec.inputs, "audio": InputCode(12, "graded", 4, False, scale)}
+    with pytest.raises(BadInput, match="power of two"):
+        to_nir(replace(spec, inputs=inputs))
+
+
+def test_metadata_that_contradicts_tau_is_refused(make_branch: MakeBranch) -> None:
+    graph = to_nir(make_branch())
+    graph.nodes["audio.1"].tau = graph.nodes["audio.1"].tau * 2
+    with pytest.raises(BadInput, match=r"audio\.1.*contradicts tau"):
+        from_nir(graph)
+
+
+def _foreign(**changes: object) -> nir.NIRGraph:
+    one = np.ones(2)
+    values = {"tau": 0.01 * one, "r": 3 * one, "v_leak": 0 * one, "v_threshold": one} | changes
+    nodes = {
+        "input": nir.Input(input_type={"input": np.array([3])}),
+        "fc": nir.Linear(weight=np.full((2, 3), 0.5)),
+        "lif": nir.LIF(**values),
+        "output": nir.Output(output_type={"output": np.array([2])}),
+    }
+    return nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")])
+
+
+def test_a_foreign_graph_needs_dt_and_steps_and_keeps_its_gain() -> None:
+    with pytest.raises(BadInput, match="dt_s and steps"):
+        from_nir(_foreign())
+    spec = from_nir(_foreign(), dt_s=1e-3, steps=4)
+    assert (spec.layers[0].kappa == pytest.approx(0.1)) and (spec.layers[0].weight == 1.5).all()
+    assert spec.inputs["input"].kind == "binary" and spec.outputs == ("lif",)
+
+
+def test_a_resting_potential_other_than_zero_is_refused() -> None:
+    with pytest.raises(BadInput, match="v_leak"):
+        from_nir(_foreign(v_leak=np.full(2, 0.5)), dt_s=1e-3, steps=4)
+
+
+def test_every_unknown_node_is_listed() -> None:
+    graph = _foreign()
+    graph.nodes["scale"] = nir.Scale(scale=np.ones(3))
+    graph.nodes["late"] = nir.Delay(delay=np.ones(3))
+    with pytest.raises(UnsupportedNode) as caught:
+        from_nir(graph, dt_s=1e-3, steps=4)
+    assert caught.value.found == ("scale (Scale)", "late (Delay)")
+
+
+def test_recurrence_is_refused_by_name() -> None:
+    graph = _foreign()
+    graph.nodes["back"] = nir.Linear(weight=np.eye(2))
+    graph.edges += [("lif", "back"), ("back", "lif")]
+    with pytest.raises(BadInput, match="lif <- back, fc"):
+        from_nir(graph, dt_s=1e-3, steps=4)

@@ -1,0 +1,53 @@
+"""The registry of targets: complete, quick to import, helpful when asked for another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from neurozsl.errors import BadInput
+from neurozsl.export.backends import BACKENDS
+from neurozsl.export.targets import FEATURES, TARGETS, target, target_table
+from neurozsl.hardware.chip import load_chip
+
+
+def test_every_target_answers_every_feature_and_names_real_parts() -> None:
+    assert set(TARGETS) == {"nir", "lava", "sinabs"}
+    for name, one in TARGETS.items():
+        assert one.name == name
+        assert set(one.features) == set(FEATURES)
+        assert set(one.backends) <= set(BACKENDS)
+        assert {b for check in one.checks for b in (check.first, check.second)} <= set(BACKENDS)
+        if one.chip is not None:
+            assert load_chip(one.chip).key == one.chip
+
+
+def test_lava_is_verified_under_the_four_published_names() -> None:
+    assert [check.name for check in target("lava").checks] == [
+        "emulator_vs_lava_fixed",
+        "norse_vs_lava_float",
+        "norse_vs_sinabs",
+        "emulator_vs_norse",
+    ]
+
+
+def test_the_table_has_one_row_per_target() -> None:
+    rows = target_table()
+    assert [row["target"] for row in rows] == list(TARGETS)
+    assert all(len(row) == 3 + len(FEATURES) for row in rows)
+
+
+def test_an_unknown_target_lists_the_known_ones() -> None:
+    with pytest.raises(BadInput, match="'loihi3' is unknown; use one of nir, lava, sinabs"):
+        target("loihi3")
+
+
+def test_importing_the_registry_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, neurozsl.export.targets as t; t.target_table();"
+        "print([m for m in ('torch', 'sinabs', 'norse', 'nir', 'lava') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
