@@ -29,6 +29,8 @@ STUDIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "SNN, paper's fused head": {"motion_head": False, "gate": "sigmoid"},
         "SNN, motion head": {},
         "MLP, motion head": {"neuron": "mlp"},
+        # Control: how much of the head's gain is sound that no scene can bias.
+        "SNN on audio alone, motion head": {"motion_inputs": ["audio"]},
     },
 }
 

@@ -12,6 +12,7 @@ gives W j as further keys beside a, so that motion can add what the scene lacks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -52,15 +53,23 @@ class MotionGate(nn.Module):
 
 
 class CRM(nn.Module):
-    """Cross-modal reasoning module of MDFT."""
+    """Cross-modal reasoning module of MDFT; `motion` holds the width M of each motion stream."""
 
     def __init__(
-        self, width: int, motion: int, *, heads: int, head_width: int, gate: Gate, dropout: float
+        self,
+        width: int,
+        motion: Mapping[str, int],
+        *,
+        heads: int,
+        head_width: int,
+        gate: Gate,
+        dropout: float,
     ) -> None:
         super().__init__()
         size = {"heads": heads, "head_width": head_width}
-        self.audio = MotionGate(width, motion, gate=gate, dropout=dropout, **size)
-        self.video = MotionGate(width, motion, gate=gate, dropout=dropout, **size)
+        audio, video = motion.get("audio", 0), motion.get("video", 0)
+        self.audio = MotionGate(width, audio, gate=gate, dropout=dropout, **size)
+        self.video = MotionGate(width, video, gate=gate, dropout=dropout, **size)
         self.cross = Attention(width, heads, head_width)
         self.feed = FeedForward(width, 2 * width, dropout)
 
@@ -68,13 +77,13 @@ class CRM(nn.Module):
         self,
         audio: Tensor,
         video: Tensor,
-        motion: tuple[Tensor, Tensor] | None,
+        motion: Mapping[str, Tensor],
         knowledge: Tensor | None,
         mask: Tensor | None,
     ) -> Tensor:
-        """Fuse everything into `(batch, E)`; `motion` is (j_a, j_v)."""
-        j_a, j_v = motion if motion is not None else (None, None)
-        p_a, p_v = self.audio(audio, j_a, mask), self.video(video, j_v, mask)
+        """Fuse everything into `(batch, E)`; `motion` holds j of `audio`, `video`, both or none."""
+        p_a = self.audio(audio, motion.get("audio"), mask)
+        p_v = self.video(video, motion.get("video"), mask)
         keys, key_mask = p_a, mask
         if knowledge is not None:
             keys, key_mask = torch.cat([p_a, knowledge], 1), twice(mask)
@@ -85,21 +94,21 @@ class CRM(nn.Module):
 class MeanFusion(nn.Module):
     """What stands in where the CRM is ablated ("w/o CRM"): concatenate, mix linearly, average."""
 
-    def __init__(self, width: int, motion: int) -> None:
+    def __init__(self, width: int, motion: Mapping[str, int]) -> None:
         super().__init__()
-        self.mix = nn.Linear(2 * width + 2 * motion, width)
+        self.mix = nn.Linear(2 * width + sum(motion.values()), width)
 
     def forward(
         self,
         audio: Tensor,
         video: Tensor,
-        motion: tuple[Tensor, Tensor] | None,
+        motion: Mapping[str, Tensor],
         knowledge: Tensor | None,
         mask: Tensor | None,
     ) -> Tensor:
         """Same contract as `CRM.forward`; the joint knowledge is added to both streams."""
         if knowledge is not None:
             audio, video = audio + knowledge, video + knowledge
-        parts = [audio, video, *(motion or ())]
+        parts = [audio, video, *motion.values()]
         mixed: Tensor = torch.relu(self.mix(torch.cat(parts, -1)))
         return masked_mean(mixed, mask)

@@ -37,6 +37,7 @@ from neurozsl.models.threshold import MODES, ThresholdMode, thresholds
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 Preset = Literal["paper", "deploy"]
+Modality = Literal["audio", "video"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class MDFTConfig:
 
     Widths: `embed` E, `hidden` of the encoders and projections, `proj` of the shared space,
     `motion_widths` of the three spiking layers. Switches for the ablations of the paper's Table 2:
-    `motion` (w/o MIM), `rjlu`, `crm`, `neuron="mlp"`.
+    `motion` (w/o MIM), `motion_inputs` (one modality alone, Fig. 5), `rjlu`, `crm`, `neuron="mlp"`.
     """
 
     audio_dim: int
@@ -66,6 +67,7 @@ class MDFTConfig:
     output: Literal["linear", "relu"] = "linear"  # relu: AVCA's block, as printed (Eq. 12)
     margin: float = 1.0
     motion: bool = True
+    motion_inputs: tuple[Modality, ...] = ("audio", "video")
     rjlu: bool = True
     crm: bool = True
     gate: Gate = "tokens"
@@ -126,7 +128,13 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
     values = {**(_PAPER if preset == "paper" else {}), **options}
     if "motion_widths" in values:
         values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
+    if "motion_inputs" in values:
+        values["motion_inputs"] = tuple(values["motion_inputs"])
     config = MDFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
+    for name in config.motion_inputs:
+        _one_of("motion_inputs", name, ("audio", "video"))
+    if not config.motion_inputs:
+        raise BadInput("model 'mdft': motion_inputs is empty; use motion=false to ablate motion")
     _one_of("encode", config.encode, ("sequence", "repeat"))
     _one_of("output", config.output, ("linear", "relu"))
     _one_of("gate", config.gate, ("sigmoid", "tokens"))
@@ -180,7 +188,9 @@ class MDFT(nn.Module):
             if c.rjlu
             else None
         )
-        motion = c.motion_widths[-1] if c.motion else 0
+        motion: dict[str, int] = {}  # modality -> width of its last spiking layer
+        if c.motion:
+            motion = {name: c.motion_widths[-1] for name in c.motion_inputs}
         self.dab = DAB(c.audio_dim, reduce=c.dab) if c.motion else None
         self.branch = self._make_branch() if c.motion else None
         self.fuse: CRM | MeanFusion = (
@@ -190,7 +200,7 @@ class MDFT(nn.Module):
         )
         self.project_joint = _projection(c.embed, c.hidden, c.proj, c.drop_dec, c.output)
         self.project_motion = (
-            _projection(2 * motion, c.hidden, c.proj, c.drop_dec, c.output)
+            _projection(sum(motion.values()), c.hidden, c.proj, c.drop_dec, c.output)
             if c.motion and c.motion_head
             else None
         )
@@ -207,7 +217,7 @@ class MDFT(nn.Module):
         if c.events == "pixel":  # ON and OFF counts on a 16 x 16 grid, see data.events.pool_events
             codes["video"] = replace(codes["video"], size=512)
         return SpikingBranch(
-            codes,
+            {name: codes[name] for name in c.motion_inputs},
             c.motion_widths,
             steps=c.steps,
             dt_s=c.dt_s,
@@ -269,7 +279,8 @@ class MDFT(nn.Module):
         batch = self._sequence(batch)
         with torch.no_grad():
             motion = self.dab(batch.audio, self._visual_events(batch))
-        self.branch.set_code("audio", graded_code(motion, bits=self.config.audio_bits))
+        if "audio" in self.branch.codes:
+            self.branch.set_code("audio", graded_code(motion, bits=self.config.audio_bits))
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Do all that comes before the chip: encoders, RJLU, events, audio motion, thresholds."""
@@ -284,13 +295,11 @@ class MDFT(nn.Module):
         real = mask.unsqueeze(-1)
         visual = self._visual_events(batch) * real  # (batch, time, Dv)
         audible = self.dab(batch.audio, visual) * real  # (batch, time, Da)
-        codes = {
-            "audio": encode(audible, self.branch.codes["audio"]),
-            "video": visual,
-        }
+        features = {"audio": audible, "video": visual}
+        codes = {name: encode(features[name], code) for name, code in self.branch.codes.items()}
         theta = None
         if joint is not None and self.config.threshold != "fixed":
-            theta = self._thresholds(joint, {"audio": audible, "video": visual})
+            theta = self._thresholds(joint, {name: features[name] for name in codes})
         return Prepared(ChipInput(codes, dict(self.branch.codes), theta), context)
 
     def _thresholds(self, joint: Tensor, motion: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -308,18 +317,16 @@ class MDFT(nn.Module):
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Fuse scene and spikes: CRM, projection, and the head on the spikes alone."""
         assert isinstance(context, HostContext)
-        motion = None
+        motion: dict[str, Tensor] = {}
         if trace is not None and self.branch is not None:
             like = context.audio
-            last = [self.branch.layer_names(name)[-1] for name in ("audio", "video")]
-            j_a, j_v = (
-                torch.as_tensor(trace.spikes[n], dtype=like.dtype, device=like.device) for n in last
-            )
-            motion = (j_a, j_v)
+            for name in self.branch.codes:
+                spikes = trace.spikes[self.branch.layer_names(name)[-1]]
+                motion[name] = torch.as_tensor(spikes, dtype=like.dtype, device=like.device)
         joint = self.fuse(context.audio, context.video, motion, context.knowledge, context.mask)
         heads = [self.project_joint(joint)]
-        if self.project_motion is not None and motion is not None:
-            pooled = masked_mean(torch.cat([motion[1], motion[0]], -1), context.mask)
+        if self.project_motion is not None and motion:
+            pooled = masked_mean(torch.cat(list(motion.values()), -1), context.mask)
             heads.append(self.project_motion(pooled))
         return Embedding(tuple(heads), {})
 

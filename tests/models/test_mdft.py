@@ -64,6 +64,7 @@ def loss(model: MDFT, b: AVBatch) -> Tensor:
         {"gate": "sigmoid"},
         {"encode": "repeat"},
         {"dab": "norm"},
+        {"motion_inputs": ["audio"]},
     ],
     ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()) or "deploy",
 )
@@ -161,7 +162,7 @@ def test_a_membrane_exactly_at_the_threshold_does_not_spike() -> None:
 
 def test_folding_batch_norm_changes_no_spike() -> None:
     model = small()
-    for _ in range(5):
+    for _ in range(40):
         model(batch(n=40))  # move the running statistics away from 0 and 1
     model.eval()
     assert model.branch is not None
