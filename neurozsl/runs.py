@@ -89,7 +89,9 @@ def create(
             "choose another --out"
         )
     data = datasets.load(data_dir)
-    resolved = make_model(model, data, options).options()  # type: ignore[operator]
+    for number in (1, 2):  # an unusable class is refused before anything is written
+        data.stage(number)
+    resolved = make_model(model, data, options).options()
     for derived in ("codes", "audio_dim", "video_dim"):  # fixed by the data, not by the user
         resolved.pop(derived, None)
     settings = Settings(
@@ -158,7 +160,7 @@ def train(path: Path, *, progress: Progress | None = None) -> Run:
         out=path,
         progress=progress,
     )
-    options = {**model.options(), "name": settings.model}  # type: ignore[operator]
+    options = {**model.options(), "name": settings.model}
     _write_json(path / "model.json", options)
     result = final_result(model, data, selected, device=settings.train.device)
     _write_json(path / "result.json", result)

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
 from neurozsl import checkpoint, models
 from neurozsl.data.batch import Stage, ZSLData
@@ -95,11 +94,20 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> nn.Module:
-    """Build a model for the widths of a data set."""
+def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> Any:
+    """Build a model for the widths and steps of a data set.
+
+    Features without time (one step, as the benchmark's files) are repeated unless the options say
+    otherwise.
+    """
     split = data.splits["train"]
+    steps = split.audio.shape[1]
+    fitting = {"encode": "repeat"} if steps == 1 else {"encode": "sequence", "steps": steps}
     return models.build(
-        name, audio_dim=split.audio.shape[2], video_dim=split.video.shape[2], **options
+        name,
+        audio_dim=split.audio.shape[2],
+        video_dim=split.video.shape[2],
+        **{**fitting, **options},
     )
 
 
@@ -111,7 +119,7 @@ def fit(
     config: TrainConfig,
     out: Path,
     progress: Progress | None = None,
-) -> tuple[nn.Module, Selected]:
+) -> tuple[Any, Selected]:
     """Run both stages, continuing from the checkpoints in `out` where there are any.
 
     Returns the stage-2 model and what stage 1 chose. The caller's random state is untouched.
@@ -139,7 +147,7 @@ def _fit_stage(
     out: Path,
     epochs: int,
     progress: Progress | None,
-) -> tuple[nn.Module, Selected | None]:
+) -> tuple[Any, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs."""
     fabric = Fabric(accelerator="cuda" if config.device.startswith("cuda") else "cpu", devices=1)
     stage = data.stage(number)  # type: ignore[arg-type]  # Literal[1, 2]
@@ -147,7 +155,7 @@ def _fit_stage(
 
     # 1. the model, from a seed of its own so that stages do not depend on each other
     torch.manual_seed(1000 * config.seed + number)
-    model: Any = make_model(name, data, options)
+    model = make_model(name, data, options)
     model.calibrate(_calibration_batch(stage))
     model.to(fabric.device)
     optimiser = fabric.setup_optimizers(
@@ -239,4 +247,5 @@ def final_result(
     """Scores of the trained model on the test splits, as `result.json` keeps them."""
     collected = collect(model, data.stage(2), data.vectors, device=device)
     result = evaluate(collected, beta=selected.beta, head_weight=selected.head_weight)
-    return {"selected": asdict(selected), "test": result.as_json()}
+    warnings = model.eval().warnings(_calibration_batch(data.stage(2)))
+    return {"selected": asdict(selected), "test": result.as_json(), "warnings": warnings}

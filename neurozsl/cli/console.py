@@ -20,7 +20,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-err = Console(stderr=True, highlight=False)
+# Rich would assume 80 columns of a pipe or a log and cut the tables.
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 100)
 
 
 def say(text: str) -> None:

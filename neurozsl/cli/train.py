@@ -74,6 +74,8 @@ def train(
         f"stage 1 chose {run.selected.epochs} epochs, beta {run.selected.beta:.1f}, motion head "
         f"weight {run.selected.head_weight} (validation HM {run.selected.val_hm:.1f})"
     )
+    for warning in run.result["warnings"]:
+        say(f"warning: {warning}")
     show_table(
         f"{run.settings.model} on {run.data.name}, {test['samples']} test samples, percent",
         ("", "S", "U", "HM", "ZSL"),

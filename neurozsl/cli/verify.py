@@ -46,7 +46,7 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
             mark = "[green]equal[/]  " if same else "[yellow]differs[/]"
             text = (
                 f"{mark} {escape(layer['name']):<10} bits {100 * layer['agree']:8.4f} %  "
-                f"spikes matched {100 * layer['matched']:8.4f} %  rate {100 * layer['rate']:.2f} %"
+                f"matched {100 * layer['matched']:8.4f} %  rate {100 * layer['rate']:.2f} %"
             )
             if layer.get("first_step") is not None:
                 text += f"  first at step {layer['first_step']}"

@@ -111,6 +111,7 @@ def load_store(folder: Path) -> ZSLData:
         meta=facts["meta"],
     )
     check_data(data, str(path))
+    _check_used(data, path)
     for name, count in facts["counts"].items():
         if len(splits[name]) != count:
             raise BadInput(
@@ -118,6 +119,17 @@ def load_store(folder: Path) -> ZSLData:
                 f"the two files do not belong together, {REBUILD}"
             )
     return data
+
+
+def _check_used(data: ZSLData, path: Path) -> None:
+    """Refuses classes that no split has a sample of: a vector without meaning, or lost clips."""
+    used = np.unique(np.concatenate([split.label for split in data.splits.values()]))
+    absent = [data.classes[i] for i in np.setdiff1d(np.arange(len(data.classes)), used)]
+    if absent:
+        raise BadInput(
+            f"{path}: {len(absent)} of {len(data.classes)} class(es) without a sample in any "
+            f"split: {', '.join(absent[:5])}; add samples or drop the class"
+        )
 
 
 def time_mean(sequence: F32, mask: Bools) -> F32:

@@ -66,6 +66,9 @@ class ZSLModel(Protocol):
     ) -> LossTerms:
         """Loss of a batch; `negative` is, per sample, the index of a sample of another class."""
 
+    def warnings(self, batch: AVBatch) -> list[str]:
+        """Say, after training, what degenerated; an empty list where nothing did."""
+
     def branch_spec(self) -> BranchSpec | None:
         """Describe the spiking branch as it will be deployed; None where nothing spikes."""
 

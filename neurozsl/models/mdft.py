@@ -33,7 +33,7 @@ from neurozsl.models.dab import DAB
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.motion import Neuron, SpikingBranch, Surrogate
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.threshold import MODES, ThresholdMode, thresholds
+from neurozsl.models.threshold import MODES, ThresholdMode, saturated_share, thresholds
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 Preset = Literal["paper", "deploy"]
@@ -281,6 +281,22 @@ class MDFT(nn.Module):
             motion = self.dab(batch.audio, self._visual_events(batch))
         if "audio" in self.branch.codes:
             self.branch.set_code("audio", graded_code(motion, bits=self.config.audio_bits))
+
+    def warnings(self, batch: AVBatch) -> list[str]:
+        """What a user should know of this trained model; so far, degenerate thresholds."""
+        if self.config.threshold in ("fixed", "dynamic"):
+            return []
+        with torch.no_grad():
+            chip_input = self.prepare(batch).chip_input
+        assert chip_input is not None and chip_input.theta is not None
+        share = max(saturated_share(t, self.config.theta) for t in chip_input.theta.values())
+        if share < 0.25:
+            return []
+        return [
+            f"threshold={self.config.threshold}: {100 * share:.0f} % of the steps sit on an end of "
+            "the allowed range, the recurrence of Eq. 7 has degenerated; threshold=dynamic is the "
+            "form without it"
+        ]
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Do all that comes before the chip: encoders, RJLU, events, audio motion, thresholds."""

@@ -36,6 +36,7 @@ from neurozsl.signals import ChipInput, Trace
 
 Progress = Callable[[int, int], None]
 _TIMED_ROWS = 32
+_NEGLIGIBLE = 0.01  # a static share below this gets a note instead of a row of its own
 
 
 @dataclass
@@ -190,6 +191,9 @@ def _energy(row: EnergyRow) -> tuple[schema.Energy, ...]:
     several = len(load_chip(row.device).energy_methods) > 1
     device = f"{row.device}/{row.method}" if several else row.device
     terms = {t.name: t.joules for t in row.terms}
+    static_note: tuple[str, ...] = ()
+    if row.static_joules:
+        static_note = (f"static power: {row.static_joules:.3g} J over {row.latency_s:.3g} s",)
     dynamic = schema.Energy(
         device=device,
         name=f"{row.name}, {row.method.replace('_', ' ')}" if several else row.name,
@@ -203,10 +207,10 @@ def _energy(row: EnergyRow) -> tuple[schema.Energy, ...]:
         scope=row.scope,
         terms=terms,
         included=tuple(i for i in row.included if not i.startswith("static")),
-        excluded=(*row.excluded, *(("static power (next row)",) if row.static_joules else ())),
+        excluded=(*row.excluded, *static_note),
         note="; ".join(n for n in notes if n),
     )
-    if not row.static_joules:
+    if not row.static_joules or row.static_joules < _NEGLIGIBLE * row.joules:
         return (dynamic,)
     static = load_chip(row.device).power["static_chip"]
     bounds = (row.joules_low, row.static_joules_low, row.joules_high, row.static_joules_high)
@@ -400,6 +404,7 @@ def _notes(run: Run, opened: Bundle | None, motion: _Motion | None) -> tuple[str
         notes.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
     if motion is not None and motion.policy == "dynamic":
         notes.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
+    notes += run.result["warnings"]
     if run.data.synthetic:
         notes.append("Scores on synthetic clips say nothing about real videos.")
     return tuple(notes)

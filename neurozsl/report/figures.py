@@ -10,6 +10,7 @@ All spikes of a layer are one path: about 25 bytes a spike in SVG instead of 105
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -23,6 +24,7 @@ from neurozsl.report.schema import Energy, Raster, RasterLayer, Report
 
 MAX_NEURONS = 64
 """Neurons drawn per layer of the raster, evenly chosen."""
+_LABEL = 40  # characters of a device name per line; one long line would leave no room for the plot
 
 INK, SOFT, GRID = "#1c2126", "#5b6570", "#d9dee3"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#a0478a"
@@ -153,7 +155,7 @@ def energy(report: Report) -> Drawn:
     if report.host.energy:
         groups.append(("host part", report.host.energy, ORANGE))
     rows = sum(1 + len(energies) for _, energies, _ in groups)
-    figure, axes = _figure(7.2, 0.8 + 0.31 * rows)
+    figure, axes = _figure(7.2, 0.8 + 0.36 * rows)
     labels: list[tuple[int, str]] = []
     told = []
     place = 0
@@ -163,7 +165,7 @@ def energy(report: Report) -> Drawn:
             axes.axhline(place - 0.5, color=GRID, linewidth=0.8)
         for energy in energies:
             place += 1
-            labels.append((place, energy.name))
+            labels.append((place, textwrap.fill(energy.name, _LABEL)))
             told.append(f"{title}, {energy.name}: {_energy_row(axes, energy, place, colour)}")
         place += 1
     axes.set_xscale("log")
@@ -181,9 +183,9 @@ def energy(report: Report) -> Drawn:
     axes.set_yticks([y for y, _ in labels], [text for _, text in labels])
     headings = {title.upper() for title, _, _ in groups}
     for tick in axes.get_yticklabels():
+        tick.set_fontsize(8)
         if tick.get_text() in headings:
             tick.set_color(SOFT)
-            tick.set_fontsize(8)
     axes.set_ylim(place - 0.4, -0.6)
     axes.set_xlabel("energy per inference (log axis); bars: published interval")
     axes.grid(axis="x")
