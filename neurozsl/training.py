@@ -187,13 +187,14 @@ def _fit_stage(
             output = model(batch)
             terms = model.loss(output, batch.label, negative.to(fabric.device), vectors)
             if not bool(torch.isfinite(terms.total)):
-                raise BadInput(
-                    f"training stage {number}, epoch {epoch + 1}: the loss is not finite; lower "
-                    f"--lr (now {config.lr}) or check the features"
-                )
+                raise BadInput(_diverged("loss", number, epoch, config))
             optimiser.zero_grad()
             fabric.backward(terms.total)
-            fabric.clip_gradients(model, optimiser, max_norm=config.clip)
+            norm = fabric.clip_gradients(
+                model, optimiser, max_norm=config.clip, error_if_nonfinite=False
+            )
+            if norm is not None and not bool(torch.isfinite(norm)):
+                raise BadInput(_diverged("gradient", number, epoch, config))
             optimiser.step()
             for key, value in {"loss": terms.total, **terms.parts}.items():
                 sums[key] = sums.get(key, 0.0) + float(value.detach()) / per_epoch
@@ -216,6 +217,13 @@ def _fit_stage(
         if progress is not None:
             progress(epoch + 1, epochs, _describe(line))
     return model, best
+
+
+def _diverged(what: str, stage: int, epoch: int, config: TrainConfig) -> str:
+    return (
+        f"training stage {stage}, epoch {epoch + 1}: the {what} is not finite; lower --lr (now "
+        f"{config.lr}) or check the features"
+    )
 
 
 def _calibration_batch(stage: Stage) -> Any:

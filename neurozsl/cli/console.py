@@ -25,8 +25,8 @@ err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() el
 
 
 def say(text: str) -> None:
-    """One line for people."""
-    err.print(escape(text))
+    """One line for people; paths in it are never broken."""
+    err.print(escape(text), soft_wrap=True)
 
 
 def fail(text: str) -> None:
@@ -50,7 +50,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     """Print one table; the first column is left-aligned, the others right."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        first = index == 0
+        table.add_column(column, justify="left" if first else "right", no_wrap=first)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     err.print(table)

@@ -27,7 +27,7 @@ def export(
         Threshold | None, typer.Option(help="Threshold policy; default: as trained.")
     ] = None,
     bits: Annotated[int, typer.Option(help="Weight bits of integer targets, 4 to 8.")] = 8,
-    samples: Annotated[int, typer.Option(help="Golden test samples to verify on.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Golden test samples to verify on.")] = 16,
     max_hm_drop: Annotated[
         float, typer.Option(help="Largest loss of HM, in points, that passes.")
     ] = 2.0,

@@ -13,7 +13,9 @@ from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, sh
 def simulate(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET.")],
     backend: Annotated[str, typer.Option(help="emulator, lava, lava_float, sinabs or norse.")] = "",
-    limit: Annotated[int | None, typer.Option(help="Simulate this many test samples.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Simulate this many test samples; default 16.")
+    ] = None,
     raster: Annotated[bool, typer.Option(help="Draw the spikes of the first sample.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:

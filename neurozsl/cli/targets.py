@@ -13,15 +13,16 @@ def targets(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     markdown: Annotated[bool, typer.Option(help="The README's table, on stdout.")] = False,
 ) -> None:
-    """Show the table targets x features."""
+    """Show which target can do what."""
     from neurozsl.export.targets import target_table
 
     rows = target_table()
     if as_json:
         emit_json(rows)
         return
-    columns = list(rows[0])
-    cells = [[_cell(row[c]) for c in columns] for row in rows]
+    # One column per target: the features are many, the targets few.
+    columns = ["", *(str(row["target"]) for row in rows)]
+    cells = [[key, *(_cell(row[key]) for row in rows)] for key in rows[0] if key != "target"]
     if markdown:
         lines = [columns, ["---"] * len(columns), *cells]
         typer.echo("\n".join("| " + " | ".join(line) + " |" for line in lines))

@@ -38,17 +38,23 @@ def context_gain(joint: Tensor) -> Tensor:
 
 
 def motion_entropy(joint: Tensor, events: Tensor) -> Tensor:
-    """Entropy omega of Eq. 7 in our reading, `(batch, time)`; events raise it."""
-    p = torch.softmax(joint, -1)
+    """Entropy omega of Eq. 7 in our reading, `(batch, time)`; events raise it.
+
+    Written as -p log p + p log(1 + p |E|), which stays finite where p underflows to 0.
+    """
+    log_p = torch.log_softmax(joint, -1)
+    p = log_p.exp()
     moved = resize_channels(events.abs(), joint.shape[-1])
-    return (p * torch.log(1 / p + moved)).sum(-1) / math.log(joint.shape[-1])
+    return (p * (torch.log1p(p * moved) - log_p)).sum(-1) / math.log(joint.shape[-1])
 
 
 def motion_entropy_literal(joint: Tensor, events: Tensor) -> Tensor:
-    """Entropy omega of Eq. 7 as printed, N = softmax, `(batch, time)`; 1/N + E kept positive."""
-    p = torch.softmax(joint, -1)
-    inside = (1 / p + resize_channels(events, joint.shape[-1])).clamp_min(1e-6)
-    return (-p * torch.log(inside)).sum(-1)
+    """Entropy omega of Eq. 7 as printed, N = softmax, `(batch, time)`; 1/N + E >= 1e-6 is kept."""
+    log_p = torch.log_softmax(joint, -1)
+    p = log_p.exp()
+    moved = resize_channels(events, joint.shape[-1])
+    inside = torch.maximum(1 + p * moved, 1e-6 * p)  # p (1/p + E)
+    return (p * (log_p - torch.log(inside))).sum(-1)
 
 
 def thresholds(
