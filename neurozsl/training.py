@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,10 @@ class TrainConfig:
     warmup: float = 0.1  # share of all steps in which the learning rate rises
     seed: int = 0
     device: str = "cpu"
+    threads: int = 1  # of torch: sums depend on it, and more do not pay for a model this small
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
+        for name in ("epochs", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise BadInput(f"training: {name}={getattr(self, name)}, expected at least 1")
         if not 0 < self.lr < 1:
@@ -111,6 +113,17 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> Any:
     )
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads inside, and what it used before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def fit(
     data: ZSLData,
     *,
@@ -122,10 +135,11 @@ def fit(
 ) -> tuple[Any, Selected]:
     """Run both stages, continuing from the checkpoints in `out` where there are any.
 
-    Returns the stage-2 model and what stage 1 chose. The caller's random state is untouched.
+    Returns the stage-2 model and what stage 1 chose. The caller's random state and number of
+    threads are untouched.
     """
     devices = [] if config.device == "cpu" else [torch.device(config.device)]
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), torch_threads(config.threads):
         trained, best = _fit_stage(1, data, name, options, config, out, config.epochs, progress)
         assert best is not None
         del trained

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: the given data, the Lava interpreter, one thread and one seed."""
+"""Fixtures of the whole suite: given data, Lava, one thread and one seed, a tiny trained run."""
 
 import os
 import sys
@@ -42,3 +42,44 @@ def lava_python() -> Path:
     if os.environ.get("NEUROZSL_REQUIRE_LAVA") == "1":
         pytest.fail(f"NEUROZSL_REQUIRE_LAVA=1, but {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data`, a run trained on it in seconds, and its bundles `sinabs` and `lava`."""
+    import torch
+
+    from neurozsl import deploy, runs
+    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+    from neurozsl.training import TrainConfig
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("workspace")
+    config = SyntheticConfig(
+        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
+    )
+    write_synthetic(config, folder / "data")
+    runs.create(
+        folder / "run",
+        data_dir=folder / "data",
+        model="mdft",
+        options={"motion_widths": [64, 32, 32], "embed": 32, "hidden": 64, "theta": 0.5},
+        train=TrainConfig(epochs=5, batch=16),
+    )
+    run = runs.train(folder / "run")
+    for target in ("sinabs", "lava"):
+        # Five epochs on eight clips per class: the score is noise, so its drop is no verdict.
+        deploy.deploy(run, target=target, max_hm_drop=100)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_dir(workspace: Path) -> Path:
+    """The tiny run."""
+    return workspace / "run"
+
+
+@pytest.fixture(scope="session")
+def lava_bundle(run_dir: Path) -> Path:
+    """Its bundle for the target lava."""
+    return run_dir / "deploy" / "lava"

@@ -40,6 +40,7 @@ def train(
     batch: Annotated[int, typer.Option(help="Samples per batch.")] = 64,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Model option key=value; repeatable.")
     ] = None,
@@ -62,7 +63,12 @@ def train(
             model=model,
             options={"preset": preset, **parse_options(option or [])},
             train=TrainConfig(
-                epochs=epochs, batch=batch, lr=lr, seed=seed, device=resolve_device(device)
+                epochs=epochs,
+                batch=batch,
+                lr=lr,
+                seed=seed,
+                device=resolve_device(device),
+                threads=threads,
             ),
         )
     path = resume if resume is not None else out

@@ -185,7 +185,7 @@ def _layers(counts: Counts, trace: Trace) -> tuple[schema.Layer, ...]:
 
 def _energy(row: EnergyRow) -> tuple[schema.Energy, ...]:
     """One row for the dynamic energy, and one with static power where that is published."""
-    notes = [row.latency_note, *row.warnings]
+    notes = [f"latency: {row.latency_note}", *row.warnings]
     if row.lower_bound:
         notes.append("a lower bound: see what is excluded")
     several = len(load_chip(row.device).energy_methods) > 1

@@ -176,7 +176,7 @@ def energy(report: Report) -> Drawn:
         for x in (e.joules_low, e.joules, e.joules_high)
         if x
     ] or [1.0]
-    axes.set_xlim(min(known) / 3, max(known) * max(30.0, (max(known) / min(known)) ** 0.75))
+    axes.set_xlim(min(known) / 3, max(known) * max(30.0, max(known) / min(known)))
     axes.xaxis.set_major_locator(LogLocator(10, numticks=7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _tick(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())

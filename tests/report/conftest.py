@@ -111,7 +111,7 @@ def example() -> Report:
     dense = Energy(device="mac45", name="45 nm MAC (made up)", joules=9.9e-6, source="Table 2")
     pairs = ("emulator_vs_lava_fixed", "norse_vs_sinabs")
     agreement = tuple(
-        LayerAgreement(name=x.name, agree=1.0, matched=40960, spikes=1311, rate=x.spike_rate)
+        LayerAgreement(name=x.name, agree=1.0, matched=0.9871, spikes=1311, rate=x.spike_rate)
         for x in layers
     )
     return Report(

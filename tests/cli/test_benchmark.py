@@ -1,0 +1,116 @@
+"""`neurozsl benchmark` and the arithmetic of its study, on results that are made up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import pytest
+
+from neurozsl import ablation
+from neurozsl.errors import BadInput
+
+Command = Callable[..., Any]
+VARIANTS = list(ablation.STUDIES["motion"])
+
+
+def study(**options: Any) -> ablation.Study:
+    settings = {"scene_biases": (0.0, 0.9), "seeds": 3, "epochs": 1, "test_size": 96}
+    return ablation.Study(name="motion", **{**settings, **options})
+
+
+def write_results(jobs: list[ablation.Job], hm: Callable[[ablation.Job], float]) -> None:
+    for job in jobs:
+        job.out.mkdir(parents=True)
+        test = {"S": 50.0, "U": 40.0, "HM": hm(job), "ZSL": 45.0 + job.seed}
+        (job.out / "result.json").write_text(json.dumps({"test": test}))
+
+
+def test_an_unknown_study_is_one_error_and_no_folder(neurozsl: Command, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    ran = neurozsl("benchmark", "--ablation", "colour", "--out", out)
+    assert (ran.code, ran.out) == (2, "")
+    [line] = ran.err.splitlines()
+    assert "'colour'" in line and "motion" in line
+    assert not out.exists()
+
+
+def test_every_variant_meets_the_same_data_and_seeds(tmp_path: Path) -> None:
+    jobs = ablation.plan(study(), tmp_path)
+    assert len(jobs) == 2 * 3 * len(VARIANTS)
+    assert len({job.out for job in jobs}) == len(jobs)
+    for variant in VARIANTS:
+        own = [(job.data, job.bias, job.seed) for job in jobs if job.variant == variant]
+        assert own == [(job.data, job.bias, job.seed) for job in jobs if job.variant == VARIANTS[0]]
+    assert {job.variant: dict(job.options) for job in jobs}["no motion"] == {"motion": False}
+
+
+def test_the_summary_is_mean_extremes_and_spread(tmp_path: Path) -> None:
+    jobs = ablation.plan(study(), tmp_path)
+    write_results(jobs, lambda job: 10.0 + job.seed)
+    rows = ablation.summarise(study(), jobs)
+    assert [(r["scene_bias"], r["variant"]) for r in rows] == [
+        (bias, variant) for bias in (0.0, 0.9) for variant in VARIANTS
+    ]
+    for row in rows:
+        assert row["HM"] == {
+            "mean": 11.0,
+            "min": 10.0,
+            "max": 12.0,
+            "sd": 1.0,
+            "values": [10, 11, 12],
+        }
+        assert row["ZSL"]["mean"] == 46.0
+
+
+def test_the_gain_is_paired_by_seed_against_no_motion_at_the_same_bias(tmp_path: Path) -> None:
+    jobs = ablation.plan(study(), tmp_path)
+    gains = {0: 1.0, 1: 2.0, 2: 6.0}  # the mean gain is 3 although the seeds lie 100 apart
+
+    def hm(job: ablation.Job) -> float:
+        base = 100.0 * job.seed + 10 * job.bias
+        return base if job.variant == VARIANTS[0] else base + gains[job.seed] * (1 + job.bias)
+
+    write_results(jobs, hm)
+    rows = ablation.summarise(study(), jobs)
+    for row in rows:
+        if row["variant"] == VARIANTS[0]:
+            assert row["hm_gain"] is None
+        else:
+            factor = 1 + row["scene_bias"]
+            assert row["hm_gain"] == pytest.approx(3.0 * factor)
+            assert row["hm_gain_sd"] == pytest.approx(stdev(gains.values()) * factor)
+
+
+def test_one_seed_has_no_spread(tmp_path: Path) -> None:
+    one = study(seeds=1, scene_biases=(0.9,))
+    jobs = ablation.plan(one, tmp_path)
+    write_results(jobs, lambda job: 10.0)
+    rows = ablation.summarise(one, jobs)
+    assert all(row["HM"]["sd"] is None and row["hm_gain_sd"] is None for row in rows)
+
+
+def test_the_study_is_summed_up_from_runs_that_are_there(neurozsl: Command, tmp_path: Path) -> None:
+    """A study that was stopped goes on; here nothing is left to train."""
+    out = tmp_path / "study"
+    jobs = ablation.plan(study(seeds=2), out)
+    write_results(jobs, lambda job: 10.0 + job.seed)
+    for job in jobs:
+        job.data.mkdir(exist_ok=True)
+    options = ("--seeds", 2, "--epochs", 1, "--test-size", 96, "--out", out)
+    document = neurozsl("benchmark", *options, "--json").document
+    assert len(document["rows"]) == 2 * len(VARIANTS)
+    assert json.loads((out / "study.json").read_text()) == document
+    shown = neurozsl("benchmark", *options)
+    assert shown.code == 0 and shown.out == ""
+    assert all(variant in shown.err for variant in VARIANTS)
+    refused = neurozsl("benchmark", "--seeds", 3, "--out", out)
+    assert refused.code == 2 and "another study" in refused.err
+
+
+def test_a_study_without_seeds_is_refused() -> None:
+    with pytest.raises(BadInput, match="0 seeds"):
+        study(seeds=0)
