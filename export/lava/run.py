@@ -201,8 +201,10 @@ def _lines(process: subprocess.Popen[bytes], deadline: float) -> Iterator[str]:
                     return
                 *lines, pending = (pending + chunk).split(b"\n")
                 yield from (line.decode("utf8", "replace") for line in lines)
-            elif process.poll() is not None:
-                return  # children that survive the worker may hold its stdout open
+            elif process.poll() is not None and not selector.select(0):
+                # Ended, and nothing that it wrote just before is left; children that survive it
+                # may hold its stdout open, so the end of the stream is not waited for.
+                return
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -79,7 +79,7 @@ def main() -> None:
     Usage errors and the exit itself are typer's.
     """
     try:
-        app()
+        app(prog_name="neurozsl")
     except NeuroZSLError as error:
         fail(str(error))
         sys.exit(error.exit_code)
