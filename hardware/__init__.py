@@ -4,6 +4,7 @@ The path of a value, one file per verb::
 
     lower      NIR graph            -> Lowered    float64, input gain folded once
     quantize   Lowered + Chip       -> Program    integers of one chip, with what was lost
+    place      Program + Chip       -> Mapping    layers to cores, or what would fit
     emulator   Program + ChipInput  -> Trace      batched, bit for bit (imports torch, numba)
     floatsim   Lowered + ChipInput  -> Trace      the float64 reference
     counts     layers + codes + Trace -> Counts   spikes, synaptic operations, updates

@@ -146,9 +146,11 @@ def parse_chip(key: str, text: str) -> Chip:
         else {}
         for group in _FIGURE_MAPS
     }
+    memory = _cited(where, table.get("memory", {}), sources)
     parent = table.get("inherits_limits")
-    if parent is not None:
+    if parent is not None:  # a limit goes with the rule that counts against it
         maps["limit"] = {**load_chip(parent).limit, **maps["limit"]}
+        memory = memory or load_chip(parent).memory
     return Chip(
         key=key,
         name=table["name"],
@@ -164,7 +166,7 @@ def parse_chip(key: str, text: str) -> Chip:
         layers=tuple(table.get("layers", ())),
         identifiers=tuple(table.get("identifiers", ())),
         notes={k: table[k] for k in _NOTES if k in table},
-        memory=_cited(where, table.get("memory", {}), sources),
+        memory=memory,
         allowed=_cited(where, table.get("allowed", {}), sources),
         cores=tuple(table.get("core", ())),
         measurements=tuple(_cited(where, row, sources) for row in table.get("measurement", ())),
