@@ -7,7 +7,8 @@
     run_lava.py      the worker itself: numpy + lava-nc only, runs golden.npz through program.npz
 
 Built in a temporary folder beside its destination and renamed when complete. On FAIL the folder
-is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call raises.
+is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call raises. Integers that
+do not fit the cores of the chip leave nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
 from neurozsl.export.verify import Verification, verify
 from neurozsl.hardware.lower import lower
+from neurozsl.hardware.mapping import Mapping as Placement
+from neurozsl.hardware.place import place
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import quantize
 from neurozsl.signals import BranchSpec, ChipInput, Trace
@@ -119,6 +122,7 @@ def build_bundle(
 
     Raises:
         VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.
+        DoesNotFit: the integers break a limit of the chip; nothing is written.
         BadInput: unknown target, a policy that cannot be reached, a folder that is no bundle.
     """
     chosen, out_dir = find_target(target), Path(out_dir)
@@ -134,6 +138,7 @@ def build_bundle(
     part.mkdir()
     try:
         parts = _write_parts(part, deployed, chosen, calibration, bits)
+        placed = place(parts.program, parts.program.chip) if parts.program else None
         golden = _write_golden(part, parts, chosen, samples)
         found = verify(
             parts,
@@ -146,7 +151,9 @@ def build_bundle(
         )
         steps = _score_steps(trained, parts, chosen, score, reference_score, progress)
         reasons = found.reasons + _hm_drop(steps, max_hm_drop)
-        manifest = _manifest(part, spec.policy, policy_loss, parts, chosen, found, reasons, steps)
+        manifest = _manifest(
+            part, spec.policy, policy_loss, parts, chosen, found, reasons, steps, placed
+        )
         manifests.write(part, manifest)
         if reasons:
             rejected = out_dir.with_name(out_dir.name + ".rejected")
@@ -259,6 +266,7 @@ def _manifest(
     found: Verification,
     reasons: tuple[str, ...],
     steps: tuple[Step, ...],
+    placed: Placement | None,
 ) -> Manifest:
     program = parts.program
     losses = [_finite(asdict(loss)) for loss in program.loss] if program else []
@@ -279,6 +287,7 @@ def _manifest(
         losses=found.losses,
         verification=found.as_json() | ({"verdict": "FAIL"} if reasons else {}),
         quantisation=tuple(losses),
+        mapping=None if placed is None else placed.as_json(),
         steps=steps,
         files={p.name: manifests.sha256(p) for p in sorted(folder.iterdir())},
     )

@@ -55,6 +55,7 @@ class Manifest(BaseModel):
     losses: tuple[str, ...]
     verification: dict[str, Any]
     quantisation: tuple[dict[str, Any], ...]
+    mapping: dict[str, Any] | None = None  # `hardware.mapping.Mapping.as_json()`
     steps: tuple[Step, ...]
     files: dict[str, str]
     digest: str = ""
@@ -64,8 +65,9 @@ class Manifest(BaseModel):
         return self.model_copy(update={"digest": self._own_digest()})
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `manifest.json`."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The content of `manifest.json`; without a mapping the key is absent."""
+        unplaced = {"mapping"} if self.mapping is None else None
+        return self.model_dump(mode="json", by_alias=True, exclude=unplaced)
 
     def _own_digest(self) -> str:
         content = self.as_json()

@@ -67,7 +67,9 @@ def export(
 
 
 def show_manifest(manifest: dict[str, object]) -> None:
-    """Print the scores after each step of the deployment."""
+    """Print the use of each core, and the scores after each step of the deployment."""
+    if manifest.get("mapping") is not None:
+        show_placement(manifest["mapping"])
     steps = manifest.get("steps") or []
     assert isinstance(steps, list)
     if steps:
@@ -79,6 +81,19 @@ def show_manifest(manifest: dict[str, object]) -> None:
                 for s in steps
             ],
         )
+
+
+def show_placement(mapping: object) -> None:
+    """Print which core holds what, and how full it is."""
+    from neurozsl.report.placement import heading, table
+    from neurozsl.report.schema import Placement
+
+    placement = Placement.model_validate(mapping)
+    show_table(heading(placement), *table(placement))
+    if placement.left_out:
+        say(f"not counted: {placement.left_out}")
+    for note in placement.notes:
+        say(note)
 
 
 def register(app: typer.Typer) -> None:

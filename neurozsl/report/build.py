@@ -128,6 +128,7 @@ def build(
         ),
         deployment=_deployment(run, opened),
         verification=_verification(opened),
+        mapping=_placement(opened),
         layers=layers,
         energy=energy,
         host=schema.Host(
@@ -362,6 +363,12 @@ def _verification(opened: Bundle | None) -> schema.Verification | None:
         oracle=None if opened.manifest.oracle == "none" else opened.manifest.oracle,
         notes=(*opened.manifest.reasons, *opened.manifest.losses),
     )
+
+
+def _placement(opened: Bundle | None) -> schema.Placement | None:
+    if opened is None or opened.manifest.mapping is None:
+        return None
+    return schema.Placement.model_validate(opened.manifest.mapping)
 
 
 def _raster(run: Run, trace: Trace, predicted: Any, label: Any) -> schema.Raster:

@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from neurozsl.report import placement, reading
 from neurozsl.report import quantities as q
-from neurozsl.report import reading
 from neurozsl.report.plots import Plot, plots, write_plots
 from neurozsl.report.schema import Report, to_json
 
@@ -74,6 +74,7 @@ def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
         plots={x.name: Markup(x.svg) for x in drawn},
         titles={x.name: x.title for x in drawn},
         interval=reading.interval,
+        core_groups=placement.groups,
         data=_data,
         any_json=_any,
     )

@@ -139,6 +139,48 @@ class Verification(_Value):
     notes: tuple[str, ...] = ()
 
 
+class CoreUse(_Value):
+    """How much of one resource is used; `limit` None: unpublished."""
+
+    used: int
+    limit: int | None
+
+
+class CorePart(_Value):
+    """Neurons `first..last` of one layer on one core."""
+
+    core: int
+    layer: str
+    first: int
+    last: int
+    use: dict[str, CoreUse]
+
+
+class LayerCores(_Value):
+    """One layer on `cores` cores; `nonzero` of its weights are not zero."""
+
+    name: str
+    cores: int
+    neurons: int
+    weights: int
+    nonzero: int | None
+    weight_bits: int
+
+
+class Placement(_Value):
+    """The branch on the cores of a chip; `left_out`: what the accounting does not count."""
+
+    chip: str
+    name: str
+    cores: int
+    cores_used: int
+    layers: tuple[LayerCores, ...]
+    parts: tuple[CorePart, ...]
+    totals: dict[str, CoreUse]
+    left_out: str = ""
+    notes: tuple[str, ...] = ()
+
+
 class Layer(_Value):
     """Activity of one spiking layer, per inference (names as in NeuroBench where it has them).
 
@@ -265,6 +307,7 @@ class Report(_Value):
     accuracy: Accuracy
     deployment: tuple[DeploymentStep, ...] = ()
     verification: Verification | None = None
+    mapping: Placement | None = None
     layers: tuple[Layer, ...]
     energy: tuple[Energy, ...]
     host: Host

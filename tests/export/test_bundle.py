@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, VerificationFailed
+from neurozsl import deploy, runs
+from neurozsl.cli import main
+from neurozsl.errors import BadInput, DoesNotFit, VerificationFailed
 from neurozsl.export import bundle as module
 from neurozsl.export import verify as verify_module
 from neurozsl.export.backends import MotionBackend
 from neurozsl.export.bundle import build_bundle, open_bundle
 from neurozsl.export.policy import apply_policy
+from neurozsl.hardware.chip import load_chip
+from neurozsl.hardware.place import place
 from neurozsl.signals import BranchSpec, ChipInput
 
 MakeBranch = Callable[..., BranchSpec]
@@ -137,6 +141,99 @@ def test_an_export_that_breaks_off_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         _build(spec, make_input(spec, 4), tmp_path / "nir")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(name="three_cores")
+def _three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placement as on a Loihi 2 with three cores."""
+    whole = load_chip("loihi2")
+    cores = replace(whole.limit["cores"], value=3, low=None)
+    small = replace(whole, limit={**whole.limit, "cores": cores})
+    monkeypatch.setattr(module, "place", lambda program, chip: place(program, small))
+
+
+@pytest.mark.usefixtures("no_lava")
+def test_the_manifest_says_which_core_holds_what(
+    make_branch: MakeBranch, make_input: MakeInput, tmp_path: Path
+) -> None:
+    spec = make_branch()
+    _build(spec, make_input(spec, 16), tmp_path / "lava", target="lava", bits=6)
+    bundle = open_bundle(tmp_path / "lava")
+    assert bundle.program is not None
+    assert bundle.manifest.mapping == place(bundle.program, "loihi2").as_json()
+    assert bundle.manifest.mapping["cores_used"] == len(spec.layers) == 6
+
+
+def test_a_bundle_without_integers_has_no_mapping(
+    make_branch: MakeBranch, make_input: MakeInput, tmp_path: Path
+) -> None:
+    spec = make_branch((4, 3))
+    _build(spec, make_input(spec, 4), tmp_path / "nir")
+    assert "mapping" not in json.loads((tmp_path / "nir" / "manifest.json").read_text())
+    assert open_bundle(tmp_path / "nir").manifest.mapping is None
+
+
+@pytest.mark.usefixtures("no_lava", "three_cores")
+def test_integers_that_do_not_fit_leave_nothing_and_the_older_bundle_stays(
+    make_branch: MakeBranch, make_input: MakeInput, tmp_path: Path
+) -> None:
+    out = tmp_path / "lava"
+    small = make_branch((4, 3))
+    _build(small, make_input(small, 16), out, target="lava")
+    before = (out / "manifest.json").read_text()
+    spec = make_branch()  # six layers, a core each
+    with pytest.raises(DoesNotFit, match=r"6 cores, the chip has 3 \(3 too many\)"):
+        _build(spec, make_input(spec, 16), out, target="lava")
+    assert (out / "manifest.json").read_text() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["lava"]
+
+
+def _export(spec: BranchSpec, chip: ChipInput, run: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Exit code of `neurozsl export RUN --target lava` where the branch of RUN is `spec`."""
+
+    def instead(opened: object, *, target: str, **options: object) -> object:
+        return _build(spec, chip, run / "deploy" / target, target=target)
+
+    monkeypatch.setattr(runs, "open_run", lambda path: None)
+    monkeypatch.setattr(deploy, "deploy", instead)
+    monkeypatch.setattr("sys.argv", ["neurozsl", "export", str(run), "--target", "lava"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+@pytest.mark.usefixtures("no_lava")
+def test_export_prints_the_use_of_every_core_on_stderr(
+    make_branch: MakeBranch,
+    make_input: MakeInput,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = make_branch()
+    assert _export(spec, make_input(spec, 16), tmp_path, monkeypatch) == 0
+    out, text = capsys.readouterr()
+    assert out == ""
+    assert "Intel Loihi 2: 6 of 128 cores (4.69 %)" in text
+    for layer in spec.layers:
+        assert layer.name in text
+    assert "synapse memory" in text and "not counted: neuron state" in text
+
+
+@pytest.mark.usefixtures("no_lava", "three_cores")
+def test_export_of_what_does_not_fit_exits_4_with_the_limit(
+    make_branch: MakeBranch,
+    make_input: MakeInput,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = make_branch()
+    assert _export(spec, make_input(spec, 16), tmp_path, monkeypatch) == 4
+    text = capsys.readouterr().err
+    assert "6 cores, the chip has 3 (3 too many)" in text
+    assert "what would fit: only the first 3 layers" in text
+    assert list((tmp_path / "deploy").iterdir()) == []
 
 
 def test_a_folder_that_is_no_bundle_is_never_replaced(

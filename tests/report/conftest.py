@@ -9,14 +9,18 @@ from neurozsl.report.schema import (
     Baseline,
     ClassNames,
     ClassRecall,
+    CorePart,
+    CoreUse,
     DataSummary,
     DeploymentStep,
     Energy,
     Host,
     Layer,
     LayerAgreement,
+    LayerCores,
     ModelSummary,
     Parameters,
+    Placement,
     Report,
     Scores,
     Verification,
@@ -53,6 +57,37 @@ def _layers() -> tuple[Layer, ...]:
                 )
             )
     return tuple(made)
+
+
+def _placement() -> Placement:
+    """Layers of 256, 128 and 64 neurons; the first on two cores that are used alike."""
+
+    def use(neurons: int, cores: int) -> dict[str, CoreUse]:
+        return {
+            "neurons": CoreUse(used=neurons, limit=1024 * cores),
+            "synapse_bits": CoreUse(used=neurons * 3072, limit=1048576 * cores),
+            "in_axons": CoreUse(used=256, limit=None),
+        }
+
+    neurons = {"audio.0": (128, 128), "audio.1": (128,), HOSTILE: (64,)}
+    held = [(name, size) for name, sizes in neurons.items() for size in sizes]
+    return Placement(
+        chip="chip_a",
+        name="Chip A (made up)",
+        cores=16,
+        cores_used=4,
+        layers=tuple(
+            LayerCores(name=n, cores=len(s), neurons=sum(s), weights=9, nonzero=8, weight_bits=8)
+            for n, s in neurons.items()
+        ),
+        parts=tuple(
+            CorePart(core=core, layer=name, first=0, last=size - 1, use=use(size, 1))
+            for core, (name, size) in enumerate(held)
+        ),
+        totals=use(448, 16),
+        left_out="neuron state",
+        notes=("a made-up note",),
+    )
 
 
 def _energy() -> tuple[Energy, ...]:
@@ -160,6 +195,7 @@ def example() -> Report:
             oracle="a made-up oracle",
             backends={pair: BackendAgreement(layers=agreement) for pair in pairs},
         ),
+        mapping=_placement(),
         layers=layers,
         energy=_energy(),
         host=Host(

@@ -63,6 +63,8 @@ def test_every_number_equals_the_json(page: str, example: Report) -> None:
         wanted |= {f"layers.{place}.{x}" for x in ("spike_rate", "synops", "spikes", "dense")}
     wanted |= {"energy.0.joules", "energy.1.joules", "host.energy.0.joules"}
     wanted |= {"baseline.energy.0.joules", "deployment.2.HM", "classes.1.recall"}
+    wanted |= {"mapping.cores_used", "mapping.parts.2.use.synapse_bits.used"}
+    wanted |= {"mapping.totals.neurons.used"}
     assert wanted <= keys
 
 
@@ -103,6 +105,14 @@ def test_ids_are_unique_and_references_resolve(page: str) -> None:
     assert set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", page)) <= set(ids)
 
 
+def test_cores_that_are_used_alike_share_a_row(page: str) -> None:
+    rows = re.findall(r"<tr><th scope=\"row\">(\d[\d-]*)</th><td>(.*?)</td>", page)
+    assert [row[0] for row in rows] == ["0-1", "2", "3"]
+    assert rows[2][1].startswith("&lt;script&gt;")
+    assert "12.50 %" in page and "37.50 %" in page  # 128 of 1024 neurons, 384 of 1024 Kibit
+    assert "Not counted: neuron state." in page and "a made-up note." in page
+
+
 def test_unpublished_intervals_and_estimates_are_labelled(page: str) -> None:
     rows = re.findall(r"<tr>\s*<th scope=\"row\">Chip A.*?</tr>", page, re.S)
     assert len(rows) == 1
@@ -124,6 +134,7 @@ def test_a_report_without_optional_parts_renders(example: Report) -> None:
     bare = example.model_copy(
         update={
             "verification": None,
+            "mapping": None,
             "baseline": None,
             "raster": None,
             "deployment": (),
