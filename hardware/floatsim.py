@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.program import check_input
-from neurozsl.signals import ChipInput, Trace
+from neurozsl.signals import ChipInput, Policy, Trace
 
 Record = Literal["spikes", "membrane"]
 Progress = Callable[[int, int], None]  # samples done, samples in all
@@ -55,7 +55,7 @@ def simulate(
         }
         for layer in lowered.layers:
             current = values[layer.source].astype(np.float64) @ layer.weight.T  # (batch, time, out)
-            theta = _thresholds(lowered, layer, part)
+            theta = layer_thresholds(lowered.policy, layer, part)
             z, v = run_neurons(layer, current, theta, keep_membrane="membrane" in record)
             values[layer.name] = z
             spikes[layer.name].append(z)
@@ -100,10 +100,10 @@ def run_neurons(
     return z, kept
 
 
-def _thresholds(lowered: Lowered, layer: LoweredLayer, part: ChipInput) -> Floats:
-    """Broadcastable to (batch, time, out)."""
-    if lowered.policy == "dynamic" and part.theta is not None:
+def layer_thresholds(policy: Policy, layer: LoweredLayer, part: ChipInput) -> Floats:
+    """Thresholds of a layer, broadcastable to `(batch, time, out)`."""
+    if policy == "dynamic" and part.theta is not None:
         return np.asarray(part.theta[layer.name], np.float64)[:, :, None]
-    if lowered.policy == "table" and layer.theta_table is not None:
+    if policy == "table" and layer.theta_table is not None:
         return layer.theta_table[None, :, None]
     return layer.threshold

@@ -124,11 +124,13 @@ class LayerLoss:
 
     weight_bits: asked for. effective_bits: log2 of the number of levels that are used, lower
     where `unit` had to grow by the factor `unit_growth` to keep the accumulator bound.
+    scale_rule: how the scale was chosen (`scales`). weight_clipped: weights beyond the last level.
     weight_zeroed: weights that became 0. weight_rms_error: relative to the rms weight.
-    bias_max_error: relative to the threshold. threshold_error, kappa_error, syn_kappa_error:
-    relative. accumulator_bound: largest |a| that any legal input can cause; `accumulator_limit` is
-    where the current wraps. spike_agreement: share of equal spikes between the float layer and its
-    float twin on the calibration input, None without one.
+    bias_correction: largest change of a bias by the correction of the mean drive, 0 without it.
+    bias_max_error: of the (corrected) bias; both relative to the threshold. threshold_error,
+    kappa_error, syn_kappa_error: relative. accumulator_bound: largest |a| that any legal input
+    can cause; `accumulator_limit` is where the current wraps. spike_agreement: share of equal
+    spikes between the float layer and its float twin on the calibration input, None without one.
     """
 
     name: str
@@ -146,6 +148,8 @@ class LayerLoss:
     accumulator_bound: int
     accumulator_limit: int
     spike_agreement: float | None = None
+    scale_rule: str = "max"
+    bias_correction: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

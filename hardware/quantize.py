@@ -3,7 +3,8 @@
 Per layer, with W (gain folded), theta, kappa and the input scale of a first layer (else 1)::
 
     weight = step * round(W scale / (unit step)),   step = 2^(9 - bits) or a smaller power of two
-    unit   = max|W scale| / (step (2^(bits-1) - 1)), larger where the accumulator demands it
+    unit   = top / (step (2^(bits-1) - 1)), larger where the accumulator demands it
+    top    = max|W scale|, or less with clipping (`scales`)
     vth    = round(theta / unit)                    17 bits
     bias   = round(64 b / unit) = bias_mant << bias_exp
     dv     = round(4096 kappa),  at most 4095;      du = round(4096 syn_leak) - 1  (1 -> 4095)
@@ -13,6 +14,10 @@ a neuron without synaptic memory never wraps. First a finer weight step buys the
 then a larger unit (fewer levels, see `LayerLoss.effective_bits`). Rules: lava-nc 0.10.0 and
 `fixedpoint`.
 
+With `correct_bias`, b takes in what rounding changed in the mean drive of each neuron on the
+calibration input, layer after layer: b' = b + mean(W x) - mean(W_q x_q), where x_q are the spikes
+of the rounded layers before (empirical bias correction, Nagel et al. 2019, arXiv:1906.04721).
+
 `dequantize` is the way back: the float network that computes what the integers compute, with the
 threshold half a state LSB up, (vth + 1/128) unit, so that ties cannot flip.
 """
@@ -20,8 +25,9 @@ threshold half a state LSB up, (vth + 1/128) unit, so that ties cannot flip.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import nir
 import numpy as np
@@ -30,7 +36,7 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.floatsim import layer_thresholds, run_neurons, simulate
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer, lower
 from neurozsl.hardware.program import (
     LayerLoss,
@@ -41,6 +47,7 @@ from neurozsl.hardware.program import (
     threshold_codes,
     worst_sums,
 )
+from neurozsl.hardware.scales import ScaleRule, top_weight
 from neurozsl.signals import ChipInput, InputCode
 
 ARITHMETIC: Final = "loihi_cuba"
@@ -56,6 +63,8 @@ def quantize(
     *,
     bits: int = fp.WEIGHT_BITS,
     calibration: ChipInput | None = None,
+    scale: ScaleRule = "max",
+    correct_bias: bool = False,
 ) -> Program:
     """The integers that `chip` runs for the network.
 
@@ -64,18 +73,26 @@ def quantize(
         chip: with the arithmetic `loihi_cuba`, or its key.
         bits: weight bits, 4..8.
         calibration: input on which the loss report compares spikes with the float network.
+        scale: how the largest weight of a layer is chosen, see `scales`.
+        correct_bias: fold the mean change of each neuron's drive on `calibration` into its bias.
 
     Returns:
         Program with one `LayerLoss` per layer.
 
     Raises:
         BadInput: another arithmetic, an input code that the chip cannot carry, decays or
-            thresholds that differ inside a layer, a threshold beyond 17 bits.
+            thresholds that differ inside a layer, a threshold beyond 17 bits, a correction
+            without calibration input.
     """
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     _check_chip(lowered, chip, bits)
-    made = [_quantize_layer(x, lowered.inputs.get(x.source), lowered, bits) for x in lowered.layers]
+    if not correct_bias:
+        made = [_quantize_layer(x, lowered, bits, scale) for x in lowered.layers]
+    elif calibration is None:
+        raise BadInput("quantise: correct_bias needs calibration input; pass calibration=")
+    else:
+        made = _quantize_corrected(lowered, calibration, bits, scale)
     layers, losses = tuple(a for a, _ in made), tuple(b for _, b in made)
     program = Program(
         chip=chip.key,
@@ -149,16 +166,52 @@ def _real(layer: ProgramLayer, vth: npt.ArrayLike) -> Floats:
 # --- one layer -------------------------------------------------------------------------------
 
 
+def _quantize_corrected(
+    lowered: Lowered, calibration: ChipInput, bits: int, scale: ScaleRule
+) -> list[tuple[ProgramLayer, LayerLoss]]:
+    """Every layer twice: rounded, then again with the bias that its rounding and those before ask.
+
+    `exact` are the values that the float network's layers read, `rounded` those of the integers.
+    """
+    checked = check_input(
+        lowered.inputs, lowered.layers, lowered.steps, lowered.policy, calibration
+    )
+    real = {name: checked.codes[name] * code.scale for name, code in lowered.inputs.items()}
+    exact: dict[str, Any] = {**real, **simulate(lowered, checked).spikes}
+    rounded: dict[str, Any] = dict(real)
+    made = []
+    for layer in lowered.layers:
+        code = lowered.inputs.get(layer.source)
+        draft = _float_twin(_quantize_layer(layer, lowered, bits, scale)[0], code)
+        wanted = layer.bias + _mean_drive(layer, exact) - _mean_drive(draft, rounded)
+        corrected, loss = _quantize_layer(replace(layer, bias=wanted), lowered, bits, scale)
+        change = float(np.abs(wanted - layer.bias).max() / layer.threshold[0])
+        made.append((corrected, replace(loss, bias_correction=change)))
+        twin = _float_twin(corrected, code)
+        theta = layer_thresholds(lowered.policy, layer, checked)
+        theta = _real(corrected, threshold_codes(corrected, theta))
+        drive = np.asarray(rounded[layer.source], np.float64) @ twin.weight.T
+        rounded[layer.name], _ = run_neurons(twin, drive, theta, keep_membrane=False)
+    return made
+
+
+def _mean_drive(layer: LoweredLayer, values: Mapping[str, Any]) -> Floats:
+    """Mean of W x over samples and steps, `(out,)`."""
+    mean: Floats = layer.weight @ np.mean(values[layer.source], axis=(0, 1), dtype=np.float64)
+    return mean
+
+
 def _quantize_layer(
-    layer: LoweredLayer, code: InputCode | None, lowered: Lowered, bits: int
+    layer: LoweredLayer, lowered: Lowered, bits: int, scale: ScaleRule
 ) -> tuple[ProgramLayer, LayerLoss]:
+    code = lowered.inputs.get(layer.source)
     theta = _constant(layer, "threshold", layer.threshold)
     leak = _constant(layer, "leak", layer.leak)
     syn_leak = _constant(layer, "syn_leak", layer.syn_leak)
     if theta <= 0:
         raise BadInput(f"layer '{layer.name}': threshold {theta:g}, the chip needs one above 0")
     effect = layer.weight * (1.0 if code is None else code.scale)  # real value per code unit
-    weight, step, unit, growth = _fit_weights(layer, effect, theta, code, bits)
+    weight, step, unit, growth = _fit_weights(layer, effect, theta, code, bits, scale)
     mantissa, exponent, clipped = _fit_bias(layer, unit)
     dv = min(round(fp.DECAY_UNITY * leak), fp.DECAY_MAX)
     du = min(max(round(fp.DECAY_UNITY * syn_leak) - 1, 0), fp.DECAY_MAX)
@@ -183,21 +236,27 @@ def _quantize_layer(
         vth=int(threshold_codes(draft, theta)),
         vth_table=None if table is None else threshold_codes(draft, table),
     )
-    return made, _loss(layer, made, effect, code, bits, growth, clipped, (theta, leak, syn_leak))
+    loss = _loss(layer, made, effect, code, bits, growth, clipped, (theta, leak, syn_leak))
+    return made, replace(loss, scale_rule=scale)
 
 
 def _fit_weights(
-    layer: LoweredLayer, effect: Floats, theta: float, code: InputCode | None, bits: int
+    layer: LoweredLayer,
+    effect: Floats,
+    theta: float,
+    code: InputCode | None,
+    bits: int,
+    scale: ScaleRule,
 ) -> tuple[fp.Ints, int, float, float]:
     """Integer weights, their step, the unit, and how much the accumulator made the unit grow."""
     levels = (1 << (bits - 1)) - 1
     largest = float(np.abs(effect).max())
     # A layer of zeros has no scale of its own; its threshold becomes 2^12 units.
-    top = largest if largest > 0 else theta / 4096 * levels * 2
+    top = top_weight(effect, levels, scale) if largest > 0 else theta / 4096 * levels * 2
     step = fp.weight_step(bits)
     lsb = top / levels  # real value of one weight level
     while True:
-        weight = step * np.rint(effect / lsb).astype(np.int64)
+        weight = step * np.clip(np.rint(effect / lsb), -levels, levels).astype(np.int64)
         worst = int((worst_sums(weight, code) + _current_units(layer, lsb / step)).max())
         if worst < fp.ACCUMULATOR_LIMIT and (weight.any() or not largest):
             return weight, step, lsb / step, lsb * levels / top
@@ -257,14 +316,16 @@ def _loss(
     theta, leak, syn_leak = real
     error = effect - made.weight * made.unit
     rms = math.sqrt(float(np.mean(effect**2)))
-    grid = int(np.abs(made.weight).max()) // fp.weight_step(made.weight_bits)
+    step = fp.weight_step(made.weight_bits)
+    grid = int(np.abs(made.weight).max()) // step
+    beyond = np.abs(np.rint(effect / (step * made.unit))) >= 1 << (bits - 1)
     bias_error = np.abs(layer.bias - made.bias * made.unit / (1 << fp.ALIGN_BITS)).max()
     return LayerLoss(
         name=layer.name,
         weight_bits=bits,
         effective_bits=math.log2(2 * grid + 1),
         unit_growth=growth,
-        weight_clipped=0,  # the unit comes from the largest weight
+        weight_clipped=int(np.count_nonzero(beyond)),
         weight_zeroed=int(np.count_nonzero((made.weight == 0) & (effect != 0))),
         weight_rms_error=math.sqrt(float(np.mean(error**2))) / rms if rms else 0.0,
         bias_clipped=bias_clipped,
