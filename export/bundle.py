@@ -3,8 +3,13 @@
     manifest.json    see `manifest`
     motion.nir       float graph; frozen thresholds, the policy in its metadata
     program.npz      integers (targets that have them)
-    golden.npz       input samples and the spikes that they must give
+    golden.npz       input samples, the spikes that they must give, and, where the network was
+                     trained in integers, the spikes of its training forward
     run_lava.py      the worker itself: numpy + lava-nc only, runs golden.npz through program.npz
+
+A network that was trained in integers (`TrainedIntegers`) is shipped as these very integers;
+`motion.nir` then holds their float twin (weights x unit, threshold half a state LSB up), which
+gives any NIR reader the same spikes but for the truncation of the membrane.
 
 Built in a temporary folder beside its destination and renamed when complete. On FAIL the folder
 is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call raises. Integers that
@@ -34,17 +39,42 @@ from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted, apply_policy
 from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
+from neurozsl.export.twin import unfolded
 from neurozsl.export.verify import Verification, verify
-from neurozsl.hardware.lower import lower
+from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.mapping import Mapping as Placement
 from neurozsl.hardware.place import place
 from neurozsl.hardware.program import Program
-from neurozsl.hardware.quantize import quantize
+from neurozsl.hardware.quantize import dequantize, quantize
+from neurozsl.hardware.scales import ScaleRule
 from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 Score = Callable[[MotionBackend], Mapping[str, float]]
 StageProgress = Callable[[str, int, int], None]  # stage, samples done, samples in all
 GRAPH, PROGRAM, GOLDEN, SCRIPT = "motion.nir", "program.npz", "golden.npz", "run_lava.py"
+
+
+@dataclass(frozen=True)
+class TrainedIntegers:
+    """A network whose training forward ran in integers.
+
+    program: these integers. spikes: of the training forward, on the golden samples.
+    """
+
+    program: Program
+    spikes: Trace
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Scores from the trained model to the deployment, beside those that `score` gives.
+
+    trained: name of the trained model's step. before, after: steps of related runs.
+    """
+
+    trained: str = "trained"
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +86,7 @@ class Bundle:
     parts: Parts
     golden: ChipInput
     golden_trace: Trace
+    trained_trace: Trace | None = None
 
     @property
     def spec(self) -> BranchSpec:
@@ -80,6 +111,7 @@ class Bundle:
             self.golden,
             target_name=self.manifest.target,
             golden=self.golden_trace,
+            trained=self.trained_trace,
             policy_loss=self.manifest.policy_loss,
             timeout_s=timeout_s,
             progress=progress,
@@ -94,10 +126,14 @@ def build_bundle(
     calibration: ChipInput,
     samples: ChipInput,
     bits: int = 8,
+    scale: ScaleRule = "max",
+    correct_bias: bool = False,
     threshold: Wanted = "fixed",
+    integers: TrainedIntegers | None = None,
     score: Score | None = None,
     max_hm_drop: float = 2.0,
     reference_score: Mapping[str, float] | None = None,
+    steps: Steps | None = None,
     timeout_s: float | None = None,
     progress: StageProgress | None = None,
 ) -> Manifest:
@@ -110,10 +146,15 @@ def build_bundle(
         calibration: samples that give frozen thresholds and the quantisation report.
         samples: golden samples, 16 or more make the verdict worth quoting.
         bits: weight bits of the integers.
+        scale: rule of the weight scales, see `hardware.scales`.
+        correct_bias: see `hardware.quantize`.
         threshold: policy of the deployed branch.
+        integers: of a network trained in integers; they are shipped, `bits`, `scale` and
+            `correct_bias` are not used.
         score: S, U, HM, ZSL in percent of a motion backend on the test set.
         max_hm_drop: allowed loss of HM in points, trained model to deployment.
         reference_score: score of the trained model, if it is known already.
+        steps: name of the trained step, and the scores of related runs.
         timeout_s: limit of one Lava run.
         progress: called with stage, samples done, samples in all.
 
@@ -129,6 +170,9 @@ def build_bundle(
     _check_destination(out_dir)
     if samples.batch < 1:
         raise BadInput("export: no golden sample was given; pass at least one, better 16")
+    if integers is not None:
+        _check_integers(integers.program, chosen)
+        spec = unfolded(dequantize(integers.program))
     trained = canonical(spec)
     deployed, policy_loss = apply_policy(trained, threshold, calibration)
     deployed = canonical(deployed)
@@ -137,22 +181,38 @@ def build_bundle(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
-        parts = _write_parts(part, deployed, chosen, calibration, bits)
+        rounding = _Rounding(calibration, bits, scale, correct_bias)
+        program = None if integers is None else integers.program
+        parts = _write_parts(part, deployed, chosen, rounding, program)
         placed = place(parts.program, parts.program.chip) if parts.program else None
-        golden = _write_golden(part, parts, chosen, samples)
+        spikes = None if integers is None else integers.spikes
+        golden = _write_golden(part, parts, chosen, samples, spikes)
         found = verify(
             parts,
             samples,
             target_name=target,
             golden=golden,
+            trained=spikes,
             policy_loss=policy_loss,
             timeout_s=timeout_s,
             progress=progress,
         )
-        steps = _score_steps(trained, parts, chosen, score, reference_score, progress)
-        reasons = found.reasons + _hm_drop(steps, max_hm_drop)
+        related = steps or Steps()
+        stages = _stages(trained, parts, chosen, rounding, related.trained, program)
+        own = _score_steps(stages, score, reference_score, progress)
+        reasons = found.reasons + _hm_drop(own, max_hm_drop)
         manifest = _manifest(
-            part, spec.policy, policy_loss, parts, chosen, found, reasons, steps, placed
+            part,
+            spec.policy,
+            policy_loss,
+            parts,
+            chosen,
+            found,
+            reasons,
+            (*related.before, *own, *related.after) if own else (),
+            rounding,
+            integers is not None,
+            placed,
         )
         manifests.write(part, manifest)
         if reasons:
@@ -183,12 +243,43 @@ def open_bundle(path: Path) -> Bundle:
     graph = nirfile.read(path / GRAPH)
     program = Program.load(path / PROGRAM) if PROGRAM in manifest.files else None
     parts = Parts(from_nir(graph), lower(graph), program)
-    golden, trace = _read_golden(path / GOLDEN, parts.spec)
-    return Bundle(path, manifest, parts, golden, trace)
+    golden, trace, trained = _read_golden(path / GOLDEN, parts.spec)
+    return Bundle(path, manifest, parts, golden, trace, trained)
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """Settings of the quantiser."""
+
+    calibration: ChipInput
+    bits: int
+    scale: ScaleRule
+    correct_bias: bool
+
+    def program(self, lowered: Lowered, chip: str) -> Program:
+        """The integers of a branch, with their loss report."""
+        return quantize(
+            lowered,
+            chip,
+            bits=self.bits,
+            calibration=self.calibration,
+            scale=self.scale,
+            correct_bias=self.correct_bias,
+        )
+
+
+def _check_integers(program: Program, chosen: Target) -> None:
+    """Integers of one chip are not those of another."""
+    if "fixed" in chosen.fidelity and chosen.chip != program.chip:
+        raise BadInput(
+            f"export to '{chosen.name}': the network was trained in the integers of "
+            f"{program.chip}, the target is {chosen.chip}; fine-tune the original run for it "
+            f"(neurozsl train --resume RUN --qat {chosen.chip}) or export that one"
+        )
 
 
 def _write_parts(
-    folder: Path, spec: BranchSpec, chosen: Target, calibration: ChipInput, bits: int
+    folder: Path, spec: BranchSpec, chosen: Target, rounding: _Rounding, program: Program | None
 ) -> Parts:
     """Files of the branch; the parts are read back from them, except the branch itself."""
     graph = nirfile.read(nirfile.write(folder / GRAPH, to_nir(spec)))
@@ -196,21 +287,25 @@ def _write_parts(
     if "fixed" not in chosen.fidelity:
         return Parts(spec, lowered)
     assert chosen.chip is not None
-    quantize(lowered, chosen.chip, bits=bits, calibration=calibration).save(folder / PROGRAM)
+    (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
     shutil.copyfile(WORKER, folder / SCRIPT)
     return Parts(spec, lowered, Program.load(folder / PROGRAM))
 
 
-def _write_golden(folder: Path, parts: Parts, chosen: Target, samples: ChipInput) -> Trace:
+def _write_golden(
+    folder: Path, parts: Parts, chosen: Target, samples: ChipInput, trained: Trace | None
+) -> Trace:
     trace = backend(chosen.backends[0], parts)(samples)
     # Thresholds of the host are golden only where the deployment reads them.
     theta = samples.theta if parts.spec.policy == "dynamic" else None
-    save_input(folder / GOLDEN, ChipInput(samples.codes, samples.code, theta), trace)
+    save_input(folder / GOLDEN, ChipInput(samples.codes, samples.code, theta), trace, trained)
     return trace
 
 
-def _read_golden(path: Path, spec: BranchSpec) -> tuple[ChipInput, Trace]:
-    found: dict[str, dict[str, np.ndarray]] = {"codes": {}, "theta": {}, "spikes": {}}
+def _read_golden(path: Path, spec: BranchSpec) -> tuple[ChipInput, Trace, Trace | None]:
+    """Samples, the spikes of the deployment, and those of an integer training forward."""
+    kinds = ("codes", "theta", "spikes", "trained")
+    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in kinds}
     try:
         with np.load(path, allow_pickle=False) as file:
             for key in file.files:
@@ -219,33 +314,67 @@ def _read_golden(path: Path, spec: BranchSpec) -> tuple[ChipInput, Trace]:
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: not a golden file ({error}); export again") from error
     chip = ChipInput(found["codes"], spec.inputs, found["theta"] or None).to_numpy()
-    return chip, Trace(found["spikes"])
+    trained = Trace(found["trained"]) if found["trained"] else None
+    return chip, Trace(found["spikes"]), trained
 
 
-def _score_steps(
+_Stage = tuple[str, str, Parts]  # name of the step, backend, what runs
+
+
+def _stages(
     trained: BranchSpec,
     parts: Parts,
     chosen: Target,
+    rounding: _Rounding,
+    name: str,
+    program: Program | None,
+) -> list[_Stage]:
+    """What is scored, from the trained model (first) to the deployment (last).
+
+    A policy that follows the sample is also scored frozen, in float and in integers, wherever it
+    is deployed as it is: that is what a chip without programmable neurons would give.
+    `program`: integers that the network was trained with.
+    """
+    if program is not None:
+        integers = Parts(parts.spec, parts.lowered, program)
+        return [
+            (name, "emulator", integers),
+            (f"{name}, deployed", chosen.backends[0], parts),
+        ]
+    stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
+    if trained.policy in ("dynamic", "table") and parts.spec.policy != "frozen":
+        spec, _ = apply_policy(trained, "frozen", rounding.calibration)
+        lowered = lower(to_nir(spec))
+        stages.append(("frozen", "norse", Parts(spec, lowered)))
+        if parts.program is not None:
+            constant = rounding.program(lowered, parts.program.chip)
+            stages.append(("fixed-point", "emulator", Parts(spec, lowered, constant)))
+    if trained.policy != parts.spec.policy:
+        stages.append((parts.spec.policy, "norse", parts))
+    if parts.program is not None:
+        policy = parts.spec.policy
+        step = "fixed-point" if policy in ("fixed", "frozen") else f"fixed-point, {policy}"
+        stages.append((step, "emulator", parts))
+    return stages
+
+
+def _score_steps(
+    stages: list[_Stage],
     score: Score | None,
     reference: Mapping[str, float] | None,
     progress: StageProgress | None,
 ) -> tuple[Step, ...]:
-    """Accuracy of the trained model, after the change of policy, and of the integers."""
+    """Accuracy of every stage; that of the first is not computed again where it is known."""
     if score is None:
         return ()
-    stages: list[tuple[str, str, Parts]] = [("trained", "norse", Parts(trained, parts.lowered))]
-    if trained.policy != parts.spec.policy:
-        stages.append((parts.spec.policy, "norse", parts))
-    if parts.program is not None:
-        stages.append(("fixed-point", "emulator", parts))
     steps = []
     for number, (step, name, use) in enumerate(stages):
         if progress is not None:
             progress(f"score {step}", number, len(stages))
-        known = reference if step == "trained" else None
+        known = reference if number == 0 else None
         values = known if known is not None else score(backend(name, use))
         figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
-        steps.append(Step(step=step, backend=name, **figures))
+        steps.append(Step(step=step, backend=name, policy=use.spec.policy, **figures))
     return tuple(steps)
 
 
@@ -266,6 +395,8 @@ def _manifest(
     found: Verification,
     reasons: tuple[str, ...],
     steps: tuple[Step, ...],
+    rounding: _Rounding,
+    in_integers: bool,
     placed: Placement | None,
 ) -> Manifest:
     program = parts.program
@@ -279,7 +410,10 @@ def _manifest(
         policy=parts.spec.policy,
         trained_policy=trained_policy,
         policy_loss=policy_loss,
+        trained_forward="integers" if in_integers else "float",
         weight_bits=losses[0]["weight_bits"] if losses else None,
+        calibration=losses[0]["scale_rule"] if losses else None,
+        bias_correction=bool(losses) and rounding.correct_bias and not in_integers,
         versions=manifests.versions(found.oracle),
         oracle=found.oracle,
         verdict="FAIL" if reasons else found.verdict,

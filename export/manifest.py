@@ -25,6 +25,7 @@ class Step(BaseModel):
 
     step: str
     backend: str
+    policy: str = ""
     S: float
     U: float
     HM: float
@@ -47,7 +48,10 @@ class Manifest(BaseModel):
     policy: str
     trained_policy: str
     policy_loss: str
+    trained_forward: Literal["float", "integers"] = "float"
     weight_bits: int | None
+    calibration: str | None = None
+    bias_correction: bool = False
     versions: dict[str, str]
     oracle: str
     verdict: str

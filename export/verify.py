@@ -7,6 +7,12 @@
     FAIL            a check that must be exact differs in a bit, or a layer is dead or saturated
 
 `emulator_vs_norse` is the loss of quantisation, never a failure.
+
+Where the network was trained in integers, the trained model is that integer forward: its spikes on
+the samples come with the bundle and are compared as `training_vs_emulator` and `training_vs_lava`
+(for a float target, with its first backend). Integers must give them again in every bit. The float
+branch of such a bundle is the integers' twin, so that `emulator_vs_norse` compares the deployment
+with its float description, which nobody trained: it is shown, and is no loss.
 """
 
 from __future__ import annotations
@@ -67,6 +73,7 @@ def verify(
     *,
     target_name: str,
     golden: Trace | None = None,
+    trained: Trace | None = None,
     policy_loss: str = "",
     timeout_s: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -78,6 +85,7 @@ def verify(
         samples: its input; 16 samples or more make the figures worth quoting.
         target_name: key of the registry.
         golden: spikes that the first backend of the target must give again.
+        trained: spikes of the training forward where that ran in integers, else None.
         policy_loss: how the threshold policy was changed at export, "" if it was not.
         timeout_s: limit of one Lava run.
         progress: called with the name of a backend, samples done, samples in all.
@@ -89,6 +97,9 @@ def verify(
     traces = _run_all(parts, samples, chosen, wanted, timeout_s, progress)
     names = tuple(layer.name for layer in parts.spec.layers)
     found: dict[str, tuple[LayerAgreement, ...]] = {}
+    if trained is not None:
+        traces["training"] = trained
+        wanted = _training_checks(chosen, wanted) + wanted
     for check in wanted:
         rows = compare(traces[check.first], traces[check.second], names)
         found[check.name] = _with_margins(check, rows, parts, samples, traces)
@@ -101,7 +112,8 @@ def verify(
             for row in again
             if row.differing
         ]
-    losses = _losses(wanted, found) + ([policy_loss] if policy_loss else [])
+    lossy = [check for check in wanted if trained is None or check.first == "training"]
+    losses = _losses(lossy, found) + ([policy_loss] if policy_loss else [])
     return Verification(
         target=target_name,
         verdict=_verdict(bool(reasons), bool(skipped), bool(losses)),
@@ -118,6 +130,14 @@ def _oracle(chosen: Target) -> str:
     if not any(check.oracle for check in chosen.checks):
         return "not needed"
     return ORACLE if locate() is not None else "none"
+
+
+def _training_checks(chosen: Target, wanted: list[Check]) -> list[Check]:
+    """The training forward against the deployed backend and against the oracles of that."""
+    first = chosen.backends[0]
+    own = Check(f"training_vs_{first}", "training", first, exact=first not in _FLOAT)
+    oracles = [check.second for check in wanted if check.oracle and check.first == first]
+    return [own, *(Check(f"training_vs_{name}", "training", name) for name in oracles)]
 
 
 def _run_all(

@@ -8,6 +8,7 @@ bundles stay unknown to `evaluation`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,21 @@ import numpy as np
 from neurozsl.data.batch import Split
 from neurozsl.errors import BadInput
 from neurozsl.evaluation import Evaluation, MotionBackend, collect, evaluate
-from neurozsl.export.bundle import Bundle, StageProgress, build_bundle, open_bundle
-from neurozsl.export.manifest import Manifest
+from neurozsl.export.bundle import (
+    Bundle,
+    StageProgress,
+    Steps,
+    TrainedIntegers,
+    build_bundle,
+    open_bundle,
+)
+from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted
 from neurozsl.export.targets import TARGETS
-from neurozsl.runs import Run
-from neurozsl.signals import BranchSpec, ChipInput
+from neurozsl.hardware.scales import ScaleRule
+from neurozsl.qat import Rounding, default_folder
+from neurozsl.runs import Run, read_settings
+from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 CALIBRATION_ROWS = 256
 Progress = Callable[[int, int], None]
@@ -95,14 +105,21 @@ def deploy(
     target: str,
     out: Path | None = None,
     threshold: Wanted | None = None,
-    bits: int = 8,
+    bits: int | None = None,
+    scale: ScaleRule | None = None,
+    correct_bias: bool = False,
     samples: int = 16,
     max_hm_drop: float = 2.0,
     progress: StageProgress | None = None,
 ) -> Manifest:
-    """Export, verify and score a run's branch; writes `RUN/deploy/TARGET` unless `out` is given."""
+    """Export, verify and score a run's branch; writes `RUN/deploy/TARGET` unless `out` is given.
+
+    bits, scale: None takes those that the run was fine-tuned to, else 8 bits and "max".
+    """
     spec = branch_spec(run)
+    rounding = _rounding(run, bits, scale, correct_bias)
     train = run.data.stage(2).train
+    golden = golden_input(run, samples)
 
     def score(backend: MotionBackend | None) -> Mapping[str, float]:
         scores = score_backend(run, backend).scores
@@ -113,13 +130,73 @@ def deploy(
         target=target,
         out_dir=out or run.path / "deploy" / target,
         calibration=chip_input(run.model, train, spread(train, CALIBRATION_ROWS)),
-        samples=golden_input(run, samples),
-        bits=bits,
+        samples=golden,
+        bits=rounding.bits,
+        scale=rounding.scale,
+        correct_bias=correct_bias,
         threshold=threshold or ("dynamic" if spec.policy == "dynamic" else "fixed"),
+        integers=_trained_integers(run, golden),
         score=score,
         max_hm_drop=max_hm_drop,
+        reference_score=None if run.program is None else run.result["test"],
+        steps=_related_steps(run, rounding),
         progress=progress,
     )
+
+
+def _rounding(run: Run, bits: int | None, scale: ScaleRule | None, correct_bias: bool) -> Rounding:
+    """The integers that are asked for; a run that was trained in integers has its own alone."""
+    if run.program is None:
+        return Rounding(bits=8 if bits is None else bits, scale=scale or "max")
+    assert run.settings.qat is not None and run.settings.qat.rounding is not None
+    own = run.settings.qat.rounding
+    asked = Rounding(own.chip, own.bits if bits is None else bits, scale or own.scale)
+    if asked != own or correct_bias:
+        raise BadInput(
+            f"run '{run.path}': was trained in {own.bits}-bit integers (scale {own.scale}), asked "
+            f"for {asked.bits} bits, scale {asked.scale}, bias correction {correct_bias}; leave "
+            "these options out, or export the run that it was fine-tuned from"
+        )
+    return own
+
+
+def _trained_integers(run: Run, golden: ChipInput) -> TrainedIntegers | None:
+    """The integers of a run with the spikes of its training forward; None of a float run."""
+    if run.program is None:
+        return None
+    return TrainedIntegers(run.program, training_spikes(run, golden))
+
+
+def training_spikes(run: Run, samples: ChipInput) -> Trace:
+    """Spikes of the branch's own forward in training mode, as its loss saw them."""
+    import torch
+
+    codes = {k: torch.as_tensor(v, dtype=torch.float32) for k, v in samples.codes.items()}
+    branch = run.model.branch
+    was_training = branch.training
+    branch.train()
+    try:
+        trace: Trace = branch(ChipInput(codes, samples.code, None))
+    finally:
+        branch.train(was_training)
+    return trace.to_numpy()
+
+
+def _related_steps(run: Run, rounding: Rounding) -> Steps:
+    """Scores of the run that this one was fine-tuned from, or of the one fine-tuned from it."""
+    before = tuple(Step(**step) for step in run.result.get("before", ()))
+    if run.settings.qat is not None:
+        name = "after QAT" if run.program is not None else "fine-tuned in float"
+        return Steps(name, before)
+    beside = default_folder(run.path, rounding)
+    if not (beside / "result.json").is_file():
+        return Steps()
+    qat = read_settings(beside).qat
+    if qat is None or (beside / qat.parent).resolve() != run.path.resolve():
+        return Steps()
+    test = json.loads((beside / "result.json").read_text())["test"]
+    figures = {key: test[key] for key in ("S", "U", "HM", "ZSL")}
+    return Steps(after=(Step(step="after QAT", backend="emulator", policy="frozen", **figures),))
 
 
 def default_backend(bundle: Bundle) -> str:
@@ -153,7 +230,8 @@ def evaluate_run(
     """What `neurozsl evaluate` reports: scores, chance, and where the motion branch ran."""
     if bundle is None:
         result = score_backend(run, None, progress=progress)
-        where = {"motion_backend": "norse", "policy": _policy(run), "bundle": None}
+        name = "norse" if run.program is None else "emulator"
+        where = {"motion_backend": name, "policy": _policy(run), "bundle": None}
     else:
         opened = open_bundle(bundle)
         check_belongs(run, opened)
@@ -164,4 +242,6 @@ def evaluate_run(
 
 
 def _policy(run: Run) -> str:
+    if run.settings.qat is not None:
+        return run.settings.qat.threshold
     return str(run.settings.options.get("threshold", "none"))

@@ -16,6 +16,7 @@ with warnings.catch_warnings():
         lif_box_feed_forward_step,
     )
     from norse.torch.functional.reset import reset_subtract, reset_value
+    from norse.torch.functional.threshold import threshold
     from norse.torch.module.iaf import IAFCell
     from norse.torch.module.lif import LIF, LIFCell
     from norse.torch.module.lif_box import LIFBoxCell
@@ -36,4 +37,5 @@ __all__ = [
     "lif_box_feed_forward_step",
     "reset_subtract",
     "reset_value",
+    "threshold",
 ]

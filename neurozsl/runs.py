@@ -2,6 +2,13 @@
 
 `create` writes `run.json` before training starts; `open_run` gives back model, data and settings.
 The path of the data is kept relative to the run folder, with a fingerprint of its contents.
+
+A fine-tuned run (`finetune`) has settings `qat`, and in its folder also
+
+    start.safetensors, start.json   what it began with: weights; beta, head weight, earlier scores
+    program.npz                     the integers it was trained to, None for the float control
+
+Its model runs with these integers wherever it is opened, so that its scores are those of the chip.
 """
 
 from __future__ import annotations
@@ -22,9 +29,20 @@ from neurozsl import __version__, checkpoint
 from neurozsl import data as datasets
 from neurozsl.data.batch import ZSLData
 from neurozsl.errors import BadInput
-from neurozsl.training import Progress, Selected, TrainConfig, final_result, fit, make_model
+from neurozsl.hardware.program import Program
+from neurozsl.qat import FineTuning, IntegerForward, fine_tuning_from, program_of, same_integers
+from neurozsl.training import (
+    Progress,
+    Selected,
+    TrainConfig,
+    final_result,
+    fine_tune,
+    fit,
+    make_model,
+)
 
 SCHEMA = 1
+WEIGHTS, START, INTEGERS = "model.safetensors", "start.safetensors", "program.npz"
 _LIBRARIES = ("torch", "norse", "nir", "sinabs", "numpy", "lightning-fabric")
 
 
@@ -61,11 +79,15 @@ class Settings:
     data_fingerprint: str
     versions: Mapping[str, str]
     schema: int = SCHEMA
+    qat: FineTuning | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """An opened run that has been trained."""
+    """An opened run that has been trained.
+
+    program: the integers that its branch was trained with; None where it was trained in float.
+    """
 
     path: Path
     settings: Settings
@@ -73,6 +95,7 @@ class Run:
     model: Any
     selected: Selected
     result: Mapping[str, Any]
+    program: Program | None = None
 
 
 def create(
@@ -92,7 +115,12 @@ def create(
     for number in (1, 2):  # an unusable class is refused before anything is written
         data.stage(number)
     resolved = make_model(model, data, options).options()
-    for derived in ("codes", "audio_dim", "video_dim"):  # fixed by the data, not by the user
+    for derived in (
+        "codes",
+        "thetas",
+        "audio_dim",
+        "video_dim",
+    ):  # fixed by the data, not by the user
         resolved.pop(derived, None)
     settings = Settings(
         model,
@@ -102,9 +130,14 @@ def create(
         fingerprint(data_dir),
         versions(),
     )
+    write_settings(path, settings)
+    return settings
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Write `run.json`, which makes the folder a run."""
     path.mkdir(parents=True, exist_ok=True)
     _write_json(path / "run.json", asdict(settings))
-    return settings
 
 
 def read_settings(path: Path) -> Settings:
@@ -125,7 +158,8 @@ def read_settings(path: Path) -> Settings:
                 f"run '{path}': schema {raw['schema']}, this version reads {SCHEMA}; train again "
                 "or use the version that wrote it"
             )
-        return Settings(**{**raw, "train": TrainConfig(**raw["train"])})
+        qat = None if raw.get("qat") is None else fine_tuning_from(raw["qat"])
+        return Settings(**{**raw, "train": TrainConfig(**raw["train"]), "qat": qat})
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"run '{path}': run.json cannot be read ({error}); restore it") from error
 
@@ -152,6 +186,19 @@ def train(path: Path, *, progress: Progress | None = None) -> Run:
     data = load_data(path, settings)
     if (path / "result.json").exists():
         return open_run(path)
+    train_it = _train_new if settings.qat is None else _train_fine
+    model, selected, extra = train_it(path, settings, data, progress)
+    result = {**final_result(model, data, selected, device=settings.train.device), **extra}
+    _write_json(path / "result.json", result)
+    program = _trained_program(path, settings, model)
+    return Run(path, settings, data, model.eval(), selected, result, program)
+
+
+Trained = tuple[Any, Selected, dict[str, Any]]
+
+
+def _train_new(path: Path, settings: Settings, data: ZSLData, progress: Progress | None) -> Trained:
+    """Both stages from new weights."""
     model, selected = fit(
         data,
         name=settings.model,
@@ -160,12 +207,38 @@ def train(path: Path, *, progress: Progress | None = None) -> Run:
         out=path,
         progress=progress,
     )
-    options = {**model.options(), "name": settings.model}
-    _write_json(path / "model.json", options)
-    result = final_result(model, data, selected, device=settings.train.device)
-    _write_json(path / "result.json", result)
-    model.eval()
-    return Run(path, settings, data, model, selected, result)
+    write_model_options(path, settings.model, model)
+    return model, selected, {}
+
+
+def _train_fine(
+    path: Path, settings: Settings, data: ZSLData, progress: Progress | None
+) -> Trained:
+    """More epochs from the weights that the run began with."""
+    found = json.loads((path / "start.json").read_text())
+    model = fine_tune(
+        data,
+        name=settings.model,
+        start=lambda: with_integers(load_model(path, START), settings.qat),
+        config=settings.train,
+        out=path,
+        progress=progress,
+    )
+    if settings.qat is not None and settings.qat.rounding is not None:
+        program_of(model.branch_spec(), settings.qat.rounding).save(path / INTEGERS)
+    return model, Selected(**found["selected"]), {"before": found["before"]}
+
+
+def with_integers(model: Any, qat: FineTuning | None) -> Any:
+    """The same model; its branch runs in integers where it was trained with them."""
+    if qat is not None and qat.rounding is not None:
+        model.branch.override = IntegerForward(qat.rounding)
+    return model
+
+
+def write_model_options(path: Path, name: str, model: Any) -> None:
+    """Write `model.json`, from which `load_model` builds the model again."""
+    _write_json(path / "model.json", {**model.options(), "name": name})
 
 
 def open_run(path: Path) -> Run:
@@ -182,12 +255,30 @@ def open_run(path: Path) -> Run:
         )
     data = load_data(path, settings)
     result = json.loads((path / "result.json").read_text())
-    model = load_model(path)
-    return Run(path, settings, data, model, Selected(**result["selected"]), result)
+    model = with_integers(load_model(path), settings.qat)
+    program = _trained_program(path, settings, model)
+    return Run(path, settings, data, model, Selected(**result["selected"]), result, program)
 
 
-def load_model(path: Path) -> nn.Module:
-    """The trained model of a run folder, without its data."""
+def _trained_program(path: Path, settings: Settings, model: Any) -> Program | None:
+    """The stored integers, after a check that the weights still round to them.
+
+    Raises:
+        BadInput: they do not, so that scores and deployment would differ.
+    """
+    if settings.qat is None or settings.qat.rounding is None:
+        return None
+    stored = Program.load(path / INTEGERS)
+    if not same_integers(stored, program_of(model.branch_spec(), settings.qat.rounding)):
+        raise BadInput(
+            f"run '{path}': its weights no longer round to the integers in {INTEGERS}; it was "
+            "changed, or made by another version (see versions in run.json): fine-tune again"
+        )
+    return stored
+
+
+def load_model(path: Path, weights: str = WEIGHTS) -> nn.Module:
+    """The trained model of a run folder, without its data; its branch runs in Norse."""
     from neurozsl import models
 
     file = path / "model.json"
@@ -195,7 +286,7 @@ def load_model(path: Path) -> nn.Module:
         raise BadInput(f"run '{path}': no model.json; train it first")
     options = json.loads(file.read_text())
     model = models.build(options.pop("name"), **options)
-    checkpoint.load_model(path / "model.safetensors", model)
+    checkpoint.load_model(path / weights, model)
     return model.eval()
 
 

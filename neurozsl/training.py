@@ -9,6 +9,9 @@ training and validation data for that many epochs of the same schedule. A run fo
     stage1/, stage2/     last.safetensors (to resume), best.safetensors (stage 1)
     model.safetensors    the trained model
     result.json          beta, head weight, epochs, and the scores on the test splits
+
+`fine_tune` is a third stage: it goes on from a finished model, on the data of stage 2, for a
+given number of epochs. Beta and head weight stay as stage 1 chose them; no validation data is left.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from neurozsl.errors import BadInput
 from neurozsl.evaluation import choose, collect, evaluate
 from neurozsl.sampling import balanced_batches
 
+FINE_TUNING = 3  # number of the stage that `fine_tune` runs
 # (done, total, text): epochs of both stages, and a line about the last one.
 Progress = Callable[[int, int, str], None]
 
@@ -139,24 +143,58 @@ def fit(
     threads are untouched.
     """
     devices = [] if config.device == "cpu" else [torch.device(config.device)]
+
+    def fresh(stage: Stage) -> Any:
+        model = make_model(name, data, options)
+        model.calibrate(_calibration_batch(stage))
+        return model
+
     with torch.random.fork_rng(devices=devices), torch_threads(config.threads):
-        trained, best = _fit_stage(1, data, name, options, config, out, config.epochs, progress)
+        trained, best = _fit_stage(1, data, fresh, config, out, config.epochs, progress)
         assert best is not None
         del trained
-        final, _ = _fit_stage(2, data, name, options, config, out, best.epochs, progress)
-    checkpoint.write(
-        out / "model.safetensors",
-        {f"model/{k}": v for k, v in final.state_dict().items()},
-        {"model": name},
-    )
+        final, _ = _fit_stage(2, data, fresh, config, out, best.epochs, progress)
+    _save_model(out, final, name)
     return final, best
+
+
+def fine_tune(
+    data: ZSLData,
+    *,
+    name: str,
+    start: Callable[[], Any],
+    config: TrainConfig,
+    out: Path,
+    progress: Progress | None = None,
+) -> Any:
+    """Train a finished model for `config.epochs` more epochs, continuing from the checkpoint.
+
+    Args:
+        data: what it was trained on.
+        name: of the model, for the file.
+        start: makes the model to begin with, with its weights.
+        config: epochs, learning rate and seed of the fine-tuning.
+        out: run folder.
+        progress: called after every epoch.
+    """
+    devices = [] if config.device == "cpu" else [torch.device(config.device)]
+    with torch.random.fork_rng(devices=devices), torch_threads(config.threads):
+        final, _ = _fit_stage(
+            FINE_TUNING, data, lambda stage: start(), config, out, config.epochs, progress
+        )
+    _save_model(out, final, name)
+    return final
+
+
+def _save_model(out: Path, model: Any, name: str) -> None:
+    weights = {f"model/{k}": v for k, v in model.state_dict().items()}
+    checkpoint.write(out / "model.safetensors", weights, {"model": name})
 
 
 def _fit_stage(
     number: int,
     data: ZSLData,
-    name: str,
-    options: Mapping[str, Any],
+    start: Callable[[Stage], Any],
     config: TrainConfig,
     out: Path,
     epochs: int,
@@ -164,13 +202,12 @@ def _fit_stage(
 ) -> tuple[Any, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs."""
     fabric = Fabric(accelerator="cuda" if config.device.startswith("cuda") else "cpu", devices=1)
-    stage = data.stage(number)  # type: ignore[arg-type]  # Literal[1, 2]
+    stage = data.stage(1 if number == 1 else 2)
     folder = out / f"stage{number}"
 
     # 1. the model, from a seed of its own so that stages do not depend on each other
     torch.manual_seed(1000 * config.seed + number)
-    model = make_model(name, data, options)
-    model.calibrate(_calibration_batch(stage))
+    model = start(stage)
     model.to(fabric.device)
     optimiser = fabric.setup_optimizers(
         torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

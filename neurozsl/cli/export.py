@@ -11,6 +11,14 @@ import typer
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table, stages
 
 
+class Calibration(StrEnum):
+    """The weight-scale rules that `--calibration` accepts."""
+
+    max = "max"
+    percentile = "percentile"
+    mse = "mse"
+
+
 class Threshold(StrEnum):
     """The policies that `--threshold` accepts."""
 
@@ -26,7 +34,17 @@ def export(
     threshold: Annotated[
         Threshold | None, typer.Option(help="Threshold policy; default: as trained.")
     ] = None,
-    bits: Annotated[int, typer.Option(help="Weight bits of integer targets, 4 to 8.")] = 8,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Weight bits of integer targets, 4 to 8; default 8, or as fine-tuned."),
+    ] = None,
+    calibration: Annotated[
+        Calibration | None,
+        typer.Option(help="Largest weight of a layer's grid; default max, or as fine-tuned."),
+    ] = None,
+    bias_correction: Annotated[
+        bool, typer.Option(help="Fold the mean change of each neuron's drive into its bias.")
+    ] = False,
     samples: Annotated[int, typer.Option(min=1, help="Golden test samples to verify on.")] = 16,
     max_hm_drop: Annotated[
         float, typer.Option(help="Largest loss of HM, in points, that passes.")
@@ -49,6 +67,8 @@ def export(
             out=out,
             threshold=threshold.value if threshold else None,
             bits=bits,
+            scale=calibration.value if calibration else None,
+            correct_bias=bias_correction,
             samples=samples,
             max_hm_drop=max_hm_drop,
             progress=stages(update),
@@ -75,9 +95,14 @@ def show_manifest(manifest: dict[str, object]) -> None:
     if steps:
         show_table(
             "deployment, percent on the test splits",
-            ("step", "backend", "S", "U", "HM", "ZSL"),
+            ("step", "threshold", "backend", "S", "U", "HM", "ZSL"),
             [
-                (s["step"], s["backend"], *(f"{s[k]:.2f}" for k in ("S", "U", "HM", "ZSL")))
+                (
+                    s["step"],
+                    s["policy"],
+                    s["backend"],
+                    *(f"{s[k]:.2f}" for k in ("S", "U", "HM", "ZSL")),
+                )
                 for s in steps
             ],
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurozsl.cli.console import next_commands, progress_bar, say, show_table
 from neurozsl.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.runs import Run
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
@@ -36,9 +39,13 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder to create.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     preset: Annotated[str, typer.Option(help="Preset of the model: deploy or paper.")] = "deploy",
-    epochs: Annotated[int, typer.Option(help="Epochs of stage 1.")] = 20,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of stage 1 (default 20), or of --qat (default 5).")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Samples per batch.")] = 64,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate; default 3e-3, with --qat 1e-3.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
     option: Annotated[
@@ -47,15 +54,38 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Continue this run; all other options come from it.")
     ] = None,
+    qat: Annotated[
+        str | None,
+        typer.Option(
+            help="Fine-tune the finished run --resume in a chip's integers: loihi2, none."
+        ),
+    ] = None,
+    threshold: Annotated[
+        str, typer.Option(help="Threshold policy of --qat; one constant per layer: frozen.")
+    ] = "frozen",
+    bits: Annotated[int, typer.Option(help="Weight bits of --qat, 4 to 8.")] = 8,
+    calibration: Annotated[
+        str, typer.Option(help="Weight scale of --qat: max, percentile or mse.")
+    ] = "max",
 ) -> None:
-    """Train a model in two stages and score it on the test splits."""
+    """Train a model in two stages and score it on the test splits.
+
+    With --resume RUN --qat CHIP: fine-tune RUN into RUN-qatBITS (or --out), its branch in the
+    integers of the chip; with --qat none in float, as a control.
+    """
     if resume is None and (data is None or out is None):
         raise BadInput("train: give --data and --out for a new run, or --resume RUN")
+    if qat is not None and resume is None:
+        raise BadInput("train: --qat fine-tunes a finished run; give it with --resume RUN")
 
     from neurozsl import runs
     from neurozsl.training import TrainConfig, resolve_device
 
-    if resume is None:
+    path = resume if resume is not None else out
+    if qat is not None:
+        assert resume is not None
+        path = _fine_tuned(resume, qat, threshold, bits, calibration, epochs, lr, device, out)
+    elif resume is None:
         assert data is not None and out is not None
         runs.create(
             out,
@@ -63,19 +93,57 @@ def train(
             model=model,
             options={"preset": preset, **parse_options(option or [])},
             train=TrainConfig(
-                epochs=epochs,
+                epochs=20 if epochs is None else epochs,
                 batch=batch,
-                lr=lr,
+                lr=3e-3 if lr is None else lr,
                 seed=seed,
                 device=resolve_device(device),
                 threads=threads,
             ),
         )
-    path = resume if resume is not None else out
     assert path is not None
     with progress_bar("training") as update:
         run = runs.train(path, progress=update)
+    _show(run, path)
+
+
+def _fine_tuned(
+    parent: Path,
+    chip: str,
+    threshold: str,
+    bits: int,
+    scale: str,
+    epochs: int | None,
+    lr: float | None,
+    device: str,
+    out: Path | None,
+) -> Path:
+    """Make the folder of a fine-tuning, or find the one that was begun."""
+    from dataclasses import replace
+
+    from neurozsl import finetune, runs
+    from neurozsl.qat import rounding_from
+    from neurozsl.training import resolve_device
+
+    if threshold != "frozen":
+        raise BadInput(
+            f"--threshold {threshold}: fine-tuning trains one constant per layer; use frozen"
+        )
+    opened = runs.open_run(parent)
+    train = replace(
+        opened.settings.train,
+        epochs=finetune.EPOCHS if epochs is None else epochs,
+        lr=finetune.LR if lr is None else lr,
+        device=resolve_device(device),
+    )
+    rounding = rounding_from(chip, bits, scale)
+    return finetune.create(opened, rounding=rounding, train=train, out=out)
+
+
+def _show(run: Run, path: Path) -> None:
+    """What was chosen, and the scores."""
     test = run.result["test"]
+    rows = [*((step["step"], step) for step in run.result.get("before", ())), ("test", test)]
     say(
         f"stage 1 chose {run.selected.epochs} epochs, beta {run.selected.beta:.1f}, motion head "
         f"weight {run.selected.head_weight} (validation HM {run.selected.val_hm:.1f})"
@@ -85,7 +153,7 @@ def train(
     show_table(
         f"{run.settings.model} on {run.data.name}, {test['samples']} test samples, percent",
         ("", "S", "U", "HM", "ZSL"),
-        [("test", *(f"{test[k]:.2f}" for k in ("S", "U", "HM", "ZSL")))],
+        [(name, *(f"{row[k]:.2f}" for k in ("S", "U", "HM", "ZSL"))) for name, row in rows],
     )
     next_commands(f"neurozsl evaluate {path}", f"neurozsl export {path} --target lava")
 

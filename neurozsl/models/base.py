@@ -69,6 +69,9 @@ class ZSLModel(Protocol):
     def warnings(self, batch: AVBatch) -> list[str]:
         """Say, after training, what degenerated; an empty list where nothing did."""
 
+    def frozen(self, theta: Mapping[str, float]) -> ZSLModel:
+        """Copy the model as deployed: normalisation folded, one constant threshold per layer."""
+
     def branch_spec(self) -> BranchSpec | None:
         """Describe the spiking branch as it will be deployed; None where nothing spikes."""
 

@@ -16,6 +16,7 @@ one fused head the scene shortcut drowns the motion branch). The head is ours, n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -377,10 +378,30 @@ class MDFT(nn.Module):
         """Describe the spiking branch as deployed; None without one."""
         return None if self.branch is None else self.branch.spec()
 
+    def frozen(self, theta: Mapping[str, float]) -> MDFT:
+        """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
+
+        Args:
+            theta: layer name -> threshold.
+
+        Raises:
+            BadInput: the model has no spiking branch.
+        """
+        if self.branch is None:
+            raise BadInput("model 'mdft': motion=false, there is no branch to freeze")
+        options = {**self.options(), "norm": False, "threshold": "fixed", "thetas": dict(theta)}
+        made = build(**options)
+        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
+        made.load_state_dict(rest, strict=False)  # the branch follows
+        assert made.branch is not None
+        made.branch.load_folded(self.branch)
+        return made
+
     def options(self) -> dict[str, Any]:
         """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
         codes = {} if self.branch is None else {k: asdict(v) for k, v in self.branch.codes.items()}
-        return {**asdict(self.config), "codes": codes}
+        thetas = {} if self.branch is None else self.branch.frozen_theta
+        return {**asdict(self.config), "codes": codes, "thetas": dict(thetas)}
 
 
 def _last(inputs: int, outputs: int, dropout: float, form: str) -> nn.Module:
@@ -396,11 +417,18 @@ def _projection(inputs: int, hidden: int, outputs: int, dropout: float, form: st
 
 
 def build(
-    *, audio_dim: int, video_dim: int, codes: dict[str, Any] | None = None, **options: Any
+    *,
+    audio_dim: int,
+    video_dim: int,
+    codes: dict[str, Any] | None = None,
+    thetas: dict[str, float] | None = None,
+    **options: Any,
 ) -> MDFT:
-    """Make an MDFT; `codes` restores the calibrated input codes of a saved one."""
+    """Make an MDFT; `codes` and `thetas` restore the input codes and frozen thresholds."""
     model = MDFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
     for name, code in (codes or {}).items():
         if model.branch is not None:
             model.branch.set_code(name, InputCode(**code))
+    if thetas and model.branch is not None:
+        model.branch.freeze(thetas)
     return model

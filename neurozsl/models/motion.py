@@ -10,11 +10,14 @@ The comparison is strict (the paper prints "reaches", >=): every simulator here 
 kappa = decay_u12 / 4096, so that a chip with 12-bit decays holds the same number. The membrane is
 carried over the steps of a sample and starts at 0 for the next one (section 3.2, "reset after
 processing all the information pairs"). `spec()` describes the branch with BatchNorm folded.
+
+`override` puts another forward in the place of Norse's, for example the integers of a chip
+(`neurozsl.qat`); this module knows none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -118,6 +121,10 @@ class SpikingLayer(nn.Module):
         return w, b
 
 
+# A forward pass in the place of the branch's own: (branch, input) -> spikes of every layer.
+Override = Callable[["SpikingBranch", ChipInput], Trace]
+
+
 class SpikingBranch(nn.Module):
     """Named pathways (one per modality), each a chain of spiking layers.
 
@@ -146,6 +153,8 @@ class SpikingBranch(nn.Module):
         super().__init__()
         self.codes = dict(codes)
         self.steps, self.dt_s, self.neuron, self.dynamic = steps, dt_s, neuron, dynamic
+        self.frozen_theta: dict[str, float] = {}  # layer -> constant, once `freeze` was called
+        self.override: Override | None = None
         self.pathways = nn.ModuleDict()
         for name, code in self.codes.items():
             sizes = [code.size, *widths]
@@ -175,6 +184,45 @@ class SpikingBranch(nn.Module):
         """Names of a pathway's layers, first to last: `audio.0`, `audio.1`, ..."""
         return [f"{pathway}.{i}" for i in range(len(self._layers(pathway)))]
 
+    def named_layers(self) -> dict[str, SpikingLayer]:
+        """Layers by name, in the order of `spec`."""
+        return {
+            name: layer
+            for pathway in self.codes
+            for name, layer in zip(self.layer_names(pathway), self._layers(pathway), strict=True)
+        }
+
+    def freeze(self, theta: Mapping[str, float]) -> None:
+        """Give every layer one constant threshold; the policy is then `frozen`.
+
+        Raises:
+            BadInput: the names are not those of the layers.
+        """
+        layers = self.named_layers()
+        if set(theta) != set(layers):
+            raise BadInput(
+                f"motion branch: thresholds for {sorted(theta)}, the layers are {sorted(layers)}"
+            )
+        for name, layer in layers.items():
+            layer.theta = float(theta[name])
+        self.frozen_theta = {name: float(theta[name]) for name in layers}
+        self.dynamic = False
+
+    def load_folded(self, other: SpikingBranch) -> None:
+        """Take over the weights of a branch of the same shape, its BatchNorm folded in.
+
+        Raises:
+            BadInput: this branch has a BatchNorm of its own.
+        """
+        sources = other.named_layers()
+        for name, layer in self.named_layers().items():
+            if layer.norm is not None:
+                raise BadInput(f"motion layer '{name}': has a BatchNorm, folding needs norm=false")
+            weight, bias = sources[name].folded()
+            with torch.no_grad():
+                layer.linear.weight.copy_(torch.from_numpy(weight))
+                layer.linear.bias.copy_(torch.from_numpy(bias))
+
     def _layers(self, pathway: str) -> list[SpikingLayer]:
         module = self.pathways[pathway]
         assert isinstance(module, nn.ModuleList)
@@ -182,6 +230,8 @@ class SpikingBranch(nn.Module):
 
     def forward(self, chip_input: ChipInput, mask: Tensor | None = None) -> Trace:
         """Run every pathway with Norse's neuron; spikes `(batch, time, neuron)` per layer."""
+        if self.override is not None:
+            return self.override(self, chip_input)
         spikes: dict[str, Tensor] = {}
         for name in self.codes:
             x = chip_input.codes[name] * chip_input.code[name].scale
@@ -215,5 +265,6 @@ class SpikingBranch(nn.Module):
                 )
                 source = layer_name
         outputs = tuple(self.layer_names(name)[-1] for name in self.codes)
-        policy: Policy = "dynamic" if self.dynamic else "fixed"
+        constant: Policy = "frozen" if self.frozen_theta else "fixed"
+        policy: Policy = "dynamic" if self.dynamic else constant
         return BranchSpec(dict(self.codes), tuple(layers), outputs, self.dt_s, self.steps, policy)

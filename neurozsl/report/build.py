@@ -155,6 +155,9 @@ def _motion(run: Run, opened: Bundle | None) -> _Motion | None:
         return None
     spec = branch_spec(run)
     lowered = lower(to_nir(spec))
+    if run.program is not None:  # trained in integers: they are the model
+        integers = backend("emulator", Parts(spec, lowered, run.program))
+        return _Motion("emulator", spec.policy, _Recorder(integers), run.program)
     return _Motion("norse", spec.policy, _Recorder(backend("norse", Parts(spec, lowered))), lowered)
 
 
@@ -327,18 +330,20 @@ def _model(run: Run, host_flops: float) -> schema.ModelSummary:
 def _deployment(run: Run, opened: Bundle | None) -> tuple[schema.DeploymentStep, ...]:
     if opened is None:
         return ()
-    trained, policy = opened.manifest.trained_policy, opened.spec.policy
+    policy = opened.spec.policy
     return tuple(
         schema.DeploymentStep(
             step=s.step,
             backend=s.backend,
-            policy=trained if s.step == "trained" else policy,
+            policy=s.policy or policy,
             S=s.S,
             U=s.U,
             HM=s.HM,
             ZSL=s.ZSL,
         )
         for s in opened.manifest.steps
+        # Of a float run the bundle also lists the run fine-tuned from it, which is another model.
+        if opened.manifest.trained_forward == "integers" or s.step != "after QAT"
     )
 
 

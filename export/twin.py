@@ -1,0 +1,39 @@
+"""`Lowered` -> `BranchSpec`: the way back from chip form, with the input gain unfolded again.
+
+The float twin of a chip's integers (`hardware.quantize.dequantize`) becomes a branch that Norse
+runs and a NIR file holds: W = W' / kappa, b = b' / kappa with the kappa that lowering folds in (1
+for a neuron without leak), so that `lower(to_nir(unfolded(x)))` is x to float32 precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurozsl.hardware.lower import Lowered, LoweredLayer
+from neurozsl.signals import BranchSpec, LayerSpec
+
+
+def unfolded(lowered: Lowered) -> BranchSpec:
+    """The branch that lowers to `lowered`."""
+    return BranchSpec(
+        inputs=dict(lowered.inputs),
+        layers=tuple(_layer(layer) for layer in lowered.layers),
+        outputs=lowered.outputs,
+        dt_s=lowered.dt_s,
+        steps=lowered.steps,
+        policy=lowered.policy,
+    )
+
+
+def _layer(layer: LoweredLayer) -> LayerSpec:
+    gain = np.where(layer.leak > 0, layer.leak, 1.0)
+    return LayerSpec(
+        name=layer.name,
+        source=layer.source,
+        weight=(layer.weight / gain[:, None]).astype(np.float32),
+        bias=(layer.bias / gain).astype(np.float32),
+        kappa=layer.leak,
+        threshold=layer.threshold.astype(np.float32),
+        syn_kappa=None if layer.bias_to == "membrane" else layer.syn_leak,
+        theta_table=layer.theta_table,
+    )
