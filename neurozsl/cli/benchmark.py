@@ -11,51 +11,45 @@ from neurozsl.cli.console import emit_json, progress_bar, say, show_table
 
 
 def benchmark(
-    ablation: Annotated[str, typer.Option(help="Study to run: motion.")] = "motion",
+    study: Annotated[
+        str, typer.Option("--study", "--ablation", help="Study to run: motion, quantisation.")
+    ] = "motion",
     scene_bias: Annotated[
-        list[float] | None, typer.Option(help="Scene bias of the synthetic set; repeatable.")
+        list[float] | None,
+        typer.Option(
+            help="Scene bias of the synthetic set; repeatable. Default 0 and 0.9 for motion, 0.9 "
+            "for quantisation."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 to N-1.")] = 3,
     epochs: Annotated[int, typer.Option(help="Epochs of stage 1.")] = 20,
     test_size: Annotated[int, typer.Option(help="Test samples per data set.")] = 2000,
     jobs: Annotated[int, typer.Option(help="Trainings at the same time, one thread each.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("runs/ablation-motion"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the study; default runs/ablation-STUDY.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Train every variant of a study on the synthetic set and compare mean and spread."""
-    from neurozsl import ablation as studies
+    from neurozsl import studies
 
-    study = studies.Study(
-        name=ablation,
-        scene_biases=tuple(scene_bias or (0.0, 0.9)),
+    chosen = studies.find(study)
+    folder = out or Path(f"runs/ablation-{study}")
+    settings = studies.Settings(
+        name=study,
+        scene_biases=tuple(scene_bias or chosen.scene_biases),
         seeds=seeds,
         epochs=epochs,
         test_size=test_size,
     )
-    with progress_bar(f"ablation {ablation}") as update:
-        result = studies.run(study, out=out, jobs=jobs, progress=update)
+    with progress_bar(f"study {study}") as update:
+        result = studies.run(settings, out=folder, jobs=jobs, progress=update)
     if as_json:
         emit_json(result)
         return
-    for bias in study.scene_biases:
-        rows = [r for r in result["rows"] if r["scene_bias"] == bias]
-        show_table(
-            f"scene bias {bias}: synthetic, {seeds} seeds, {test_size} test samples, percent, "
-            "mean (smallest to largest)",
-            ("variant", "S", "U", "HM", "ZSL", "HM against no motion"),
-            [
-                (
-                    r["variant"],
-                    *(
-                        f"{r[k]['mean']:.1f} ({r[k]['min']:.1f} to {r[k]['max']:.1f})"
-                        for k in ("S", "U", "HM", "ZSL")
-                    ),
-                    "" if r["hm_gain"] is None else f"{r['hm_gain']:+.1f} points",
-                )
-                for r in rows
-            ],
-        )
-    say(f"every run and {out}/study.json are in {out}")
+    for table in chosen.tables(result):
+        show_table(table.title, table.columns, table.rows)
+    say(f"every run and {folder}/study.json are in {folder}")
 
 
 def register(app: typer.Typer) -> None:

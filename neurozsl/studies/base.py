@@ -1,0 +1,171 @@
+"""What every study does: claim a folder, make data sets, train runs in processes, summarise.
+
+A study is one file beside this one with a class that keeps `Study`, and one line in the registry.
+Seed s makes data set s and run s, so that variants are paired by seed. Finished runs in the
+study's folder are kept, so a stopped study goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Protocol
+
+from neurozsl.errors import BadInput, NeuroZSLError
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How large a study is."""
+
+    name: str
+    scene_biases: tuple[float, ...]
+    seeds: int
+    epochs: int
+    test_size: int
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise BadInput(f"study '{self.name}': {self.seeds} seeds, expected at least 1")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a study prints."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Study(Protocol):
+    """One study."""
+
+    @property
+    def scene_biases(self) -> tuple[float, ...]:
+        """The biases that it runs at unless others are asked for."""
+
+    def run(
+        self, settings: Settings, *, out: Path, jobs: int, progress: Progress | None
+    ) -> dict[str, Any]:
+        """Train what is missing in `out` and return the result, the content of `study.json`."""
+
+    def tables(self, result: Mapping[str, Any]) -> list[Table]:
+        """The result for people."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training in a process of its own.
+
+    begin: arguments of `neurozsl train` that make the run `out`; where it was begun already, it is
+    continued instead.
+    """
+
+    label: str
+    out: Path
+    begin: tuple[str, ...]
+
+
+def new_run(label: str, *, data: Path, out: Path, seed: int, epochs: int, **options: Any) -> Job:
+    """The job that trains a model from new weights; options as in `--set`."""
+    begin = ["--data", str(data), "--out", str(out), "--seed", str(seed), "--epochs", str(epochs)]
+    for key, value in options.items():
+        begin += ["--set", f"{key}={json.dumps(value)}"]
+    return Job(label, out, tuple(begin))
+
+
+def claim(settings: Settings, out: Path) -> None:
+    """Write the study's definition; refuse a folder with another one.
+
+    Raises:
+        BadInput: the folder holds another study.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path, wanted = out / "definition.json", json.loads(json.dumps(asdict(settings)))
+    if path.exists() and json.loads(path.read_text()) != wanted:
+        raise BadInput(
+            f"study folder '{out}': holds another study ({path.read_text().strip()}); choose "
+            "another --out"
+        )
+    write(path, wanted)
+
+
+def data_folder(out: Path, bias: float, seed: int) -> Path:
+    """Where the data set of a bias and seed lies."""
+    return out / f"data-bias{bias}-seed{seed}"
+
+
+def make_data(settings: Settings, out: Path) -> None:
+    """Write the data sets that are missing."""
+    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+
+    for bias in settings.scene_biases:
+        for seed in range(settings.seeds):
+            folder = data_folder(out, bias, seed)
+            if not folder.exists():
+                size = settings.test_size
+                config = SyntheticConfig(scene_bias=bias, seed=seed, test_size=size)
+                write_synthetic(config, folder)
+
+
+def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -> None:
+    """Train every job whose result is missing, `at_once` at the same time.
+
+    Raises:
+        NeuroZSLError: a training failed; its message is in the error.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, at_once)) as pool:
+        waiting = {pool.submit(_train, job): job for job in jobs}
+        for done, finished in enumerate(as_completed(waiting), 1):
+            finished.result()
+            if progress is not None:
+                progress(done, len(jobs), waiting[finished].label)
+
+
+def _train(job: Job) -> None:
+    """One thread, so that jobs do not disturb each other."""
+    if (job.out / "result.json").exists():
+        return
+    command = [sys.executable, "-m", "neurozsl", "train"]
+    begun = (job.out / "run.json").exists()
+    command += ["--resume", str(job.out)] if begun else job.begin
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        raise NeuroZSLError(
+            f"training '{job.out}' ended with exit code {ran.returncode}: "
+            f"{ran.stderr.strip()[-500:]}"
+        )
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, extremes and standard deviation over seeds."""
+    return {
+        "mean": mean(values),
+        "min": min(values),
+        "max": max(values),
+        "sd": stdev(values) if len(values) > 1 else None,
+        "values": list(values),
+    }
+
+
+def show_spread(row: Mapping[str, Any]) -> str:
+    """Mean and extremes in one cell."""
+    return f"{row['mean']:.1f} ({row['min']:.1f} to {row['max']:.1f})"
+
+
+def write(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(temporary, path)

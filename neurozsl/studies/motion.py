@@ -1,0 +1,116 @@
+"""What the motion branch is worth: the paper's Table 2 asked again on the synthetic set.
+
+Results are means with the smallest and largest seed; the difference to the model without motion is
+paired by seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from neurozsl.studies import base
+from neurozsl.studies.base import Job, Progress, Settings, Table
+
+# variant -> model options on top of the preset `deploy`
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "no motion": {"motion": False},
+    "SNN, paper's fused head": {"motion_head": False, "gate": "sigmoid"},
+    "SNN, motion head": {},
+    "MLP, motion head": {"neuron": "mlp"},
+    # Control: how much of the head's gain is sound that no scene can bias.
+    "SNN on audio alone, motion head": {"motion_inputs": ["audio"]},
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One training of the study."""
+
+    variant: str
+    bias: float
+    seed: int
+    job: Job
+
+
+@dataclass(frozen=True)
+class MotionStudy:
+    """Every variant at every scene bias."""
+
+    scene_biases: tuple[float, ...] = (0.0, 0.9)
+
+    def run(
+        self, settings: Settings, *, out: Path, jobs: int, progress: Progress | None
+    ) -> dict[str, Any]:
+        """Train and compare; see `base.Study`."""
+        planned = plan(settings, out)
+        base.make_data(settings, out)
+        base.train_all([x.job for x in planned], at_once=jobs, progress=progress)
+        return {"study": asdict(settings), "rows": summarise(settings, planned)}
+
+    def tables(self, result: Mapping[str, Any]) -> list[Table]:
+        """One table per scene bias."""
+        study = result["study"]
+        return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
+
+
+def plan(settings: Settings, out: Path) -> list[Planned]:
+    """All trainings of a study, in the order of its variants."""
+    planned = []
+    for bias in settings.scene_biases:
+        for seed in range(settings.seeds):
+            for variant, options in VARIANTS.items():
+                slug = "".join(c if c.isalnum() else "-" for c in variant)
+                job = base.new_run(
+                    f"{variant}, bias {bias}, seed {seed}",
+                    data=base.data_folder(out, bias, seed),
+                    out=out / f"{slug}-bias{bias}-seed{seed}",
+                    seed=seed,
+                    epochs=settings.epochs,
+                    **options,
+                )
+                planned.append(Planned(variant, bias, seed, job))
+    return planned
+
+
+def summarise(settings: Settings, planned: list[Planned]) -> list[dict[str, Any]]:
+    """Mean, extremes and standard deviation per variant and bias, and the paired gain in HM."""
+    rows: list[dict[str, Any]] = []
+    for bias in settings.scene_biases:
+        reference: dict[int, float] = {}
+        for variant in VARIANTS:
+            tests = {
+                x.seed: json.loads((x.job.out / "result.json").read_text())["test"]
+                for x in planned
+                if x.variant == variant and x.bias == bias
+            }
+            row: dict[str, Any] = {"variant": variant, "scene_bias": bias}
+            for key in ("S", "U", "HM", "ZSL"):
+                row[key] = base.spread([t[key] for t in tests.values()])
+            reference = reference or {s: t["HM"] for s, t in tests.items()}
+            gains = [t["HM"] - reference[s] for s, t in tests.items()]
+            row["hm_gain"] = mean(gains) if rows and rows[-1]["scene_bias"] == bias else None
+            row["hm_gain_sd"] = stdev(gains) if len(gains) > 1 else None
+            rows.append(row)
+    return rows
+
+
+def _table(study: Mapping[str, Any], bias: float, rows: list[dict[str, Any]]) -> Table:
+    return Table(
+        f"scene bias {bias}: synthetic, {study['seeds']} seeds, {study['test_size']} test "
+        "samples, percent, mean (smallest to largest)",
+        ("variant", "S", "U", "HM", "ZSL", "HM against no motion"),
+        tuple(
+            (
+                row["variant"],
+                *(base.show_spread(row[k]) for k in ("S", "U", "HM", "ZSL")),
+                "" if row["hm_gain"] is None else f"{row['hm_gain']:+.1f} points",
+            )
+            for row in rows
+            if row["scene_bias"] == bias
+        ),
+    )

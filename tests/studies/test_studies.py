@@ -1,0 +1,101 @@
+"""Studies: plans, claims, comparisons, and one small study from end to end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurozsl import studies
+from neurozsl.errors import BadInput
+from neurozsl.studies import base, motion, quantisation
+
+NAMES = (
+    "dynamic float",
+    "frozen float",
+    "8-bit",
+    "8-bit after QAT",
+    "4-bit",
+    "4-bit after QAT",
+    "frozen float, fine-tuned",
+    "control, 8-bit",
+    "control, 4-bit",
+)
+
+
+def settings(name: str = "quantisation", **changes: object) -> studies.Settings:
+    values = {"scene_biases": (0.9,), "seeds": 2, "epochs": 1, "test_size": 96}
+    return studies.Settings(name=name, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def outcomes(gain: float) -> list[quantisation.Outcome]:
+    """Two seeds; fine-tuned conditions are right `gain` more often."""
+    label = np.repeat(np.arange(6), 50)
+    found = []
+    for seed in range(2):
+        draw = np.random.default_rng(seed).random(len(label))
+        rate = [0.5 + gain * ("QAT" in n or "control" in n or "tuned" in n) for n in NAMES]
+        correct = draw < np.array(rate)[:, None]
+        found.append(quantisation.Outcome(NAMES, correct, label, np.arange(4), np.arange(4, 6)))
+    return found
+
+
+def test_equal_conditions_differ_by_exactly_nothing() -> None:
+    rows = {row["condition"]: row for row in quantisation.compare(outcomes(0.0))}
+    assert tuple(rows) == NAMES
+    pooled = rows["8-bit"]["against"]["frozen float"]["pooled"]
+    assert pooled == {"points": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_a_gain_is_found_with_an_interval_that_leaves_zero_out() -> None:
+    rows = {row["condition"]: row for row in quantisation.compare(outcomes(0.2))}
+    tuned = rows["4-bit after QAT"]["against"]
+    assert set(tuned) == {"frozen float", "control, 4-bit"}
+    pooled = tuned["frozen float"]["pooled"]
+    assert 10 < pooled["low"] < pooled["points"] < pooled["high"] < 30
+    assert len(tuned["frozen float"]["seeds"]) == 2
+    means = [x["points"] for x in tuned["frozen float"]["seeds"]]
+    assert pooled["points"] == pytest.approx(np.mean(means))
+    assert tuned["control, 4-bit"]["pooled"]["points"] == 0.0
+    width = pooled["high"] - pooled["low"]
+    assert all(x["high"] - x["low"] > width for x in tuned["frozen float"]["seeds"])
+    assert rows["frozen float"]["against"] == {}
+
+
+def test_the_motion_study_pairs_every_variant_with_every_seed_and_bias(tmp_path: Path) -> None:
+    plan = motion.plan(settings("motion", scene_biases=(0.0, 0.9)), tmp_path)
+    assert len(plan) == len(motion.VARIANTS) * 2 * 2
+    assert len({x.job.out for x in plan}) == len(plan)
+    first = plan[0].job.begin
+    assert first[first.index("--set") + 1] == "motion=false"
+    assert str(base.data_folder(tmp_path, 0.0, 0)) in first
+
+
+def test_a_folder_with_another_study_is_refused(tmp_path: Path) -> None:
+    base.claim(settings(), tmp_path)
+    base.claim(settings(), tmp_path)
+    with pytest.raises(BadInput, match="holds another study"):
+        base.claim(settings(seeds=3), tmp_path)
+    with pytest.raises(BadInput, match="'energy' is not known; choose one of motion, quantisation"):
+        studies.find("energy")
+    with pytest.raises(BadInput, match="0 seeds"):
+        settings(seeds=0)
+
+
+@pytest.mark.slow
+def test_a_small_quantisation_study_from_end_to_end(tmp_path: Path) -> None:
+    small = settings(seeds=1)
+    result = studies.run(small, out=tmp_path, jobs=2)
+    assert json.loads((tmp_path / "study.json").read_text()) == json.loads(json.dumps(result))
+    assert tuple(row["condition"] for row in result["rows"]) == NAMES
+    tested = json.loads((tmp_path / "dynamic-bias0.9-seed0-qat4" / "result.json").read_text())
+    hm = {row["condition"]: row["HM"]["mean"] for row in result["rows"]}
+    assert hm["4-bit after QAT"] == pytest.approx(tested["test"]["HM"], abs=1e-9)
+    before = {step["step"]: step["HM"] for step in tested["before"]}
+    assert hm["dynamic float"] == pytest.approx(before["trained"], abs=1e-9)
+    assert hm["frozen float"] == pytest.approx(before["frozen"], abs=1e-9)
+    assert hm["4-bit"] == pytest.approx(before["fixed-point"], abs=1e-9)
+    (table,) = studies.find("quantisation").tables(result)
+    assert [row[0] for row in table.rows] == list(NAMES)
+    again = studies.run(small, out=tmp_path, jobs=1)  # everything is there already
+    assert again == result
