@@ -242,6 +242,21 @@ def test_the_parents_export_lists_dynamic_frozen_fixed_and_its_fine_tuned_neighb
     ]  # no neighbour has 7 bits
 
 
+@pytest.mark.usefixtures("no_lava")
+def test_calibration_and_bias_correction_reach_the_manifest(parent: Path, tmp_path: Path) -> None:
+    run = runs.open_run(parent)
+    options: dict[str, Any] = {"target": "lava", "threshold": "frozen", "max_hm_drop": 100}
+    plain = deploy.deploy(run, out=tmp_path / "a", bits=4, **options)
+    made = deploy.deploy(run, out=tmp_path / "b", bits=4, scale="mse", correct_bias=True, **options)
+    assert (plain.calibration, plain.bias_correction) == ("max", False)
+    assert (made.calibration, made.bias_correction) == ("mse", True)
+    for before, after in zip(plain.quantisation, made.quantisation, strict=True):
+        assert before["weight_clipped"] == 0 and before["bias_correction"] == 0
+        assert after["bias_correction"] > 0
+        assert after["weight_rms_error"] <= before["weight_rms_error"]
+    assert sum(row["weight_clipped"] for row in made.quantisation) > 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -59,9 +59,8 @@ def drawn(samples: int = 12, seed: int = 1) -> ChipInput:
     return ChipInput({k: v.requires_grad_() for k, v in codes.items()}, CODES)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_training_spikes_equal_the_emulator_in_every_bit_at_every_step(bits: int) -> None:
-    rounding = Rounding("loihi2", bits)
+@pytest.mark.parametrize("rounding", [Rounding(), Rounding(bits=4), Rounding(bits=4, scale="mse")])
+def test_training_spikes_equal_the_emulator_in_every_bit_at_every_step(rounding: Rounding) -> None:
     branch = frozen_branch().train()
     branch.override = IntegerForward(rounding)
     optimiser = torch.optim.Adam(branch.parameters(), lr=0.02)

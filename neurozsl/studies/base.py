@@ -105,16 +105,26 @@ def data_folder(out: Path, bias: float, seed: int) -> Path:
     return out / f"data-bias{bias}-seed{seed}"
 
 
-def make_data(settings: Settings, out: Path) -> None:
-    """Write the data sets that are missing."""
+def make_data(settings: Settings, out: Path, *, unbiased_val: bool = False) -> None:
+    """Write the data sets that are missing.
+
+    Args:
+        settings: biases, seeds and test size.
+        out: folder of the study.
+        unbiased_val: see `data.synthetic.SyntheticConfig`.
+    """
     from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
 
     for bias in settings.scene_biases:
         for seed in range(settings.seeds):
             folder = data_folder(out, bias, seed)
             if not folder.exists():
-                size = settings.test_size
-                config = SyntheticConfig(scene_bias=bias, seed=seed, test_size=size)
+                config = SyntheticConfig(
+                    scene_bias=bias,
+                    seed=seed,
+                    test_size=settings.test_size,
+                    unbiased_val=unbiased_val,
+                )
                 write_synthetic(config, folder)
 
 

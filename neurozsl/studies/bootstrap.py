@@ -46,8 +46,8 @@ def resampled_harmonic_means(
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     """Percentile interval.
 
-    >>> interval(np.arange(101.0), 0.9)
-    (5.0, 95.0)
+    >>> interval(np.arange(101.0), 0.5)
+    (25.0, 75.0)
     """
     tail = 50 * (1 - level)
     low, high = np.percentile(values, (tail, 100 - tail))
