@@ -10,23 +10,25 @@ from typing import Any
 
 import pytest
 
-from neurozsl import ablation
 from neurozsl.errors import BadInput
+from neurozsl.studies import motion
+from neurozsl.studies.base import Settings, data_folder
+from neurozsl.studies.motion import Planned
 
 Command = Callable[..., Any]
-VARIANTS = list(ablation.STUDIES["motion"])
+VARIANTS = list(motion.VARIANTS)
 
 
-def study(**options: Any) -> ablation.Study:
+def study(**options: Any) -> Settings:
     settings = {"scene_biases": (0.0, 0.9), "seeds": 3, "epochs": 1, "test_size": 96}
-    return ablation.Study(name="motion", **{**settings, **options})
+    return Settings(name="motion", **{**settings, **options})
 
 
-def write_results(jobs: list[ablation.Job], hm: Callable[[ablation.Job], float]) -> None:
-    for job in jobs:
-        job.out.mkdir(parents=True)
-        test = {"S": 50.0, "U": 40.0, "HM": hm(job), "ZSL": 45.0 + job.seed}
-        (job.out / "result.json").write_text(json.dumps({"test": test}))
+def write_results(planned: list[Planned], hm: Callable[[Planned], float]) -> None:
+    for one in planned:
+        one.job.out.mkdir(parents=True)
+        test = {"S": 50.0, "U": 40.0, "HM": hm(one), "ZSL": 45.0 + one.seed}
+        (one.job.out / "result.json").write_text(json.dumps({"test": test}))
 
 
 def test_an_unknown_study_is_one_error_and_no_folder(neurozsl: Command, tmp_path: Path) -> None:
@@ -39,19 +41,22 @@ def test_an_unknown_study_is_one_error_and_no_folder(neurozsl: Command, tmp_path
 
 
 def test_every_variant_meets_the_same_data_and_seeds(tmp_path: Path) -> None:
-    jobs = ablation.plan(study(), tmp_path)
-    assert len(jobs) == 2 * 3 * len(VARIANTS)
-    assert len({job.out for job in jobs}) == len(jobs)
+    planned = motion.plan(study(), tmp_path)
+    assert len(planned) == 2 * 3 * len(VARIANTS)
+
+    def data_and_seed(variant: str) -> list[tuple[str, ...]]:
+        begins = [x.job.begin for x in planned if x.variant == variant]
+        return [b[b.index("--data") : b.index("--data") + 2] for b in begins]
+
     for variant in VARIANTS:
-        own = [(job.data, job.bias, job.seed) for job in jobs if job.variant == variant]
-        assert own == [(job.data, job.bias, job.seed) for job in jobs if job.variant == VARIANTS[0]]
-    assert {job.variant: dict(job.options) for job in jobs}["no motion"] == {"motion": False}
+        assert data_and_seed(variant) == data_and_seed(VARIANTS[0])
+    assert dict(motion.VARIANTS["no motion"]) == {"motion": False}
 
 
 def test_the_summary_is_mean_extremes_and_spread(tmp_path: Path) -> None:
-    jobs = ablation.plan(study(), tmp_path)
+    jobs = motion.plan(study(), tmp_path)
     write_results(jobs, lambda job: 10.0 + job.seed)
-    rows = ablation.summarise(study(), jobs)
+    rows = motion.summarise(study(), jobs)
     assert [(r["scene_bias"], r["variant"]) for r in rows] == [
         (bias, variant) for bias in (0.0, 0.9) for variant in VARIANTS
     ]
@@ -67,15 +72,15 @@ def test_the_summary_is_mean_extremes_and_spread(tmp_path: Path) -> None:
 
 
 def test_the_gain_is_paired_by_seed_against_no_motion_at_the_same_bias(tmp_path: Path) -> None:
-    jobs = ablation.plan(study(), tmp_path)
+    jobs = motion.plan(study(), tmp_path)
     gains = {0: 1.0, 1: 2.0, 2: 6.0}  # the mean gain is 3 although the seeds lie 100 apart
 
-    def hm(job: ablation.Job) -> float:
+    def hm(job: Planned) -> float:
         base = 100.0 * job.seed + 10 * job.bias
         return base if job.variant == VARIANTS[0] else base + gains[job.seed] * (1 + job.bias)
 
     write_results(jobs, hm)
-    rows = ablation.summarise(study(), jobs)
+    rows = motion.summarise(study(), jobs)
     for row in rows:
         if row["variant"] == VARIANTS[0]:
             assert row["hm_gain"] is None
@@ -87,19 +92,20 @@ def test_the_gain_is_paired_by_seed_against_no_motion_at_the_same_bias(tmp_path:
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     one = study(seeds=1, scene_biases=(0.9,))
-    jobs = ablation.plan(one, tmp_path)
+    jobs = motion.plan(one, tmp_path)
     write_results(jobs, lambda job: 10.0)
-    rows = ablation.summarise(one, jobs)
+    rows = motion.summarise(one, jobs)
     assert all(row["HM"]["sd"] is None and row["hm_gain_sd"] is None for row in rows)
 
 
 def test_the_study_is_summed_up_from_runs_that_are_there(neurozsl: Command, tmp_path: Path) -> None:
     """A study that was stopped goes on; here nothing is left to train."""
     out = tmp_path / "study"
-    jobs = ablation.plan(study(seeds=2), out)
+    jobs = motion.plan(study(seeds=2), out)
     write_results(jobs, lambda job: 10.0 + job.seed)
-    for job in jobs:
-        job.data.mkdir(exist_ok=True)
+    for bias in (0.0, 0.9):
+        for seed in range(2):
+            data_folder(out, bias, seed).mkdir()
     options = ("--seeds", 2, "--epochs", 1, "--test-size", 96, "--out", out)
     document = neurozsl("benchmark", *options, "--json").document
     assert len(document["rows"]) == 2 * len(VARIANTS)
