@@ -2,35 +2,52 @@
 
 Bit for bit the fixed-point models of lava-nc 0.10.0 without their one step of delay per synapse:
 wrap of the current, saturation of the membrane, truncating decays (see `program`). The weighted
-sums of all steps of a layer are one exact product, the neurons one fused loop (`kernels`).
+sums of all steps of a layer are one exact product, the neurons one fused loop (`kernels`; on other
+devices `kernels_torch`).
 
 Products never round or wrap: every weight is 2 q, and q x codes is summed in the first of
 
     int8 x int8 -> int32     codes in -128..127, and the CPU's product passed a check at its limits
-    float32                  worst sum of |q code| below 2^24
+    float32                  worst sum of |q code| below 2^24, and nobody lowered its precision
     float64                  worst sum below 2^53 (and on every device but the CPU)
+
+Without 8-bit dot products (x86 before VNNI) the check still decides: an int8 product that is exact
+but slow is used, one that saturates is replaced by float32, at the price of the float forward pass.
+`emulator_steps` runs the same layers one step at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from neurozsl.errors import BadInput
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware import kernels
 from neurozsl.hardware.floatsim import Progress, Record
-from neurozsl.hardware.program import Program, ProgramLayer, threshold_codes
-from neurozsl.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.kernels_torch import run_torch
+from neurozsl.hardware.program import (
+    REGISTER_LIMIT,
+    Program,
+    ProgramLayer,
+    accumulator_bound,
+    threshold_codes,
+)
+from neurozsl.signals import Array, ChipInput, InputCode, Trace
 
 _SMALLEST: Final = 16  # below this a layer gains nothing from int8
+_CACHED_SUMS: Final = 5 << 15  # 640 KB of int32: products, weights and spikes stay in an L2 cache
+_DEVICE_SUMS: Final = 1 << 25
 
+Kernel = Literal["auto", "numba", "torch"]
 Codes = npt.NDArray[Any]
-Product = Callable[[Codes], npt.NDArray[np.int32]]  # (batch, time, in) -> (batch, time, out)
+Product = Callable[[Array], Array]  # (batch, time, in) -> int32 (batch, time, out); numpy or torch
+LayerRun = Callable[..., kernels.NeuronRun]
 
 
 def emulate(
@@ -38,8 +55,9 @@ def emulate(
     chip_input: ChipInput,
     *,
     record: tuple[Record, ...] = ("spikes",),
-    batch: int = 256,
+    batch: int | None = None,
     device: str = "cpu",
+    kernel: Kernel = "auto",
     progress: Progress | None = None,
 ) -> Trace:
     """Spikes of every layer as the chip would give them.
@@ -48,8 +66,9 @@ def emulate(
         program: integers of the network.
         chip_input: codes `(samples, time, size)`; theta where the policy is dynamic.
         record: add "membrane" for v after each step, int32 `(samples, time, neuron)`.
-        batch: samples that are held at once.
-        device: where the weighted sums are computed; neurons always run on the CPU.
+        batch: samples that are held at once; None lets their sums fit the cache of a core.
+        device: "cpu", "cuda", "cuda:1": where sums and neurons are computed.
+        kernel: "numba" (CPU), "torch" (any device); "auto" takes numba where it can. Same bits.
         progress: called with (samples done, samples in all) after each batch.
 
     Returns:
@@ -57,39 +76,115 @@ def emulate(
         saturation where the membrane was clipped.
 
     Raises:
-        BadInput: see `Program.check`; a dynamic threshold that is no 17-bit integer.
+        BadInput: see `Program.check`; a dynamic threshold that is no 17-bit integer; a device that
+            this machine or the kernel does not have.
     """
     checked = program.check(chip_input)
-    samples = checked.batch
-    runs: dict[str, list[kernels.NeuronRun]] = {layer.name: [] for layer in program.layers}
-    for start in range(0, max(samples, 1), batch):
-        part = checked.take(slice(start, start + batch))
-        values: dict[str, Codes] = dict(part.codes)
+    samples, steps = checked.batch, checked.steps
+    runners = layer_runners(program, device, kernel)
+    held = _samples_at_once(program, steps, device) if batch is None else batch
+    sizes = {layer.name: (samples, steps, len(layer.weight)) for layer in program.layers}
+    spikes = {name: np.empty(shape, np.uint8) for name, shape in sizes.items()}
+    kept = sizes if "membrane" in record else {}
+    membrane = {name: np.empty(shape, np.int32) for name, shape in kept.items()}
+    overflow, saturation = dict.fromkeys(sizes, 0), dict.fromkeys(sizes, 0)
+    threshold = {x.name: layer_thresholds(program, x, checked) for x in program.layers}
+    codes = {name: torch.from_numpy(x) for name, x in checked.codes.items()}
+    for start in range(0, samples, held):
+        rows = slice(start, start + held)
+        values = {name: x[rows].to(device) for name, x in codes.items()}
         for layer in program.layers:
-            product = _product(layer, program.inputs.get(layer.source), device)
-            run = kernels.run_neurons(
-                product(values[layer.source]),
-                _thresholds(program, layer, part) << fp.ALIGN_BITS,
-                neuron_constants(layer),
-                keep_membrane="membrane" in record,
+            name = layer.name
+            run = runners[name](
+                values[layer.source],
+                threshold[name][rows],
+                keep_membrane=name in membrane,
+                out=spikes[name][rows],
             )
-            values[layer.name] = run.spikes
-            runs[layer.name].append(run)
+            values[name] = run.spikes
+            if name in membrane:
+                membrane[name][rows] = run.membrane.cpu().numpy()
+            overflow[name] += run.overflow
+            saturation[name] += run.saturation
         if progress is not None:
-            progress(min(start + batch, samples), samples)
-    membrane = {}
-    if "membrane" in record:
-        membrane = {name: np.concatenate([r.membrane for r in rs]) for name, rs in runs.items()}
-    return Trace(
-        spikes={name: np.concatenate([r.spikes for r in rs]) for name, rs in runs.items()},
-        overflow={name: sum(r.overflow for r in rs) for name, rs in runs.items()},
-        saturation={name: sum(r.saturation for r in rs) for name, rs in runs.items()},
-        membrane=membrane,
-    )
+            progress(min(start + held, samples), samples)
+    return Trace(spikes, overflow, saturation, membrane)
 
 
-def neuron_constants(layer: ProgramLayer) -> kernels.NeuronConstants:
-    """Constants of the neuron kernels; sums arrive as q x codes, half of weight x codes."""
+def _samples_at_once(program: Program, steps: int, device: str) -> int:
+    """As many as keep the sums of the widest layer in a core's cache; more for a device."""
+    sums = _CACHED_SUMS if device == "cpu" else _DEVICE_SUMS
+    widest = max(len(layer.weight) for layer in program.layers)
+    return max(1, sums // max(1, steps * widest))
+
+
+def layer_runners(program: Program, device: str, kernel: Kernel) -> dict[str, LayerRun]:
+    """Per layer a function `(codes, threshold, *, keep_membrane, state, out)`.
+
+    Arguments as `kernels.run_numba`, but codes are a tensor on the device, and so is the result.
+
+    Raises:
+        BadInput: the machine lacks the device, or the kernel cannot run there.
+    """
+    chosen = choose_kernel(device, kernel)
+    return {
+        layer.name: _layer_run(layer, program.inputs.get(layer.source), device, chosen)
+        for layer in program.layers
+    }
+
+
+def choose_kernel(device: str, kernel: Kernel) -> Kernel:
+    """The kernel that "auto" means on a device; others are checked."""
+    if kernel not in get_args(Kernel):
+        raise BadInput(f"emulator: kernel {kernel!r} is not one of {get_args(Kernel)}")
+    kind = device.partition(":")[0]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BadInput(f"emulator: torch sees no CUDA device for {device!r}; use device 'cpu'")
+    has_numba = kind == "cpu" and kernels.HAS_NUMBA
+    if kernel == "numba" and not has_numba:
+        raise BadInput(
+            f"emulator: kernel 'numba' runs on the CPU and needs numba, not on {device!r}; use "
+            "kernel 'auto' or 'torch'"
+        )
+    if kernel == "auto":
+        return "numba" if has_numba else "torch"
+    return kernel
+
+
+@lru_cache(maxsize=64)
+def _layer_run(
+    layer: ProgramLayer, code: InputCode | None, device: str, kernel: Kernel
+) -> LayerRun:
+    """Product and neurons of one layer; what depends on the layer alone is computed once."""
+    product = _product(layer, code, device)
+    constants = layer_constants(layer, code)
+
+    def numba(codes: torch.Tensor, threshold: Codes, **options: Any) -> kernels.NeuronRun:
+        run = kernels.run_numba(product(codes).numpy(), threshold, constants, **options)
+        tensors = torch.from_numpy(run.spikes), torch.from_numpy(run.membrane)
+        return kernels.NeuronRun(*tensors, run.overflow, run.saturation)
+
+    def tensors(
+        codes: torch.Tensor, threshold: Codes, *, out: Codes | None = None, **options: Any
+    ) -> kernels.NeuronRun:
+        limits = torch.from_numpy(threshold).to(device)
+        run = run_torch(product(codes), limits, constants, **options)
+        if out is not None:
+            out[:] = run.spikes.cpu().numpy()
+        return run
+
+    return tensors if kernel == "torch" else numba
+
+
+def neuron_constants(
+    layer: ProgramLayer, *, reach: int = REGISTER_LIMIT
+) -> kernels.NeuronConstants:
+    """Constants of the neuron kernels; sums arrive as q x codes, half of weight x codes.
+
+    Args:
+        layer: the layer.
+        reach: largest |a| that can arrive, where it is known (`program.accumulator_bound`).
+    """
     bias = layer.bias.astype(np.int32)
     none = np.zeros_like(bias)
     to_current = layer.bias_to == "current"
@@ -100,17 +195,27 @@ def neuron_constants(layer: ProgramLayer) -> kernels.NeuronConstants:
         to_membrane=none if to_current else bias,
         keep_u=fp.DECAY_UNITY - (layer.du + 1),
         keep_v=fp.DECAY_UNITY - layer.dv,
+        reach=reach,
     )
 
 
-def _thresholds(program: Program, layer: ProgramLayer, part: ChipInput) -> npt.NDArray[np.int32]:
-    """Threshold per sample and step, int32 `(batch, time)`, before the alignment shift."""
+@lru_cache(maxsize=64)
+def layer_constants(layer: ProgramLayer, code: InputCode | None) -> kernels.NeuronConstants:
+    """`neuron_constants` with the reach that this input code allows."""
+    return neuron_constants(layer, reach=accumulator_bound(layer, code))
+
+
+def layer_thresholds(
+    program: Program, layer: ProgramLayer, part: ChipInput, *, first_step: int = 0
+) -> npt.NDArray[np.int32]:
+    """Thresholds << 6, int32 `(batch, time)`; in a table the part begins at `first_step`."""
     shape = (part.batch, part.steps)
     if program.policy == "dynamic" and part.theta is not None:
-        return threshold_codes(layer, part.theta[layer.name])
+        return threshold_codes(layer, part.theta[layer.name]) << fp.ALIGN_BITS
     if program.policy == "table" and layer.vth_table is not None:
-        return np.ascontiguousarray(np.broadcast_to(layer.vth_table, shape))
-    return np.full(shape, layer.vth, np.int32)
+        now = layer.vth_table[first_step : first_step + part.steps] << fp.ALIGN_BITS
+        return np.ascontiguousarray(np.broadcast_to(now, shape))
+    return np.full(shape, layer.vth << fp.ALIGN_BITS, np.int32)
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +224,7 @@ def _product(layer: ProgramLayer, code: InputCode | None, device: str) -> Produc
     half = layer.weight >> 1  # exact: mixed-sign weights are even
     low, high = (0, 1) if code is None else (code.low, code.high)
     worst = int(np.abs(half.astype(np.int64)).sum(axis=1).max()) * max(-low, high)
-    if device == "cpu" and low >= -128 and high <= 127 and _int8_is_exact(half, low, high):
+    if device == "cpu" and low >= -128 and high <= 127 and _int8_is_exact(half.shape, low, high):
         return int8_product(half)
     if device == "cpu" and worst < 1 << 24:
         return float_product(half, torch.float32, device)
@@ -130,43 +235,58 @@ def int8_product(half: Codes) -> Product:
     """Codes x half^T in int8 with int32 sums (an int32 holds any sum that a Program admits)."""
     columns = torch.from_numpy(half.astype(np.int8)).t()
 
-    def product(codes: Codes) -> npt.NDArray[np.int32]:
+    def product(codes: torch.Tensor) -> torch.Tensor:
         samples, steps, size = codes.shape
         if not samples * steps:
-            return np.zeros((samples, steps, columns.shape[1]), np.int32)
-        narrow = codes.view(np.int8) if codes.dtype == np.uint8 else codes.astype(np.int8)
-        rows = torch.from_numpy(np.ascontiguousarray(narrow).reshape(-1, size))
-        sums: npt.NDArray[np.int32] = torch._int_mm(rows, columns).numpy()
-        return sums.reshape(samples, steps, -1)
+            return torch.zeros((samples, steps, columns.shape[1]), dtype=torch.int32)
+        narrow = codes.view(torch.int8) if codes.dtype == torch.uint8 else codes.to(torch.int8)
+        return torch._int_mm(narrow.reshape(-1, size), columns).reshape(samples, steps, -1)
 
-    return product
+    return _takes_arrays(product)
 
 
 def float_product(half: Codes, dtype: torch.dtype, device: str) -> Product:
     """Codes x half^T in floating point; the caller guarantees that every sum is an exact float."""
     columns = torch.from_numpy(half.astype(np.float64)).to(device, dtype).t()
 
-    def product(codes: Codes) -> npt.NDArray[np.int32]:
-        rows = torch.from_numpy(np.ascontiguousarray(codes)).to(device, dtype)
-        sums: npt.NDArray[np.int32] = torch.matmul(rows, columns).to(torch.int32).cpu().numpy()
-        return sums
+    def product(codes: torch.Tensor) -> torch.Tensor:
+        # torch may be told to multiply float32 in bfloat16 or TF32, or by autocast: not float64.
+        lowered = torch.get_float32_matmul_precision() != "highest" or torch.is_autocast_enabled(
+            columns.device.type
+        )
+        exact = torch.float64 if lowered else dtype
+        return torch.matmul(codes.to(device, exact), columns.to(exact)).to(torch.int32)
 
-    return product
+    return _takes_arrays(product)
 
 
-def _int8_is_exact(half: Codes, low: int, high: int) -> bool:
-    """Compare int8 products of this shape with int64, at the limits and for these weights.
+def _takes_arrays(product: Callable[[torch.Tensor], torch.Tensor]) -> Product:
+    """Numpy in, numpy out; tensor in, tensor out."""
+
+    def either(codes: Array) -> Array:
+        if isinstance(codes, torch.Tensor):
+            return product(codes)
+        return product(torch.from_numpy(np.ascontiguousarray(codes))).cpu().numpy()
+
+    return either
+
+
+@lru_cache(maxsize=64)
+def _int8_is_exact(shape: tuple[int, int], low: int, high: int) -> bool:
+    """Compare int8 products of weights `(out, in)` with int64, at the limits and inside.
 
     CPUs without 8-bit dot products may add pairs in 16 bits that saturate, and torch 2.13 returns
-    garbage for a single input (K = 1); neither says so.
+    garbage for a single input (K = 1); neither says so. Both depend on the shape, not the weights.
     """
-    outputs, inputs = half.shape
+    outputs, inputs = shape
     if not hasattr(torch, "_int_mm") or inputs < _SMALLEST or outputs < _SMALLEST:
         return False
-    drawn = np.random.default_rng(0).integers(low, high + 1, (6, inputs))
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(low, high + 1, (6, inputs))
     codes = np.concatenate([np.full((1, inputs), low), np.full((1, inputs), high), drawn])
-    for weights in (half, np.full_like(half, -128), np.full_like(half, 127)):
-        exact = codes @ weights.T.astype(np.int64)
+    random = rng.integers(-128, 128, shape)
+    for weights in (random, np.full(shape, -128), np.full(shape, 127)):
+        exact = codes @ weights.T
         product = int8_product(weights)
         for rows in (slice(0, 1), slice(1, 2), slice(None)):
             given = codes[None, rows].astype(np.int16)

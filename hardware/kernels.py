@@ -1,43 +1,53 @@
-"""The integer neuron over time, fused: numba on the CPU, and the same in plain numpy.
+"""The integer neuron over time as one compiled loop: numba on the CPU.
 
-Both take the weighted sums of a layer for all steps and return spikes; a test holds them equal
-bit for bit. Equations: `program` module docstring; rules: `fixedpoint`.
+It takes the weighted sums of a layer for all steps and returns spikes. Where numba is absent, and
+on other devices, `kernels_torch` computes the same; a test holds them equal bit for bit. Equations:
+`program` module docstring; rules: `fixedpoint`.
+
+One function is written and numba makes a loop of its own for every combination of argument types,
+so what is None costs nothing: u where the layer has no synaptic memory, wraps and clips where no
+legal input can leave the range (`reachable`). State and arithmetic have the type of v: int32, or
+int64 where sums far beyond the accumulator meet a synaptic memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from neurozsl.hardware import fixedpoint as fp
+from neurozsl.hardware.program import REGISTER_LIMIT
+from neurozsl.signals import Array
 
 try:
     import numba
-except ImportError:  # a Python or CPU that numba does not support yet: numpy computes the same
+except ImportError:  # a Python or CPU that numba does not support yet: torch computes the same
     numba = None
+HAS_NUMBA: Final = numba is not None
 
-# int32 constants keep numba from widening the arithmetic of `_forgetful_row` to 64 bits.
+# int32 constants and casts keep numba from widening the arithmetic to 64 bits.
 _I: Final = np.int32
 _LIMIT: Final = _I(fp.STATE_LIMIT)
 _SPAN: Final = _I(2 * fp.STATE_LIMIT)
 _TOP: Final = _I(fp.STATE_LIMIT - 1)
-_SUM_LIMIT: Final = _I(fp.ACCUMULATOR_LIMIT)
 _DECAY: Final = _I(fp.DECAY_BITS)
 _LOW: Final = _I(fp.DECAY_MAX)
-_ALIGN: Final = _I(fp.ALIGN_BITS)
+_SIGN: Final = _I(31)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NeuronConstants:
     """Constants of one layer for the kernels.
 
     up, down: shifts that turn the product sums into `a` (sum << up >> down).
     to_current, to_membrane: int32 `(out,)`, added to a, and to v.
     keep_u = 4096 - (du + 1), keep_v = 4096 - dv.
+    reach: no legal input makes |a| larger; the adder's end where nothing is known.
     """
 
     up: int
@@ -46,210 +56,131 @@ class NeuronConstants:
     to_membrane: npt.NDArray[np.int32]
     keep_u: int
     keep_v: int
+    reach: int = REGISTER_LIMIT
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """(right, left): a << 6 = sum >> right << left, before the bias."""
+        return max(self.down - self.up, 0), max(self.up - self.down, 0) + fp.ALIGN_BITS
+
+
+@dataclass(frozen=True)
+class NeuronState:
+    """u (None without synaptic memory) and v, `(batch, out)`; the kernels change them in place."""
+
+    u: Array
+    v: Array
 
 
 @dataclass(frozen=True)
 class NeuronRun:
     """Spikes uint8 and membrane int32 `(batch, time, out)`; overflow, saturation counts."""
 
-    spikes: npt.NDArray[np.uint8]
-    membrane: npt.NDArray[np.int32]
+    spikes: Array
+    membrane: Array
     overflow: int
     saturation: int
 
 
-def run_numpy(
-    sums: npt.NDArray[np.int32],
-    threshold: npt.NDArray[np.int32],
-    constants: NeuronConstants,
-    *,
-    keep_membrane: bool,
-) -> NeuronRun:
-    """Integer neurons over time, vectorised over samples and neurons.
+@lru_cache(maxsize=256)
+def reachable(constants: NeuronConstants, steps: int | None) -> tuple[bool, bool]:
+    """Whether any legal input can wrap the current, and clip the membrane.
+
+    |u(t)| <= keep_u / 4096 |u(t-1)| + 64 |a|, hence |u| <= 64 |a| 4096 / (4096 - keep_u) and
+    |u| <= 64 |a| steps; the same for v with |u| + |bias|.
 
     Args:
-        sums: product sums `(batch, time, out)`.
-        threshold: vth << 6 `(batch, time)`.
         constants: of the layer.
-        keep_membrane: False returns an empty membrane `(batch, 0, out)`.
-
-    Returns:
-        overflow counts sample x step x neuron where u wrapped or |a| left the accumulator;
-        saturation where v was clipped.
+        steps: steps from rest, None where they are not known.
     """
-    samples, steps, size = sums.shape
-    spikes = np.zeros(sums.shape, np.uint8)
-    membrane = np.zeros((samples, steps if keep_membrane else 0, size), np.int32)
-    overflow = saturation = 0
-    u = np.zeros((samples, size), np.int64)
-    v = np.zeros((samples, size), np.int64)
-    for t in range(steps):
-        a = ((sums[:, t].astype(np.int64) << constants.up) >> constants.down) + constants.to_current
-        new_u = fp.decay_towards_zero(u, fp.DECAY_UNITY - constants.keep_u) + (a << fp.ALIGN_BITS)
-        u = fp.wrap_signed(new_u)
-        overflow += int(np.count_nonzero((u != new_u) | (np.abs(a) >= fp.ACCUMULATOR_LIMIT)))
-        new_v = fp.decay_towards_zero(v, fp.DECAY_UNITY - constants.keep_v) + u
-        new_v = new_v + constants.to_membrane
-        v = fp.saturate_signed(new_v)
-        saturation += int(np.count_nonzero(v != new_v))
-        fired = v > threshold[:, t, None]
-        v = np.where(fired, 0, v)
-        spikes[:, t] = fired
-        if keep_membrane:
-            membrane[:, t] = v
-    return NeuronRun(spikes, membrane, overflow, saturation)
+    u = _accumulated(constants.reach << fp.ALIGN_BITS, constants.keep_u, steps)
+    bias = int(np.abs(constants.to_membrane).max(initial=0))
+    v = _accumulated(u + bias, constants.keep_v, steps)
+    return u >= fp.STATE_LIMIT, v >= fp.STATE_LIMIT
 
 
-def _forgetful_row(
+def _accumulated(added: int, keep: int, steps: int | None) -> int:
+    """Largest state that steps of at most `added` build up; the end of the state if unbounded."""
+    bounds = []
+    if keep < fp.DECAY_UNITY:
+        bounds.append(added * fp.DECAY_UNITY // (fp.DECAY_UNITY - keep))
+    if steps is not None:
+        bounds.append(added * steps)
+    return min(bounds, default=fp.STATE_LIMIT if added else 0)
+
+
+def rest(constants: NeuronConstants, samples: int) -> NeuronState:
+    """State at rest for `run_numba`."""
+    # Up to here one fold brings u back into 24 bits; beyond, u + (a << 6) may need more than 32.
+    wide = constants.keep_u > 0 and constants.reach << fp.ALIGN_BITS > 2 * fp.STATE_LIMIT
+    kind = np.int64 if wide else np.int32
+    shape = (samples, len(constants.to_membrane))
+    return NeuronState(np.zeros(shape, kind) if constants.keep_u else None, np.zeros(shape, kind))
+
+
+def _neurons(
     sums: Any,
-    limit: Any,
-    up: Any,
-    down: Any,
-    to_current: Any,
-    to_membrane: Any,
-    keep_v: Any,
-    v: Any,
-    spikes: Any,
-) -> Any:
-    """One step of the neurons of one sample without synaptic memory (du = 4095).
-
-    Every intermediate is cast to int32 so that the loop compiles to vector instructions.
-    |v| * keep_v needs 36 bits, so it is split: |v| = 4096 h + l and
-    (|v| k) >> 12 = h k + (l k >> 12), exact because 4096 h k >> 12 leaves nothing behind.
-    """
-    wraps: Any = _I(0)
-    clips: Any = _I(0)
-    for n in range(v.shape[0]):
-        size_v: Any = abs(v[n])
-        low_part: Any = _I(_I(_I(size_v & _LOW) * keep_v) >> _DECAY)
-        kept: Any = _I(_I(_I(size_v >> _DECAY) * keep_v) + low_part)
-        kept = _I(-kept) if v[n] < _I(0) else kept
-        u: Any = _I(_I(_I(_I(sums[n] << up) >> down) + to_current[n]) << _ALIGN)
-        # Without memory u wraps only where |a| reached 2^17, so one test counts both.
-        wraps = _I(wraps + _I(u >= _LIMIT))
-        wraps = _I(wraps + _I(u <= -_LIMIT))
-        u = _I(u - _SPAN) if u > _LIMIT else u
-        u = _I(u + _SPAN) if u <= -_LIMIT else u
-        new: Any = _I(kept + _I(u + to_membrane[n]))
-        clips = _I(clips + _I(new > _TOP))
-        clips = _I(clips + _I(new < -_TOP))
-        new = new if new < _TOP else _TOP
-        new = new if new > -_TOP else _I(-_TOP)
-        fired = new > limit
-        v[n] = _I(0) if fired else new
-        spikes[n] = fired
-    return wraps, clips
-
-
-def _memory_row(
-    sums: Any,
-    limit: Any,
-    up: Any,
-    down: Any,
+    threshold: Any,
+    right: Any,
+    left: Any,
     to_current: Any,
     to_membrane: Any,
     keep_u: Any,
     keep_v: Any,
     u: Any,
     v: Any,
-    spikes: Any,
-) -> Any:
-    """One step of the neurons of one sample, with synaptic memory, in int64."""
-    wraps, clips = 0, 0
-    for n in range(v.shape[0]):
-        a: Any = ((np.int64(sums[n]) << up) >> down) + to_current[n]
-        kept: Any = (abs(u[n]) * keep_u) >> _DECAY
-        x: Any = (-kept if u[n] < 0 else kept) + (a << _ALIGN)
-        wraps += (x > _LIMIT) | (x <= -_LIMIT) | (a >= _SUM_LIMIT) | (a <= -_SUM_LIMIT)
-        x = x - _SPAN if x > _LIMIT else (x + _SPAN if x <= -_LIMIT else x)
-        u[n] = x
-        kept = (abs(v[n]) * keep_v) >> _DECAY
-        new: Any = (-kept if v[n] < 0 else kept) + x + to_membrane[n]
-        clips += (new > _TOP) | (new < -_TOP)
-        new = min(max(new, -_TOP), _TOP)
-        fired = new > limit
-        v[n] = 0 if fired else new
-        spikes[n] = fired
-    return wraps, clips
-
-
-def _forgetful(
-    sums: Any,
-    threshold: Any,
-    up: Any,
-    down: Any,
-    to_current: Any,
-    to_membrane: Any,
-    keep_v: Any,
+    wraps: Any,
+    clips: Any,
     spikes: Any,
     membrane: Any,
-) -> Any:
-    """All samples and steps of `_forgetful_row`."""
+) -> None:
+    """All samples, steps and neurons of a layer; arrays as in `run_numba`, to_current << 6.
+
+    |x| keep needs 36 bits, so x is split: x = 4096 h + l and
+    (x keep + c) >> 12 = h keep + ((l keep + c) >> 12), exact because 4096 h keep >> 12 leaves
+    nothing behind; c = 4095 for negative x turns the floor into truncation towards zero.
+    """
+    cast = v.dtype.type
     samples, steps, size = sums.shape
     keep = membrane.shape[1] > 0
-    wraps, clips = 0, 0
-    v = np.zeros(size, np.int32)
     for b in range(samples):
-        v[:] = 0
         for t in range(steps):
-            counted = _forgetful_row(
-                sums[b, t],
-                threshold[b, t],
-                up,
-                down,
-                to_current,
-                to_membrane,
-                keep_v,
-                v,
-                spikes[b, t],
-            )
-            wraps += counted[0]
-            clips += counted[1]
+            limit = threshold[b, t]
+            wrapped: Any = _I(0)
+            clipped: Any = _I(0)
+            for n in range(size):
+                x: Any = cast(cast(cast(cast(sums[b, t, n]) >> right) << left) + to_current[n])
+                if wraps is not None:
+                    beyond = abs(x) >= _LIMIT
+                if u is not None:
+                    old: Any = u[b, n]
+                    low: Any = cast(cast(old & _LOW) * keep_u)
+                    low = cast(cast(low + cast(cast(old >> _SIGN) & _LOW)) >> _DECAY)
+                    x = cast(cast(cast(cast(old >> _DECAY) * keep_u) + low) + x)
+                if wraps is not None:
+                    folded = cast(x - _SPAN) if x > _LIMIT else x
+                    folded = cast(x + _SPAN) if x <= -_LIMIT else folded
+                    wrapped = _I(wrapped + _I(beyond | (folded != x)))
+                    x = folded
+                if u is not None:
+                    u[b, n] = x
+                old = v[b, n]
+                low = cast(cast(old & _LOW) * keep_v)
+                low = cast(cast(low + cast(cast(old >> _SIGN) & _LOW)) >> _DECAY)
+                x = cast(cast(cast(cast(old >> _DECAY) * keep_v) + low) + cast(x + to_membrane[n]))
+                if clips is not None:
+                    inside = min(max(x, cast(-_TOP)), cast(_TOP))
+                    clipped = _I(clipped + _I(inside != x))
+                    x = inside
+                fired = x > limit
+                v[b, n] = cast(0) if fired else x
+                spikes[b, t, n] = fired
+            if wraps is not None:
+                wraps[0] += wrapped
+            if clips is not None:
+                clips[0] += clipped
             if keep:
-                membrane[b, t, :] = v
-    return wraps, clips
-
-
-def _with_memory(
-    sums: Any,
-    threshold: Any,
-    up: Any,
-    down: Any,
-    to_current: Any,
-    to_membrane: Any,
-    keep_u: Any,
-    keep_v: Any,
-    spikes: Any,
-    membrane: Any,
-) -> Any:
-    """All samples and steps of `_memory_row`."""
-    samples, steps, size = sums.shape
-    keep = membrane.shape[1] > 0
-    wraps, clips = 0, 0
-    u = np.zeros(size, np.int64)
-    v = np.zeros(size, np.int64)
-    for b in range(samples):
-        u[:] = 0
-        v[:] = 0
-        for t in range(steps):
-            counted = _memory_row(
-                sums[b, t],
-                threshold[b, t],
-                up,
-                down,
-                to_current,
-                to_membrane,
-                keep_u,
-                keep_v,
-                u,
-                v,
-                spikes[b, t],
-            )
-            wraps += counted[0]
-            clips += counted[1]
-            if keep:
-                membrane[b, t, :] = v
-    return wraps, clips
+                membrane[b, t, :] = v[b]
 
 
 def _compile(function: Any) -> Any:
@@ -260,9 +191,17 @@ def _compile(function: Any) -> Any:
         return numba.njit(function)
 
 
-if numba is not None:
-    _forgetful_row, _memory_row = _compile(_forgetful_row), _compile(_memory_row)
-    _forgetful, _with_memory = _compile(_forgetful), _compile(_with_memory)
+if HAS_NUMBA:
+    _neurons = _compile(_neurons)
+
+
+@lru_cache(maxsize=256)
+def _arguments(constants: NeuronConstants) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """right, left, to_current << 6, to_membrane, keep_u and keep_v as the loop takes them."""
+    right, left = constants.shifts
+    to_current = constants.to_current << fp.ALIGN_BITS
+    keeps = _I(constants.keep_u), _I(constants.keep_v)
+    return _I(right), _I(left), to_current, constants.to_membrane, *keeps
 
 
 def run_numba(
@@ -271,24 +210,58 @@ def run_numba(
     constants: NeuronConstants,
     *,
     keep_membrane: bool,
+    state: NeuronState | None = None,
+    out: npt.NDArray[np.uint8] | None = None,
 ) -> NeuronRun:
-    """As `run_numpy`, compiled; the time loop is inside and the state stays in cache."""
+    """Integer neurons over time.
+
+    Args:
+        sums: product sums `(batch, time, out)`.
+        threshold: vth << 6 `(batch, time)`.
+        constants: of the layer.
+        keep_membrane: False returns an empty membrane `(batch, 0, out)`.
+        state: from `rest`, carried from one call to the next; None starts from rest.
+        out: where the spikes are written, `(batch, time, out)`; None makes a new array.
+
+    Returns:
+        overflow counts sample x step x neuron where u wrapped or |a| left the accumulator;
+        saturation where v was clipped.
+    """
     samples, steps, size = sums.shape
-    spikes = np.empty(sums.shape, np.uint8)
+    spikes = np.empty(sums.shape, np.uint8) if out is None else out
     membrane = np.empty((samples, steps if keep_membrane else 0, size), np.int32)
-    sums = np.ascontiguousarray(sums, np.int32)
-    threshold = np.ascontiguousarray(threshold, np.int32)
-    shifts = (_I(constants.up), _I(constants.down))
-    biases = (constants.to_current, constants.to_membrane)
-    if constants.keep_u == 0:
-        counts = _forgetful(
-            sums, threshold, *shifts, *biases, _I(constants.keep_v), spikes, membrane
-        )
-    else:
-        counts = _with_memory(
-            sums, threshold, *shifts, *biases, constants.keep_u, constants.keep_v, spikes, membrane
-        )
-    return NeuronRun(spikes, membrane, int(counts[0]), int(counts[1]))
+    can_wrap, can_clip = reachable(constants, steps if state is None else None)
+    wraps, clips = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    state = rest(constants, samples) if state is None else state
+    _neurons(
+        np.ascontiguousarray(sums, np.int32),
+        np.ascontiguousarray(threshold, np.int32),
+        *_arguments(constants),
+        state.u,
+        state.v,
+        wraps if can_wrap else None,
+        clips if can_clip else None,
+        spikes,
+        membrane,
+    )
+    return NeuronRun(spikes, membrane, int(wraps[0]), int(clips[0]))
 
 
-run_neurons: Final[Callable[..., NeuronRun]] = run_numpy if numba is None else run_numba
+def run_plain(
+    sums: npt.NDArray[np.int32],
+    threshold: npt.NDArray[np.int32],
+    constants: NeuronConstants,
+    *,
+    keep_membrane: bool,
+) -> NeuronRun:
+    """As `run_numba` by `kernels_torch`, for machines without numba."""
+    import torch
+
+    from neurozsl.hardware.kernels_torch import run_torch
+
+    values, limits = (torch.from_numpy(np.ascontiguousarray(x)) for x in (sums, threshold))
+    run = run_torch(values, limits, constants, keep_membrane=keep_membrane)
+    return NeuronRun(run.spikes.numpy(), run.membrane.numpy(), run.overflow, run.saturation)
+
+
+run_neurons: Final[Callable[..., NeuronRun]] = run_numba if HAS_NUMBA else run_plain
