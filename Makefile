@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test-tools lava demo check test test-all clean
+.PHONY: help setup test-tools lava demo check test test-all bench clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -20,6 +20,7 @@ help:
 	@echo "make demo      set up, then train, export, verify and profile a small model (about 4 minutes)"
 	@echo "make test      set up, then lint, type check and test (writes build/junit.xml)"
 	@echo "make test-all  the same, slow tests included"
+	@echo "make bench     speed as ratios, side by side (writes build/bench.json, about a minute)"
 	@echo "make setup     .venv with the locked versions, and the Lava environment where possible"
 	@echo "make clean     remove build outputs and caches (keeps .venv, .lava and runs)"
 
@@ -76,6 +77,12 @@ test: check
 test-all: check
 	@echo "[test] pytest, slow tests included"
 	@$(PYTEST) -m ""
+
+# One thread: ratios of CPU times, on a machine that may be busy.
+bench: setup
+	@echo "[bench] one thread, CPU time, medians"
+	@mkdir -p build
+	@OMP_NUM_THREADS=1 $(PY) -m tests.bench
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

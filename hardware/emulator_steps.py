@@ -22,6 +22,7 @@ from neurozsl.hardware import kernels, kernels_torch
 from neurozsl.hardware.emulator import (
     Kernel,
     choose_kernel,
+    code_tensor,
     layer_constants,
     layer_runners,
     layer_thresholds,
@@ -82,7 +83,10 @@ class Stepper:
                 "start a new Stepper for each sample"
             )
         checked = self._check(codes, theta)
-        values = {n: torch.from_numpy(x).to(self.device) for n, x in checked.codes.items()}
+        values = {
+            name: code_tensor(x, program.inputs[name]).to(self.device)
+            for name, x in checked.codes.items()
+        }
         for layer in program.layers:
             name = layer.name
             run = self._runners[name](

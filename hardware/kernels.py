@@ -205,7 +205,7 @@ def _arguments(constants: NeuronConstants) -> tuple[Any, Any, Any, Any, Any, Any
 
 
 def run_numba(
-    sums: npt.NDArray[np.int32],
+    sums: npt.NDArray[Any],
     threshold: npt.NDArray[np.int32],
     constants: NeuronConstants,
     *,
@@ -216,7 +216,7 @@ def run_numba(
     """Integer neurons over time.
 
     Args:
-        sums: product sums `(batch, time, out)`.
+        sums: product sums `(batch, time, out)`; float32 holds integers.
         threshold: vth << 6 `(batch, time)`.
         constants: of the layer.
         keep_membrane: False returns an empty membrane `(batch, 0, out)`.
@@ -231,20 +231,21 @@ def run_numba(
     spikes = np.empty(sums.shape, np.uint8) if out is None else out
     membrane = np.empty((samples, steps if keep_membrane else 0, size), np.int32)
     can_wrap, can_clip = reachable(constants, steps if state is None else None)
-    wraps, clips = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    wraps, clips = (np.zeros(1, np.int64) if x else None for x in (can_wrap, can_clip))
     state = rest(constants, samples) if state is None else state
     _neurons(
-        np.ascontiguousarray(sums, np.int32),
+        np.ascontiguousarray(sums, None if sums.dtype == np.float32 else np.int32),
         np.ascontiguousarray(threshold, np.int32),
         *_arguments(constants),
         state.u,
         state.v,
-        wraps if can_wrap else None,
-        clips if can_clip else None,
+        wraps,
+        clips,
         spikes,
         membrane,
     )
-    return NeuronRun(spikes, membrane, int(wraps[0]), int(clips[0]))
+    overflow = 0 if wraps is None else int(wraps[0])
+    return NeuronRun(spikes, membrane, overflow, 0 if clips is None else int(clips[0]))
 
 
 def run_plain(

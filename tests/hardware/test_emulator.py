@@ -142,9 +142,12 @@ def test_random_networks_equal_the_slow_loop_bit_for_bit(
     assert_same(found, slow(program, given))
 
 
-@pytest.mark.parametrize("kind", ["graded 4 bits", "ternary", "graded 8 bits"])
-def test_layers_wide_enough_for_int8_equal_the_slow_loop(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("allowed", ["packed", "int8", "neither"])
+@pytest.mark.parametrize(
+    "kind", ["graded 4 bits", "ternary", "graded 8 bits", "graded signed 8 bits"]
+)
+def test_layers_wide_enough_for_8_bit_products_equal_the_slow_loop(
+    kind: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng([9, *kind.encode()])
     code = replace(CODES[kind], size=40)
@@ -153,21 +156,29 @@ def test_layers_wide_enough_for_int8_equal_the_slow_loop(
         random_layer(rng, "a", "x", (24, 40), **narrow),
         random_layer(rng, "b", "a", (17, 24), **narrow),
     )
-    used: list[tuple[int, ...]] = []
-    int8 = emulator.int8_product
+    used: list[tuple[str, int]] = []
 
-    def noted(half: Any) -> emulator.Product:
-        used.append(half.shape)
-        return int8(half)
+    def noted(name: str) -> None:
+        made = getattr(emulator, name)
 
-    monkeypatch.setattr(emulator, "int8_product", noted)
+        def make(half: Any, *more: Any, **options: Any) -> emulator.Product:
+            used.append((name, len(half)))
+            product: emulator.Product = made(half, *more, **options)
+            return product
+
+        monkeypatch.setattr(emulator, name, make)
+
+    for name in ("packed_product", "int8_product", "float_product"):
+        noted(name)
+    monkeypatch.setattr(emulator, "_is_exact", lambda product, *rest: product == allowed)
     program = Program("loihi2", {"x": code}, layers, ("b",), 6, 1e-3, "frozen")
     given = random_input(rng, code, 5, 6)
     found = emulate(program, given, record=("spikes", "membrane"), batch=3)
     assert_same(found, slow(program, given))
     assert 0.02 < found.spikes["b"].mean() < 0.98
-    assert (17, 24) in used, "spikes always fit int8"
-    assert ((24, 40) in used) == (code.high <= 127)
+    first = {"packed": "packed_product", "int8": "int8_product", "neither": "float_product"}
+    wide = "float_product" if allowed == "int8" and code.high > 127 else first[allowed]
+    assert used == [(wide, 24), (first[allowed], 17)]
 
 
 def test_random_networks_reach_wraps_clips_and_spikes() -> None:
@@ -253,7 +264,9 @@ def test_the_largest_products_are_exact(code: InputCode) -> None:
 @pytest.mark.parametrize("inputs", [16, 17, 64, 509])
 @pytest.mark.parametrize("outputs", [16, 37])
 @pytest.mark.parametrize("rows", [1, 5, 40])
-def test_every_product_equals_int64(inputs: int, outputs: int, rows: int) -> None:
+def test_every_product_that_passes_the_check_equals_int64(
+    inputs: int, outputs: int, rows: int
+) -> None:
     import torch
 
     rng = np.random.default_rng([inputs, outputs, rows])
@@ -261,10 +274,12 @@ def test_every_product_equals_int64(inputs: int, outputs: int, rows: int) -> Non
     codes = rng.integers(-128, 128, (1, rows, inputs)).astype(np.int16)
     exact = codes.astype(np.int64) @ half.T
     products = [
-        emulator.int8_product(half),
-        emulator.float_product(half, torch.float32, "cpu"),
-        emulator.float_product(half, torch.float64, "cpu"),
+        emulator.float_product(half, kind, "cpu") for kind in (torch.float32, torch.float64)
     ]
+    if emulator._is_exact("packed", half.shape, -128, 127):
+        products.append(emulator.packed_product(half, unsigned=False))
+    if emulator._is_exact("int8", half.shape, -128, 127):
+        products.append(emulator.int8_product(half))
     for product in products:
         np.testing.assert_array_equal(product(codes), exact)
 

@@ -1,0 +1,65 @@
+"""`emulator.*`: integers against the float32 forward pass of the same dense layers.
+
+The float pass multiplies the same matrices, all steps at once, and has neither neurons nor
+non-linearities: the least that a float network of this shape costs. `cuba` is the emulator where
+nothing can be left out: synaptic memory, slow decays, wraps and clips counted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from neurozsl.hardware.emulator import emulate
+from neurozsl.hardware.emulator_steps import Stepper
+from neurozsl.hardware.program import Program
+from neurozsl.signals import ChipInput
+from tests.bench.measure import Ratio, side_by_side
+from tests.bench.networks import DESCRIPTION, dense_network
+
+
+def measure() -> dict[str, Ratio]:
+    """Batched, stepwise and with synaptic memory, over the float pass."""
+    program, given = dense_network()
+    cuba, _ = dense_network(du=1023, dv=410, vth=9000)
+    weights = [torch.from_numpy(layer.weight).float() for layer in program.layers]
+    x = torch.from_numpy(given.codes["x"]).float()
+
+    def float32_dense() -> torch.Tensor:
+        y = x
+        for weight in weights:
+            y = torch.nn.functional.linear(y, weight)
+        return y
+
+    with torch.inference_mode():
+        seconds = side_by_side(
+            {
+                "float32_dense": float32_dense,
+                "emulator": lambda: emulate(program, given),
+                "stepwise": lambda: run_steps(program, given),
+                "cuba": lambda: emulate(cuba, given),
+            }
+        )
+    whole = emulate(program, given)
+    steps = run_steps(program, given)
+    if not all(np.array_equal(steps[name], whole.spikes[name]) for name in steps):
+        raise AssertionError("the stepwise emulator differs from the batched one")
+    details = {
+        "network": DESCRIPTION,
+        "milliseconds": {name: round(1e3 * s, 3) for name, s in seconds.items()},
+        "spike_rates": whole.rates(),
+        "cuba_spike_rates": emulate(cuba, given).rates(),
+    }
+    dense = seconds["float32_dense"]
+    return {
+        "emulator.vs_float32_dense": Ratio(seconds["emulator"] / dense, "less", 0.3, "", details),
+        "emulator.stepwise_vs_float32_dense": Ratio(seconds["stepwise"] / dense, "less"),
+        "emulator.cuba_vs_float32_dense": Ratio(seconds["cuba"] / dense, "less"),
+    }
+
+
+def run_steps(program: Program, given: ChipInput) -> dict[str, np.ndarray]:
+    """All steps one after the other, as a closed loop would."""
+    stepper = Stepper(program, given.batch)
+    found = [stepper.step({"x": given.codes["x"][:, t]}) for t in range(given.steps)]
+    return {name: np.stack([step[name] for step in found], axis=1) for name in found[0]}

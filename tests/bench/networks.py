@@ -1,0 +1,40 @@
+"""The network that the figures of the emulator are about: 512-512-512-64, T = 10, 256 samples."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.signals import ChipInput, InputCode
+
+SIZES = (512, 512, 512, 64)
+STEPS, SAMPLES, INPUT_RATE = 10, 256, 0.15
+DESCRIPTION = "512-512-512-64, T 10, batch 256, 15 % input rate, 8-bit weights"
+
+
+def dense_network(samples: int = SAMPLES, **changes: Any) -> tuple[Program, ChipInput]:
+    """Random weights, LIF with kappa 0.5, spike rates between 5 and 20 % in every layer."""
+    rng = np.random.default_rng(0)
+    code = InputCode(SIZES[0], "binary", 1, False, 1.0)
+    layers, source = [], "x"
+    for depth, (width, out) in enumerate(pairwise(SIZES)):
+        weight = 2 * np.clip(np.rint(rng.normal(1, 40, (out, width))), -127, 127)
+        values: dict[str, Any] = {
+            "weight": weight.astype(np.int16),
+            "weight_bits": 8,
+            "weight_exp": 0,
+            "bias_mant": rng.integers(-64, 65, out).astype(np.int32),
+            "bias_exp": 6,
+            "du": 4095,
+            "dv": 2048,
+            "vth": 1100,
+            "unit": 1.0,
+        }
+        layers.append(ProgramLayer(f"layer{depth}", source, **{**values, **changes}))
+        source = f"layer{depth}"
+    program = Program("loihi2", {"x": code}, tuple(layers), (source,), STEPS, 1e-3, "frozen")
+    codes = (rng.random((samples, STEPS, SIZES[0])) < INPUT_RATE).astype(np.int16)
+    return program, ChipInput({"x": codes}, {"x": code})
