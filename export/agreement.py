@@ -4,6 +4,7 @@ agree    share of equal bits; flattered by sparse zeros, so also
 matched  F1 of the spikes: 2 both / (first + second), 1 where neither has a spike
 margin   largest |v* - theta| among the bits that differ (float backends): near 0 means a tie,
          anything else a real difference
+membrane largest |v - v'| after a step, in units of the float model, where both recorded v
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class LayerAgreement:
     differing: int
     first_step: int | None
     margin: float | None = None
+    membrane: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The row of `verify --json`; what does not apply is left out."""
@@ -77,6 +79,26 @@ def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:
         differing=int(differ.sum()),
         first_step=int(steps[0]) if steps.size else None,
     )
+
+
+def worst_membranes(
+    first: Trace, second: Trace, scales: tuple[Mapping[str, float], Mapping[str, float]]
+) -> dict[str, float]:
+    """Per layer that both traces recorded the largest difference of the membrane after a step.
+
+    Args:
+        first: one trace.
+        second: the other.
+        scales: per trace and layer the real value of one unit of its membrane; 1 where absent.
+    """
+    found = {}
+    for name in first.membrane.keys() & second.membrane.keys():
+        a, b = (
+            np.asarray(trace.membrane[name], np.float64) * scale.get(name, 1.0)
+            for trace, scale in zip((first, second), scales, strict=True)
+        )
+        found[name] = float(np.abs(a - b).max(initial=0.0))
+    return found
 
 
 def worst_margins(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware.floatsim import Record
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
 from neurozsl.signals import BranchSpec, ChipInput, Trace
@@ -33,11 +34,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class Run:
-    """How to run: limit of a Lava run, progress of the slow backends, device of the emulator."""
+    """How to run: limit of a Lava run, progress of the slow backends, device of the emulator.
+
+    record: "membrane" is kept by norse, floatsim and emulator; the others give spikes alone.
+    """
 
     timeout_s: float | None = None
     progress: Progress | None = None
     device: str = "cpu"
+    record: tuple[Record, ...] = ("spikes",)
 
 
 def backend(name: str, parts: Parts, run: Run | None = None) -> MotionBackend:
@@ -54,13 +59,13 @@ def backend(name: str, parts: Parts, run: Run | None = None) -> MotionBackend:
 def _norse(parts: Parts, run: Run) -> MotionBackend:
     from neurozsl.export.norse import run_norse
 
-    return lambda chip: run_norse(parts.spec, chip)
+    return lambda chip: run_norse(parts.spec, chip, record=run.record)
 
 
 def _floatsim(parts: Parts, run: Run) -> MotionBackend:
     from neurozsl.hardware.floatsim import simulate
 
-    return lambda chip: simulate(parts.lowered, chip, progress=run.progress)
+    return lambda chip: simulate(parts.lowered, chip, record=run.record, progress=run.progress)
 
 
 def _sinabs(parts: Parts, run: Run) -> MotionBackend:
@@ -81,7 +86,7 @@ def _emulator(parts: Parts, run: Run) -> MotionBackend:
     from neurozsl.hardware.emulator import emulate
 
     program = _integers(parts, "emulator")
-    return lambda chip: emulate(program, chip, device=run.device)
+    return lambda chip: emulate(program, chip, record=run.record, device=run.device)
 
 
 def _lava(parts: Parts, run: Run) -> MotionBackend:

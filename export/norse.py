@@ -23,6 +23,7 @@ from neurozsl import norse_cells as norse
 from neurozsl.errors import BadInput, UnsupportedNode
 from neurozsl.export.check import check_spec, is_integrator
 from neurozsl.export.thresholds import theta_of
+from neurozsl.hardware.floatsim import Record
 from neurozsl.hardware.program import check_input
 from neurozsl.signals import BranchSpec, ChipInput, FloatArray, InputCode, LayerSpec, Trace
 
@@ -94,7 +95,12 @@ def spec_from_norse(
 
 
 def run_norse(
-    spec: BranchSpec, chip: ChipInput, *, dtype: torch.dtype = torch.float64, device: str = "cpu"
+    spec: BranchSpec,
+    chip: ChipInput,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
+    record: tuple[Record, ...] = ("spikes",),
 ) -> Trace:
     """Step the branch with Norse cells.
 
@@ -103,11 +109,13 @@ def run_norse(
         chip: codes `(batch, time, size)` per input; theta where the policy is dynamic.
         dtype: float64 is what equality is claimed in.
         device: torch device.
+        record: add "membrane" for v after each step.
 
     Returns:
         Trace with the spikes of every layer, uint8.
     """
     check_spec(spec)
+    membrane = {}
     chip = check_input(spec.inputs, spec.layers, spec.steps, spec.policy, chip)
     with torch.no_grad():
         values = {
@@ -121,22 +129,26 @@ def run_norse(
                 torch.as_tensor(layer.bias, dtype=dtype, device=device),
             )
             theta = torch.as_tensor(theta_of(layer, spec.policy, chip), dtype=dtype, device=device)
-            values[layer.name] = _run_layer(layer, current, theta)
-    return Trace(
-        {layer.name: values[layer.name].to(torch.uint8).cpu().numpy() for layer in spec.layers}
-    )
+            values[layer.name], v = _run_layer(layer, current, theta)
+            if "membrane" in record:
+                membrane[layer.name] = v.cpu().numpy()
+    spikes = {x.name: values[x.name].to(torch.uint8).cpu().numpy() for x in spec.layers}
+    return Trace(spikes, membrane=membrane)
 
 
-def _run_layer(layer: LayerSpec, current: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-    """Spikes `(batch, time, neuron)` of one layer; theta broadcasts to that shape."""
+def _run_layer(
+    layer: LayerSpec, current: torch.Tensor, theta: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes and v `(batch, time, neuron)` of one layer; theta broadcasts to that shape."""
     cell, state = _cell(layer, current)
     theta = theta.expand(-1, current.shape[1], -1)
-    spikes = []
+    spikes, membrane = [], []
     for step in range(current.shape[1]):
         cell.p = cell.p._replace(v_th=theta[:, step])
         z, state = cell(current[:, step], state)
         spikes.append(z)
-    return torch.stack(spikes, dim=1)
+        membrane.append(state.v)
+    return torch.stack(spikes, dim=1), torch.stack(membrane, dim=1)
 
 
 def _cell(layer: LayerSpec, like: torch.Tensor) -> tuple[Any, Any]:

@@ -18,13 +18,14 @@ with its float description, which nobody trained: it is shown, and is no loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from neurozsl.export.agreement import LayerAgreement, compare, worst_margins
+from neurozsl.export.agreement import LayerAgreement, compare, worst_margins, worst_membranes
 from neurozsl.export.backends import Parts, Run, backend
 from neurozsl.export.lava.environment import locate
 from neurozsl.export.targets import Check, Target, target
+from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.diagnose import diagnose
 from neurozsl.signals import ChipInput, Trace
 
@@ -102,7 +103,8 @@ def verify(
         wanted = _training_checks(chosen, wanted) + wanted
     for check in wanted:
         rows = compare(traces[check.first], traces[check.second], names)
-        found[check.name] = _with_margins(check, rows, parts, samples, traces)
+        rows = _with_margins(check, rows, parts, samples, traces)
+        found[check.name] = _with_membranes(check, rows, parts, traces)
     deployed = traces[chosen.backends[0]]
     reasons = _disagreements(wanted, found) + _unhealthy(deployed, names)
     if golden is not None:
@@ -153,7 +155,9 @@ def _run_all(
     order += [name for check in wanted for name in (check.first, check.second)]
     traces: dict[str, Trace] = {}
     for name in dict.fromkeys(order):
-        run = Run(timeout_s=timeout_s, progress=_named(progress, name))
+        run = Run(
+            timeout_s=timeout_s, progress=_named(progress, name), record=("spikes", "membrane")
+        )
         traces[name] = backend(name, parts, run)(samples)
         if progress is not None:
             progress(name, samples.batch, samples.batch)
@@ -180,6 +184,21 @@ def _with_margins(
         return rows
     margins = worst_margins(parts.lowered, samples, traces[check.first], traces[check.second])
     return tuple(LayerAgreement(**{**vars(row), "margin": margins.get(row.name)}) for row in rows)
+
+
+def _with_membranes(
+    check: Check,
+    rows: tuple[LayerAgreement, ...],
+    parts: Parts,
+    traces: Mapping[str, Trace],
+) -> tuple[LayerAgreement, ...]:
+    """Adds the worst membrane difference where both sides recorded it."""
+    layers = () if parts.program is None else parts.program.layers
+    # A state LSB of the integers is 1/64 of the unit of their layer.
+    lsb = {layer.name: layer.unit / (1 << fp.ALIGN_BITS) for layer in layers}
+    one, two = (lsb if name == "emulator" else {} for name in (check.first, check.second))
+    worst = worst_membranes(traces[check.first], traces[check.second], (one, two))
+    return tuple(replace(row, membrane=worst.get(row.name)) for row in rows)
 
 
 def _disagreements(

@@ -50,6 +50,8 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
             )
             if layer.get("first_step") is not None:
                 text += f"  first at step {layer['first_step']}"
+            if layer.get("membrane") is not None:
+                text += f"  v off by at most {layer['membrane']:.3g}"
             branch.add(text)
     err.print(tree)
     if result["verdict"] == "UNVERIFIED":

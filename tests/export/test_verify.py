@@ -12,7 +12,7 @@ import pytest
 
 from neurozsl.errors import BadInput
 from neurozsl.export import verify as module
-from neurozsl.export.agreement import compare, worst_margins
+from neurozsl.export.agreement import compare, worst_margins, worst_membranes
 from neurozsl.export.backends import Parts
 from neurozsl.export.graph import canonical, to_nir
 from neurozsl.export.norse import run_norse
@@ -75,6 +75,39 @@ def test_the_margin_of_a_flipped_bit_is_its_distance_to_the_threshold(
     flipped["audio.0"][1, 3, 0] ^= 1
     margins = worst_margins(lower(to_nir(spec)), chip, wanted, Trace(flipped))
     assert margins == {"audio.0": pytest.approx(0.25)}
+
+
+def test_membranes_are_compared_in_the_unit_of_the_float_model() -> None:
+    spikes = {"x": np.zeros((1, 2, 2), np.uint8)}
+    integers = Trace(spikes, membrane={"x": np.array([[[64, -32], [0, 10]]], np.int32)})
+    floats = Trace(spikes, membrane={"x": np.array([[[0.5, -0.25], [0.0, 0.0]]])})
+    # 64 x 0.01 = 0.64 against 0.5; 10 x 0.01 = 0.1 against 0
+    assert worst_membranes(integers, floats, ({"x": 0.01}, {})) == {"x": pytest.approx(0.14)}
+    assert worst_membranes(integers, Trace(spikes), ({}, {})) == {}
+
+
+@pytest.mark.usefixtures("no_lava")
+def test_the_integers_stay_near_the_membrane_of_the_trained_model(
+    make_branch: MakeBranch, make_input: MakeInput
+) -> None:
+    """Silent neurons: nothing resets, so only the rounding of weights and states remains."""
+    spec = make_branch()
+    spec = replace(
+        spec, layers=tuple(replace(x, threshold=np.full_like(x.threshold, 50)) for x in spec.layers)
+    )
+    parts = _parts(spec)
+    found = verify(parts, make_input(spec, 16), target_name="lava")
+    document = found.as_json()["backends"]
+    # 12 inputs of at most 15/4, each weight off by half a step of 2 units at most.
+    worst = {row["name"]: row["membrane"] for row in document["emulator_vs_norse"]["layers"]}
+    assert parts.program is not None
+    for layer in parts.program.layers:
+        reach = 12 * 15 if layer.name == "audio.0" else 12
+        rounding = layer.unit * (reach + 1) / (1 - 0.5)
+        assert 0 < worst[layer.name] < rounding
+    assert "membrane" not in document["norse_vs_sinabs"]["layers"][0]
+    floats = verify(parts, make_input(spec, 16), target_name="nir").checks["norse_vs_nir_file"]
+    assert all(row.membrane is not None and row.membrane < 1e-12 for row in floats)
 
 
 @pytest.mark.parametrize("target", ["nir", "sinabs"])
