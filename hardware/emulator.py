@@ -2,20 +2,9 @@
 
 Bit for bit the fixed-point models of lava-nc 0.10.0 without their one step of delay per synapse:
 wrap of the current, saturation of the membrane, truncating decays (see `program`). The weighted
-sums of all steps of a layer are one exact product, the neurons one fused loop (`kernels`; on other
-devices `kernels_torch`).
-
-Products never round or wrap: every weight is 2 q, and q x codes is summed in the first of
-
-    int8, weights packed     8-bit codes, worst sum of |q code| below 2^24 (it returns float32)
-    int8                     codes in -128..127
-    float32                  worst sum below 2^24, and nobody lowered torch's precision
-    float64                  worst sum below 2^53 (and on every device but the CPU)
-
-where an int8 product counts only if this CPU's passed a check at its limits. Without 8-bit dot
-products (x86 before VNNI) one that is exact but slower is used, one that saturates is replaced by
-float32: then a layer costs what its float forward pass costs, plus the neurons.
-`emulator_steps` runs the same layers one step at a time.
+sums of all steps of a layer are one exact product (`emulator_products`), the neurons one fused loop
+(`kernels`; on other devices `kernels_torch`). `emulator_steps` runs the same layers one step at a
+time.
 """
 
 from __future__ import annotations
@@ -31,6 +20,7 @@ import torch
 from neurozsl.errors import BadInput
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware import kernels
+from neurozsl.hardware.emulator_products import Codes, code_tensor, exact_product
 from neurozsl.hardware.floatsim import Progress, Record
 from neurozsl.hardware.kernels_torch import run_torch
 from neurozsl.hardware.program import (
@@ -40,17 +30,12 @@ from neurozsl.hardware.program import (
     accumulator_bound,
     threshold_codes,
 )
-from neurozsl.signals import Array, ChipInput, InputCode, Trace
+from neurozsl.signals import ChipInput, InputCode, Trace
 
-_EXACT_FLOAT32: Final = 1 << 24
-_SMALLEST: Final = 16  # below this a layer gains nothing from int8
 _CACHED_SUMS: Final = 5 << 16  # 1.3 MB: with weights and spikes inside a 2 MB cache of a core
 _DEVICE_SUMS: Final = 1 << 25
 
 Kernel = Literal["auto", "numba", "torch"]
-Codes = npt.NDArray[Any]
-# (batch, time, in) -> (batch, time, out), integers as int32 or float32; arrays or tensors
-Product = Callable[[Array], Array]
 LayerRun = Callable[..., kernels.NeuronRun]
 
 
@@ -115,14 +100,6 @@ def emulate(
     return Trace(spikes, overflow, saturation, membrane)
 
 
-def code_tensor(codes: Codes, code: InputCode) -> torch.Tensor:
-    """Checked codes in the smallest type that holds their range."""
-    tensor = torch.from_numpy(codes)
-    if code.low >= 0 and code.high <= 255:
-        return tensor.to(torch.uint8)
-    return tensor.to(torch.int8) if _fits_int8(code.low, code.high) else tensor
-
-
 def _samples_at_once(program: Program, steps: int, device: str) -> int:
     """As many as keep the sums of the widest layer in a core's cache; more for a device."""
     sums = _CACHED_SUMS if device == "cpu" else _DEVICE_SUMS
@@ -168,7 +145,7 @@ def _layer_run(
     layer: ProgramLayer, code: InputCode | None, device: str, kernel: Kernel
 ) -> LayerRun:
     """Product and neurons of one layer; what depends on the layer alone is computed once."""
-    product = _product(layer, code, device)
+    product = exact_product(layer, code, device)
     constants = layer_constants(layer, code)
 
     def numba(codes: torch.Tensor, threshold: Codes, **options: Any) -> kernels.NeuronRun:
@@ -228,119 +205,3 @@ def layer_thresholds(
         now = layer.vth_table[first_step : first_step + part.steps] << fp.ALIGN_BITS
         return np.ascontiguousarray(np.broadcast_to(now, shape))
     return np.full(shape, layer.vth << fp.ALIGN_BITS, np.int32)
-
-
-@lru_cache(maxsize=64)
-def _product(layer: ProgramLayer, code: InputCode | None, device: str) -> Product:
-    """The exact product for this layer and the codes that can reach it."""
-    half = layer.weight >> 1  # exact: mixed-sign weights are even
-    low, high = (0, 1) if code is None else (code.low, code.high)
-    worst = int(np.abs(half.astype(np.int64)).sum(axis=1).max()) * max(-low, high)
-    if device == "cpu" and worst < _EXACT_FLOAT32:
-        unsigned = low >= 0 and high <= 255
-        if (unsigned or _fits_int8(low, high)) and _is_exact("packed", half.shape, low, high):
-            return packed_product(half, unsigned=unsigned)
-    if device == "cpu" and _fits_int8(low, high) and _is_exact("int8", half.shape, low, high):
-        return int8_product(half)
-    if device == "cpu" and worst < _EXACT_FLOAT32:
-        return float_product(half, torch.float32, device)
-    return float_product(half, torch.float64, device)
-
-
-def _fits_int8(low: int, high: int) -> bool:
-    return low >= -128 and high <= 127
-
-
-def packed_product(half: Codes, *, unsigned: bool) -> Product:
-    """Codes x half^T in int8, weights laid out once; sums below 2^24 arrive as exact float32.
-
-    oneDNN's quantised linear layer, with scales of one and nothing fused; about twice as fast as
-    `int8_product`, which lays the weights out at every call.
-    """
-    size = len(half)
-    weight = torch.ops.onednn.qlinear_prepack(torch.from_numpy(half.astype(np.int8)), None)
-    scales, zeros = torch.ones(size), torch.zeros(size, dtype=torch.int64)
-    kind = torch.uint8 if unsigned else torch.int8
-
-    def product(codes: torch.Tensor) -> torch.Tensor:
-        samples, steps, width = codes.shape
-        if not samples * steps:
-            return torch.zeros((samples, steps, size))
-        rows = codes.to(kind).reshape(-1, width)
-        sums: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            rows, 1.0, 0, weight, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
-        return sums.reshape(samples, steps, size)
-
-    return _takes_arrays(product)
-
-
-def int8_product(half: Codes) -> Product:
-    """Codes x half^T in int8 with int32 sums (an int32 holds any sum that a Program admits)."""
-    columns = torch.from_numpy(half.astype(np.int8)).t()
-
-    def product(codes: torch.Tensor) -> torch.Tensor:
-        samples, steps, size = codes.shape
-        if not samples * steps:
-            return torch.zeros((samples, steps, columns.shape[1]), dtype=torch.int32)
-        narrow = codes.view(torch.int8) if codes.dtype == torch.uint8 else codes.to(torch.int8)
-        return torch._int_mm(narrow.reshape(-1, size), columns).reshape(samples, steps, -1)
-
-    return _takes_arrays(product)
-
-
-def float_product(half: Codes, dtype: torch.dtype, device: str) -> Product:
-    """Codes x half^T in floating point; the caller guarantees that every sum is an exact float."""
-    columns = torch.from_numpy(half.astype(np.float64)).to(device, dtype).t()
-
-    def product(codes: torch.Tensor) -> torch.Tensor:
-        # torch may be told to multiply float32 in bfloat16 or TF32, or by autocast: not float64.
-        lowered = torch.get_float32_matmul_precision() != "highest" or torch.is_autocast_enabled(
-            columns.device.type
-        )
-        exact = torch.float64 if lowered else dtype
-        return torch.matmul(codes.to(device, exact), columns.to(exact)).to(torch.int32)
-
-    return _takes_arrays(product)
-
-
-def _takes_arrays(product: Callable[[torch.Tensor], torch.Tensor]) -> Product:
-    """Numpy in, numpy out; tensor in, tensor out."""
-
-    def either(codes: Array) -> Array:
-        if isinstance(codes, torch.Tensor):
-            return product(codes)
-        return product(torch.from_numpy(np.ascontiguousarray(codes))).cpu().numpy()
-
-    return either
-
-
-@lru_cache(maxsize=128)
-def _is_exact(kind: Literal["packed", "int8"], shape: tuple[int, int], low: int, high: int) -> bool:
-    """Compare 8-bit products of weights `(out, in)` with int64, at the limits and inside.
-
-    CPUs without 8-bit dot products may add pairs in 16 bits that saturate, and torch 2.13 returns
-    garbage for a single input (K = 1); neither says so. Both depend on the shape, not the weights.
-    The packed product belongs to torch's internals and may be missing or take other arguments.
-    """
-    outputs, inputs = shape
-    if not hasattr(torch, "_int_mm") or inputs < _SMALLEST or outputs < _SMALLEST:
-        return False
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(low, high + 1, (6, inputs))
-    codes = np.concatenate([np.full((1, inputs), low), np.full((1, inputs), high), drawn])
-    random = rng.integers(-128, 128, shape)
-    for weights in (random, np.full(shape, -128), np.full(shape, 127)):
-        exact = codes @ weights.T
-        try:
-            product = int8_product(weights)
-            if kind == "packed":
-                product = packed_product(weights, unsigned=low >= 0)
-            for rows in (slice(0, 1), slice(1, 2), slice(None)):
-                legal = np.abs(exact[rows]) < _EXACT_FLOAT32
-                given = codes[None, rows].astype(np.int16)
-                if not np.array_equal(product(given)[0][legal], exact[rows][legal]):
-                    return False
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-            return False
-    return True

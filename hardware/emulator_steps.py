@@ -22,11 +22,11 @@ from neurozsl.hardware import kernels, kernels_torch
 from neurozsl.hardware.emulator import (
     Kernel,
     choose_kernel,
-    code_tensor,
     layer_constants,
     layer_runners,
     layer_thresholds,
 )
+from neurozsl.hardware.emulator_products import code_tensor
 from neurozsl.hardware.program import Program, check_input
 from neurozsl.signals import Array, ChipInput
 

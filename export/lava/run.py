@@ -225,6 +225,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         while time.monotonic() < end:
             process.poll()  # collects the worker itself
             if not group_members(process.pid):
+                process.wait(timeout=_GRACE_S)  # it may have ended since it was polled
                 return
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, sign)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware import emulator, kernels
+from neurozsl.hardware import emulator, emulator_products, kernels
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.emulator_steps import Stepper
 from neurozsl.hardware.floatsim import Record
@@ -138,7 +138,7 @@ def test_products_stay_exact_where_torch_lowers_float32(
     rng = np.random.default_rng(0)
     half = rng.integers(-128, 128, (40, 64))
     codes = rng.integers(0, 1 << 11, (4, 8, 64))  # sums below 2^24, products above 2^8
-    product = emulator.float_product(half, torch.float32, "cpu")
+    product = emulator_products.float_product(half, torch.float32, "cpu")
     if lowered != "autocast":
         torch.set_float32_matmul_precision(lowered)
     with torch.autocast("cpu", torch.bfloat16, enabled=lowered == "autocast"):
