@@ -6,6 +6,7 @@ The path of a value, one file per verb::
     quantize   Lowered + Chip       -> Program    integers of one chip, with what was lost
     place      Program + Chip       -> Mapping    layers to cores, or what would fit
     emulator   Program + ChipInput  -> Trace      batched, bit for bit (imports torch, numba)
+    speck, speck_rules, speck_quantize, speck_emulator: the same path for Speck's neuron
     floatsim   Lowered + ChipInput  -> Trace      the float64 reference
     counts     layers + codes + Trace -> Counts   spikes, synaptic operations, updates
     energy     Counts + Chip        -> EnergyRow  joules with sources and bounds

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.program import Program
+from neurozsl.hardware.speck import AnyProgram, SpeckLayer
 from neurozsl.signals import ChipInput, Trace
 
 
@@ -82,7 +82,7 @@ class Counts:
         return any(layer.leaky for layer in self.layers)
 
 
-def count(network: Program | Lowered, chip_input: ChipInput, trace: Trace) -> Counts:
+def count(network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace) -> Counts:
     """Count the operations of a run.
 
     Args:
@@ -155,6 +155,8 @@ def _active_updates(event: npt.NDArray[Any], connected: npt.NDArray[Any]) -> flo
 
 
 def _leaky(layer: Any) -> bool:
+    if isinstance(layer, SpeckLayer):
+        return False
     if hasattr(layer, "dv"):
         return bool(layer.dv > 0 or layer.du < 4095)
     return bool(np.any(layer.leak > 0) or np.any(layer.syn_leak < 1))

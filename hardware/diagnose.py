@@ -19,6 +19,7 @@ import numpy as np
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
+from neurozsl.hardware.speck import AnyProgram
 from neurozsl.signals import Trace
 
 SATURATED_RATE: Final = 0.9
@@ -67,7 +68,7 @@ def diagnose(
     return tuple(found)
 
 
-def membrane_thresholds(network: Program | Lowered) -> dict[str, float]:
+def membrane_thresholds(network: AnyProgram | Lowered) -> dict[str, float]:
     """Threshold per layer in the unit of its recorded membrane (the mean where they differ)."""
     if isinstance(network, Program):
         return {layer.name: float(layer.vth << fp.ALIGN_BITS) for layer in network.layers}

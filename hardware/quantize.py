@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal, overload
 
 import nir
 import numpy as np
@@ -48,6 +48,9 @@ from neurozsl.hardware.program import (
     worst_sums,
 )
 from neurozsl.hardware.scales import ScaleRule, top_weight
+from neurozsl.hardware.speck import ARITHMETIC as SPECK
+from neurozsl.hardware.speck import AnyProgram, SpeckProgram
+from neurozsl.hardware.speck_quantize import quantize_speck
 from neurozsl.signals import ChipInput, InputCode
 
 ARITHMETIC: Final = "loihi_cuba"
@@ -57,6 +60,27 @@ HALF_STATE_LSB: Final = 0.5 / (1 << fp.ALIGN_BITS)
 _GROWTH: Final = 1.002  # smallest enlargement of the unit when rounding keeps a sum at the bound
 
 
+@overload
+def quantize(
+    network: nir.NIRGraph | Lowered,
+    chip: Literal["loihi1", "loihi2"],
+    *,
+    bits: int = fp.WEIGHT_BITS,
+    calibration: ChipInput | None = None,
+    scale: ScaleRule = "max",
+    correct_bias: bool = False,
+) -> Program: ...
+@overload
+def quantize(
+    network: nir.NIRGraph | Lowered,
+    chip: Literal["speck2f"],
+    *,
+    bits: int = fp.WEIGHT_BITS,
+    calibration: ChipInput | None = None,
+    scale: ScaleRule = "max",
+    correct_bias: bool = False,
+) -> SpeckProgram: ...
+@overload
 def quantize(
     network: nir.NIRGraph | Lowered,
     chip: Chip | str,
@@ -65,19 +89,28 @@ def quantize(
     calibration: ChipInput | None = None,
     scale: ScaleRule = "max",
     correct_bias: bool = False,
-) -> Program:
+) -> AnyProgram: ...
+def quantize(
+    network: nir.NIRGraph | Lowered,
+    chip: Chip | str,
+    *,
+    bits: int = fp.WEIGHT_BITS,
+    calibration: ChipInput | None = None,
+    scale: ScaleRule = "max",
+    correct_bias: bool = False,
+) -> AnyProgram:
     """The integers that `chip` runs for the network.
 
     Args:
         network: a NIR graph with our metadata, or the result of `lower`.
-        chip: with the arithmetic `loihi_cuba`, or its key.
-        bits: weight bits, 4..8.
+        chip: with the arithmetic `loihi_cuba` or `speck_if`, or its key.
+        bits: weight bits, 4..8 (Speck: 8).
         calibration: input on which the loss report compares spikes with the float network.
         scale: how the largest weight of a layer is chosen, see `scales`.
         correct_bias: fold the mean change of each neuron's drive on `calibration` into its bias.
 
     Returns:
-        Program with one `LayerLoss` per layer.
+        Program with one `LayerLoss` per layer, or a SpeckProgram (see `speck_quantize`).
 
     Raises:
         BadInput: another arithmetic, an input code that the chip cannot carry, decays or
@@ -86,6 +119,13 @@ def quantize(
     """
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
+    if chip.arithmetic == SPECK:
+        if scale != "max" or correct_bias:
+            raise BadInput(
+                f"chip '{chip.key}': scale {scale!r}, correct_bias {correct_bias}; its one scale a "
+                "layer follows sinabs and takes neither, use scale='max' without correction"
+            )
+        return quantize_speck(lowered, chip, bits=bits, calibration=calibration)
     _check_chip(lowered, chip, bits)
     if not correct_bias:
         made = [_quantize_layer(x, lowered, bits, scale) for x in lowered.layers]
@@ -346,7 +386,7 @@ def _check_chip(lowered: Lowered, chip: Chip, bits: int) -> None:
     if chip.arithmetic != ARITHMETIC:
         raise BadInput(
             f"chip '{chip.key}': runs {chip.arithmetic or 'no spiking neurons'}, programs are made "
-            f"for {ARITHMETIC}; choose loihi1 or loihi2"
+            f"for {ARITHMETIC} and {SPECK}; choose loihi1, loihi2 or speck2f"
         )
     if (
         isinstance(bits, bool)

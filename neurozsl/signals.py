@@ -12,6 +12,8 @@ Neuron of every layer (Norse `LIFBoxCell`, `facts`: strict compare, reset to zer
 and with a synaptic current (Norse `LIFCell`), `syn_kappa` set::
 
     j = i + W x + b;  v* = v + kappa (j - v);  i = (1 - syn_kappa) j
+
+and integrate-and-fire (Norse `IAFCell`), kappa 0 in every neuron: `v* = v + W x + b`, gain 1.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
 Policy = Literal["fixed", "dynamic", "table", "frozen"]
+# How the host turns its values into codes (`models.coding`); chips see the codes alone.
+Encoder = Literal["direct", "on_off", "level", "rate"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class InputCode:
 
     real value = code * scale, scale a power of two. `ternary` codes are -1, 0, 1 (one bit and a
     sign); `binary` 0, 1; `graded` 0..2^bits-1, or -(2^(bits-1)-1)..2^(bits-1)-1 when signed.
+
+    encoder: the spike code by name. `direct` rounds value / scale; the others write binary
+    channels: `on_off` (+, -), `level` and `rate` `levels` channels a value, `step` of it each.
     """
 
     size: int
@@ -46,6 +53,9 @@ class InputCode:
     bits: int
     signed: bool
     scale: float
+    encoder: Encoder = "direct"
+    levels: int = 1
+    step: float = 1.0
 
     @property
     def low(self) -> int:

@@ -1,0 +1,259 @@
+"""`SpeckProgram`: the integers of a dense branch on Speck (DYNAP-CNN), one layer per core.
+
+The chip has no time step. Every arriving spike adds one 8-bit weight per neuron to a 16-bit state,
+compares with one threshold per layer (>=), and a neuron that reached it sends one spike and is
+reset, to zero or by the threshold; the state never falls below a lower bound; the bias is added at
+every tick of a slow clock (sinabs docs/speck, overview and tips_for_training; nothing more is
+published). So spikes inside a step depend on the order of events, and a neuron may spike more than
+once in it.
+
+A program is defined step by step instead, as sinabs simulates the chip: all events of a step are
+summed, the bias is added once (one tick of the slow clock per step), then one comparison::
+
+    v = sat16(v + sum(weight * code) + bias)
+    z = min(v // threshold, max_spikes) where v >= threshold else 0
+    v = 0 where z (reset "zero")   or   v - z * threshold (reset "subtract")
+    v = max(v, low)
+
+`max_spikes` 1 and reset "zero" is what our branches are trained with. On the chip this is exact
+only where no neuron crosses its threshold before the last event of a step.
+
+File `program.npz` (no pickle): `json` holds everything but the arrays `<name>/weight` and
+`<name>/bias`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.errors import BadInput
+from neurozsl.hardware.program import Program, check_input
+from neurozsl.signals import ChipInput, InputCode, Policy
+
+ARITHMETIC: Final = "speck_if"
+SCHEMA: Final = 1
+KIND: Final = "speck"
+WEIGHT_MIN, WEIGHT_MAX = -128, 127  # biases have the same 8 bits
+STATE_MIN, STATE_MAX = -32768, 32767
+MAX_SPIKES: Final = 255  # a Trace holds spike counts in 8 bits
+
+Reset = Literal["zero", "subtract"]
+LimitedBy = Literal["weights", "bias", "threshold", "lower bound"]
+
+
+@dataclass(frozen=True, eq=False)
+class SpeckLayer:
+    """Integers of one dense layer; equations in the module docstring.
+
+    weight: int16 `(out, in)` holding -128..127; bias: int16 `(out,)`, the same range and unit.
+    threshold: 1..32767. low: -32768..0, the lower bound of the state. max_spikes: 1..255 a step.
+    unit: real value of one LSB of weight, bias, threshold and state.
+    """
+
+    name: str
+    source: str
+    weight: npt.NDArray[np.int16]
+    bias: npt.NDArray[np.int16]
+    threshold: int
+    low: int
+    unit: float
+    reset: Reset = "zero"
+    max_spikes: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every integer; arrays are stored in their declared type."""
+        where = f"Speck layer '{self.name}'"
+        if not self.name or "/" in self.name:
+            raise BadInput(f"{where}: the name is empty or holds '/', which files cannot keep")
+        weight = _ints(f"{where}: weight", self.weight, WEIGHT_MIN, WEIGHT_MAX)
+        bias = _ints(f"{where}: bias", self.bias, WEIGHT_MIN, WEIGHT_MAX)
+        if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1]:
+            raise BadInput(
+                f"{where}: weight {weight.shape} and bias {bias.shape}, expected (out, in), (out,)"
+            )
+        limits = {
+            "threshold": (1, STATE_MAX),
+            "low": (STATE_MIN, 0),
+            "max_spikes": (1, MAX_SPIKES),
+        }
+        for key, (least, most) in limits.items():
+            value = _ints(f"{where}: {key}", getattr(self, key), least, most)
+            object.__setattr__(self, key, int(value))
+        if self.reset not in get_args(Reset):
+            raise BadInput(f"{where}: reset {self.reset!r}, expected zero or subtract")
+        if not (isinstance(self.unit, float) and 0 < self.unit < float("inf")):
+            raise BadInput(f"{where}: unit is {self.unit!r}, expected a positive float")
+        object.__setattr__(self, "weight", weight.astype(np.int16))
+        object.__setattr__(self, "bias", bias.astype(np.int16))
+
+
+@dataclass(frozen=True)
+class SpeckLoss:
+    """What the integers of one layer lost; errors are real minus integer.
+
+    limited_by: what set the one scale of the layer. effective_bits: log2 of the weight levels in
+    use, below 8 where something else than the weights set the scale. weight_zeroed: weights that
+    became 0. weight_rms_error: relative to the rms weight. bias_max_error, threshold_error:
+    relative to the threshold. spike_agreement: share of equal spikes between the float layer and
+    the integers on the calibration input, None without one.
+    """
+
+    name: str
+    weight_bits: int
+    limited_by: LimitedBy
+    effective_bits: float
+    weight_zeroed: int
+    weight_rms_error: float
+    bias_max_error: float
+    threshold_error: float
+    spike_agreement: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SpeckProgram:
+    """All layers of a branch as integers for Speck, in topological order."""
+
+    chip: str
+    inputs: Mapping[str, InputCode]
+    layers: tuple[SpeckLayer, ...]
+    outputs: tuple[str, ...]
+    steps: int
+    dt_s: float
+    policy: Policy
+    loss: tuple[SpeckLoss, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that inputs, sources and sizes fit together."""
+        if not self.layers or not self.inputs:
+            raise BadInput("Speck program: needs at least one input and one layer")
+        if self.policy not in ("fixed", "frozen"):
+            raise BadInput(
+                f"Speck program: policy '{self.policy}', the chip has one constant threshold per "
+                "layer; export with --threshold frozen"
+            )
+        for name, code in self.inputs.items():
+            if code.kind != "binary":
+                raise BadInput(f"Speck program: input '{name}' is {code.kind}, expected binary")
+        sizes = {name: code.size for name, code in self.inputs.items()}
+        for layer in self.layers:
+            where = f"Speck layer '{layer.name}'"
+            if layer.name in sizes:
+                raise BadInput(f"{where}: the name is used twice")
+            if sizes.get(layer.source) != layer.weight.shape[1]:
+                raise BadInput(
+                    f"{where}: {layer.weight.shape[1]} columns, source '{layer.source}' is "
+                    f"{sizes.get(layer.source, 'no input or earlier layer')}"
+                )
+            sizes[layer.name] = layer.weight.shape[0]
+        for name in self.outputs:
+            if name not in sizes or name in self.inputs:
+                raise BadInput(f"Speck program: output '{name}' is not a layer")
+
+    def check(self, chip_input: ChipInput) -> ChipInput:
+        """The input as int16 codes, refused where it does not belong to this network.
+
+        Raises:
+            BadInput: an input is missing, has another size, scale or number of samples or steps,
+                or holds a code other than 0 and 1.
+        """
+        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
+
+    def save(self, path: Path) -> None:
+        """Write `program.npz` in one step: a file that exists is complete."""
+        path = Path(path)
+        arrays: dict[str, Any] = {"json": np.array(json.dumps(_header(self)))}
+        for layer in self.layers:
+            arrays[f"{layer.name}/weight"] = layer.weight
+            arrays[f"{layer.name}/bias"] = layer.bias
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                np.savez_compressed(stream, **arrays)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def load(path: Path) -> SpeckProgram:
+        """Read and check a `program.npz` of Speck; nothing in it is executed.
+
+        Raises:
+            BadInput: not such a file, another schema, or integers out of range.
+        """
+        where = f"program file {path}"
+        try:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                header: dict[str, Any] = json.loads(str(archive["json"][()]))
+                arrays = {key: archive[key] for key in archive.files}
+            if (header["kind"], header["schema"]) != (KIND, SCHEMA):
+                raise BadInput(
+                    f"{where}: kind {header['kind']} schema {header['schema']}, expected {KIND} "
+                    f"schema {SCHEMA}"
+                )
+            layers = tuple(
+                SpeckLayer(
+                    **row,
+                    weight=arrays[f"{row['name']}/weight"],
+                    bias=arrays[f"{row['name']}/bias"],
+                )
+                for row in header["layers"]
+            )
+            inputs = {name: InputCode(**code) for name, code in header["inputs"].items()}
+            loss = tuple(SpeckLoss(**row) for row in header["loss"])
+            keys = ("chip", "steps", "dt_s", "policy")
+            return SpeckProgram(
+                inputs=inputs,
+                layers=layers,
+                outputs=tuple(header["outputs"]),
+                loss=loss,
+                **{key: header[key] for key in keys},
+            )
+        except BadInput as error:
+            raise BadInput(f"{where}: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInput(
+                f"{where}: cannot be read ({type(error).__name__}: {error}); export the run again"
+            ) from None
+
+
+# The integers of whichever chip; they share inputs, layers (name, source, weight, bias), outputs,
+# steps, dt_s, policy, loss, check, save and load.
+AnyProgram = Program | SpeckProgram
+
+
+def _header(program: SpeckProgram) -> dict[str, Any]:
+    """Everything but the arrays, ready for JSON."""
+    keys = [f.name for f in dataclasses.fields(SpeckLayer) if f.name not in ("weight", "bias")]
+    return {
+        "schema": SCHEMA,
+        "kind": KIND,
+        "chip": program.chip,
+        "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
+        "layers": [{key: getattr(layer, key) for key in keys} for layer in program.layers],
+        "outputs": list(program.outputs),
+        "steps": program.steps,
+        "dt_s": program.dt_s,
+        "policy": program.policy,
+        "loss": [dataclasses.asdict(loss) for loss in program.loss],
+    }
+
+
+def _ints(where: str, value: object, low: int, high: int) -> npt.NDArray[Any]:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise BadInput(f"{where} has type {array.dtype}, expected integers")
+    if array.size and (array.min() < low or array.max() > high):
+        raise BadInput(f"{where} spans {array.min()}..{array.max()}, expected {low}..{high}")
+    return array

@@ -1,0 +1,258 @@
+"""`Lowered` -> `SpeckProgram`: one scale per layer for weights, bias, threshold and lower bound.
+
+As sinabs 3.1.3 discretises (`backend/dynapcnn/discretize.py`), in float32 like it, so that the
+integers are the same to the last bit::
+
+    scale     = min(fit8(weights), fit8(bias), fit16(threshold, lower bound))
+    integer   = round(scale * real), half to even
+    fit_n(x)  = the factor that brings the larger end of x to -2^(n-1) or 2^(n-1) - 1
+
+The trap in it: a neuron without a lower bound counts as one with -32768, in the units of the float
+model. That takes all 16 bits of the state, the scale becomes 1 and the weights round to 0; sinabs
+says nothing and still calls the network compatible. Here the lower bound is by default the lowest
+that leaves the scale alone, and a bound of None is an error that names what it would do.
+
+`dequantize_speck` is the way back: v >= T on integers is v > (T - 1/2) unit on real numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Final, Literal
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.errors import BadInput
+from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.speck import (
+    ARITHMETIC,
+    STATE_MIN,
+    LimitedBy,
+    Reset,
+    SpeckLayer,
+    SpeckLoss,
+    SpeckProgram,
+)
+from neurozsl.hardware.speck_rules import check_speck
+from neurozsl.signals import ChipInput, InputCode
+
+WEIGHT_BITS: Final = 8
+STATE_BITS: Final = 16
+# One above the end of the 16 bits: rounding of the bound itself can then never set the scale.
+LOWEST: Final = STATE_MIN + 1
+F32 = npt.NDArray[np.float32]
+LowerBound = float | Literal["lowest"] | None
+
+
+def quantize_speck(
+    network: nir.NIRGraph | Lowered,
+    chip: Chip | str = "speck2f",
+    *,
+    bits: int = WEIGHT_BITS,
+    calibration: ChipInput | None = None,
+    lower_bound: LowerBound = "lowest",
+    reset: Reset = "zero",
+    max_spikes: int = 1,
+) -> SpeckProgram:
+    """The integers that Speck runs for an integrate-and-fire network.
+
+    Args:
+        network: a NIR graph with our metadata, or the result of `lower`.
+        chip: with the arithmetic `speck_if`, or its key.
+        bits: weight bits; the chip has 8.
+        calibration: input on which the loss report compares spikes with the float network.
+        lower_bound: of the membrane, real and at most 0; "lowest" is -32767 LSB. None is refused.
+        reset: "zero" is what our networks are trained with; "subtract" takes the threshold off.
+        max_spikes: of a neuron in one step; ours are trained with 1.
+
+    Returns:
+        SpeckProgram with one `SpeckLoss` per layer.
+
+    Raises:
+        BadInput: a leak, an input that is not binary, thresholds that differ inside a layer, bits
+            other than 8, a lower bound that zeroes the weights.
+        DoesNotFit: a layer that no core holds.
+    """
+    lowered = network if isinstance(network, Lowered) else lower(network)
+    chip = load_chip(chip) if isinstance(chip, str) else chip
+    if chip.arithmetic != ARITHMETIC:
+        raise BadInput(f"chip '{chip.key}': runs {chip.arithmetic or 'no spiking neurons'}")
+    if bits != WEIGHT_BITS:
+        raise BadInput(f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}; use --bits 8")
+    check_speck(lowered, chip)
+    made = [
+        _quantize_layer(layer, lowered.inputs.get(layer.source), lower_bound, reset, max_spikes)
+        for layer in lowered.layers
+    ]
+    program = SpeckProgram(
+        chip=chip.key,
+        inputs=lowered.inputs,
+        layers=tuple(layer for layer, _ in made),
+        outputs=lowered.outputs,
+        steps=lowered.steps,
+        dt_s=lowered.dt_s,
+        policy=lowered.policy,
+        loss=tuple(loss for _, loss in made),
+    )
+    return program if calibration is None else _with_agreement(program, lowered, calibration)
+
+
+def dequantize_speck(program: SpeckProgram) -> Lowered:
+    """The float network that computes what the integers compute, away from the state's limits.
+
+    Raises:
+        BadInput: the program resets by subtraction or sends several spikes a step, which the
+            float layers cannot say.
+    """
+    for layer in program.layers:
+        if layer.reset != "zero" or layer.max_spikes != 1:
+            raise BadInput(
+                f"Speck layer '{layer.name}': reset {layer.reset} with up to {layer.max_spikes} "
+                "spikes a step has no float twin; use reset zero and one spike"
+            )
+    return Lowered(
+        inputs=program.inputs,
+        layers=tuple(_float_twin(x, program.inputs.get(x.source)) for x in program.layers),
+        outputs=program.outputs,
+        dt_s=program.dt_s,
+        steps=program.steps,
+        policy=program.policy,
+    )
+
+
+def fit_scale(values: npt.ArrayLike, bits: int) -> np.float32:
+    """The float32 factor that brings the larger end of `values` to the end of `bits`.
+
+    Inf where all are 0: nothing limits the scale then.
+
+    >>> float(fit_scale([0.5, -0.25], 8))
+    254.0
+    """
+    array = np.asarray(values, np.float32)
+    top, bottom = array.max(), array.min()
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    use_top = abs(bottom) <= abs(top) * np.float32(abs(low / high))
+    end, real = (high, top) if use_top else (low, bottom)
+    if real == 0:
+        return np.float32(np.inf)
+    # torch divides a number by a tensor as reciprocal x number, with two roundings.
+    return np.float32(abs(np.float32(1) / real * np.float32(end)))
+
+
+def _quantize_layer(
+    layer: LoweredLayer,
+    code: InputCode | None,
+    lower_bound: LowerBound,
+    reset: Reset,
+    max_spikes: int,
+) -> tuple[SpeckLayer, SpeckLoss]:
+    weight = np.asarray(layer.weight * (1.0 if code is None else code.scale), np.float32)
+    bias, theta = np.asarray(layer.bias, np.float32), np.float32(layer.threshold[0])
+    bound = _bound(layer.name, lower_bound)
+    fits: dict[LimitedBy, np.float32] = {
+        "weights": fit_scale(weight, WEIGHT_BITS),
+        "bias": fit_scale(bias, WEIGHT_BITS),
+        "threshold": fit_scale(theta, STATE_BITS),
+        "lower bound": fit_scale(bound, STATE_BITS),
+    }
+    limited_by = min(fits, key=lambda key: fits[key])
+    scale = fits[limited_by]
+    integers = _round(weight, scale)
+    if lower_bound is None or (weight.any() and not integers.any()):
+        raise BadInput(_zeroing(layer, weight, integers, float(scale), limited_by, bound))
+    made = SpeckLayer(
+        name=layer.name,
+        source=layer.source,
+        weight=integers,
+        bias=_round(bias, scale),
+        threshold=int(np.rint(theta * scale)),
+        low=LOWEST if lower_bound == "lowest" else int(np.rint(np.float32(bound) * scale)),
+        unit=1.0 / float(scale),
+        reset=reset,
+        max_spikes=max_spikes,
+    )
+    return made, _loss(layer, made, weight, limited_by)
+
+
+def _bound(name: str, lower_bound: LowerBound) -> float:
+    """The bound as a real number; 0 leaves the scale alone, -32768 is sinabs' reading of None."""
+    if lower_bound is None:
+        return float(STATE_MIN)
+    if lower_bound == "lowest":
+        return 0.0
+    if not (math.isfinite(lower_bound) and lower_bound <= 0):
+        raise BadInput(f"layer '{name}': lower bound {lower_bound}, expected a number up to 0")
+    return lower_bound
+
+
+def _zeroing(
+    layer: LoweredLayer,
+    weight: F32,
+    integers: npt.NDArray[np.int16],
+    scale: float,
+    limited_by: str,
+    bound: float,
+) -> str:
+    """The diagnosis of the silent-zeroing trap."""
+    zeroed = np.count_nonzero((integers == 0) & (weight != 0)) / weight.size
+    best = float(fit_scale(weight, WEIGHT_BITS))
+    return (
+        f"layer '{layer.name}': its {limited_by} ({bound:g} in the units of the model) limits the "
+        f"scale to {scale:.3g}, where the weights alone allow {best:.3g}: {zeroed:.0%} of the "
+        f"weights become 0 and the layer falls silent; give a lower bound of "
+        f"{STATE_MIN / best:.4g} or nearer to 0, or 'lowest'"
+    )
+
+
+def _round(values: F32, scale: np.float32) -> npt.NDArray[np.int16]:
+    integers: npt.NDArray[np.int16] = np.rint(values * scale).astype(np.int16)
+    return integers
+
+
+def _loss(layer: LoweredLayer, made: SpeckLayer, weight: F32, limited_by: LimitedBy) -> SpeckLoss:
+    real = weight.astype(np.float64)
+    error, rms = real - made.weight * made.unit, math.sqrt(float(np.mean(real**2)))
+    theta = float(layer.threshold[0])
+    return SpeckLoss(
+        name=layer.name,
+        weight_bits=WEIGHT_BITS,
+        limited_by=limited_by,
+        effective_bits=math.log2(2 * int(np.abs(made.weight).max()) + 1),
+        weight_zeroed=int(np.count_nonzero((made.weight == 0) & (weight != 0))),
+        weight_rms_error=math.sqrt(float(np.mean(error**2))) / rms if rms else 0.0,
+        bias_max_error=float(np.abs(layer.bias - made.bias * made.unit).max() / theta),
+        threshold_error=(theta - made.threshold * made.unit) / theta,
+    )
+
+
+def _with_agreement(
+    program: SpeckProgram, lowered: Lowered, calibration: ChipInput
+) -> SpeckProgram:
+    """The program with `spike_agreement` filled; a program without a float twin keeps None."""
+    if any(x.reset != "zero" or x.max_spikes != 1 for x in program.layers):
+        return program
+    before = simulate(lowered, calibration).spikes
+    after = simulate(dequantize_speck(program), calibration).spikes
+    agree = {name: float(np.mean(before[name] == after[name])) for name in before}
+    return replace(
+        program, loss=tuple(replace(x, spike_agreement=agree[x.name]) for x in program.loss)
+    )
+
+
+def _float_twin(layer: SpeckLayer, code: InputCode | None) -> LoweredLayer:
+    size = layer.weight.shape[0]
+    unit = layer.unit / (1.0 if code is None else code.scale)
+    return LoweredLayer(
+        name=layer.name,
+        source=layer.source,
+        weight=layer.weight.astype(np.float64) * unit,
+        bias=layer.bias.astype(np.float64) * layer.unit,
+        leak=np.zeros(size),
+        syn_leak=np.ones(size),
+        threshold=np.full(size, (layer.threshold - 0.5) * layer.unit),
+    )
