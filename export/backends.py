@@ -4,8 +4,10 @@ norse        the trained branch in Norse cells, float64: the reference
 floatsim     the lowered branch in numpy, float64
 sinabs       the lowered branch in Sinabs layers, float64
 lava_float   the lowered branch on lava-nc's floating-point models
-emulator     the integers on our batched emulator
+emulator     the integers on our batched emulator of their chip
 lava         the integers on lava-nc's bit-accurate models
+sinabs_discretised  Speck: the float branch, discretised and run by sinabs' DYNAP-CNN backend in a
+             process of its own, with a stand-in for the closed samna
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.floatsim import Record
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
+from neurozsl.hardware.speck import AnyProgram, SpeckProgram
 from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 MotionBackend = Callable[[ChipInput], Trace]
@@ -29,7 +32,7 @@ class Parts:
 
     spec: BranchSpec
     lowered: Lowered
-    program: Program | None = None
+    program: AnyProgram | None = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,13 @@ def _lava_float(parts: Parts, run: Run) -> MotionBackend:
 
 
 def _emulator(parts: Parts, run: Run) -> MotionBackend:
+    program = _integers(parts, "emulator")
+    if isinstance(program, SpeckProgram):
+        from neurozsl.hardware.speck_emulator import emulate_speck
+
+        return lambda chip: emulate_speck(program, chip, device=run.device, progress=run.progress)
     from neurozsl.hardware.emulator import emulate
 
-    program = _integers(parts, "emulator")
     return lambda chip: emulate(program, chip, record=run.record, device=run.device)
 
 
@@ -93,14 +100,31 @@ def _lava(parts: Parts, run: Run) -> MotionBackend:
     from neurozsl.export.lava.run import run_lava
 
     program = _integers(parts, "lava")
+    if not isinstance(program, Program):
+        raise BadInput(
+            f"motion backend 'lava' runs Loihi's integers, this deployment is for {program.chip}; "
+            "export with --target lava"
+        )
     return lambda chip: run_lava(program, chip, timeout_s=run.timeout_s, progress=run.progress)
 
 
-def _integers(parts: Parts, name: str) -> Program:
+def _sinabs_discretised(parts: Parts, run: Run) -> MotionBackend:
+    from neurozsl.export.speck.run import run_discretised
+
+    program = _integers(parts, "sinabs_discretised")
+    if not isinstance(program, SpeckProgram):
+        raise BadInput(
+            f"motion backend 'sinabs_discretised' runs Speck's integers, this deployment is for "
+            f"{program.chip}; export with --target speck"
+        )
+    return lambda chip: run_discretised(parts.lowered, program, chip, timeout_s=run.timeout_s)
+
+
+def _integers(parts: Parts, name: str) -> AnyProgram:
     if parts.program is None:
         raise BadInput(
             f"motion backend '{name}' runs integers and this deployment has none; export with "
-            "--target lava"
+            "--target lava or --target speck"
         )
     return parts.program
 
@@ -112,4 +136,5 @@ BACKENDS: Mapping[str, Callable[[Parts, Run], MotionBackend]] = {
     "lava_float": _lava_float,
     "emulator": _emulator,
     "lava": _lava,
+    "sinabs_discretised": _sinabs_discretised,
 }

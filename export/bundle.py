@@ -5,7 +5,8 @@
     program.npz      integers (targets that have them)
     golden.npz       input samples, the spikes that they must give, and, where the network was
                      trained in integers, the spikes of its training forward
-    run_lava.py      the worker itself: numpy + lava-nc only, runs golden.npz through program.npz
+    run_lava.py      target lava: the worker itself, numpy + lava-nc only, runs golden.npz through
+                     program.npz
 
 A network that was trained in integers (`TrainedIntegers`) is shipped as these very integers;
 `motion.nir` then holds their float twin (weights x unit, threshold half a state LSB up), which
@@ -41,17 +42,26 @@ from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
 from neurozsl.export.twin import unfolded
 from neurozsl.export.verify import Verification, verify
+from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.mapping import Mapping as Placement
+from neurozsl.hardware.mapping import float_shapes
 from neurozsl.hardware.place import place
 from neurozsl.hardware.program import Program
+from neurozsl.hardware.quantize import ARITHMETIC as LOIHI
 from neurozsl.hardware.quantize import dequantize, quantize
 from neurozsl.hardware.scales import ScaleRule
+from neurozsl.hardware.speck import ARITHMETIC as SPECK
+from neurozsl.hardware.speck import AnyProgram, SpeckProgram
 from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 Score = Callable[[MotionBackend], Mapping[str, float]]
 StageProgress = Callable[[str, int, int], None]  # stage, samples done, samples in all
 GRAPH, PROGRAM, GOLDEN, SCRIPT = "motion.nir", "program.npz", "golden.npz", "run_lava.py"
+_LOADERS: Mapping[str, Callable[[Path], AnyProgram]] = {
+    LOIHI: Program.load,
+    SPECK: SpeckProgram.load,
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ class Bundle:
         return self.parts.spec
 
     @property
-    def program(self) -> Program | None:
+    def program(self) -> AnyProgram | None:
         """The integers, None for float targets."""
         return self.parts.program
 
@@ -241,7 +251,9 @@ def open_bundle(path: Path) -> Bundle:
         if name not in manifest.files:
             raise BadInput(f"{path}: the manifest does not list {name}; export again")
     graph = nirfile.read(path / GRAPH)
-    program = Program.load(path / PROGRAM) if PROGRAM in manifest.files else None
+    program = None
+    if PROGRAM in manifest.files and manifest.chip is not None:
+        program = _load_program(path / PROGRAM, manifest.chip)
     parts = Parts(from_nir(graph), lower(graph), program)
     golden, trace, trained = _read_golden(path / GOLDEN, parts.spec)
     return Bundle(path, manifest, parts, golden, trace, trained)
@@ -256,7 +268,7 @@ class _Rounding:
     scale: ScaleRule
     correct_bias: bool
 
-    def program(self, lowered: Lowered, chip: str) -> Program:
+    def program(self, lowered: Lowered, chip: str) -> AnyProgram:
         """The integers of a branch, with their loss report."""
         return quantize(
             lowered,
@@ -287,9 +299,17 @@ def _write_parts(
     if "fixed" not in chosen.fidelity:
         return Parts(spec, lowered)
     assert chosen.chip is not None
+    if program is None:  # too large is said first, before what else the chip cannot do
+        place(float_shapes(lowered, rounding.bits), chosen.chip)
     (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
-    shutil.copyfile(WORKER, folder / SCRIPT)
-    return Parts(spec, lowered, Program.load(folder / PROGRAM))
+    if "lava" in chosen.backends:
+        shutil.copyfile(WORKER, folder / SCRIPT)
+    return Parts(spec, lowered, _load_program(folder / PROGRAM, chosen.chip))
+
+
+def _load_program(path: Path, chip: str) -> AnyProgram:
+    """The integers in a file, in the arithmetic of their chip."""
+    return _LOADERS[load_chip(chip).arithmetic](path)
 
 
 def _write_golden(

@@ -92,7 +92,7 @@ def versions(oracle: str) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     name, _, number = oracle.partition(" ")
-    return found | ({name: number} if number[:1].isdigit() else {})
+    return found | ({name: number.split()[0]} if number[:1].isdigit() else {})
 
 
 def sha256(path: Path) -> str:

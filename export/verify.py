@@ -40,6 +40,7 @@ class Verification:
 
     reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
     simulator that was asked, "none" where the target has one and it is not installed.
+    references: per check, the foreign code in it and what that leaves out.
     """
 
     target: str
@@ -50,12 +51,15 @@ class Verification:
     losses: tuple[str, ...] = ()
     oracle: str = "none"
     skipped: tuple[str, ...] = field(default=())
+    references: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The document of `neurozsl verify --json`."""
-        rows = {
+        rows: dict[str, dict[str, Any]] = {
             name: {"layers": [row.as_json() for row in rows]} for name, rows in self.checks.items()
         }
+        for name, text in self.references.items():
+            rows[name] = {"reference": text, **rows[name]}
         return {
             "verdict": self.verdict,
             "target": self.target,
@@ -125,12 +129,13 @@ def verify(
         losses=tuple(losses),
         oracle=oracle,
         skipped=skipped,
+        references={check.name: check.reference for check in wanted if check.reference},
     )
 
 
 def _oracle(chosen: Target) -> str:
     if not any(check.oracle for check in chosen.checks):
-        return "not needed"
+        return next((check.reference for check in chosen.checks if check.reference), "not needed")
     return ORACLE if locate() is not None else "none"
 
 

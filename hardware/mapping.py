@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
 
 Limits = abc.Mapping[str, int | None]
 NEURONS: Final = "neurons"
@@ -182,9 +184,22 @@ def dense(
     return LayerShape(name, (source,), Kernel(inputs, neurons), weight_bits, has_bias=bias)
 
 
-def shapes(program: Program) -> tuple[LayerShape, ...]:
+def shapes(program: Program | SpeckProgram) -> tuple[LayerShape, ...]:
     """The layers of a program, in its order."""
+    if isinstance(program, SpeckProgram):
+        return tuple(_speck_shape(layer) for layer in program.layers)
     return tuple(_shape(layer) for layer in program.layers)
+
+
+def float_shapes(lowered: Lowered, weight_bits: int) -> tuple[LayerShape, ...]:
+    """The layers of a float network, as if every weight took `weight_bits`.
+
+    A network that is too large for a chip can so be told before anything else is asked of it.
+    """
+    return tuple(
+        dense(x.name, x.source, x.weight.shape[1], x.weight.shape[0], weight_bits=weight_bits)
+        for x in lowered.layers
+    )
 
 
 def readers(layers: abc.Iterable[LayerShape]) -> dict[str, tuple[str, ...]]:
@@ -208,6 +223,17 @@ def _shape(layer: ProgramLayer) -> LayerShape:
         nonzero=int(np.count_nonzero(layer.weight)),
         has_bias=has_bias,
         constant_axons=int(has_bias and layer.bias_to == "current"),
+    )
+
+
+def _speck_shape(layer: SpeckLayer) -> LayerShape:
+    out, width = layer.weight.shape
+    return LayerShape(
+        name=layer.name,
+        sources=(layer.source,),
+        kernel=Kernel(width, out),
+        nonzero=int(np.count_nonzero(layer.weight)),
+        has_bias=bool(np.any(layer.bias)),
     )
 
 

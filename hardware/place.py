@@ -22,6 +22,7 @@ from neurozsl.hardware.fit_change import Change, changes_that_fit
 from neurozsl.hardware.mapping import LayerShape, Mapping, Shortfall, shapes
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import MIN_BITS
+from neurozsl.hardware.speck import AnyProgram, SpeckProgram
 from neurozsl.hardware.split_cores import split_over_cores
 
 Rule = Callable[[tuple[LayerShape, ...], Chip], Mapping | tuple[Shortfall, ...]]
@@ -29,7 +30,7 @@ RULES: Final[MappingOf[str, Rule]] = {"split": split_over_cores, "assign": assig
 _SHOWN: Final = 3  # broken limits that a message lists
 
 
-def place(network: Program | Iterable[LayerShape], chip: Chip | str) -> Mapping:
+def place(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> Mapping:
     """Layers to cores.
 
     Args:
@@ -47,7 +48,7 @@ def place(network: Program | Iterable[LayerShape], chip: Chip | str) -> Mapping:
     >>> len(place([dense("a", "audio", 512, 512)], "loihi2").parts)
     2
     """
-    layers = shapes(network) if isinstance(network, Program) else tuple(network)
+    layers = shapes(network) if isinstance(network, Program | SpeckProgram) else tuple(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     rule = _checked_rule(layers, chip)
     found = rule(layers, chip)
@@ -56,9 +57,9 @@ def place(network: Program | Iterable[LayerShape], chip: Chip | str) -> Mapping:
     raise DoesNotFit(_message(layers, chip, found))
 
 
-def remedies(network: Program | Iterable[LayerShape], chip: Chip | str) -> tuple[Change, ...]:
+def remedies(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> tuple[Change, ...]:
     """Changes with which a network that does not fit would; each was placed to find out."""
-    layers = shapes(network) if isinstance(network, Program) else tuple(network)
+    layers = shapes(network) if isinstance(network, Program | SpeckProgram) else tuple(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     rule = _checked_rule(layers, chip)
 

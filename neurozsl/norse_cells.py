@@ -8,7 +8,11 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
-    from norse.torch.functional.iaf import IAFFeedForwardState, IAFParameters
+    from norse.torch.functional.iaf import (
+        IAFFeedForwardState,
+        IAFParameters,
+        iaf_feed_forward_step,
+    )
     from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters
     from norse.torch.functional.lif_box import (
         LIFBoxFeedForwardState,
@@ -34,6 +38,7 @@ __all__ = [
     "LIFFeedForwardState",
     "LIFParameters",
     "SequentialState",
+    "iaf_feed_forward_step",
     "lif_box_feed_forward_step",
     "reset_subtract",
     "reset_value",

@@ -105,8 +105,14 @@ def program_of(spec: BranchSpec, rounding: Rounding) -> Program:
     Raises:
         BadInput: the branch cannot be written in this chip's integers.
     """
-    graph = to_nir(spec)
-    return quantize(lower(graph), rounding.chip, bits=rounding.bits, scale=rounding.scale)
+    lowered = lower(to_nir(spec))
+    program = quantize(lowered, rounding.chip, bits=rounding.bits, scale=rounding.scale)
+    if not isinstance(program, Program):
+        raise BadInput(
+            f"fine-tuning in integers: chip '{rounding.chip}' has another arithmetic than Loihi's, "
+            "the only one that has a backward pass here; use --qat loihi2"
+        )
+    return program
 
 
 def same_integers(first: Program, second: Program) -> bool:

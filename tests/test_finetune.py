@@ -21,6 +21,7 @@ from neurozsl.errors import BadInput
 from neurozsl.export import verify as verify_module
 from neurozsl.export.bundle import open_bundle
 from neurozsl.hardware.emulator import emulate
+from neurozsl.hardware.program import Program
 from neurozsl.qat import Rounding
 from neurozsl.training import TrainConfig
 
@@ -190,7 +191,7 @@ def test_a_bundle_ships_the_trained_integers_and_their_training_spikes(
     deploy.deploy(eight, target="lava", out=tmp_path / "lava")
     bundle = open_bundle(tmp_path / "lava")
     assert bundle.manifest.verdict == "UNVERIFIED"
-    assert bundle.program is not None and eight.program is not None
+    assert isinstance(bundle.program, Program) and eight.program is not None
     for a, b in zip(bundle.program.layers, eight.program.layers, strict=True):
         assert np.array_equal(a.weight, b.weight) and a.vth == b.vth
     assert bundle.trained_trace is not None

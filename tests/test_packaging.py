@@ -257,9 +257,14 @@ def test_nothing_imports_the_top_level_folders_or_a_forbidden_package(
     imports: dict[str, set[str]],
 ) -> None:
     bad = {"export", "hardware", *FORBIDDEN}
+    # A script of its own, run as a process; it puts a stand-in in samna's place first.
+    worker = "neurozsl.export.speck.worker.run_dynapcnn"
+    assert worker in imports
     for module, names in imports.items():
         assert not {x.split(".")[0] for x in names} & bad, module
-        assert not [x for x in names if _inside(x, "sinabs.backend.dynapcnn")], module
+        assert not any(_inside(x, worker) for x in names), module
+        backend = [x for x in names if _inside(x, "sinabs.backend.dynapcnn")]
+        assert bool(backend) is (module == worker), module
 
 
 def test_the_root_package_imports_nothing_heavy(imports: dict[str, set[str]]) -> None:

@@ -9,11 +9,13 @@ from neurozsl.export.targets.base import FEATURES, Check, Target
 from neurozsl.export.targets.lava import Lava
 from neurozsl.export.targets.nir import Nir
 from neurozsl.export.targets.sinabs import Sinabs
+from neurozsl.export.targets.speck import Speck
 
 TARGETS: Mapping[str, Target] = {
     "nir": Nir(),
     "lava": Lava(),
     "sinabs": Sinabs(),
+    "speck": Speck(),
 }
 
 __all__ = ["FEATURES", "TARGETS", "Check", "Target", "target", "target_table"]
@@ -34,7 +36,7 @@ def target_table() -> tuple[dict[str, str], ...]:
     """One row per target: target, chip, fidelity, then every feature under its title.
 
     >>> [row["target"] for row in target_table()]
-    ['nir', 'lava', 'sinabs']
+    ['nir', 'lava', 'sinabs', 'speck']
     """
     return tuple(
         {

@@ -31,6 +31,7 @@ class Check:
 
     exact: every bit must agree. Otherwise the difference is a loss that is stated.
     oracle: needs the Lava environment.
+    reference: foreign code that one side runs wherever this package runs, with what it leaves out.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Check:
     second: str
     exact: bool = True
     oracle: bool = False
+    reference: str = ""
 
 
 class Target(Protocol):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table, stages
+from neurozsl.errors import BadInput
 
 
 class Calibration(StrEnum):
@@ -52,13 +53,22 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="Bundle folder; default RUN/deploy/TARGET.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="Target speck: configure this chip, e.g. speck2fdevkit:0 (samna).")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Manifest as JSON on stdout.")] = False,
 ) -> None:
     """Export, verify bit for bit, and score the deployed model."""
     from neurozsl import deploy, runs
     from neurozsl.export.targets import target as find_target
 
-    find_target(target)  # an unknown name fails before the data is loaded
+    chosen = find_target(target)  # an unknown name fails before the data is loaded
+    if device:
+        if target != "speck":
+            raise BadInput(f"--device {device}: only --target speck runs on a device")
+        from neurozsl.export.speck.run import require_device
+
+        require_device(device, str(chosen.chip))
     opened = runs.open_run(run)
     with progress_bar(f"exporting to {target}") as update:
         manifest = deploy.deploy(
@@ -73,17 +83,46 @@ def export(
             max_hm_drop=max_hm_drop,
             progress=stages(update),
         )
+    bundle = out or run / "deploy" / target
+    if device:
+        configure_device(bundle, device)
     if as_json:
         emit_json(manifest.as_json())
         return
     show_manifest(manifest.as_json())
-    bundle = out or run / "deploy" / target
     say(f"verdict {manifest.verdict}; bundle in {bundle}")
+    if target == "speck":
+        show_speck_notes(bundle)
     next_commands(
         f"neurozsl verify {bundle}",
         f"neurozsl evaluate {run} --bundle {bundle}",
         f"neurozsl profile {run} --bundle {bundle} --report {run}/report.html",
     )
+
+
+def configure_device(bundle: Path, device: str) -> None:
+    """Put the integers of a bundle on a connected Speck."""
+    from neurozsl.export.bundle import open_bundle
+    from neurozsl.export.speck.run import hand_over
+    from neurozsl.hardware.speck import SpeckProgram
+
+    opened = open_bundle(bundle)
+    assert isinstance(opened.program, SpeckProgram)
+    hand_over(opened.parts.lowered, opened.program, device)
+    say(f"{device} is configured with {bundle}")
+
+
+def show_speck_notes(bundle: Path) -> None:
+    """Print what the chip needs beside the program."""
+    from neurozsl.export.bundle import open_bundle
+    from neurozsl.hardware.chip import load_chip
+    from neurozsl.hardware.speck import SpeckProgram
+    from neurozsl.hardware.speck_rules import notes
+
+    program = open_bundle(bundle).program
+    assert isinstance(program, SpeckProgram)
+    for note in notes(program, load_chip(program.chip)):
+        say(f"note: {note}")
 
 
 def show_manifest(manifest: dict[str, object]) -> None:

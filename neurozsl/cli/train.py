@@ -39,6 +39,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder to create.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     preset: Annotated[str, typer.Option(help="Preset of the model: deploy or paper.")] = "deploy",
+    motion_profile: Annotated[
+        str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
+    ] = "",
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of stage 1 (default 20), or of --qat (default 5).")
     ] = None,
@@ -91,7 +94,11 @@ def train(
             out,
             data_dir=data,
             model=model,
-            options={"preset": preset, **parse_options(option or [])},
+            options={
+                "preset": preset,
+                **({"motion_profile": motion_profile} if motion_profile else {}),
+                **parse_options(option or []),
+            },
             train=TrainConfig(
                 epochs=20 if epochs is None else epochs,
                 batch=batch,
@@ -142,6 +149,8 @@ def _fine_tuned(
 
 def _show(run: Run, path: Path) -> None:
     """What was chosen, and the scores."""
+    from neurozsl.export.targets import TARGETS
+
     test = run.result["test"]
     rows = [*((step["step"], step) for step in run.result.get("before", ())), ("test", test)]
     say(
@@ -155,7 +164,9 @@ def _show(run: Run, path: Path) -> None:
         ("", "S", "U", "HM", "ZSL"),
         [(name, *(f"{row[k]:.2f}" for k in ("S", "U", "HM", "ZSL"))) for name, row in rows],
     )
-    next_commands(f"neurozsl evaluate {path}", f"neurozsl export {path} --target lava")
+    profile = run.settings.options.get("motion_profile", "")
+    target = profile if profile in TARGETS else "lava"
+    next_commands(f"neurozsl evaluate {path}", f"neurozsl export {path} --target {target}")
 
 
 def register(app: typer.Typer) -> None:

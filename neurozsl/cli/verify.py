@@ -40,7 +40,8 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
 
     tree = Tree(f"{escape(title)}: [bold]{result['verdict']}[/], {result['samples']} samples")
     for name, backend in result["backends"].items():
-        branch = tree.add(escape(name))
+        reference = f" ({backend['reference']})" if "reference" in backend else ""
+        branch = tree.add(escape(name + reference))
         for layer in backend["layers"]:
             same = layer["agree"] == 1.0
             mark = "[green]equal[/]  " if same else "[yellow]differs[/]"

@@ -28,11 +28,12 @@ from neurozsl.data.events import feature_events
 from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
-from neurozsl.models.coding import encode, graded_code
+from neurozsl.models.coding import encode, graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, Gate, MeanFusion
 from neurozsl.models.dab import DAB
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.motion import Neuron, SpikingBranch, Surrogate
+from neurozsl.models.profiles import profile_options
 from neurozsl.models.rjlu import RJLU
 from neurozsl.models.threshold import MODES, ThresholdMode, saturated_share, thresholds
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
@@ -48,12 +49,14 @@ class MDFTConfig:
     Widths: `embed` E, `hidden` of the encoders and projections, `proj` of the shared space,
     `motion_widths` of the three spiking layers. Switches for the ablations of the paper's Table 2:
     `motion` (w/o MIM), `motion_inputs` (one modality alone, Fig. 5), `rjlu`, `crm`, `neuron="mlp"`.
+    `motion_profile` names the options of a chip's motion branch (`models.profiles`), "" for none.
     """
 
     audio_dim: int
     video_dim: int
     word_dim: int = 300
     preset: Preset = "deploy"
+    motion_profile: str = ""
     encode: Literal["sequence", "repeat"] = "sequence"
     steps: int = 10
     embed: int = 64
@@ -88,6 +91,9 @@ class MDFTConfig:
     event_log: bool = False
     dab: Literal["elementwise", "norm"] = "elementwise"
     audio_bits: int = 4
+    audio_code: Literal["graded", "level", "rate"] = "graded"
+    audio_levels: int = 2  # channels per feature of the codes level and rate
+    video_code: Literal["ternary", "on_off"] = "ternary"
     literal: bool = False  # Eq. 3 as printed, without the sigmoid
 
 
@@ -126,7 +132,8 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
         )
     preset = options.get("preset", "deploy")
     _one_of("preset", preset, ("paper", "deploy"))
-    values = {**(_PAPER if preset == "paper" else {}), **options}
+    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
+    values = {**(_PAPER if preset == "paper" else {}), **profile, **options}
     if "motion_widths" in values:
         values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
     if "motion_inputs" in values:
@@ -139,11 +146,15 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
     _one_of("encode", config.encode, ("sequence", "repeat"))
     _one_of("output", config.output, ("linear", "relu"))
     _one_of("gate", config.gate, ("sigmoid", "tokens"))
-    _one_of("neuron", config.neuron, ("lif", "mlp"))
+    _one_of("neuron", config.neuron, ("lif", "if", "mlp"))
     _one_of("surrogate", config.surrogate, ("tanh", "heavi_erfc", "super"))
     _one_of("threshold", config.threshold, MODES)
     _one_of("events", config.events, ("feature", "pixel"))
     _one_of("dab", config.dab, ("elementwise", "norm"))
+    _one_of("audio_code", config.audio_code, ("graded", "level", "rate"))
+    _one_of("video_code", config.video_code, ("ternary", "on_off"))
+    if not 1 <= config.audio_levels <= 16:
+        raise BadInput(f"model 'mdft': audio_levels={config.audio_levels}, expected 1..16")
     if config.threshold != "fixed" and not (config.rjlu and config.motion):
         raise BadInput(
             f"model 'mdft': threshold={config.threshold} needs the RJLU's joint features and the "
@@ -210,13 +221,15 @@ class MDFT(nn.Module):
 
     def _make_branch(self) -> SpikingBranch:
         c = self.config
-        video_kind: Literal["ternary", "binary"] = "ternary" if c.events == "feature" else "binary"
-        codes = {
-            "audio": InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0),
-            "video": InputCode(c.video_dim, video_kind, 1, c.events == "feature", 1.0),
-        }
+        audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
+        if c.audio_code != "graded":
+            audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=c.audio_code)
+        video = InputCode(c.video_dim, "ternary", 1, True, 1.0)
         if c.events == "pixel":  # ON and OFF counts on a 16 x 16 grid, see data.events.pool_events
-            codes["video"] = replace(codes["video"], size=512)
+            video = InputCode(512, "binary", 1, False, 1.0)
+        elif c.video_code == "on_off":
+            video = on_off_code(c.video_dim)
+        codes = {"audio": audio, "video": video}
         return SpikingBranch(
             {name: codes[name] for name in c.motion_inputs},
             c.motion_widths,
@@ -280,8 +293,16 @@ class MDFT(nn.Module):
         batch = self._sequence(batch)
         with torch.no_grad():
             motion = self.dab(batch.audio, self._visual_events(batch))
-        if "audio" in self.branch.codes:
-            self.branch.set_code("audio", graded_code(motion, bits=self.config.audio_bits))
+        if "audio" not in self.branch.codes:
+            return
+        c = self.config
+        if c.audio_code == "graded":
+            code = graded_code(motion, bits=c.audio_bits)
+        else:
+            # The tail of audio features is long and few levels reach into it: a tenth is clipped.
+            step = spread(motion, 0.9) / c.audio_levels
+            code = level_code(c.audio_dim, levels=c.audio_levels, step=step, encoder=c.audio_code)
+        self.branch.set_code("audio", code)
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""

@@ -28,7 +28,7 @@ from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.counts import Counts, count
 from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower import Lowered, lower
-from neurozsl.hardware.program import Program
+from neurozsl.hardware.speck import AnyProgram
 from neurozsl.metrics import predict
 from neurozsl.report import schema
 from neurozsl.runs import Run, versions
@@ -76,7 +76,7 @@ class _Motion:
     backend: str
     policy: str
     recorder: _Recorder
-    network: Program | Lowered
+    network: AnyProgram | Lowered
 
 
 def build(
@@ -151,7 +151,7 @@ def _motion(run: Run, opened: Bundle | None) -> _Motion | None:
         network = opened.program or opened.parts.lowered
         name = default_backend(opened)
         return _Motion(name, opened.spec.policy, _Recorder(opened.backend(name)), network)
-    if run.model.branch is None or run.model.branch.neuron != "lif":
+    if run.model.branch is None or run.model.branch.neuron == "mlp":
         return None
     spec = branch_spec(run)
     lowered = lower(to_nir(spec))

@@ -14,7 +14,7 @@ from neurozsl.hardware.chip import load_chip
 
 
 def test_every_target_answers_every_feature_and_names_real_parts() -> None:
-    assert set(TARGETS) == {"nir", "lava", "sinabs"}
+    assert set(TARGETS) == {"nir", "lava", "sinabs", "speck"}
     for name, one in TARGETS.items():
         assert one.name == name
         assert set(one.features) == set(FEATURES)
@@ -33,6 +33,14 @@ def test_lava_is_verified_under_the_four_published_names() -> None:
     ]
 
 
+def test_speck_is_verified_against_sinabs_discretisation_and_says_what_stands_in() -> None:
+    first, *others = target("speck").checks
+    assert (first.name, first.exact) == ("emulator_vs_sinabs_discretised", True)
+    assert "stand-in" in first.reference
+    assert [check.name for check in others] == ["norse_vs_sinabs", "emulator_vs_norse"]
+    assert not any(check.oracle for check in target("speck").checks)  # no Lava needed
+
+
 def test_the_table_has_one_row_per_target() -> None:
     rows = target_table()
     assert [row["target"] for row in rows] == list(TARGETS)
@@ -40,7 +48,7 @@ def test_the_table_has_one_row_per_target() -> None:
 
 
 def test_an_unknown_target_lists_the_known_ones() -> None:
-    with pytest.raises(BadInput, match="'loihi3' is unknown; use one of nir, lava, sinabs"):
+    with pytest.raises(BadInput, match="'loihi3' is unknown; use one of nir, lava, sinabs, speck"):
         target("loihi3")
 
 

@@ -1,0 +1,205 @@
+"""Host side of sinabs' DYNAP-CNN backend: networks out to a process of its own, integers back.
+
+This process never imports `sinabs.backend.dynapcnn` nor samna. Without a device the worker puts a
+stand-in in place of the closed module (see `worker/run_dynapcnn.py`): what is compared is sinabs'
+discretisation and the forward of its discretised layers, not a chip and not samna's validation.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from neurozsl.errors import BadInput, MissingPart, NeuroZSLError, VerificationFailed
+from neurozsl.hardware.chip import load_chip
+from neurozsl.hardware.lower import Lowered
+from neurozsl.hardware.speck import SpeckProgram
+from neurozsl.signals import ChipInput, Trace
+
+WORKER = Path(__file__).parent / "worker" / "run_dynapcnn.py"
+_START_S, _SAMPLE_S = 120.0, 0.5
+_TAIL_LINES: Final = 8
+_BINARIES: Final = (".so", ".pyd", ".dylib")
+
+
+class SinabsRunFailed(NeuroZSLError):
+    """The worker ended without a result; the message holds the end of what it printed."""
+
+
+def run_discretised(
+    lowered: Lowered,
+    program: SpeckProgram,
+    chip_input: ChipInput,
+    *,
+    timeout_s: float | None = None,
+) -> Trace:
+    """Spikes of sinabs' own discretised layers, after a check that its integers are ours.
+
+    Args:
+        lowered: the float branch that sinabs discretises.
+        program: our integers of it.
+        chip_input: binary codes `(batch, time, size)`.
+        timeout_s: limit of the run; None allows 2 minutes and half a second a sample.
+
+    Raises:
+        VerificationFailed: an integer of sinabs differs from ours.
+        SinabsRunFailed: the worker failed or took too long.
+    """
+    checked = program.check(chip_input)
+    limit = _START_S + _SAMPLE_S * checked.batch if timeout_s is None else timeout_s
+    with tempfile.TemporaryDirectory(prefix="neurozsl-speck-") as name:
+        folder = Path(name)
+        out = folder / "out.npz"
+        save_floats(folder / "network.npz", lowered, program)
+        np.savez(folder / "input.npz", **{f"codes/{k}": v for k, v in checked.codes.items()})
+        arguments = ["--network", str(folder / "network.npz"), "--out", str(out)]
+        _run([*arguments, "--input", str(folder / "input.npz")], limit)
+        found = _read(out)
+    _compare_integers(program, found)
+    return Trace({layer.name: found[f"{layer.name}/spikes"] for layer in program.layers})
+
+
+def save_floats(
+    path: Path, lowered: Lowered, program: SpeckProgram, cores: Mapping[str, int] | None = None
+) -> None:
+    """What the worker reads: the float branch, and what the program says beside its integers."""
+    arrays: dict[str, Any] = {}
+    layers = []
+    for layer, integers in zip(lowered.layers, program.layers, strict=True):
+        code = lowered.inputs.get(layer.source)
+        arrays[f"{layer.name}/weight"] = np.asarray(
+            layer.weight * (1.0 if code is None else code.scale), np.float32
+        )
+        arrays[f"{layer.name}/bias"] = np.asarray(layer.bias, np.float32)
+        layers.append(
+            {
+                "name": layer.name,
+                "source": layer.source,
+                "threshold": float(layer.threshold[0]),
+                "min_v": integers.low * integers.unit,
+                "reset": integers.reset,
+                "max_spikes": integers.max_spikes,
+                "core": None if cores is None else cores[layer.name],
+                "destinations": [x.name for x in lowered.layers if x.source == layer.name],
+            }
+        )
+    np.savez(path, json=np.array(json.dumps({"layers": layers})), **arrays)
+
+
+def samna_version() -> str | None:
+    """Version of a samna that is really installed, without importing it; None for none.
+
+    The package of that name on the public index is a stub of one Python file that starts an
+    installer when it is imported; the real one carries compiled modules.
+    """
+    try:
+        found = distribution("samna")
+    except PackageNotFoundError:
+        return None
+    compiled = any(str(file).endswith(_BINARIES) for file in found.files or ())
+    return found.version if compiled else None
+
+
+def require_device(device: str, chip: str) -> None:
+    """Refuse a device before anything is exported for it.
+
+    Raises:
+        BadInput: not a device of this chip.
+        MissingPart: samna is not installed, or it is the stub.
+    """
+    known = load_chip(chip).identifiers
+    if device.partition(":")[0] not in known:
+        raise BadInput(f"device '{device}': {chip} is known as {', '.join(known)}")
+    if samna_version() is None:
+        raise MissingPart(
+            f"device '{device}': samna is not installed (the package of the public index is a stub "
+            "that installs it when imported); install SynSense's samna as its manual says, or "
+            "leave out --device"
+        )
+
+
+def hand_over(
+    lowered: Lowered,
+    program: SpeckProgram,
+    device: str,
+    *,
+    cores: Mapping[str, int] | None = None,
+) -> None:
+    """Configure a connected chip through sinabs and samna, in the worker's process.
+
+    sinabs builds the configuration of every core from the same layers that `run_discretised`
+    compares, samna validates it, and it is applied. `DynapcnnNetwork` itself takes one input;
+    the branch has one per modality, so its configuration builder is called directly.
+
+    Args:
+        lowered: the float branch.
+        program: our integers of it.
+        device: for example speck2fdevkit:0.
+        cores: core of every layer; None lets sinabs choose.
+
+    Raises:
+        BadInput: not a device of this chip.
+        MissingPart: samna is not installed.
+        SinabsRunFailed: samna refused the configuration, or no such device is connected.
+    """
+    require_device(device, program.chip)
+    with tempfile.TemporaryDirectory(prefix="neurozsl-speck-") as name:
+        path = Path(name) / "network.npz"
+        save_floats(path, lowered, program, cores)
+        _run(["--network", str(path), "--device", device], _START_S)
+
+
+def _run(arguments: list[str], limit_s: float) -> None:
+    """Run the worker to its end; it is killed at the limit and on Ctrl-C."""
+    command = [sys.executable, str(WORKER), *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise SinabsRunFailed(
+            f"the sinabs worker took longer than {limit_s:g} s and was ended; use fewer samples"
+        ) from None
+    if done.returncode:
+        tail = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-_TAIL_LINES:])
+        raise SinabsRunFailed(
+            f"the sinabs worker ended with exit code {done.returncode}:\n  {tail}"
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SinabsRunFailed(f"the sinabs worker left no readable result ({error})") from error
+
+
+def _compare_integers(program: SpeckProgram, found: dict[str, Any]) -> None:
+    """Every integer of every layer; the message lists how many differ."""
+    differ = []
+    for layer in program.layers:
+        for key in ("weight", "bias", "threshold", "low"):
+            ours, theirs = np.asarray(getattr(layer, key)), found[f"{layer.name}/{key}"]
+            count = int(np.count_nonzero(ours != theirs))
+            if count:
+                differ.append(f"{layer.name}: {count} of {ours.size} in {key}")
+    if differ:
+        raise VerificationFailed(
+            f"our integers are not those of sinabs' discretisation: {'; '.join(differ)}; the "
+            "versions differ from sinabs 3.1.3, or the quantiser is wrong"
+        )

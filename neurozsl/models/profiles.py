@@ -1,0 +1,73 @@
+"""Motion profiles: what a chip asks of the motion branch, as model options.
+
+`--motion-profile NAME` puts these options under those that the user sets. A profile is a function
+of the feature widths, because a chip's memory bounds the product of inputs and outputs; one line
+of `PROFILES` each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from neurozsl.errors import BadInput
+
+# Speck 2f (sinabs 3.1.3, DYNAP-CNN constraints): kernel words of the two largest of its nine cores
+# and channels of a layer. A test compares them with the chip's file.
+SPECK_LARGEST_CORE = 65536
+SPECK_CHANNELS = 1024
+_SECOND, _OUTPUTS = 128, 64  # 128 x 128 fills a small core; 64 are read per modality
+
+
+def speck(audio_dim: int, video_dim: int) -> dict[str, Any]:
+    """Integrate-and-fire layers, binary inputs and widths that fit Speck's nine cores.
+
+    Speck has no leak, no sign and no payload: ON/OFF channels (with mirrored weights, see `motion`)
+    double the ternary visual events, and audio goes through a spike code of one or two channels a
+    feature. A dense layer of c inputs and f outputs takes c 2^ceil(log2 f) kernel words. Both first
+    layers get one of the two largest cores (512 x 128, or 1024 x 64), the four others (128 x 128,
+    128 x 64 or smaller) one of the small ones.
+
+    Raises:
+        BadInput: more features than input channels of a layer.
+    """
+    for name, channels in (("audio", audio_dim), ("visual (ON and OFF)", 2 * video_dim)):
+        if channels > SPECK_CHANNELS:
+            raise BadInput(
+                f"motion profile 'speck': {channels} {name} channels, a Speck layer takes "
+                f"{SPECK_CHANNELS}; reduce the features on the host before training"
+            )
+    levels = 2 if 2 * audio_dim <= 512 else 1
+    inputs = max(levels * audio_dim, 2 * video_dim)
+    first = 2 ** min(7, int(math.log2(SPECK_LARGEST_CORE // inputs)))
+    return {
+        "neuron": "if",
+        "motion_widths": (first, _SECOND, _OUTPUTS),
+        "audio_code": "rate",
+        "audio_levels": levels,
+        "video_code": "on_off",
+        "threshold": "fixed",  # one integer per layer, the same at every step
+        "norm": True,
+    }
+
+
+PROFILES: Mapping[str, Callable[[int, int], dict[str, Any]]] = {
+    "speck": speck,
+}
+
+
+def profile_options(name: str, audio_dim: int, video_dim: int) -> dict[str, Any]:
+    """Options of the profile `name` for features of these widths; {} for the name "".
+
+    Raises:
+        BadInput: unknown name; the message lists what there is.
+
+    >>> profile_options("speck", 256, 256)["motion_widths"]
+    (128, 128, 64)
+    """
+    if not name:
+        return {}
+    if name not in PROFILES:
+        raise BadInput(f"motion profile '{name}' is not known; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name](audio_dim, video_dim)
