@@ -45,7 +45,6 @@ from neurozsl.export.verify import Verification, verify
 from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.mapping import Mapping as Placement
-from neurozsl.hardware.mapping import float_shapes
 from neurozsl.hardware.place import place
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import ARITHMETIC as LOIHI
@@ -299,8 +298,6 @@ def _write_parts(
     if "fixed" not in chosen.fidelity:
         return Parts(spec, lowered)
     assert chosen.chip is not None
-    if program is None:  # too large is said first, before what else the chip cannot do
-        place(float_shapes(lowered, rounding.bits), chosen.chip)
     (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
     if "lava" in chosen.backends:
         shutil.copyfile(WORKER, folder / SCRIPT)
@@ -432,7 +429,7 @@ def _manifest(
         policy_loss=policy_loss,
         trained_forward="integers" if in_integers else "float",
         weight_bits=losses[0]["weight_bits"] if losses else None,
-        calibration=losses[0]["scale_rule"] if losses else None,
+        calibration=losses[0].get("scale_rule") if losses else None,
         bias_correction=bool(losses) and rounding.correct_bias and not in_integers,
         versions=manifests.versions(found.oracle),
         oracle=found.oracle,

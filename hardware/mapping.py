@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
 
@@ -189,17 +188,6 @@ def shapes(program: Program | SpeckProgram) -> tuple[LayerShape, ...]:
     if isinstance(program, SpeckProgram):
         return tuple(_speck_shape(layer) for layer in program.layers)
     return tuple(_shape(layer) for layer in program.layers)
-
-
-def float_shapes(lowered: Lowered, weight_bits: int) -> tuple[LayerShape, ...]:
-    """The layers of a float network, as if every weight took `weight_bits`.
-
-    A network that is too large for a chip can so be told before anything else is asked of it.
-    """
-    return tuple(
-        dense(x.name, x.source, x.weight.shape[1], x.weight.shape[0], weight_bits=weight_bits)
-        for x in lowered.layers
-    )
 
 
 def readers(layers: abc.Iterable[LayerShape]) -> dict[str, tuple[str, ...]]:

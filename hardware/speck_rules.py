@@ -86,18 +86,19 @@ def check_speck(lowered: Lowered, chip: Chip) -> tuple[CoreShape, ...]:
     """The shapes of a branch that the chip can compute.
 
     Raises:
+        DoesNotFit: a layer, or the number of layers, is too large; what else the chip cannot
+            compute is named beside.
         BadInput: a leak, an input that is not binary, thresholds that differ inside a layer or
-            over time; too large layers are named beside.
-        DoesNotFit: the neurons are right and a layer, or the number of layers, is too large.
+            over time, in a branch that would fit.
     """
     shapes = core_shapes(lowered)
     sizes = size_faults(shapes, chip)
     semantics = list(_semantic_faults(lowered, chip))
     listed = "; ".join([*semantics, *sizes])
-    if semantics:
-        raise BadInput(f"branch cannot run on {chip.key}: {listed}; {REMEDY}")
     if sizes:
         raise DoesNotFit(f"branch does not fit {chip.key}: {listed}; {REMEDY}")
+    if semantics:
+        raise BadInput(f"branch cannot run on {chip.key}: {listed}; {REMEDY}")
     return shapes
 
 

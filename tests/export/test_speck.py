@@ -349,12 +349,12 @@ def test_a_bundle_whose_emulator_disagrees_with_sinabs_fails(
     )
 
 
-def test_a_leaky_branch_is_refused_by_name_with_the_profile_and_its_size(
+def test_a_branch_that_leaks_and_is_too_wide_is_told_both_and_the_profile(
     make_branch: MakeBranch, make_input: MakeInput, tmp_path: Path
 ) -> None:
     spec = make_branch((512, 512, 64))
     samples = make_input(spec, 1)
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(DoesNotFit) as error:
         build_bundle(
             spec, target="speck", out_dir=tmp_path / "x", calibration=samples, samples=samples
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from neurozsl.errors import BadInput
@@ -141,6 +141,8 @@ def worst_cases(draw: st.DrawFn) -> tuple[Lowered, int, int]:
 def test_no_legal_input_makes_the_current_wrap(case: tuple[Lowered, int, int]) -> None:
     lowered, bits, seed = case
     code = lowered.inputs["x"]
+    # Where even the smallest weight (2) on every input comes near the bound, quantising refuses.
+    assume(2 * code.size * max(code.high, -code.low) < fp.ACCUMULATOR_LIMIT // 2)
     program = quantize(lowered, "loihi2", bits=bits)
     made = program.layers[0]
     assert accumulator_bound(made, code) < fp.ACCUMULATOR_LIMIT

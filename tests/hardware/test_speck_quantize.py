@@ -228,7 +228,7 @@ def test_a_leaky_wide_branch_is_told_both_faults_and_every_leaky_layer() -> None
         for i in range(3)
     ]
     leaky = [replace(x, leak=np.full(512, 0.5)) for x in wide]
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(DoesNotFit) as error:
         quantize_speck(network(*leaky))
     assert "layers a.0, a.1, a.2 leak" in str(error.value)
     text = "layer 'a.1': 512 x 512 takes 262144 kernel words, the largest core has 65536"
