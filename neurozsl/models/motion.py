@@ -14,10 +14,6 @@ processing all the information pairs"). `spec()` describes the branch with Batch
 
 `override` puts another forward in the place of Norse's, for example the integers of a chip
 (`neurozsl.qat`); this module knows none of them.
-
-ON/OFF inputs share their weights, W on - W off: the network of the signed events, and half the
-parameters. With weights of their own the two channels learned the scene instead of the motion (HM
-82.6 -> 44.9 with LIF neurons, else alike, one seed of the synthetic set).
 """
 
 from __future__ import annotations
@@ -185,7 +181,7 @@ class SpikingBranch(nn.Module):
         self.override: Override | None = None
         self.pathways = nn.ModuleDict()
         for name, code in self.codes.items():
-            sizes = [code.size // 2 if code.encoder == "on_off" else code.size, *widths]
+            sizes = [code.size, *widths]
             self.pathways[name] = nn.ModuleList(
                 SpikingLayer(
                     i,
@@ -263,9 +259,6 @@ class SpikingBranch(nn.Module):
         spikes: dict[str, Tensor] = {}
         for name in self.codes:
             x = chip_input.codes[name] * chip_input.code[name].scale
-            if chip_input.code[name].encoder == "on_off":
-                on, off = x.chunk(2, -1)
-                x = on - off
             for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
                 theta = None if chip_input.theta is None else chip_input.theta[layer_name]
                 x = layer(x, mask, theta)
@@ -288,8 +281,6 @@ class SpikingBranch(nn.Module):
             source = name
             for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
                 weight, bias = layer.folded()
-                if source == name and self.codes[name].encoder == "on_off":
-                    weight = np.concatenate([weight, -weight], axis=1)
                 full = np.ones(len(bias))
                 layers.append(
                     LayerSpec(

@@ -11,7 +11,6 @@ import torch
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.speck_rules import CoreShape
-from neurozsl.models.coding import encode, on_off_code
 from neurozsl.models.mdft import build
 from neurozsl.models.motion import SpikingBranch, SpikingLayer
 from neurozsl.models.profiles import (
@@ -94,25 +93,6 @@ def test_the_spec_of_an_if_branch_says_no_leak_and_folds_batch_norm() -> None:
         assert np.mean(out == trained.spikes[layer.name]) > 0.999
         assert 0 < out.mean() < 1
         values[layer.name] = trained.spikes[layer.name]
-
-
-def test_on_off_channels_compute_what_the_signed_events_do_with_mirrored_weights() -> None:
-    ternary = {"v": InputCode(6, "ternary", 1, True, 1.0)}
-    split = {"v": on_off_code(6)}
-    signed = SpikingBranch(ternary, (5, 4), steps=9, neuron="if", norm=False, theta=0.3)
-    branch = SpikingBranch(split, (5, 4), steps=9, neuron="if", norm=False, theta=0.3)
-    branch.load_state_dict(signed.state_dict())
-    events = torch.randint(-1, 2, (20, 9, 6)).float()
-    coded = encode(events, split["v"])
-    expected = signed(ChipInput({"v": events}, ternary))
-    found = branch(ChipInput({"v": coded}, split))
-    for name, spikes in expected.spikes.items():
-        assert torch.equal(found.spikes[name], spikes)
-        assert 0 < float(spikes.detach().mean()) < 1
-    weight = branch.spec().layers[0].weight
-    assert weight.shape == (5, 12)
-    assert np.array_equal(weight[:, 6:], -weight[:, :6])
-    assert np.array_equal(weight[:, :6], signed.spec().layers[0].weight)
 
 
 # ---------------------------------------------------------------- the profile
