@@ -18,11 +18,7 @@ everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant` and, 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware import archive
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import BiasTo
 from neurozsl.signals import ChipInput, InputCode, Policy
@@ -223,21 +220,12 @@ class Program:
 
     def save(self, path: Path) -> None:
         """Write `program.npz` in one step: a file that exists is complete."""
-        path = Path(path)
-        arrays: dict[str, Any] = {}
+        arrays: archive.Arrays = {}
         for layer in self.layers:
             for key in _ARRAYS:
                 if (array := getattr(layer, key)) is not None:
                     arrays[f"{layer.name}/{key}"] = array
-        arrays["json"] = np.array(json.dumps(_header(self)))
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(stream, **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        archive.write(path, _header(self), arrays)
 
     @staticmethod
     def load(path: Path) -> Program:
@@ -246,14 +234,10 @@ class Program:
         Raises:
             BadInput: not a program file, another schema, or integers out of range.
         """
-        where = f"program file {path}"
-        try:
-            # An own handle: numpy leaves the file open where the archive is damaged.
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                header: dict[str, Any] = json.loads(str(archive["json"][()]))
-                arrays = {key: archive[key] for key in archive.files}
+        with archive.named(path):
+            header, arrays = archive.read(path)
             if header["schema"] != SCHEMA:
-                raise BadInput(f"{where}: schema {header['schema']}, this version reads {SCHEMA}")
+                raise BadInput(f"schema {header['schema']}, this version reads {SCHEMA}")
             layers = []
             for row in header["layers"]:
                 found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
@@ -268,12 +252,6 @@ class Program:
                 policy=header["policy"],
                 loss=tuple(LayerLoss(**row) for row in header["loss"]),
             )
-        except BadInput as error:
-            raise BadInput(f"{where}: {error}") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise BadInput(
-                f"{where}: cannot be read ({type(error).__name__}: {error}); export the run again"
-            ) from None
 
 
 def _header(program: Program) -> dict[str, Any]:

@@ -25,10 +25,6 @@ File `program.npz` (no pickle): `json` holds everything but the arrays `<name>/w
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware import archive
 from neurozsl.hardware.program import Program, check_input
 from neurozsl.signals import ChipInput, InputCode, Policy
 
@@ -171,19 +168,11 @@ class SpeckProgram:
 
     def save(self, path: Path) -> None:
         """Write `program.npz` in one step: a file that exists is complete."""
-        path = Path(path)
-        arrays: dict[str, Any] = {"json": np.array(json.dumps(_header(self)))}
+        arrays: archive.Arrays = {}
         for layer in self.layers:
             arrays[f"{layer.name}/weight"] = layer.weight
             arrays[f"{layer.name}/bias"] = layer.bias
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(stream, **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        archive.write(path, _header(self), arrays)
 
     @staticmethod
     def load(path: Path) -> SpeckProgram:
@@ -192,14 +181,11 @@ class SpeckProgram:
         Raises:
             BadInput: not such a file, another schema, or integers out of range.
         """
-        where = f"program file {path}"
-        try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                header: dict[str, Any] = json.loads(str(archive["json"][()]))
-                arrays = {key: archive[key] for key in archive.files}
+        with archive.named(path):
+            header, arrays = archive.read(path)
             if (header["kind"], header["schema"]) != (KIND, SCHEMA):
                 raise BadInput(
-                    f"{where}: kind {header['kind']} schema {header['schema']}, expected {KIND} "
+                    f"kind {header['kind']} schema {header['schema']}, expected {KIND} "
                     f"schema {SCHEMA}"
                 )
             layers = tuple(
@@ -220,12 +206,6 @@ class SpeckProgram:
                 loss=loss,
                 **{key: header[key] for key in keys},
             )
-        except BadInput as error:
-            raise BadInput(f"{where}: {error}") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise BadInput(
-                f"{where}: cannot be read ({type(error).__name__}: {error}); export the run again"
-            ) from None
 
 
 # The integers of whichever chip; they share inputs, layers (name, source, weight, bias), outputs,
