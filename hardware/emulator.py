@@ -191,7 +191,8 @@ def neuron_constants(
 @lru_cache(maxsize=64)
 def layer_constants(layer: ProgramLayer, code: InputCode | None) -> kernels.NeuronConstants:
     """`neuron_constants` with the reach that this input code allows."""
-    return neuron_constants(layer, reach=accumulator_bound(layer, code))
+    reach = {} if code is None else {layer.source: (code.low, code.high)}
+    return neuron_constants(layer, reach=accumulator_bound(layer, reach))
 
 
 def layer_thresholds(

@@ -30,6 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
+from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse
 from neurozsl.signals import InputCode, Policy
 
 Floats = npt.NDArray[np.float64]
@@ -42,11 +44,12 @@ KAPPA_TOLERANCE: Final = 1e-6
 
 
 @dataclass(frozen=True)
-class LoweredLayer:
-    """One synapse matrix and its neurons; see the module docstring for the equations.
+class LoweredLayer(LayerLinks):
+    """Synapses and neurons of a layer; see the module docstring for the equations.
 
-    weight `(out, in)`; bias, leak, syn_leak, threshold `(out,)`; theta_table `(T,)` or None.
-    `source` names an input or an earlier layer.
+    weight: `(out, in)`, or a kernel where `link` says so; `source` names an input or a layer, and
+    `also` holds further synapses. bias, leak, syn_leak, threshold `(size,)`; theta_table `(T,)` or
+    None. rule: what happens at the threshold.
     """
 
     name: str
@@ -58,11 +61,18 @@ class LoweredLayer:
     threshold: Floats
     theta_table: Floats | None = None
     bias_to: BiasTo = "membrane"
+    link: Link = PLAIN
+    also: tuple[Synapse, ...] = ()
+    rule: NeuronRule = PLAIN_RULE
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A feed-forward spiking branch in chip form; layers are in topological order."""
+    """A spiking network in chip form.
+
+    layers: each after its sources, except those that it sees one or more steps late.
+    notes: one sentence for everything that was decided or rewritten on the way.
+    """
 
     inputs: Mapping[str, InputCode]
     layers: tuple[LoweredLayer, ...]
@@ -70,6 +80,7 @@ class Lowered:
     dt_s: float
     steps: int
     policy: Policy
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,24 @@ Integer neuron of a layer, one step (Loihi arithmetic; rules in `fixedpoint`)::
     a = shift(sum(weight * code), weight_exp)  (+ bias_mant << bias_exp >> 6   if bias_to current)
     u = wrap24(D(u, du + 1) + (a << 6))
     v = sat24(D(v, dv) + u                     +  bias_mant << bias_exp        if bias_to membrane)
-    z = v > (vth << 6);   v = 0 where z
+    z = v > (vth << 6);   v = 0 where z        (other rules: `neuron`, low in state LSBs)
 
 `bias_to = "current"` is what a constant-one channel through the synapse does (a CubaLIF's bias);
 its integers are multiples of 2 weight units, the grid of mixed-sign weights.
 
+The sum runs over all synapses of the layer (`synapse`): matrices and convolutions, from earlier
+layers and, one or more steps late, from the layer itself.
+
 File `program.npz` (no pickle; the Lava worker reads it too): `json` holds one JSON text with
-everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant` and, for a table,
-`<name>/vth_table`.
+everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant`, for a table
+`<name>/vth_table`, and `<name>/also/<i>` for the weights of every further synapse.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -31,21 +34,36 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import BiasTo
+from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
+from neurozsl.hardware.synapse import (
+    PLAIN,
+    LayerLinks,
+    Link,
+    Synapse,
+    check_synapse,
+    check_wiring,
+    link_from_json,
+    sum_range,
+)
 from neurozsl.signals import ChipInput, InputCode, Policy
 
-SCHEMA: Final = 1
+# 2 added links, further synapses and neuron rules; a file of schema 1 is read as one without them.
+SCHEMA: Final = 2
+_READS: Final = (1, SCHEMA)
 # The reference shifts the weighted sum by 6 in a 32-bit register.
 REGISTER_LIMIT: Final = 1 << (31 - fp.ALIGN_BITS)
-_SPIKE: Final = (0, 1)
+Range = tuple[int, int]  # smallest, largest value of one step
+SPIKE: Final[Range] = (0, 1)
 _ARRAYS: Final = ("weight", "bias_mant", "vth_table")
 
 
 @dataclass(frozen=True, eq=False)
-class ProgramLayer:
-    """Integers of one synapse matrix and its neurons; equations in the module docstring.
+class ProgramLayer(LayerLinks):
+    """Integers of the synapses of a layer and its neurons; equations in the module docstring.
 
-    weight: int16 `(out, in)`, multiples of 2^(9 - weight_bits) in -256..255 (mixed sign).
-    bias_mant: int32 `(out,)`, 13 bits signed; bias_exp 0..7, one for the layer.
+    weight: int16 `(out, in)`, or a kernel where `link` says so; multiples of 2^(9 - weight_bits)
+        in -256..255 (mixed sign), as those of every synapse in `also`.
+    bias_mant: int32 `(size,)`, 13 bits signed; bias_exp 0..7, one for the layer.
     du, dv: decay of current and membrane in 1/4096, 0..4095; du 4095 = no synaptic memory.
     vth: 17 bits unsigned; vth_table: int32 `(T,)`, the threshold of each step, or None.
     unit: real value of one LSB of `a`; vth counts in it, a state LSB is unit / 64.
@@ -64,27 +82,22 @@ class ProgramLayer:
     unit: float
     vth_table: npt.NDArray[np.int32] | None = None
     bias_to: BiasTo = "membrane"
+    link: Link = PLAIN
+    also: tuple[Synapse, ...] = ()
+    rule: NeuronRule = PLAIN_RULE
 
     def __post_init__(self) -> None:
         """Check every integer; arrays are stored in their declared type."""
         where = f"program layer '{self.name}'"
-        weight = _integers(f"{where}: weight", self.weight, fp.WEIGHT_MIN, fp.WEIGHT_MAX)
         _integer(f"{where}: weight_bits", self.weight_bits, 1, fp.WEIGHT_BITS)
         _integer(f"{where}: weight_exp", self.weight_exp, -8, 7)
-        if weight.ndim != 2 or 0 in weight.shape:
-            raise BadInput(f"{where}: weight has shape {weight.shape}, expected (out, in)")
-        if not np.array_equal(weight, fp.even_weights(weight, self.weight_bits)):
-            step = fp.weight_step(self.weight_bits)
-            raise BadInput(
-                f"{where}: weights are not multiples of {step}, the grid of {self.weight_bits}-bit "
-                "mixed-sign weights; the chip would clear their low bits"
-            )
+        weight, *others = [_weights(where, s, self.weight_bits) for s in self.synapses]
         mantissa = _integers(
             f"{where}: bias_mant", self.bias_mant, fp.MANTISSA_MIN, fp.MANTISSA_MAX
         )
-        if mantissa.shape != weight.shape[:1]:
+        if mantissa.shape != (self.size,):
             raise BadInput(
-                f"{where}: bias_mant has shape {mantissa.shape}, expected {weight.shape[:1]}"
+                f"{where}: bias_mant has shape {mantissa.shape}, expected {(self.size,)}"
             )
         _integer(f"{where}: bias_exp", self.bias_exp, 0, fp.EXPONENT_MAX)
         for key in ("du", "dv"):
@@ -101,7 +114,9 @@ class ProgramLayer:
             raise BadInput(f"{where}: unit is {self.unit!r}, expected a positive float")
         for key in ("weight_bits", "weight_exp", "bias_exp", "du", "dv", "vth"):
             object.__setattr__(self, key, int(getattr(self, key)))
-        object.__setattr__(self, "weight", weight.astype(np.int16))
+        also = tuple(Synapse(s.source, w, s.link) for s, w in zip(self.also, others, strict=True))
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "also", also)
         object.__setattr__(self, "bias_mant", mantissa.astype(np.int32))
         if self.vth_table is not None:
             table = _integers(f"{where}: vth_table", self.vth_table, 0, fp.THRESHOLD_MAX)
@@ -169,24 +184,14 @@ class Program:
         _integer("program: steps", self.steps, 1, 2**31 - 1)
         if self.policy not in get_args(Policy):
             raise BadInput(f"program: policy {self.policy!r} is not one of {get_args(Policy)}")
-        sizes = {name: code.size for name, code in self.inputs.items()}
+        check_wiring(
+            "program", {name: code.size for name, code in self.inputs.items()}, self.layers
+        )
+        reach = value_ranges(self.inputs, self.layers)
         for layer in self.layers:
             where = f"program layer '{layer.name}'"
-            if layer.name in sizes:
-                raise BadInput(f"{where}: the name is used twice")
-            if not layer.name or "/" in layer.name:
-                raise BadInput(f"{where}: the name is empty or holds '/', which files cannot keep")
-            if layer.source not in sizes:
-                raise BadInput(f"{where}: source '{layer.source}' is no input or earlier layer")
-            if layer.weight.shape[1] != sizes[layer.source]:
-                raise BadInput(
-                    f"{where}: {layer.weight.shape[1]} columns, '{layer.source}' is "
-                    f"{sizes[layer.source]} wide"
-                )
-            sizes[layer.name] = layer.weight.shape[0]
-            code = self.inputs.get(layer.source)
-            bound = accumulator_bound(layer, code)
-            raw = int(worst_sums(layer.weight, code).max())  # before weight_exp, 32 bits
+            bound = accumulator_bound(layer, reach)
+            raw = int(worst_sums(layer.synapses, reach).max())  # before weight_exp, 32 bits
             if bound >= REGISTER_LIMIT or raw >= 1 << 31:
                 raise BadInput(
                     f"{where}: an input can sum to {bound} ({raw} before weight_exp), the adder "
@@ -197,8 +202,9 @@ class Program:
                 layer.vth_table is None or len(layer.vth_table) != self.steps
             ):
                 raise BadInput(f"{where}: policy table needs a vth_table of {self.steps} steps")
+        names = {layer.name for layer in self.layers}
         for name in self.outputs:
-            if name not in sizes or name in self.inputs:
+            if name not in names:
                 raise BadInput(f"program: output '{name}' is not a layer")
 
     def layer(self, name: str) -> ProgramLayer:
@@ -225,6 +231,8 @@ class Program:
             for key in _ARRAYS:
                 if (array := getattr(layer, key)) is not None:
                     arrays[f"{layer.name}/{key}"] = array
+            for i, synapse in enumerate(layer.also):
+                arrays[f"{layer.name}/also/{i}"] = synapse.weight
         archive.write(path, _header(self), arrays)
 
     @staticmethod
@@ -236,12 +244,13 @@ class Program:
         """
         with archive.named(path):
             header, arrays = archive.read(path)
-            if header["schema"] != SCHEMA:
-                raise BadInput(f"schema {header['schema']}, this version reads {SCHEMA}")
+            if header["schema"] not in _READS:
+                raise BadInput(f"schema {header['schema']}, this version reads {_READS}")
             layers = []
             for row in header["layers"]:
                 found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
-                layers.append(ProgramLayer(**row, **found))
+                links = links_from_json(row, arrays)  # takes its keys out of the row
+                layers.append(ProgramLayer(**row, **links, **found))
             return Program(
                 chip=header["chip"],
                 inputs={name: InputCode(**code) for name, code in header["inputs"].items()},
@@ -256,13 +265,19 @@ class Program:
 
 def _header(program: Program) -> dict[str, Any]:
     """Everything but the arrays, ready for JSON."""
-    names = [f.name for f in dataclasses.fields(ProgramLayer) if f.name not in _ARRAYS]
+    apart = (*_ARRAYS, "link", "also", "rule")
+    names = [f.name for f in dataclasses.fields(ProgramLayer) if f.name not in apart]
     return {
         "schema": SCHEMA,
         "kind": "fixed",
         "chip": program.chip,
         "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
-        "layers": [{name: getattr(layer, name) for name in names} for layer in program.layers],
+        "layers": [
+            {name: getattr(layer, name) for name in names}
+            | links_as_json(layer)
+            | {"rule": layer.rule.as_json()}
+            for layer in program.layers
+        ],
         "outputs": list(program.outputs),
         "steps": program.steps,
         "dt_s": program.dt_s,
@@ -271,29 +286,70 @@ def _header(program: Program) -> dict[str, Any]:
     }
 
 
-def worst_sums(weight: npt.ArrayLike, code: InputCode | None) -> fp.Ints:
-    """Per neuron the largest |sum of weight x code| over every input inside the code range.
+def links_as_json(layer: LayerLinks) -> dict[str, Any]:
+    """Links of a layer without their weights."""
+    also = [{"source": s.source, "link": s.link.as_json()} for s in layer.also]
+    return {"link": layer.link.as_json(), "also": also}
+
+
+def links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """What `links_as_json` wrote, taken out of the row; plain where the file has none."""
+    found: dict[str, Any] = {}
+    if "link" in row:
+        found["link"] = link_from_json(row.pop("link"))
+        found["also"] = tuple(
+            Synapse(x["source"], arrays[f"{row['name']}/also/{i}"], link_from_json(x["link"]))
+            for i, x in enumerate(row.pop("also"))
+        )
+    if "rule" in row:
+        found["rule"] = NeuronRule.from_json(row.pop("rule"))
+    return found
+
+
+def value_ranges(
+    inputs: Mapping[str, InputCode], layers: Sequence[ProgramLayer] = ()
+) -> dict[str, Range]:
+    """Smallest and largest value that every input and every layer sends in one step."""
+    found: dict[str, Range] = {name: (code.low, code.high) for name, code in inputs.items()}
+    return found | {layer.name: (0, layer.rule.max_spikes) for layer in layers}
+
+
+def worst_sums(synapses: Sequence[Synapse], reach: Mapping[str, Range]) -> fp.Ints:
+    """Per neuron the largest |sum of weight x value| that the sources can cause.
 
     Args:
-        weight: integers `(out, in)`.
-        code: of the input that feeds the layer; None for spikes 0/1.
+        synapses: of one layer, with integer weights.
+        reach: of every source (`value_ranges`); single spikes, 0 or 1, where it names none.
     """
-    matrix = np.asarray(weight, dtype=np.int64)
-    low, high = _SPIKE if code is None else (code.low, code.high)
-    top = np.maximum(matrix * low, matrix * high).sum(axis=1)
-    bottom = np.minimum(matrix * low, matrix * high).sum(axis=1)
+    bottom, top = np.zeros((2, synapses[0].size_out), np.int64)
+    for synapse in synapses:
+        least, most = sum_range(synapse, *reach.get(synapse.source, SPIKE))
+        bottom, top = bottom + least, top + most
     worst: fp.Ints = np.maximum(top, -bottom)
     return worst
 
 
-def accumulator_bound(layer: ProgramLayer, code: InputCode | None) -> int:
+def accumulator_bound(layer: ProgramLayer, reach: Mapping[str, Range]) -> int:
     """Largest |a| that any legal input can cause in the layer, its current bias included."""
-    worst = fp.shift(worst_sums(layer.weight, code), layer.weight_exp)
+    worst = fp.shift(worst_sums(layer.synapses, reach), layer.weight_exp)
     if layer.weight_exp < 0:  # a right shift rounds negative sums away from zero
         worst = worst + 1
     if layer.bias_to == "current":
         worst = worst + (np.abs(layer.bias) >> fp.ALIGN_BITS)
     return int(worst.max())
+
+
+def _weights(where: str, synapse: Synapse, bits: int) -> npt.NDArray[np.int16]:
+    """Integer weights of a synapse on the grid of the layer."""
+    where = f"{where} from '{synapse.source}'"
+    weight = _integers(f"{where}: weight", synapse.weight, fp.WEIGHT_MIN, fp.WEIGHT_MAX)
+    check_synapse(where, synapse)
+    if not np.array_equal(weight, fp.even_weights(weight, bits)):
+        raise BadInput(
+            f"{where}: weights are not multiples of {fp.weight_step(bits)}, the grid of "
+            f"{bits}-bit mixed-sign weights; the chip would clear their low bits"
+        )
+    return weight.astype(np.int16)
 
 
 def threshold_codes(layer: ProgramLayer, theta: npt.ArrayLike) -> npt.NDArray[np.int32]:

@@ -42,6 +42,7 @@ from neurozsl.hardware.program import (
     LayerLoss,
     Program,
     ProgramLayer,
+    Range,
     accumulator_bound,
     check_input,
     threshold_codes,
@@ -51,6 +52,7 @@ from neurozsl.hardware.scales import ScaleRule, top_weight
 from neurozsl.hardware.speck import ARITHMETIC as SPECK
 from neurozsl.hardware.speck import AnyProgram, SpeckProgram
 from neurozsl.hardware.speck_quantize import quantize_speck
+from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import ChipInput, InputCode
 
 ARITHMETIC: Final = "loihi_cuba"
@@ -294,10 +296,12 @@ def _fit_weights(
     # A layer of zeros has no scale of its own; its threshold becomes 2^12 units.
     top = top_weight(effect, levels, scale) if largest > 0 else theta / 4096 * levels * 2
     step = fp.weight_step(bits)
+    reach = _reach(layer.source, code)
     lsb = top / levels  # real value of one weight level
     while True:
         weight = step * np.clip(np.rint(effect / lsb), -levels, levels).astype(np.int64)
-        worst = int((worst_sums(weight, code) + _current_units(layer, lsb / step)).max())
+        drawn = Synapse(layer.source, weight, layer.link)
+        worst = int((worst_sums((drawn,), reach) + _current_units(layer, lsb / step)).max())
         if worst < fp.ACCUMULATOR_LIMIT and (weight.any() or not largest):
             return weight, step, lsb / step, lsb * levels / top
         if step > fp.weight_step(fp.WEIGHT_BITS):
@@ -311,6 +315,10 @@ def _fit_weights(
                 "smaller bias"
             )
         lsb *= max(worst / fp.ACCUMULATOR_LIMIT, _GROWTH)
+
+
+def _reach(source: str, code: InputCode | None) -> dict[str, Range]:
+    return {} if code is None else {source: (code.low, code.high)}
 
 
 def _current_units(layer: LoweredLayer, unit: float) -> fp.Ints:
@@ -373,7 +381,7 @@ def _loss(
         threshold_error=(theta - made.vth * made.unit) / theta,
         kappa_error=_relative(leak, made.dv / fp.DECAY_UNITY),
         syn_kappa_error=_relative(syn_leak, (made.du + 1) / fp.DECAY_UNITY),
-        accumulator_bound=accumulator_bound(made, code),
+        accumulator_bound=accumulator_bound(made, _reach(layer.source, code)),
         accumulator_limit=fp.ACCUMULATOR_LIMIT,
     )
 

@@ -35,25 +35,27 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
-from neurozsl.hardware.program import Program, check_input
+from neurozsl.hardware.neuron import MAX_SPIKES, Reset
+from neurozsl.hardware.program import Program, check_input, links_as_json, links_from_json
+from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse, check_wiring
 from neurozsl.signals import ChipInput, InputCode, Policy
 
 ARITHMETIC: Final = "speck_if"
-SCHEMA: Final = 1
+# 2 added links; a file of schema 1 is read as one without them.
+SCHEMA: Final = 2
+_READS: Final = (1, SCHEMA)
 KIND: Final = "speck"
 WEIGHT_MIN, WEIGHT_MAX = -128, 127  # biases have the same 8 bits
 STATE_MIN, STATE_MAX = -32768, 32767
-MAX_SPIKES: Final = 255  # a Trace holds spike counts in 8 bits
-
-Reset = Literal["zero", "subtract"]
 LimitedBy = Literal["weights", "bias", "threshold", "lower bound"]
 
 
 @dataclass(frozen=True, eq=False)
-class SpeckLayer:
-    """Integers of one dense layer; equations in the module docstring.
+class SpeckLayer(LayerLinks):
+    """Integers of one layer; equations in the module docstring.
 
-    weight: int16 `(out, in)` holding -128..127; bias: int16 `(out,)`, the same range and unit.
+    weight: int16 `(out, in)`, or a kernel where `link` says so, holding -128..127.
+    bias: int16 `(size,)`, the same range and unit; one value per output channel.
     threshold: 1..32767. low: -32768..0, the lower bound of the state. max_spikes: 1..255 a step.
     unit: real value of one LSB of weight, bias, threshold and state.
     """
@@ -67,6 +69,8 @@ class SpeckLayer:
     unit: float
     reset: Reset = "zero"
     max_spikes: int = 1
+    link: Link = PLAIN
+    also: tuple[Synapse, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every integer; arrays are stored in their declared type."""
@@ -75,10 +79,14 @@ class SpeckLayer:
             raise BadInput(f"{where}: the name is empty or holds '/', which files cannot keep")
         weight = _ints(f"{where}: weight", self.weight, WEIGHT_MIN, WEIGHT_MAX)
         bias = _ints(f"{where}: bias", self.bias, WEIGHT_MIN, WEIGHT_MAX)
-        if weight.ndim != 2 or 0 in weight.shape or bias.shape != weight.shape[:1]:
+        check_synapse(where, Synapse(self.source, weight, self.link))
+        if self.also:
             raise BadInput(
-                f"{where}: weight {weight.shape} and bias {bias.shape}, expected (out, in), (out,)"
+                f"{where}: reads {', '.join(s.source for s in self.also)} beside '{self.source}'; "
+                "a layer here has one source"
             )
+        if bias.shape != (self.size,):
+            raise BadInput(f"{where}: bias has shape {bias.shape}, expected {(self.size,)}")
         limits = {
             "threshold": (1, STATE_MAX),
             "low": (STATE_MIN, 0),
@@ -142,19 +150,10 @@ class SpeckProgram:
         for name, code in self.inputs.items():
             if code.kind != "binary":
                 raise BadInput(f"Speck program: input '{name}' is {code.kind}, expected binary")
-        sizes = {name: code.size for name, code in self.inputs.items()}
-        for layer in self.layers:
-            where = f"Speck layer '{layer.name}'"
-            if layer.name in sizes:
-                raise BadInput(f"{where}: the name is used twice")
-            if sizes.get(layer.source) != layer.weight.shape[1]:
-                raise BadInput(
-                    f"{where}: {layer.weight.shape[1]} columns, source '{layer.source}' is "
-                    f"{sizes.get(layer.source, 'no input or earlier layer')}"
-                )
-            sizes[layer.name] = layer.weight.shape[0]
+        check_wiring("Speck", {name: code.size for name, code in self.inputs.items()}, self.layers)
+        names = {layer.name for layer in self.layers}
         for name in self.outputs:
-            if name not in sizes or name in self.inputs:
+            if name not in names:
                 raise BadInput(f"Speck program: output '{name}' is not a layer")
 
     def check(self, chip_input: ChipInput) -> ChipInput:
@@ -183,13 +182,14 @@ class SpeckProgram:
         """
         with archive.named(path):
             header, arrays = archive.read(path)
-            if (header["kind"], header["schema"]) != (KIND, SCHEMA):
+            if header["kind"] != KIND or header["schema"] not in _READS:
                 raise BadInput(
                     f"kind {header['kind']} schema {header['schema']}, expected {KIND} "
-                    f"schema {SCHEMA}"
+                    f"schema {_READS}"
                 )
             layers = tuple(
                 SpeckLayer(
+                    **links_from_json(row, arrays),
                     **row,
                     weight=arrays[f"{row['name']}/weight"],
                     bias=arrays[f"{row['name']}/bias"],
@@ -215,13 +215,17 @@ AnyProgram = Program | SpeckProgram
 
 def _header(program: SpeckProgram) -> dict[str, Any]:
     """Everything but the arrays, ready for JSON."""
-    keys = [f.name for f in dataclasses.fields(SpeckLayer) if f.name not in ("weight", "bias")]
+    apart = ("weight", "bias", "link", "also")
+    keys = [f.name for f in dataclasses.fields(SpeckLayer) if f.name not in apart]
     return {
         "schema": SCHEMA,
         "kind": KIND,
         "chip": program.chip,
         "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
-        "layers": [{key: getattr(layer, key) for key in keys} for layer in program.layers],
+        "layers": [
+            {key: getattr(layer, key) for key in keys} | links_as_json(layer)
+            for layer in program.layers
+        ],
         "outputs": list(program.outputs),
         "steps": program.steps,
         "dt_s": program.dt_s,

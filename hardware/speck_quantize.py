@@ -29,11 +29,11 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.neuron import Reset
 from neurozsl.hardware.speck import (
     ARITHMETIC,
     STATE_MIN,
     LimitedBy,
-    Reset,
     SpeckLayer,
     SpeckLoss,
     SpeckProgram,

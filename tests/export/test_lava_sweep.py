@@ -23,6 +23,7 @@ from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.lower import BiasTo
 from neurozsl.hardware.program import REGISTER_LIMIT, Program, ProgramLayer, worst_sums
+from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import ChipInput, InputCode, Policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +74,8 @@ def random_layer(
         str(rng.choice(["mixed", "mixed", "mixed", "positive", "negative"]))
     ]
     weight = step * rng.integers(low // step, high // step + 1, size)
-    worst = int(worst_sums(weight, code).max()) + 1
+    reach = {} if code is None else {source: (code.low, code.high)}
+    worst = int(worst_sums((Synapse(source, weight),), reach).max()) + 1
     exponent = int(rng.integers(-3, 5))
     while worst << max(exponent, 0) >= REGISTER_LIMIT // 2:  # a bias may join
         exponent -= 1

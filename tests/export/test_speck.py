@@ -28,8 +28,9 @@ from neurozsl.export.speck.run import (
 )
 from neurozsl.export.verify import verify
 from neurozsl.hardware.lower import lower
+from neurozsl.hardware.neuron import Reset
 from neurozsl.hardware.quantize import quantize
-from neurozsl.hardware.speck import Reset, SpeckProgram
+from neurozsl.hardware.speck import SpeckProgram
 from neurozsl.hardware.speck_emulator import emulate_speck
 from neurozsl.hardware.speck_quantize import quantize_speck
 from neurozsl.signals import BranchSpec, ChipInput, InputCode

@@ -15,7 +15,7 @@ from neurozsl.hardware import emulator, emulator_products, kernels
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.emulator_steps import Stepper
 from neurozsl.hardware.floatsim import Record
-from neurozsl.hardware.program import Program, ProgramLayer, accumulator_bound
+from neurozsl.hardware.program import Program, ProgramLayer, accumulator_bound, value_ranges
 from neurozsl.signals import ChipInput, InputCode, Policy, Trace
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
@@ -231,7 +231,7 @@ def test_what_is_called_unreachable_is_never_reached(seed: int) -> None:
     trace = emulate(program, ChipInput({"x": given}, {"x": code}), kernel="torch")
     constants = emulator.layer_constants(layer, code)
     wraps, clips = kernels.reachable(constants, steps)
-    assert constants.reach == accumulator_bound(layer, code)
+    assert constants.reach == accumulator_bound(layer, value_ranges({"x": code}))
     assert wraps or trace.overflow["a"] == 0
     assert clips or trace.saturation["a"] == 0
     forever = kernels.reachable(constants, None)

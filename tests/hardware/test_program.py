@@ -12,6 +12,7 @@ from neurozsl.hardware.program import (
     ProgramLayer,
     accumulator_bound,
     threshold_codes,
+    value_ranges,
 )
 from neurozsl.signals import ChipInput, InputCode
 
@@ -226,10 +227,10 @@ def test_threshold_codes_round_to_the_unit_of_the_layer() -> None:
 def test_accumulator_bound_is_reached_by_the_worst_input() -> None:
     made = layer(weight=np.array([[2, -4, 254], [-256, 0, 6]]))
     # Signed 4-bit codes: -7..7, so each weight adds 7 |w|.
-    assert accumulator_bound(made, CODE) == 7 * 262
+    assert accumulator_bound(made, value_ranges({"x": CODE})) == 7 * 262
     # Spikes: positive weights 256, negative 4; second row 6 and 256.
-    assert accumulator_bound(made, None) == 256
+    assert accumulator_bound(made, {}) == 256
     unsigned = InputCode(3, "graded", 4, False, 1.0)
-    assert accumulator_bound(made, unsigned) == 15 * 256
+    assert accumulator_bound(made, value_ranges({"x": unsigned})) == 15 * 256
     into_current = replace(made, bias_to="current")
-    assert accumulator_bound(into_current, None) == 256 + 2 * 4096
+    assert accumulator_bound(into_current, {}) == 256 + 2 * 4096

@@ -13,7 +13,7 @@ from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import accumulator_bound
+from neurozsl.hardware.program import accumulator_bound, value_ranges
 from neurozsl.hardware.quantize import dequantize, dequantize_input, quantize
 from neurozsl.signals import ChipInput, InputCode, Trace
 
@@ -145,7 +145,7 @@ def test_no_legal_input_makes_the_current_wrap(case: tuple[Lowered, int, int]) -
     assume(2 * code.size * max(code.high, -code.low) < fp.ACCUMULATOR_LIMIT // 2)
     program = quantize(lowered, "loihi2", bits=bits)
     made = program.layers[0]
-    assert accumulator_bound(made, code) < fp.ACCUMULATOR_LIMIT
+    assert accumulator_bound(made, value_ranges(lowered.inputs)) < fp.ACCUMULATOR_LIMIT
     assert made.weight.any()
     # The worst input of each neuron, for both signs, and random ones.
     up = np.where(made.weight > 0, code.high, code.low)

@@ -12,7 +12,7 @@ from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import Program, accumulator_bound
+from neurozsl.hardware.program import Program, accumulator_bound, value_ranges
 from neurozsl.hardware.quantize import dequantize, quantize
 from neurozsl.hardware.scales import ScaleRule, top_weight
 from neurozsl.signals import ChipInput, InputCode
@@ -126,7 +126,7 @@ def test_no_rule_lets_the_accumulator_wrap(rule: ScaleRule) -> None:
     )
     lowered = Lowered({"x": wide}, (layer,), ("a",), 1e-3, 10, "frozen")
     made = quantize(lowered, "loihi2", scale=rule).layers[0]
-    assert accumulator_bound(made, wide) < fp.ACCUMULATOR_LIMIT
+    assert accumulator_bound(made, value_ranges({"x": wide})) < fp.ACCUMULATOR_LIMIT
 
 
 # --- bias correction

@@ -50,7 +50,7 @@ def program(*layers: SpeckLayer, **options: Any) -> SpeckProgram:
         ({"weight": np.full((3, 4), -129)}, r"weight spans -129"),
         ({"weight": np.ones((3, 4))}, "weight has type float64, expected integers"),
         ({"bias": np.array([0, 0, 128])}, r"bias spans 0\.\.128"),
-        ({"bias": np.zeros(4, int)}, r"expected \(out, in\), \(out,\)"),
+        ({"bias": np.zeros(4, int)}, r"bias has shape"),
         ({"threshold": 0}, r"threshold spans 0\.\.0, expected 1\.\.32767"),
         ({"threshold": 32768}, "threshold spans 32768"),
         ({"threshold": 1.5}, "threshold has type float64"),
@@ -82,7 +82,7 @@ def test_the_ends_of_the_ranges_are_legal(options: dict[str, Any]) -> None:
         ({"policy": "dynamic"}, "one constant threshold per layer; export with --threshold frozen"),
         ({"policy": "table"}, "policy 'table'"),
         ({"inputs": {"a": InputCode(4, "ternary", 1, True, 1.0)}}, "ternary, expected binary"),
-        ({"inputs": {"a": InputCode(5, "binary", 1, False, 1.0)}}, "4 columns, source 'a' is 5"),
+        ({"inputs": {"a": InputCode(5, "binary", 1, False, 1.0)}}, "4 columns, 'a' is 5 wide"),
         ({"layers": (layer(source="b"),)}, "source 'b' is no input or earlier layer"),
         ({"layers": (layer(), layer())}, "the name is used twice"),
         ({"outputs": ("a",)}, "output 'a' is not a layer"),
@@ -128,7 +128,7 @@ def test_a_damaged_or_foreign_program_file_is_one_clear_error(tmp_path: Path) ->
     with pytest.raises(BadInput, match=r"cannot be read .*export the run again"):
         SpeckProgram.load(path)
     np.savez(path, json=np.array('{"kind": "fixed", "schema": 1}'))
-    with pytest.raises(BadInput, match="kind fixed schema 1, expected speck schema 1"):
+    with pytest.raises(BadInput, match="kind fixed schema 1, expected speck schema"):
         SpeckProgram.load(path)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.speck import Reset, SpeckLayer, SpeckProgram
+from neurozsl.hardware.neuron import Reset
+from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
 from neurozsl.hardware.speck_emulator import emulate_speck, run_speck_neurons, weighted_sums
 from neurozsl.hardware.speck_quantize import dequantize_speck
 from neurozsl.signals import ChipInput, InputCode
