@@ -2,105 +2,48 @@
 
 A NIR graph holds unfolded weights W, a gain r and time constants tau. One step of length dt_s is
 
-    u <- (1 - syn_leak) u + W' x          (+ b' where bias_to is "current")
+    u <- (1 - syn_leak) u + sum of W' x   (+ b' where bias_to is "current")
     v* = (1 - leak) v + u                 (+ b' where bias_to is "membrane")
-    z  = v* > threshold;   v = 0 where z
+    z  = v* > threshold;   v = 0 where z  (other rules: `neuron`)
 
-with kappa = dt / tau and, per type of node,
+with kappa = dt / tau and, per type of node (`neuron_nodes`),
 
     LIF      W' = kappa r W       b' = kappa r b        leak = kappa, syn_leak = 1
     CubaLIF  W' = g W, b' = g b,  g = kappa r kappa_s w_in,  syn_leak = kappa_s = dt / tau_syn
     IF       W' = r W             b' = r b              leak = 0, syn_leak = 1
 
 IF convention: r is the gain of one step (Norse and Sinabs read r = 1 so), dt is not used. The bias
-of a CubaLIF passes through its synaptic current, as in Norse's `LIFCell`. dt and T are not part
-of NIR: they come from our metadata, else from the caller.
+of a CubaLIF passes through its synaptic current, as in Norse's `LIFCell`. dt, T and the rule at the
+threshold are not part of NIR: they come from our metadata, else from the caller.
+
+Populations are the neuron nodes, and read-outs: linear nodes that feed an Output. Between two of
+them every path of linear nodes is one synapse (`linear_chain`); several paths into one population
+add up. Loops are recurrent layers: an edge that closes one acts a step later (`layer_order`).
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import nir
 import numpy as np
-import numpy.typing as npt
 
 from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.hardware import graph_metadata as stored
+from neurozsl.hardware.layer_order import Edge, order
+from neurozsl.hardware.linear_chain import LINEAR, Chain, Named, Shape, constants, finish, follow
+from neurozsl.hardware.lowered import BiasTo, Floats, Lowered, LoweredLayer
 from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
-from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse
-from neurozsl.signals import InputCode, Policy
+from neurozsl.hardware.neuron_nodes import NEURONS, At, convert, read_out
+from neurozsl.hardware.synapse import check_wiring
+from neurozsl.signals import InputCode
 
-Floats = npt.NDArray[np.float64]
-BiasTo = Literal["membrane", "current"]
+__all__ = ["BiasTo", "Floats", "Lowered", "LoweredLayer", "lower"]
 
-METADATA_KEY: Final = "neurozsl"
-METADATA_SCHEMA: Final = 1
-# float32 rounds tau to 6e-8 relative; a larger distance means that the exact kappa is not tau's.
-KAPPA_TOLERANCE: Final = 1e-6
-
-
-@dataclass(frozen=True)
-class LoweredLayer(LayerLinks):
-    """Synapses and neurons of a layer; see the module docstring for the equations.
-
-    weight: `(out, in)`, or a kernel where `link` says so; `source` names an input or a layer, and
-    `also` holds further synapses. bias, leak, syn_leak, threshold `(size,)`; theta_table `(T,)` or
-    None. rule: what happens at the threshold.
-    """
-
-    name: str
-    source: str
-    weight: Floats
-    bias: Floats
-    leak: Floats
-    syn_leak: Floats
-    threshold: Floats
-    theta_table: Floats | None = None
-    bias_to: BiasTo = "membrane"
-    link: Link = PLAIN
-    also: tuple[Synapse, ...] = ()
-    rule: NeuronRule = PLAIN_RULE
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A spiking network in chip form.
-
-    layers: each after its sources, except those that it sees one or more steps late.
-    notes: one sentence for everything that was decided or rewritten on the way.
-    """
-
-    inputs: Mapping[str, InputCode]
-    layers: tuple[LoweredLayer, ...]
-    outputs: tuple[str, ...]
-    dt_s: float
-    steps: int
-    policy: Policy
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Context:
-    """What a neuron converter needs beside its node."""
-
-    name: str
-    size: int
-    dt_s: float
-    metadata: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Neuron:
-    """Folded gain and decays of one layer, each `(out,)`."""
-
-    gain: Floats
-    leak: Floats
-    syn_leak: Floats
-    bias_to: BiasTo
+_MOST_PATHS: Final = 1024  # between two populations
 
 
 def lower(
@@ -109,353 +52,317 @@ def lower(
     dt_s: float | None = None,
     steps: int | None = None,
     inputs: Mapping[str, InputCode] | None = None,
+    rule: NeuronRule | None = None,
+    tau_unit_s: float = 1.0,
 ) -> Lowered:
-    """Fold a NIR graph of Affine/Linear and LIF/CubaLIF/IF nodes into chip form.
+    """Fold a NIR graph into chip form.
 
     Args:
-        graph: feed-forward; each neuron node is fed by exactly one Affine or Linear node.
+        graph: flat (no graph inside it); shapes without a batch dimension.
         dt_s: length of a step in seconds; needed where the graph lacks our metadata.
         steps: T of a sample; needed where the graph lacks our metadata.
         inputs: codes per input node of a graph without our metadata; default binary spikes.
+        rule: of all spiking neurons, where the metadata has none; default reset to zero.
+        tau_unit_s: what a time constant of 1 in the graph means, 1e-3 for milliseconds.
 
     Returns:
         The layers with weights in float64; scalar parameters are broadcast to the layer.
 
     Raises:
         UnsupportedNode: names every node that has no converter.
-        BadInput: dt or T unknown, a value that is not finite, a leak or reset that is not 0, a
-            decay outside (0, 1], a shape that does not fit, a loop.
+        BadInput: dt or T unknown, a value that is not finite, a decay outside (0, 1], a shape that
+            does not fit, a loop of linear nodes, a read-out that feeds a layer.
     """
     _check_nodes(graph)
-    metadata = _metadata(graph)
-    dt_s = _positive("dt_s", metadata.get("dt_s", dt_s), "the length of a step in seconds")
-    count = _positive("steps", metadata.get("steps", steps), "the number of steps of a sample")
-    codes = _input_codes(graph, metadata, inputs)
-    source_of = _single_sources(graph)
-    sizes = {name: code.size for name, code in codes.items()}
-    layers = []
-    for name in _neuron_order(graph, source_of, metadata.get("layers")):
-        layer = _layer(graph, name, source_of, sizes, dt_s, metadata)
-        sizes[name] = layer.weight.shape[0]
+    metadata = stored.read(graph)
+    dt_s = stored.positive("dt_s", metadata.get("dt_s", dt_s), "the length of a step in seconds")
+    count = stored.positive(
+        "steps", metadata.get("steps", steps), "the number of steps of a sample"
+    )
+    rule = stored.rule(metadata) or rule or PLAIN_RULE
+    codes = stored.input_codes(graph, metadata, inputs)
+    populations = _populations(graph)
+    paths = [
+        _Path(source, target, nodes)
+        for target, ends in populations.items()
+        for source, nodes in _paths(graph, target, ends)
+    ]
+    _check_sources(graph, populations, paths)
+    _check_all_used(graph, populations, paths)
+    shapes, chains = _follow_all(graph, populations, paths, dt_s)
+    delays: dict[Edge, int] = {}
+    for path, made in zip(paths, chains, strict=True):
+        least = min(chain.delay for chain in made)
+        delays[path.edge] = min(least, delays.get(path.edge, least))
+    names, waiting = order(list(populations), codes, delays)
+    if (listed := metadata.get("layers")) is not None:
+        names, waiting = _stored_order(listed, populations, delays, graph)
+    layers, notes = (
+        [],
+        [f"'{a}' -> '{b}' closes a loop: it acts one step later" for a, b in waiting],
+    )
+    for name in names:
+        arriving = [
+            c for p, made in zip(paths, chains, strict=True) for c in made if p.target == name
+        ]
+        ways = [(shapes[p.source], p.named(graph)) for p in paths if p.target == name]
+        bias = constants(ways, math.prod(shapes[name]), dt_s)
+        at = At(name, shapes[name], dt_s, tau_unit_s, rule, stored.of_layer(metadata, name))
+        layer, said = _layer(graph.nodes.get(name), at, arriving, waiting, bias)
         layers.append(layer)
-    return Lowered(
+        notes += said
+    lowered = Lowered(
         inputs=codes,
         layers=tuple(layers),
-        outputs=_outputs(graph, source_of, metadata.get("outputs")),
+        outputs=_outputs(graph, populations, metadata.get("outputs")),
         dt_s=dt_s,
         steps=int(count),
-        policy=_policy(metadata.get("policy", "fixed")),
+        policy=stored.policy(metadata.get("policy", "fixed")),
+        notes=tuple(dict.fromkeys(notes)),
     )
-
-
-# --- converters: node type -> function -------------------------------------------------------
-
-
-def _affine(node: Any) -> tuple[Any, Any]:
-    return node.weight, node.bias
-
-
-def _linear(node: Any) -> tuple[Any, Any]:
-    return node.weight, np.zeros(np.shape(node.weight)[0])
-
-
-def _lif(node: Any, at: _Context) -> _Neuron:
-    _check_rest(node, at)
-    kappa = _kappa(at, "kappa", node.tau)
-    gain = kappa * _vector(at, "r", node.r)
-    return _Neuron(gain, kappa, np.ones(at.size), "membrane")
-
-
-def _cuba_lif(node: Any, at: _Context) -> _Neuron:
-    _check_rest(node, at)
-    kappa = _kappa(at, "kappa", node.tau_mem)
-    kappa_syn = _kappa(at, "syn_kappa", node.tau_syn)
-    jump = kappa_syn * _vector(at, "w_in", node.w_in)
-    # Our graphs write w_in = 1 / kappa_s (a jump of exactly 1, Norse's LIFCell) in float32.
-    jump = np.where(np.abs(jump - 1.0) <= KAPPA_TOLERANCE, 1.0, jump)
-    gain = kappa * _vector(at, "r", node.r) * jump
-    return _Neuron(gain, kappa, kappa_syn, "current")
-
-
-def _if(node: Any, at: _Context) -> _Neuron:
-    _check_rest(node, at)
-    return _Neuron(_vector(at, "r", node.r), np.zeros(at.size), np.ones(at.size), "membrane")
-
-
-SYNAPSES: Final[Mapping[type, Callable[[Any], tuple[Any, Any]]]] = {
-    nir.Affine: _affine,
-    nir.Linear: _linear,
-}
-NEURONS: Final[Mapping[type, Callable[[Any, _Context], _Neuron]]] = {
-    nir.LIF: _lif,
-    nir.CubaLIF: _cuba_lif,
-    nir.IF: _if,
-}
+    check_wiring("NIR graph:", {k: code.size for k, code in codes.items()}, lowered.layers)
+    return lowered
 
 
 # --- one layer -------------------------------------------------------------------------------
 
 
 def _layer(
-    graph: nir.NIRGraph,
-    name: str,
-    source_of: Mapping[str, str],
-    sizes: Mapping[str, int],
-    dt_s: float,
-    metadata: Mapping[str, Any],
-) -> LoweredLayer:
-    synapse = source_of.get(name, "")
-    node = graph.nodes.get(synapse)
-    if type(node) not in SYNAPSES:
-        raise BadInput(
-            f"NIR node '{name}': fed by {synapse or 'nothing'}, expected an Affine or Linear node; "
-            "put an identity Affine in front of it"
-        )
-    source = source_of.get(synapse, "")
-    if source not in sizes:
-        raise BadInput(
-            f"NIR node '{synapse}': fed by {source or 'nothing'}, expected an input or a spiking "
-            "layer; merge successive linear nodes into one"
-        )
-    raw_weight, raw_bias = SYNAPSES[type(node)](node)
-    weight = _finite(synapse, "weight", raw_weight)
-    if weight.ndim != 2 or weight.shape[1] != sizes[source]:
-        raise BadInput(
-            f"NIR node '{synapse}': weight has shape {weight.shape}, expected (out, "
-            f"{sizes[source]}) after '{source}'"
-        )
-    at = _Context(name, weight.shape[0], dt_s, metadata)
-    bias = _broadcast(synapse, "bias", _finite(synapse, "bias", raw_bias), at.size)
-    neuron = NEURONS[type(graph.nodes[name])](graph.nodes[name], at)
-    table = _stored(metadata, "theta_table", name)
+    node: Any, at: At, arriving: Sequence[Chain], waiting: Sequence[Edge], bias: Floats
+) -> tuple[LoweredLayer, list[str]]:
+    """The layer of a population with everything that arrives; node is linear of a read-out."""
+    is_neuron = type(node).__name__ in NEURONS
+    neurons = convert(node, at) if is_neuron else read_out(at.size)
+    notes, synapses, bias = list(neurons.notes), [], neurons.gain * bias
+    for chain in arriving:
+        if (chain.source, at.name) in waiting and not chain.delay:
+            chain = replace(chain, delay=1)
+        synapse, said = finish(chain, neurons.gain, at.name)
+        synapses.append(synapse)
+        notes += said
+    bias_to: BiasTo = neurons.bias_to
+    if np.any(neurons.drive):
+        if bias_to == "current" and np.any(bias):
+            raise BadInput(
+                f"NIR node '{at.name}': has a v_leak and its synapses a bias, which reach a "
+                "CubaLIF at two places; move v_leak to v_reset or drop the bias"
+            )
+        bias_to, bias = "membrane", bias + neurons.drive
+    first, *others = synapses
+    table = at.stored("theta_table")
     return LoweredLayer(
-        name=name,
-        source=source,
-        weight=neuron.gain[:, None] * weight,
-        bias=neuron.gain * bias,
-        leak=neuron.leak,
-        syn_leak=neuron.syn_leak,
-        threshold=_vector(at, "v_threshold", graph.nodes[name].v_threshold),
-        theta_table=None if table is None else _finite(name, "theta_table", table).reshape(-1),
-        bias_to=neuron.bias_to,
-    )
-
-
-def _kappa(at: _Context, key: str, tau: Any) -> Floats:
-    """Decay dt / tau in (0, 1]; the exact value of the metadata where it is stored."""
-    tau_s = _vector(at, "tau", tau)
-    if np.any(tau_s <= 0):
-        raise BadInput(f"NIR node '{at.name}': tau {tau_s.min():g} s, expected a positive time")
-    kappa = at.dt_s / tau_s
-    stored = _stored(at.metadata, key, at.name)
-    if stored is not None:
-        exact = _broadcast(at.name, key, _finite(at.name, key, stored), at.size)
-        if np.any(np.abs(exact - kappa) > KAPPA_TOLERANCE * np.abs(exact)):
-            raise BadInput(
-                f"NIR node '{at.name}': stored {key} {exact[0]:.9g} is not dt / tau = "
-                f"{kappa[0]:.9g}; the file was changed after its export, export it again"
-            )
-        kappa = exact
-    # Within float32 of 1 a foreign tau = dt is meant to forget everything.
-    kappa = np.where(np.abs(kappa - 1.0) <= KAPPA_TOLERANCE, 1.0, kappa)
-    if np.any(kappa > 1):
-        raise BadInput(
-            f"NIR node '{at.name}': dt / tau = {kappa.max():g}, expected a decay in (0, 1]; the "
-            f"step of {at.dt_s:g} s is longer than tau: check the unit of tau or use a smaller dt_s"
-        )
-    return kappa
-
-
-def _check_rest(node: Any, at: _Context) -> None:
-    """Chips rest at 0 and reset to 0; nothing else is silently changed."""
-    for key in ("v_leak", "v_reset"):
-        value = getattr(node, key, None)
-        if value is not None and np.any(_vector(at, key, value) != 0):
-            raise BadInput(
-                f"NIR node '{at.name}': {key} is not 0 and the chip neuron rests and resets at 0; "
-                "shift the membrane (v - v_reset), move kappa * v_leak into the bias, and export "
-                f"{key} = 0 (the membrane then starts at 0, not at v_leak)"
-            )
-
-
-def _vector(at: _Context, key: str, value: Any) -> Floats:
-    return _broadcast(at.name, key, _finite(at.name, key, value), at.size)
-
-
-def _broadcast(name: str, key: str, value: Floats, size: int) -> Floats:
-    if value.size not in (1, size):
-        raise BadInput(
-            f"NIR node '{name}': {key} has shape {value.shape}, expected one value or {size}"
-        )
-    return np.broadcast_to(value.reshape(-1), (size,)).astype(np.float64)
-
-
-def _finite(name: str, key: str, value: Any) -> Floats:
-    """The array in float64; names the first entry that is not a finite number."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise BadInput(f"NIR node '{name}': {key} is not an array of numbers") from None
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        first = tuple(int(i) for i in bad[0])
-        raise BadInput(
-            f"NIR node '{name}': {key}{list(first)} is {array[first]}, and {len(bad)} of "
-            f"{array.size} values are not finite; train or export again"
-        )
-    return array
+        name=at.name,
+        source=first.source,
+        weight=first.weight,
+        bias=bias,
+        leak=neurons.leak,
+        syn_leak=neurons.syn_leak,
+        threshold=neurons.threshold,
+        theta_table=None if table is None else stored.table(at.name, table),
+        bias_to=bias_to,
+        link=first.link,
+        also=tuple(others),
+        rule=neurons.rule,
+    ), notes
 
 
 # --- the graph -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Path:
+    """Linear nodes between two populations."""
+
+    source: str
+    target: str
+    nodes: tuple[str, ...]
+
+    @property
+    def edge(self) -> Edge:
+        """From, to."""
+        return self.source, self.target
+
+    def named(self, graph: nir.NIRGraph) -> list[Named]:
+        """Names with their nodes."""
+        return [(name, graph.nodes[name]) for name in self.nodes]
+
+
 def _check_nodes(graph: nir.NIRGraph) -> None:
-    known = {*SYNAPSES, *NEURONS, nir.Input, nir.Output}
-    unknown = [f"{k} ({type(n).__name__})" for k, n in graph.nodes.items() if type(n) not in known]
+    known = {*LINEAR, *NEURONS, "Input", "Output"}
+    unknown = [f"{k} ({type(n).__name__})" for k, n in graph.nodes.items() if _kind(n) not in known]
     if unknown:
-        names = ", ".join(sorted(t.__name__ for t in known))
-        raise UnsupportedNode(unknown, "NIR graph", f"the chips here run {names}")
-
-
-def _edges(graph: nir.NIRGraph) -> list[tuple[str, str]]:
-    """Each edge once, in the order of the graph."""
-    edges = list(dict.fromkeys((str(a), str(b)) for a, b in graph.edges))
-    for end in {name for edge in edges for name in edge} - set(graph.nodes):
-        raise BadInput(f"NIR graph: an edge names '{end}', which is not a node")
-    return edges
-
-
-def _single_sources(graph: nir.NIRGraph) -> dict[str, str]:
-    sources: dict[str, str] = {}
-    for before, after in _edges(graph):
-        if after in sources:
-            raise BadInput(
-                f"NIR node '{after}': fed by '{sources[after]}' and '{before}', expected one "
-                "source; recurrent and merging graphs are not lowered"
-            )
-        sources[after] = before
-    return sources
-
-
-def _neuron_order(
-    graph: nir.NIRGraph, source_of: Mapping[str, str], stored: Iterable[str] | None
-) -> list[str]:
-    """Neuron nodes so that each comes after its source (the stored order where there is one)."""
-    neurons = [name for name, node in graph.nodes.items() if type(node) in NEURONS]
-    if not neurons:
-        raise BadInput("NIR graph: holds no spiking layer (LIF, CubaLIF or IF)")
-
-    def depth(name: str) -> int:
-        walked = [name]
-        while (name := source_of.get(name, "")) in graph.nodes:
-            if name in walked:
-                loop = " -> ".join(reversed(walked[walked.index(name) :]))
-                raise BadInput(f"NIR graph: loop {loop}; recurrent graphs are not lowered")
-            walked.append(name)
-        return len(walked)
-
-    depths = {name: depth(name) for name in neurons}
-    if stored is None:
-        return sorted(neurons, key=lambda name: depths[name])
-    order = [str(name) for name in stored]
-    if sorted(order) != sorted(neurons):
-        raise BadInput(
-            f"NIR graph: metadata lists layers {order}, the graph holds {neurons}; export it again"
+        raise UnsupportedNode(
+            unknown, "NIR graph", f"the chips here run {', '.join(sorted(known))}"
         )
-    for i, name in enumerate(order):
-        source = source_of.get(source_of.get(name, ""), "")
-        if source in order[i:]:
-            raise BadInput(f"NIR graph: metadata lists '{name}' before its source '{source}'")
-    return order
+
+
+def _kind(node: Any) -> str:
+    return type(node).__name__
+
+
+def _before(graph: nir.NIRGraph) -> dict[str, list[str]]:
+    """Per node those that feed it, each edge once."""
+    found: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for a, b in dict.fromkeys((str(a), str(b)) for a, b in graph.edges):
+        for end in (a, b):
+            if end not in graph.nodes:
+                raise BadInput(f"NIR graph: an edge names '{end}', which is not a node")
+        found[b].append(a)
+    return found
+
+
+def _populations(graph: nir.NIRGraph) -> dict[str, str]:
+    """Name of every population -> the node whose value it takes in.
+
+    A neuron node takes in what feeds it; a read-out is the linear node before an Output.
+    """
+    before = _before(graph)
+    found = {name: name for name, node in graph.nodes.items() if _kind(node) in NEURONS}
+    if not found:
+        raise BadInput(
+            f"NIR graph: holds no spiking layer ({', '.join(NEURONS)}); a network without neurons "
+            "needs no neuromorphic chip"
+        )
+    for name, node in graph.nodes.items():
+        if _kind(node) == "Output":
+            for fed in before[name]:
+                if _kind(graph.nodes[fed]) in LINEAR:
+                    found[fed] = fed
+    return found
+
+
+def _paths(graph: nir.NIRGraph, target: str, end: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Every way back from a population through linear nodes to an input or another population."""
+    before = _before(graph)
+    start = (end,) if _kind(graph.nodes[end]) in LINEAR else ()
+    found: list[tuple[str, tuple[str, ...]]] = []
+    open_ends = [(source, start) for source in before[end]]
+    while open_ends:
+        name, nodes = open_ends.pop(0)
+        if _kind(graph.nodes[name]) not in LINEAR:
+            found.append((name, nodes))
+        elif name in nodes:
+            loop = " -> ".join((name, *nodes[: nodes.index(name) + 1]))
+            raise BadInput(
+                f"NIR graph: loop {loop} of linear nodes; a loop needs a neuron that ends it"
+            )
+        elif not before[name]:
+            raise BadInput(f"NIR node '{name}': fed by nothing; connect it to an Input")
+        else:
+            open_ends += [(source, (name, *nodes)) for source in before[name]]
+        if len(found) + len(open_ends) > _MOST_PATHS:
+            raise BadInput(
+                f"NIR node '{target}': more than {_MOST_PATHS} paths lead to it; merge linear nodes"
+            )
+    return found
+
+
+def _check_sources(
+    graph: nir.NIRGraph, populations: Mapping[str, str], paths: Sequence[_Path]
+) -> None:
+    for name in populations:
+        if not any(path.target == name for path in paths):
+            raise BadInput(f"NIR node '{name}': fed by nothing; connect it to an Input")
+    for path in paths:
+        kind = _kind(graph.nodes[path.source])
+        if kind == "Output":
+            raise BadInput(f"NIR node '{path.target}': fed by the output '{path.source}'")
+        if kind in ("LI", "CubaLI", "I"):
+            raise BadInput(
+                f"NIR node '{path.source}' ({kind}): feeds '{path.target}'; it does not spike, and "
+                "chips send spikes between layers: read it, or give it a threshold"
+            )
+
+
+def _check_all_used(
+    graph: nir.NIRGraph, populations: Mapping[str, str], paths: Sequence[_Path]
+) -> None:
+    """Every node is part of the network: nothing of a file is dropped in silence."""
+    used = {name for path in paths for name in (path.source, *path.nodes)} | set(populations)
+    lost = [
+        f"{name} ({_kind(node)})"
+        for name, node in graph.nodes.items()
+        if name not in used and _kind(node) != "Output"
+    ]
+    if lost:
+        raise BadInput(
+            f"NIR graph: no neuron and no output reads {', '.join(lost)}; connect or remove"
+        )
+
+
+def _follow_all(
+    graph: nir.NIRGraph, populations: Mapping[str, str], paths: Sequence[_Path], dt_s: float
+) -> tuple[dict[str, Shape], list[list[Chain]]]:
+    """Shapes of all populations, and the chains of every path; shapes spread from the inputs."""
+    shapes: dict[str, Shape] = {
+        name: tuple(int(n) for n in np.ravel(node.input_type["input"]))
+        for name, node in graph.nodes.items()
+        if _kind(node) == "Input"
+    }
+    chains: dict[int, list[Chain]] = {}
+    while len(chains) < len(paths):
+        known = [i for i, p in enumerate(paths) if i not in chains and p.source in shapes]
+        if not known:
+            names = sorted({path.target for i, path in enumerate(paths) if i not in chains})
+            raise BadInput(f"NIR graph: no input reaches {', '.join(names)}; connect them")
+        for i in known:
+            path = paths[i]
+            chains[i] = follow(path.source, shapes[path.source], path.named(graph), dt_s)
+            shape = chains[i][0].shape
+            given = shapes.setdefault(path.target, shape)
+            if math.prod(given) != math.prod(shape):
+                raise BadInput(
+                    f"NIR node '{path.target}': '{path.source}' brings a value of shape {shape}, "
+                    f"another source one of {given}"
+                )
+    return shapes, [chains[i] for i in range(len(paths))]
+
+
+def _stored_order(
+    listed: Iterable[str],
+    populations: Mapping[str, str],
+    delays: Mapping[Edge, int],
+    graph: nir.NIRGraph,
+) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
+    """The order of our metadata, after a check that only loops go back in it."""
+    names = tuple(str(name) for name in listed)
+    if sorted(names) != sorted(populations):
+        raise BadInput(
+            f"NIR graph: metadata lists layers {list(names)}, the graph holds "
+            f"{list(populations)}; export it again"
+        )
+    place = {name: i for i, name in enumerate(names)}
+    back = [
+        (a, b)
+        for (a, b), delay in delays.items()
+        if a in place and not delay and place[a] >= place[b]
+    ]
+    for a, b in back:
+        if a not in _reached(b, delays):
+            raise BadInput(f"NIR graph: metadata lists '{b}' before its source '{a}'")
+    return names, tuple(back)
+
+
+def _reached(start: str, edges: Iterable[Edge]) -> set[str]:
+    """Everything that spikes of `start` lead to, itself included."""
+    found, before = {start}, 0
+    while len(found) > before:
+        before = len(found)
+        found |= {b for a, b in edges if a in found}
+    return found
 
 
 def _outputs(
-    graph: nir.NIRGraph, source_of: Mapping[str, str], stored: Iterable[str] | None
+    graph: nir.NIRGraph, populations: Mapping[str, str], listed: Iterable[str] | None
 ) -> tuple[str, ...]:
-    found = tuple(
-        source_of.get(name, "")
-        for name, node in graph.nodes.items()
-        if isinstance(node, nir.Output)
-    )
-    wanted = found if stored is None else tuple(str(name) for name in stored)
+    before = _before(graph)
+    found = [
+        a for name, node in graph.nodes.items() if _kind(node) == "Output" for a in before[name]
+    ]
+    wanted = tuple(dict.fromkeys(found if listed is None else (str(name) for name in listed)))
     for name in wanted:
-        if type(graph.nodes.get(name)) not in NEURONS:
-            raise BadInput(f"NIR graph: output '{name}' is not a spiking layer")
+        if name not in populations:
+            raise BadInput(f"NIR graph: output '{name}' is not a layer")
     if not wanted:
         raise BadInput("NIR graph: has no Output node; nothing would be read")
     return wanted
-
-
-def _input_codes(
-    graph: nir.NIRGraph, metadata: Mapping[str, Any], given: Mapping[str, InputCode] | None
-) -> dict[str, InputCode]:
-    sizes = {
-        name: int(np.prod(np.asarray(node.input_type["input"])))
-        for name, node in graph.nodes.items()
-        if isinstance(node, nir.Input)
-    }
-    if not sizes:
-        raise BadInput("NIR graph: has no Input node")
-    codes = dict(given or {})
-    for name, raw in metadata.get("inputs", {}).items():
-        try:
-            codes[name] = InputCode(**raw)
-        except TypeError as error:
-            raise BadInput(f"NIR graph: metadata of input '{name}' is invalid ({error})") from None
-    for name in set(codes) - set(sizes):
-        raise BadInput(f"NIR graph: a code is given for input '{name}', nodes are {sorted(sizes)}")
-    for name, size in sizes.items():
-        code = codes.setdefault(name, InputCode(size, "binary", 1, False, 1.0))
-        if code.size != size:
-            raise BadInput(f"NIR input '{name}': {size} wide, its code says {code.size}")
-        mantissa, _ = math.frexp(code.scale)
-        if not math.isfinite(code.scale) or mantissa != 0.5:
-            raise BadInput(f"NIR input '{name}': scale {code.scale:g} is not a power of two")
-    return {name: codes[name] for name in sizes}
-
-
-# --- metadata --------------------------------------------------------------------------------
-
-
-def _metadata(graph: nir.NIRGraph) -> dict[str, Any]:
-    """Our JSON header merged over the arrays that travel beside it; {} for foreign graphs."""
-    plain = dict(getattr(graph, "metadata", None) or {})
-    text = plain.pop(METADATA_KEY, None)
-    if text is None:
-        return {}
-    if isinstance(text, np.ndarray):
-        text = text[()]
-    try:
-        header = json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"NIR graph: metadata '{METADATA_KEY}' is not JSON ({error})") from None
-    if not isinstance(header, dict) or header.get("schema") != METADATA_SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else header
-        raise BadInput(
-            f"NIR graph: metadata schema {found!r}, this version reads {METADATA_SCHEMA}"
-        )
-    return {**plain, **header}
-
-
-def _stored(metadata: Mapping[str, Any], key: str, layer: str) -> Any | None:
-    """Array `key` of `layer`; HDF5 turns `key/layer` into nested groups, memory may not."""
-    nested = metadata.get(key)
-    if isinstance(nested, Mapping) and layer in nested:
-        return nested[layer]
-    return metadata.get(f"{key}/{layer}")
-
-
-def _positive(key: str, value: Any, meaning: str) -> float:
-    if value is None:
-        raise BadInput(f"NIR graph: {key} ({meaning}) is not stored in NIR; pass {key}=")
-    if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise BadInput(f"NIR graph: {key} is {value!r}, expected a positive number")
-    return value
-
-
-def _policy(value: object) -> Policy:
-    for policy in get_args(Policy):
-        if value == policy:
-            found: Policy = policy
-            return found
-    raise BadInput(f"NIR graph: policy {value!r}, expected one of {', '.join(get_args(Policy))}")

@@ -29,6 +29,8 @@ MapShape = tuple[int, int, int]  # channels, height, width
 Array = npt.NDArray[Any]
 # A matrix of this many entries takes half a GB in float64.
 LARGEST_MATRIX: Final = 1 << 26
+# Neurons of a layer, and values of a padded map: a hostile padding must not fill the memory.
+LARGEST_MAP: Final = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def check_synapse(where: str, synapse: Synapse) -> None:
                 f"{where}: pool {pool.kernel} with stride {pool.stride} and padding "
                 f"{pool.padding} leaves nothing of a map {pool.shape}"
             )
+        _check_map(where, pool.shape, (*2 * (pool.padding[0],), *2 * (pool.padding[1],)))
         last = pool.out_shape
     if link.conv is None:
         if len(shape) != 2 or 0 in shape:
@@ -204,6 +207,18 @@ def check_synapse(where: str, synapse: Synapse) -> None:
         )
     if min(conv.out_shape(shape)) < 1:
         raise BadInput(f"{where}: kernel {shape[2:]} leaves nothing of a map {conv.shape}")
+    _check_map(where, conv.shape, conv.padding)
+    _check_map(where, conv.out_shape(shape), (0, 0, 0, 0))
+
+
+def _check_map(where: str, shape: MapShape, padding: tuple[int, ...]) -> None:
+    channels, high, wide = shape
+    values = channels * (high + padding[0] + padding[1]) * (wide + padding[2] + padding[3])
+    if values > LARGEST_MAP:
+        raise BadInput(
+            f"{where}: a map {shape} with padding {padding} has {values:,} values, at most "
+            f"{LARGEST_MAP:,}; use a smaller map"
+        )
 
 
 def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> None:
