@@ -28,11 +28,19 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 
 @dataclass(frozen=True)
 class Parts:
-    """One deployment in its three forms; program is None for targets without integers."""
+    """One deployment in its three forms; program is None for targets without integers.
 
-    spec: BranchSpec
+    spec: of a model's branch; None of a network that came as a graph, which has no other form.
+    """
+
+    spec: BranchSpec | None
     lowered: Lowered
     program: AnyProgram | None = None
+
+    @property
+    def reference(self) -> str:
+        """The float backend that others are compared with."""
+        return "floatsim" if self.spec is None else "norse"
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,13 @@ def backend(name: str, parts: Parts, run: Run | None = None) -> MotionBackend:
 def _norse(parts: Parts, run: Run) -> MotionBackend:
     from neurozsl.export.norse import run_norse
 
-    return lambda chip: run_norse(parts.spec, chip, record=run.record)
+    spec = parts.spec
+    if spec is None:
+        raise BadInput(
+            "motion backend 'norse' runs the branch of a model, this network came as a file; use "
+            "floatsim or sinabs"
+        )
+    return lambda chip: run_norse(spec, chip, record=run.record)
 
 
 def _floatsim(parts: Parts, run: Run) -> MotionBackend:

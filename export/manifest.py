@@ -43,8 +43,8 @@ class Manifest(BaseModel):
     fidelity: tuple[str, ...]
     T: int
     dt_s: float
-    reset: Literal["zero"] = "zero"
-    compare: Literal[">"] = ">"
+    reset: Literal["zero", "subtract"] = "zero"
+    compare: Literal[">", ">="] = ">"
     policy: str
     trained_policy: str
     policy_loss: str
@@ -62,6 +62,10 @@ class Manifest(BaseModel):
     mapping: dict[str, Any] | None = None  # `hardware.mapping.Mapping.as_json()`
     steps: tuple[Step, ...]
     files: dict[str, str]
+    # Of a network that came as a file: its name, what was assumed, repaired and rewritten.
+    source: str | None = None
+    assumptions: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
     digest: str = ""
 
     def sealed(self) -> Manifest:
@@ -69,9 +73,11 @@ class Manifest(BaseModel):
         return self.model_copy(update={"digest": self._own_digest()})
 
     def as_json(self) -> dict[str, Any]:
-        """The content of `manifest.json`; without a mapping the key is absent."""
-        unplaced = {"mapping"} if self.mapping is None else None
-        return self.model_dump(mode="json", by_alias=True, exclude=unplaced)
+        """The content of `manifest.json`; keys that say nothing here are absent."""
+        absent = {"mapping"} if self.mapping is None else set()
+        if self.source is None:
+            absent |= {"source", "assumptions", "repairs"}
+        return self.model_dump(mode="json", by_alias=True, exclude=absent)
 
     def _own_digest(self) -> str:
         content = self.as_json()

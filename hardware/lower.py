@@ -88,7 +88,7 @@ def lower(
         for source, nodes in _paths(graph, target, ends)
     ]
     _check_sources(graph, populations, paths)
-    _check_all_used(graph, populations, paths)
+    unread = _check_all_used(graph, populations, paths)
     shapes, chains = _follow_all(graph, populations, paths, dt_s)
     delays: dict[Edge, int] = {}
     for path, made in zip(paths, chains, strict=True):
@@ -97,10 +97,8 @@ def lower(
     names, waiting = order(list(populations), codes, delays)
     if (listed := metadata.get("layers")) is not None:
         names, waiting = _stored_order(listed, populations, delays, graph)
-    layers, notes = (
-        [],
-        [f"'{a}' -> '{b}' closes a loop: it acts one step later" for a, b in waiting],
-    )
+    layers, notes = [], [f"input '{name}' is read by nothing" for name in unread]
+    notes += [f"'{a}' -> '{b}' closes a loop: it acts one step later" for a, b in waiting]
     for name in names:
         arriving = [
             c for p, made in zip(paths, chains, strict=True) for c in made if p.target == name
@@ -276,18 +274,16 @@ def _check_sources(
 
 def _check_all_used(
     graph: nir.NIRGraph, populations: Mapping[str, str], paths: Sequence[_Path]
-) -> None:
-    """Every node is part of the network: nothing of a file is dropped in silence."""
+) -> list[str]:
+    """Inputs that nothing reads; any other such node is an error, for nothing is dropped."""
     used = {name for path in paths for name in (path.source, *path.nodes)} | set(populations)
-    lost = [
-        f"{name} ({_kind(node)})"
-        for name, node in graph.nodes.items()
-        if name not in used and _kind(node) != "Output"
-    ]
+    idle = {k: _kind(n) for k, n in graph.nodes.items() if k not in used and _kind(n) != "Output"}
+    lost = [f"{name} ({kind})" for name, kind in idle.items() if kind != "Input"]
     if lost:
         raise BadInput(
             f"NIR graph: no neuron and no output reads {', '.join(lost)}; connect or remove"
         )
+    return list(idle)
 
 
 def _follow_all(

@@ -18,14 +18,8 @@ import numpy as np
 from neurozsl.data.batch import Split
 from neurozsl.errors import BadInput
 from neurozsl.evaluation import Evaluation, MotionBackend, collect, evaluate
-from neurozsl.export.bundle import (
-    Bundle,
-    StageProgress,
-    Steps,
-    TrainedIntegers,
-    build_bundle,
-    open_bundle,
-)
+from neurozsl.export.build_branch import Steps, TrainedIntegers, build_bundle
+from neurozsl.export.bundle import Bundle, StageProgress, open_bundle
 from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted
 from neurozsl.export.targets import TARGETS

@@ -15,10 +15,11 @@ import pytest
 from neurozsl import deploy, runs
 from neurozsl.cli import main
 from neurozsl.errors import BadInput, DoesNotFit, VerificationFailed
-from neurozsl.export import bundle as module
+from neurozsl.export import build_branch as module
 from neurozsl.export import verify as verify_module
 from neurozsl.export.backends import MotionBackend
-from neurozsl.export.bundle import build_bundle, open_bundle
+from neurozsl.export.build_branch import build_bundle
+from neurozsl.export.bundle import open_bundle
 from neurozsl.export.policy import apply_policy
 from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.place import place

@@ -15,7 +15,8 @@ import pytest
 
 from neurozsl.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
 from neurozsl.export.backends import Parts, backend
-from neurozsl.export.bundle import build_bundle, open_bundle
+from neurozsl.export.build_branch import build_bundle
+from neurozsl.export.bundle import open_bundle
 from neurozsl.export.graph import canonical, from_nir, to_nir
 from neurozsl.export.speck import run as speck_run
 from neurozsl.export.speck.run import (

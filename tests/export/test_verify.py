@@ -165,9 +165,10 @@ def test_dead_and_saturated_layers_fail(
 def test_other_spikes_than_the_golden_ones_fail(
     make_branch: MakeBranch, make_input: MakeInput
 ) -> None:
-    parts = _parts(make_branch())
+    spec = make_branch()
+    parts = _parts(spec)
     chip = make_input(parts.spec, 16)
-    golden = run_norse(parts.spec, chip)
+    golden = run_norse(spec, chip)
     golden.spikes["audio.1"][0, 0, 0] ^= 1
     found = verify(parts, chip, target_name="nir", golden=golden)
     assert found.reasons == ("audio.1: 1 bits differ from the golden spikes",)
@@ -191,7 +192,7 @@ def test_lava_is_verified_by_all_four_comparisons(
     assert set(document["backends"]) == {*exact, "emulator_vs_norse"}
     for name in exact:
         rows = document["backends"][name]["layers"]
-        assert [row["name"] for row in rows] == [layer.name for layer in parts.spec.layers]
+        assert [row["name"] for row in rows] == [layer.name for layer in parts.lowered.layers]
         for row in rows:
             assert row["agree"] == 1.0 and row["matched"] == 1.0
             assert 0.005 < row["rate"] < 0.9 and row["spikes"] > 0
