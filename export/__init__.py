@@ -1,6 +1,8 @@
 """Carries a spiking branch to other tools and chips, and proves that it arrived unchanged.
 
     graph, nirfile    BranchSpec <-> NIR graph <-> .nir file
+    hdf5tree, nodes   a foreign file in bounded memory; node types that nir 1.0.4 lacks
+    normalise         any NIR graph -> flat, complete, every repair listed (inline, settle)
     norse             a Norse stack -> BranchSpec; BranchSpec run by Norse cells (the reference)
     sinabs_layers     the branch as Sinabs layers
     lava              the branch on lava-nc, in an environment of its own

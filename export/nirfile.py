@@ -1,65 +1,120 @@
-"""`.nir` files: written as nir 1.0.4 lays them out, read from 1.0.4 and from later layouts.
+"""`.nir` files: written as nir 1.0.4 lays them out, read from 0.1 to 1.0.8 and from hand-made ones.
 
-nir >= 1.0.6 stores `v_reset` and gzips arrays; 1.0.4's own reader fails on the first with a
-TypeError. So reading goes through h5py here and a table type -> constructor; writing goes through
-`nir.write`, whose files every version up to 1.0.8 reads. A file of nir <= 1.0.5 was written when
-the text of the standard said "subtract at a spike", one of >= 1.0.6 says "set to v_reset"; our
-own metadata states the reset, and the importers of this package apply reset to zero.
+    version                                        "0.2.0", "1.0.8", or missing
+    node/type, node/edges (n, 2), node/metadata    the graph; the same again in nested graphs
+    node/nodes/<name>/type, <parameter>..., metadata
+
+nir >= 1.0.6 stores `v_reset`, CubaLI and gzips arrays; 1.0.4's own reader fails on the first two.
+So reading goes through a table type -> constructor; writing goes through `nir.write`, whose files
+every version up to 1.0.8 reads. A file of nir <= 1.0.5 was written when the text of the standard
+said "subtract at a spike", one of >= 1.0.6 says "set to v_reset"; the reader keeps what the file
+says and decides nothing.
+
+What the objects of nir 1.0.4 have no field for travels as plain attributes of what `read` returns:
+`node.v_reset` where the file stores it, `graph.version` (text or None), and `graph.repairs`, one
+sentence per parameter that the file lacks and that a default of the standard fills.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import h5py
 import nir
 import numpy as np
 
 from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.export import hdf5tree
+from neurozsl.export.nodes import CubaLI
+
+MAX_NODES: Final = 10_000
+MAX_EDGES: Final = 100_000
+MAX_NESTING: Final = 16
+
+Stored = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Fields:
-    """How one node type is stored: constructor and the names of its datasets."""
+    """How one node type is stored: constructor, names of its datasets, defaults of the standard."""
 
-    build: Any
+    build: Callable[..., Any]
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    defaults: Mapping[str, Callable[[Stored], Any]] = field(default_factory=dict)
 
 
-_CONV = ("weight", "stride", "padding", "dilation", "groups", "bias")
-_TYPES: Mapping[str, _Fields] = {
-    "Affine": _Fields(nir.Affine, ("weight", "bias")),
+def _zero_bias(stored: Stored) -> Any:
+    weight = np.asarray(stored["weight"])
+    return np.zeros(weight.shape[:1], weight.dtype)
+
+
+def _input(shape: Any = None) -> Any:
+    return nir.Input({"input": None if shape is None else np.asarray(shape)})
+
+
+def _output(shape: Any = None) -> Any:
+    return nir.Output({"output": None if shape is None else np.asarray(shape)})
+
+
+def _flatten(start_dim: Any, end_dim: Any, input_type: Any = None) -> Any:
+    node = nir.Flatten(start_dim=start_dim, end_dim=end_dim, input_type=None)
+    node.input_type = {"input": input_type}
+    return node
+
+
+def _conv(kind: Any) -> Callable[..., Any]:
+    def build(input_shape: Any = None, **parameters: Any) -> Any:
+        # Without a shape nir 1.0.4 computes none; its rule assumes square kernels and one group.
+        node = kind(input_shape=None, **parameters)
+        node.input_shape = input_shape
+        return node
+
+    return build
+
+
+_CONV_DEFAULTS: Final[Mapping[str, Callable[[Stored], Any]]] = {
+    "stride": lambda stored: 1,
+    "padding": lambda stored: 0,
+    "dilation": lambda stored: 1,
+    "groups": lambda stored: 1,
+    "bias": _zero_bias,
+}
+_W_IN: Final[Mapping[str, Callable[[Stored], Any]]] = {"w_in": lambda stored: 1.0}
+_NO_PADDING: Final[Mapping[str, Callable[[Stored], Any]]] = {"padding": lambda stored: 0}
+_POOL: Final = ("kernel_size", "stride")
+_TYPES: Final[Mapping[str, _Fields]] = {
+    "Affine": _Fields(nir.Affine, ("weight",), (), {"bias": _zero_bias}),
     "Linear": _Fields(nir.Linear, ("weight",)),
     "Scale": _Fields(nir.Scale, ("scale",)),
-    "LIF": _Fields(nir.LIF, ("tau", "r", "v_leak", "v_threshold")),
+    "LIF": _Fields(nir.LIF, ("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
     "CubaLIF": _Fields(
-        nir.CubaLIF, ("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), ("w_in",)
+        nir.CubaLIF, ("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), ("v_reset",), _W_IN
     ),
-    "IF": _Fields(nir.IF, ("r", "v_threshold")),
+    "IF": _Fields(nir.IF, ("r", "v_threshold"), ("v_reset",)),
     "LI": _Fields(nir.LI, ("tau", "r", "v_leak")),
+    "CubaLI": _Fields(CubaLI, ("tau_mem", "tau_syn", "r", "v_leak"), (), _W_IN),
     "I": _Fields(nir.I, ("r",)),
     "Threshold": _Fields(nir.Threshold, ("threshold",)),
     "Delay": _Fields(nir.Delay, ("delay",)),
-    "Conv1d": _Fields(nir.Conv1d, _CONV, ("input_shape",)),
-    "Conv2d": _Fields(nir.Conv2d, _CONV, ("input_shape",)),
-    "SumPool2d": _Fields(nir.SumPool2d, ("kernel_size", "stride", "padding")),
-    "AvgPool2d": _Fields(nir.AvgPool2d, ("kernel_size", "stride", "padding")),
-    "Flatten": _Fields(
-        lambda start_dim, end_dim, input_type: nir.Flatten(
-            start_dim=start_dim, end_dim=end_dim, input_type={"input": np.asarray(input_type)}
-        ),
-        ("start_dim", "end_dim", "input_type"),
-    ),
-    "Input": _Fields(lambda shape: nir.Input(input_type={"input": np.asarray(shape)}), ("shape",)),
-    "Output": _Fields(
-        lambda shape: nir.Output(output_type={"output": np.asarray(shape)}), ("shape",)
-    ),
+    "Conv1d": _Fields(_conv(nir.Conv1d), ("weight",), ("input_shape",), _CONV_DEFAULTS),
+    "Conv2d": _Fields(_conv(nir.Conv2d), ("weight",), ("input_shape",), _CONV_DEFAULTS),
+    "SumPool2d": _Fields(nir.SumPool2d, _POOL, (), _NO_PADDING),
+    "AvgPool2d": _Fields(nir.AvgPool2d, _POOL, (), _NO_PADDING),
+    "Flatten": _Fields(_flatten, ("start_dim",), ("input_type",), {"end_dim": lambda stored: -1}),
+    "Input": _Fields(_input, (), ("shape",)),
+    "Output": _Fields(_output, (), ("shape",)),
 }
+# Where a version stored a shape under another name: type -> (name, key if it is a group).
+_SHAPE_NAMES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "Input": (("input_type", "input"), ("input_shape", "input")),
+    "Output": (("output_type", "output"), ("output_shape", "output")),
+}
+_WORDS: Final = ("same", "valid")  # the texts that a padding may be
 
 
 def write(path: Path | str, graph: nir.NIRGraph) -> Path:
@@ -77,36 +132,42 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
         nir.write(part, graph)
         os.replace(part, path)
     except OSError as error:
-        raise BadInput(f"{path}: cannot write here ({_short(error)}); choose a folder") from error
+        raise BadInput(
+            f"{path}: cannot write here ({hdf5tree.short(error)}); choose a folder"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
 def read(path: Path | str) -> nir.NIRGraph:
-    """Read a graph written by any nir from 0.1 to 1.0.8.
+    """Read a graph written by any nir from 0.1 to 1.0.8, or by hand; nested graphs stay nested.
+
+    Args:
+        path: the file. It may be hostile: time and memory are bounded by the limits above and
+            those of `hdf5tree`.
+
+    Returns:
+        The graph with arrays as they are stored, and the attributes of the module docstring.
 
     Raises:
-        BadInput: not there, not HDF5, truncated, no NIR inside, a field missing, NaN, a reset
-            potential other than 0 (nir 1.0.4 cannot hold it).
-        UnsupportedNode: lists every node of a type that is not in the table.
+        BadInput: not there, not HDF5, truncated, no NIR inside, a field missing or unknown,
+            parameters whose shapes disagree, NaN, a limit passed.
+        UnsupportedNode: lists every node of a type that is not in the table, nested ones too.
     """
     path = Path(path)
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file; give the path of a .nir file")
-    try:
-        with h5py.File(path, "r") as file:
-            if "node" not in file:
-                raise BadInput(
-                    f"{path}: an HDF5 file without the group 'node', so no NIR graph; "
-                    "write it with nir.write or `neurozsl export`"
-                )
-            content = _content(file["node"])
-    except (OSError, RuntimeError, KeyError) as error:
+    content = hdf5tree.load(path)
+    if not isinstance(content.get("node"), dict):
         raise BadInput(
-            f"{path}: truncated or not an HDF5 file ({_short(error)}); copy or export it again"
-        ) from error
-    graph = _graph(content, path)
+            f"{path}: an HDF5 file without the group 'node', so no NIR graph; "
+            "write it with nir.write or `neurozsl export`"
+        )
+    reader = _Reader(path)
+    reader.check(content["node"])
+    graph = reader.graph(content["node"], "")
+    graph.repairs = tuple(reader.repairs)
+    version = _text(content.get("version"))
+    graph.version = version or None
     faults = _not_finite(graph)
     if faults:
         raise BadInput(
@@ -116,76 +177,214 @@ def read(path: Path | str) -> nir.NIRGraph:
     return graph
 
 
-def _short(error: Exception) -> str:
-    return str(error).strip("\"'").split("(")[0].strip() or type(error).__name__
+class _Reader:
+    """Builds the graph of one file; collects the repairs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.repairs: list[str] = []
+
+    def check(self, root: Stored) -> None:
+        """Counts, nesting and types, before anything is built."""
+        if _text(root.get("type")) != "NIRGraph" or not isinstance(root.get("nodes"), dict):
+            raise BadInput(
+                f"{self.path}: the root node is {_text(root.get('type')) or None!r}, expected a "
+                "NIRGraph"
+            )
+        nodes = edges = 0
+        unknown: list[str] = []
+        for name, stored, depth in _walk(root):
+            nodes += 1
+            if depth > MAX_NESTING:
+                raise BadInput(
+                    f"{self.path}: node '{name}' is nested {depth} graphs deep, limit {MAX_NESTING}"
+                )
+            if not isinstance(stored, dict):
+                raise BadInput(f"{self.path}: node '{name}' is not a group of parameters")
+            kind = _text(stored.get("type"))
+            if kind == "NIRGraph":
+                edges += len(np.atleast_1d(np.asarray(stored.get("edges", ()), object)))
+            elif kind not in _TYPES:
+                unknown.append(f"{name} ({kind or 'no type'})")
+        edges += len(np.atleast_1d(np.asarray(root.get("edges", ()), object)))
+        if nodes > MAX_NODES or edges > MAX_EDGES:
+            raise BadInput(
+                f"{self.path}: {nodes} nodes and {edges} edges, at most {MAX_NODES} and "
+                f"{MAX_EDGES} are read"
+            )
+        if unknown:
+            known = ", ".join(sorted((*_TYPES, "NIRGraph")))
+            raise UnsupportedNode(unknown, str(self.path), f"known types: {known}")
+
+    def graph(self, stored: Stored, where: str) -> nir.NIRGraph:
+        """The graph and, in it, its nested ones; `where` is '' or 'outer.'."""
+        name = where.removesuffix(".")
+        if not isinstance(stored.get("nodes"), dict):
+            raise BadInput(f"{self.path}: graph '{name}' lacks the group 'nodes'")
+        self._refuse_unknown(name or "node", stored, ("nodes", "edges", "input_type"))
+        nodes = {
+            key: self.graph(node, f"{where}{key}.")
+            if _text(node["type"]) == "NIRGraph"
+            else self.node(f"{where}{key}", node)
+            for key, node in stored["nodes"].items()
+        }
+        graph = nir.NIRGraph(nodes={}, edges=self._edges(stored.get("edges"), name))
+        # Set afterwards: nir derives types from the ports, and shapes may still be missing.
+        graph.nodes = nodes
+        graph.metadata = self._metadata(stored, name or "node")
+        graph.input_type = _port_types(nodes, nir.Input, "input_type")
+        graph.output_type = _port_types(nodes, nir.Output, "output_type")
+        return graph
+
+    def _edges(self, stored: Any, name: str) -> list[tuple[str, str]]:
+        graph = f"graph '{name}'" if name else "the graph"
+        if stored is None:
+            self.repairs.append(f"{graph}: no edges are stored, taken as none")
+            return []
+        rows = stored.tolist() if isinstance(stored, np.ndarray) else stored
+        if not isinstance(rows, list) or not all(
+            isinstance(row, list)
+            and len(row) == 2
+            and all(isinstance(end, str | int) and not isinstance(end, bool) for end in row)
+            for row in rows
+        ):
+            raise BadInput(
+                f"{self.path}: the edges of {graph} are not pairs of node names; store an array "
+                "of strings of shape (n, 2)"
+            )
+        if rows and not isinstance(rows[0][0], str):
+            self.repairs.append(f"{graph}: edges are stored as numbers, read as node names")
+        return [(str(source), str(target)) for source, target in rows]
+
+    def node(self, name: str, stored: Stored) -> Any:
+        kind = _text(stored["type"])
+        fields = _TYPES[kind]
+        stored = self._shape_renamed(name, kind, stored)
+        known = (*fields.required, *fields.optional, *fields.defaults)
+        missing = [key for key in fields.required if key not in stored]
+        if missing:
+            raise BadInput(
+                f"{self.path}: node '{name}' ({kind}) lacks {', '.join(missing)}; export it again"
+            )
+        self._refuse_unknown(name, stored, known)
+        values = {key: self._value(name, key, stored[key]) for key in known if key in stored}
+        for key, default in fields.defaults.items():
+            if key not in values:
+                values[key] = default(values)
+                self.repairs.append(
+                    f"node '{name}': {key} is not stored, {np.ravel(values[key])[:1].tolist()[0]:g}"
+                    " is the default of NIR"
+                )
+        if "r" in values:
+            values = self._same_shape(name, kind, values)
+        reset = values.pop("v_reset", None)
+        try:
+            node = fields.build(**values)
+        except (AssertionError, AttributeError, TypeError, ValueError, LookupError) as error:
+            raise BadInput(
+                f"{self.path}: node '{name}' ({kind}) has parameters that do not fit together "
+                f"({hdf5tree.short(error)})"
+            ) from error
+        if reset is not None:
+            node.v_reset = reset
+        metadata = self._metadata(stored, name)
+        if metadata:
+            node.metadata = metadata
+        return node
+
+    def _value(self, name: str, key: str, value: Any) -> Any:
+        """A number or an array of numbers; text only where a padding may be text."""
+        if key == "padding" and _text(value) in _WORDS:
+            return _text(value)
+        if not isinstance(value, np.ndarray | np.generic):
+            raise BadInput(
+                f"{self.path}: node '{name}': {key} holds {str(value)[:40]!r}, expected numbers"
+            )
+        return value
+
+    def _same_shape(self, name: str, kind: str, values: Stored) -> Stored:
+        """Single values beside arrays take the shape of the arrays; nir refuses a mixture."""
+        shapes = {np.shape(value): key for key, value in values.items()}
+        full = max(shapes, key=lambda shape: (prod(shape), len(shape)))
+        filled = dict(values)
+        for key, value in values.items():
+            if np.shape(value) == full:
+                continue
+            if np.size(value) != 1:
+                raise BadInput(
+                    f"{self.path}: node '{name}' ({kind}) has parameters that do not fit together: "
+                    f"{key} has shape {np.shape(value)}, {shapes[full]} has {full}"
+                )
+            filled[key] = np.full(full, np.ravel(value)[0])
+            self.repairs.append(
+                f"node '{name}': {key} is one value, its shape {full} follows from {shapes[full]}"
+            )
+        return filled
+
+    def _shape_renamed(self, name: str, kind: str, stored: Stored) -> Stored:
+        """The shape of a port under its name of today, the one of a Flatten out of its group."""
+        if kind == "Flatten" and isinstance(stored.get("input_type"), dict):
+            return {**stored, "input_type": stored["input_type"].get("input")}
+        for other, key in _SHAPE_NAMES.get(kind, ()):
+            if other in stored and "shape" not in stored:
+                shape = stored[other]
+                shape = shape.get(key) if isinstance(shape, dict) else shape
+                rest = {k: v for k, v in stored.items() if k != other}
+                self.repairs.append(f"node '{name}': its shape is stored as {other}")
+                return {**rest, "shape": shape}
+        return stored
+
+    def _refuse_unknown(self, name: str, stored: Stored, known: tuple[str, ...]) -> None:
+        rest = [key for key in stored if key not in (*known, "type", "metadata", "version")]
+        if rest:
+            raise BadInput(
+                f"{self.path}: node '{name}' ({_text(stored['type'])}) stores {', '.join(rest)}, "
+                f"which the type does not have (it has {', '.join(known)}); delete what has no "
+                "meaning with h5py"
+            )
+
+    def _metadata(self, stored: Stored, name: str) -> Stored:
+        metadata = stored.get("metadata", {})
+        if not isinstance(metadata, dict):
+            raise BadInput(f"{self.path}: the metadata of '{name}' is not a group")
+        return metadata
 
 
-def _content(group: Any) -> dict[str, Any]:
-    """The group as nested dicts, strings decoded."""
-    found: dict[str, Any] = {}
-    for key, item in group.items():
-        if isinstance(item, h5py.Group):
-            found[key] = _content(item)
-        else:
-            value = item[()]
-            found[key] = value.decode("utf8") if isinstance(value, bytes) else value
-    return found
+def _walk(root: Stored) -> Iterator[tuple[str, Any, int]]:
+    """Every node with its path of names and the number of graphs that it lies in."""
+    pending = [("", root, 1)]
+    while pending:
+        prefix, graph, depth = pending.pop()
+        nodes = graph.get("nodes")
+        for key, node in nodes.items() if isinstance(nodes, dict) else ():
+            yield f"{prefix}{key}", node, depth
+            if isinstance(node, dict) and _text(node.get("type")) == "NIRGraph":
+                pending.append((f"{prefix}{key}.", node, depth + 1))
 
 
-def _graph(content: dict[str, Any], path: Path) -> nir.NIRGraph:
-    if content.get("type") != "NIRGraph" or not isinstance(content.get("nodes"), dict):
-        raise BadInput(f"{path}: the root node is {content.get('type')!r}, expected a NIRGraph")
-    unknown = [
-        f"{name} ({node.get('type')})"
-        for name, node in content["nodes"].items()
-        if node.get("type") not in _TYPES
-    ]
-    if unknown:
-        raise UnsupportedNode(unknown, str(path), "known types: " + ", ".join(sorted(_TYPES)))
-    nodes = {name: _node(name, node, path) for name, node in content["nodes"].items()}
-    edges = [tuple(_text(end) for end in edge) for edge in content.get("edges", ())]
-    graph = nir.NIRGraph(nodes=nodes, edges=edges)
-    graph.metadata = content.get("metadata", {})
-    return graph
+def _port_types(nodes: Stored, kind: Any, key: str) -> dict[str, Any]:
+    return {name: getattr(node, key) for name, node in nodes.items() if isinstance(node, kind)}
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf8") if isinstance(value, bytes) else str(value)
+    """A text that is stored as one string or as an array of one string; '' for anything else."""
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, str) else ""
 
 
-def _node(name: str, stored: dict[str, Any], path: Path) -> Any:
-    fields = _TYPES[stored["type"]]
-    missing = [key for key in fields.required if key not in stored]
-    if missing:
-        raise BadInput(
-            f"{path}: node '{name}' ({stored['type']}) lacks {', '.join(missing)}; export it again"
-        )
-    if np.any(np.asarray(stored.get("v_reset", 0.0)) != 0):
-        raise BadInput(
-            f"{path}: node '{name}' resets to {np.unique(stored['v_reset'])[:3]}, only 0 can be "
-            "exported; shift v, threshold and bias by v_reset first"
-        )
-    arguments = {key: stored[key] for key in fields.required}
-    arguments |= {key: stored[key] for key in fields.optional if key in stored}
-    try:
-        node = fields.build(**arguments)
-    except (AssertionError, AttributeError, TypeError, ValueError, IndexError) as error:
-        raise BadInput(
-            f"{path}: node '{name}' ({stored['type']}) has parameters that do not fit together "
-            f"({_short(error)})"
-        ) from error
-    if stored.get("metadata"):
-        node.metadata = stored["metadata"]
-    return node
-
-
-def _not_finite(graph: nir.NIRGraph) -> list[str]:
-    """`node.field` of every float parameter that holds NaN or infinity."""
-    return [
-        f"{name}.{key}"
-        for name, node in graph.nodes.items()
-        for key, value in vars(node).items()
-        if isinstance(value, np.ndarray | np.floating)
-        and np.issubdtype(value.dtype, np.floating)
-        and not np.isfinite(value).all()
-    ]
+def _not_finite(graph: nir.NIRGraph, where: str = "") -> list[str]:
+    """`node.field` of every float parameter that holds NaN or infinity, nested graphs included."""
+    found: list[str] = []
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.NIRGraph):
+            found += _not_finite(node, f"{where}{name}.")
+            continue
+        found += [
+            f"{where}{name}.{key}"
+            for key, value in vars(node).items()
+            if isinstance(value, np.ndarray | np.floating)
+            and np.issubdtype(value.dtype, np.floating)
+            and not np.isfinite(value).all()
+        ]
+    return found

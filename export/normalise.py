@@ -1,0 +1,360 @@
+"""Any NIR graph -> one flat graph in which nothing is left to infer, and the list of repairs.
+
+In: a graph as `nirfile.read` returns it, or as a framework built it. Out: nested graphs inlined,
+every edge once, every shape known and without batch dimension, every parameter in full shape.
+
+Nothing is guessed: a repair follows from the file alone, is listed, and leaves the numbers that
+the network computes as they were. What has two readings is refused. Refused as well, and not
+dropped: nodes that nothing feeds, nodes that lead to no Output (a wire is missing, or they are cost
+without use), and loops without delay, which have no order of evaluation: a loop must pass a spiking
+neuron (its spikes arrive one step later) or a Delay above 0. Several sources of a node are summed,
+so their shapes must agree.
+
+Normalising the result gives an equal graph and no repairs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+import nir
+import numpy as np
+
+from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.export import settle as rules
+from neurozsl.export.hdf5tree import MAX_VALUES
+from neurozsl.export.inline import Edge, Flat, inline
+from neurozsl.export.nirfile import MAX_NESTING
+from neurozsl.export.settle import Feed, Shape
+
+_SPIKING: Final = (nir.LIF, nir.IF, nir.CubaLIF)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """The flat graph, the shape that each of its nodes gives, and one sentence per change."""
+
+    graph: nir.NIRGraph
+    shapes: Mapping[str, Shape]
+    repairs: tuple[str, ...]
+
+
+def normalise(graph: nir.NIRGraph) -> Normalised:
+    """Flatten, complete and check a graph; the argument is not changed.
+
+    Args:
+        graph: any graph of the types of the table in `settle`, nested or not.
+
+    Returns:
+        A graph of new nodes (arrays that needed no change are shared), output shapes per node
+        without batch dimension, `(channel, row, column)` for maps; repairs, those of the reader
+        (`graph.repairs`) first. `graph.version` and the metadata of the outer graph are kept.
+
+    Raises:
+        UnsupportedNode: names every node of another type.
+        BadInput: see the module docstring; the message names the node.
+    """
+    _check_types(graph)
+    flat = inline(graph)
+    work = _Work(dict(flat.nodes), dict.fromkeys(flat.edges))
+    work.repairs += [*getattr(graph, "repairs", ()), *flat.repairs]
+    work.add_ends()
+    work.check_wires()
+    work.settle()
+    work.check_ports(flat)
+    made = nir.NIRGraph(nodes=work.nodes, edges=list(work.edges))
+    made.metadata = getattr(graph, "metadata", None) or {}
+    made.version = getattr(graph, "version", None)
+    return Normalised(made, work.shapes, tuple(work.repairs))
+
+
+def _check_types(graph: nir.NIRGraph) -> None:
+    unknown: list[str] = []
+    pending = [("", graph, 1)]
+    while pending:
+        prefix, part, depth = pending.pop()
+        for name, node in part.nodes.items():
+            if isinstance(node, nir.NIRGraph):
+                if depth <= MAX_NESTING:
+                    pending.append((f"{prefix}{name}.", node, depth + 1))
+            elif type(node) not in rules.RULES and not isinstance(node, nir.Input | nir.Output):
+                unknown.append(f"{prefix}{name} ({type(node).__name__})")
+    if unknown:
+        known = ", ".join(sorted(kind.__name__ for kind in rules.RULES))
+        raise UnsupportedNode(unknown, "NIR graph", f"known types: {known}, Input, Output")
+
+
+class _Work:
+    """The flat graph while it is completed."""
+
+    def __init__(self, nodes: dict[str, Any], edges: dict[Edge, None]) -> None:
+        self.nodes = nodes
+        self.edges = edges
+        self.repairs: list[str] = []
+        self.shapes: dict[str, Shape] = {}
+        self.before: dict[str, list[str]] = {name: [] for name in nodes}
+        self.after: dict[str, list[str]] = {name: [] for name in nodes}
+        for source, target in edges:
+            self.before[target].append(source)
+            self.after[source].append(target)
+
+    def named(self, kind: Any) -> list[str]:
+        return [name for name, node in self.nodes.items() if isinstance(node, kind)]
+
+    # --- ends and wires ----------------------------------------------------------------------
+
+    def add_ends(self) -> None:
+        """One missing Input or Output, where one node alone can be its neighbour."""
+        if not self.nodes:
+            raise BadInput("the graph has no nodes; export it again")
+        first = [name for name, sources in self.before.items() if not sources]
+        last = [name for name, targets in self.after.items() if not targets]
+        if not self.named(nir.Input):
+            name = self._only("Input", "fed by nothing", first)
+            new = self._free("input")
+            self.nodes = {new: nir.Input({"input": None}), **self.nodes}
+            self._wire(new, name)
+            self.repairs.append(f"Input '{new}': added before '{name}', which nothing feeds")
+        if not self.named(nir.Output):
+            name = self._only("Output", "read by nothing", last)
+            new = self._free("output")
+            self.nodes[new] = nir.Output({"output": None})
+            self._wire(name, new)
+            self.repairs.append(f"Output '{new}': added after '{name}', which nothing reads")
+
+    def _only(self, kind: str, how: str, names: list[str]) -> str:
+        if len(names) != 1:
+            raise BadInput(
+                f"the graph has no {kind} node, and {len(names)} nodes are {how}"
+                f"{_listed(names)}, expected one; add an {kind} node where it belongs"
+            )
+        return names[0]
+
+    def _free(self, name: str) -> str:
+        """`name`, or `name2`, ... where it is taken."""
+        number = 1
+        while (new := name if number == 1 else f"{name}{number}") in self.nodes:
+            number += 1
+        return new
+
+    def _wire(self, source: str, target: str) -> None:
+        self.edges[source, target] = None
+        self.after.setdefault(source, []).append(target)
+        self.before.setdefault(target, []).append(source)
+        self.before.setdefault(source, [])
+        self.after.setdefault(target, [])
+
+    def check_wires(self) -> None:
+        for name in self.named(nir.Input):
+            if self.before[name]:
+                raise BadInput(f"Input '{name}': '{self.before[name][0]}' leads into it")
+        for name in self.named(nir.Output):
+            if self.after[name]:
+                raise BadInput(f"Output '{name}': it leads to '{self.after[name][0]}'")
+        fed = self._reached(self.named(nir.Input), self.after)
+        unfed = [name for name in self.nodes if name not in fed]
+        if unfed:
+            raise BadInput(
+                f"no Input leads to {len(unfed)} of the nodes{_listed(unfed)}; add the missing "
+                "edge, or delete them"
+            )
+        useful = self._reached(self.named(nir.Output), self.before)
+        useless = [name for name in self.nodes if name not in useful]
+        if useless:
+            raise BadInput(
+                f"{len(useless)} of the nodes lead to no Output{_listed(useless)}; add an Output "
+                "after them, or delete them"
+            )
+        self._check_loops()
+
+    def _reached(self, start: list[str], step: Mapping[str, list[str]]) -> set[str]:
+        found, pending = set(start), list(start)
+        while pending:
+            new = [name for name in step[pending.pop()] if name not in found]
+            found.update(new)
+            pending += new
+        return found
+
+    def _check_loops(self) -> None:
+        """Take away nodes that wait for nobody; what is left without delays holds a loop."""
+        instant = {name for name, node in self.nodes.items() if not _delays(name, node)}
+        waits = {name: sum(s in instant for s in self.before[name]) for name in instant}
+        ready = [name for name, count in waits.items() if not count]
+        while ready:
+            name = ready.pop()
+            del waits[name]
+            for target in self.after[name]:
+                if target in waits:
+                    waits[target] -= 1
+                    if not waits[target]:
+                        ready.append(target)
+        if not waits:
+            return
+        walked: dict[str, None] = {}
+        name = next(iter(waits))
+        while name not in walked:
+            walked[name] = None
+            name = next(source for source in self.before[name] if source in waits)
+        path = list(walked)
+        loop = [name, *reversed(path[path.index(name) :])]
+        raise BadInput(
+            f"loop {' -> '.join(loop[:20])}: no spiking neuron and no Delay above 0 in it, so "
+            "no order of evaluation; put a Delay of one step in the loop"
+        )
+
+    # --- shapes ------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Shapes from the inputs on, each node once; then every other source must agree."""
+        takes: dict[str, Shape] = {}
+        flattened: dict[str, Shape] = {}
+        pending = deque(self.named(nir.Input))
+        for name in pending:
+            self.shapes[name] = takes[name] = self._input_shape(name)
+            self.nodes[name] = _port(self.nodes[name], nir.Input, self.shapes[name])
+        values = 0
+        while pending:
+            source = pending.popleft()
+            values += prod(self.shapes[source])
+            if values > MAX_VALUES:
+                raise BadInput(
+                    f"node '{source}': with its {self.shapes[source]} the nodes give more than "
+                    f"{MAX_VALUES} values; such a network is not read"
+                )
+            for name in self.after[source]:
+                if name in takes:
+                    continue
+                shape = self.shapes[source]
+                takes[name] = shape
+                if isinstance(self.nodes[name], nir.Output):
+                    self.shapes[name] = self._output_shape(name, shape, source)
+                    self.nodes[name] = _port(self.nodes[name], nir.Output, shape)
+                    continue
+                feed = Feed(name, shape, source, self.repairs)
+                done = rules.settle(self.nodes[name], feed)
+                self.nodes[name], self.shapes[name] = done.node, done.gives
+                if done.takes != shape:
+                    flattened[name] = shape
+                pending.append(name)
+        for source, target in self.edges:
+            if self.shapes[source] != takes[target]:
+                first = next(s for s in self.before[target] if self.shapes[s] == takes[target])
+                raise BadInput(
+                    f"node '{target}': '{first}' gives {takes[target]} and '{source}' gives "
+                    f"{self.shapes[source]}; sources are summed, so their shapes must agree"
+                )
+        for name, shape in flattened.items():
+            self._flatten_before(name, shape)
+
+    def _input_shape(self, name: str) -> Shape:
+        stored = rules.shape_of(name, "shape", _declared(self.nodes[name]))
+        found: dict[Shape, str] = {}
+        for target in self.after[name]:
+            want = rules.wanted(target, self.nodes[target])
+            if want is None:
+                continue
+            if stored:
+                fits = rules.unbatched(stored, want)
+            else:
+                fits = None if None in want else tuple(n for n in want if n is not None)
+            if fits:
+                found[fits] = target
+        if len(found) > 1:
+            raise BadInput(
+                f"Input '{name}': its shape {stored or 'is missing and'} reads as "
+                f"{' or '.join(f'{s} for {t!r}' for s, t in found.items())}; store the shape of "
+                "one sample"
+            )
+        if not found and not stored:
+            raise BadInput(
+                f"Input '{name}': its shape is missing, and does not follow from what it feeds"
+                f"{_listed(self.after[name])}; store the shape of one sample"
+            )
+        for shape, target in found.items():
+            if not stored:
+                self.repairs.append(
+                    f"Input '{name}': its shape was missing, {shape} follows from '{target}'"
+                )
+            elif shape != stored:
+                self.repairs.append(
+                    f"Input '{name}': {stored} has a batch dimension, '{target}' takes {shape}"
+                )
+            return shape
+        return stored
+
+    def _output_shape(self, name: str, shape: Shape, source: str) -> Shape:
+        stored = rules.shape_of(name, "shape", _declared(self.nodes[name]))
+        if not stored:
+            self.repairs.append(
+                f"Output '{name}': its shape was missing, {shape} follows from '{source}'"
+            )
+        elif stored != shape:
+            if not _same_but_ones(stored, shape) and rules.unbatched(stored, shape) is None:
+                raise BadInput(
+                    f"Output '{name}': its shape is {stored}, but '{source}' gives {shape}; "
+                    "correct one of the two"
+                )
+            self.repairs.append(f"Output '{name}': shape {stored}, '{source}' gives {shape}")
+        return shape
+
+    def _flatten_before(self, name: str, shape: Shape) -> None:
+        """A matrix fed with a map: the flattening that it means, as a node."""
+        new = self._free(f"{name}.flatten")
+        size = (prod(shape),)
+        node = nir.Flatten(start_dim=0, end_dim=-1, input_type={"input": np.array(shape)})
+        self.nodes[new] = rules.changed(node, shape, size).node
+        self.shapes[new] = size
+        self.edges = {
+            (source, new if target == name else target): None for source, target in self.edges
+        }
+        self.edges[new, name] = None
+        self.repairs.append(f"node '{new}': added, '{name}' takes the {size[0]} values of {shape}")
+
+    def check_ports(self, flat: Flat) -> None:
+        """The shape that a removed port declares is the one of what fed it."""
+        known = dict(self.shapes)
+        for port in flat.ports:
+            chain = [port]
+            while chain[-1] not in known:
+                chain.append(flat.ports[chain[-1]].before)
+            for name in reversed(chain[:-1]):
+                known[name] = known[chain[-1]]
+                stored = rules.shape_of(name, "shape", flat.ports[name].declared)
+                shape = known[name]
+                if stored and rules.unbatched(stored, shape) is None:
+                    raise BadInput(
+                        f"port '{name}': its shape is {stored}, but '{flat.ports[name].before}' "
+                        f"gives {shape}; correct one of the two"
+                    )
+
+
+def _declared(node: Any) -> Any:
+    port = node.input_type if isinstance(node, nir.Input) else node.output_type
+    return next(iter((port or {}).values()), None)
+
+
+def _port(node: Any, kind: Any, shape: Shape) -> Any:
+    key = "input" if kind is nir.Input else "output"
+    new = kind({key: np.array(shape, dtype=np.int64)})
+    if getattr(node, "metadata", None):
+        new.metadata = node.metadata
+    return new
+
+
+def _delays(name: str, node: Any) -> bool:
+    if isinstance(node, nir.Delay):
+        return bool(np.all(rules.numbers(name, "delay", node.delay) > 0))
+    return isinstance(node, _SPIKING)
+
+
+def _same_but_ones(a: Shape, b: Shape) -> bool:
+    return [n for n in a if n != 1] == [n for n in b if n != 1]
+
+
+def _listed(names: list[str]) -> str:
+    text = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f" ({text})" if names else ""
