@@ -132,9 +132,11 @@ def _layer(
     is_neuron = type(node).__name__ in NEURONS
     neurons = convert(node, at) if is_neuron else read_out(at.size)
     notes, synapses, bias = list(neurons.notes), [], neurons.gain * bias
-    for chain in arriving:
-        if (chain.source, at.name) in waiting and not chain.delay:
-            chain = replace(chain, delay=1)
+    on_time = [
+        replace(c, delay=1) if (c.source, at.name) in waiting and not c.delay else c
+        for c in arriving
+    ]
+    for chain in sorted(on_time, key=lambda c: c.delay):  # what arrives first comes first
         synapse, said = finish(chain, neurons.gain, at.name)
         synapses.append(synapse)
         notes += said

@@ -157,12 +157,18 @@ def _moved(made: Neurons, node: Any, at: At) -> Neurons:
             f"NIR node '{at.name}': v_reset {reset[np.argmax(np.abs(reset))]:g} and a reset that "
             "subtracts the threshold; only one of the two can be meant: use reset zero"
         )
-    moved = f"'{at.name}': membranes are counted from v_reset, where a sample starts"
+    notes = list(made.notes)
+    if np.any(reset):
+        notes.append(f"'{at.name}': its membrane is counted from v_reset, where a sample starts")
+    if np.any(made.leak) and np.any(rest - reset):
+        notes.append(
+            f"'{at.name}': v_leak became a bias; the membrane of a sample starts at v_reset"
+        )
     return replace(
         made,
         threshold=made.threshold - reset,
         drive=made.leak * (rest - reset),
-        notes=(*made.notes, moved + (" (v_leak became a bias)" if np.any(made.leak) else "")),
+        notes=tuple(notes),
     )
 
 

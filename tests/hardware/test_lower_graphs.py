@@ -264,7 +264,7 @@ def test_what_is_rewritten_is_said() -> None:
     assert "'n2' -> 'n1' closes a loop" in " | ".join(lower(looped(rng), dt_s=DT, steps=3).notes)
     notes = " | ".join(lower(delayed(rng), dt_s=DT, steps=3).notes)
     assert "3 different delays" in notes and "nothing between it and 'y'" in notes
-    assert "counted from v_reset" in " | ".join(lower(resting(rng), dt_s=DT, steps=3).notes)
+    assert "is counted from v_reset" in " | ".join(lower(resting(rng), dt_s=DT, steps=3).notes)
 
 
 def test_an_explicit_delay_in_a_loop_is_the_loops_delay() -> None:
