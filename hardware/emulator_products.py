@@ -27,10 +27,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurozsl.hardware.program import ProgramLayer
 from neurozsl.signals import Array, InputCode
 
-_EXACT_FLOAT32: Final = 1 << 24
+EXACT_FLOAT32: Final = 1 << 24
 _SMALLEST: Final = 16  # below this a layer gains nothing from int8
 
 Codes = npt.NDArray[Any]
@@ -38,25 +37,44 @@ Codes = npt.NDArray[Any]
 Product = Callable[[Array], Array]
 
 
-@lru_cache(maxsize=64)
-def exact_product(layer: ProgramLayer, code: InputCode | None, device: str) -> Product:
-    """The exact product for this layer and the codes that can reach it."""
-    half = layer.weight >> 1  # exact: mixed-sign weights are even
-    low, high = (0, 1) if code is None else (code.low, code.high)
-    worst = int(np.abs(half.astype(np.int64)).sum(axis=1).max()) * max(-low, high)
-    if device == "cpu" and worst < _EXACT_FLOAT32:
+def exact_product(half: Codes, low: int, high: int, device: str) -> Product:
+    """The exact product with weights q `(out, in)` for values in low..high.
+
+    Args:
+        half: q = weight / 2.
+        low: smallest value that can arrive.
+        high: largest.
+        device: where it is computed.
+    """
+    worst = worst_sum(half, low, high)
+    if device == "cpu" and worst < EXACT_FLOAT32:
         unsigned = low >= 0 and high <= 255
         if (unsigned or _fits_int8(low, high)) and _is_exact("packed", half.shape, low, high):
             return packed_product(half, unsigned=unsigned)
     if device == "cpu" and _fits_int8(low, high) and _is_exact("int8", half.shape, low, high):
         return int8_product(half)
-    if device == "cpu" and worst < _EXACT_FLOAT32:
+    if device == "cpu" and worst < EXACT_FLOAT32:
         return float_product(half, torch.float32, device)
     return float_product(half, torch.float64, device)
 
 
+def worst_sum(half: Codes, low: int, high: int) -> int:
+    """No sum of q x value over one row (or one kernel) of q is larger than this."""
+    rows = np.abs(half.reshape(len(half), -1).astype(np.int64)).sum(axis=1)
+    return int(rows.max()) * max(-low, high)
+
+
 def _fits_int8(low: int, high: int) -> bool:
     return low >= -128 and high <= 127
+
+
+def smallest_type(low: int, high: int) -> torch.dtype:
+    """The first of uint8, int8, int16 and int32 that holds low..high."""
+    if low >= 0 and high <= 255:
+        return torch.uint8
+    if _fits_int8(low, high):
+        return torch.int8
+    return torch.int16 if low >= -(1 << 15) and high < 1 << 15 else torch.int32
 
 
 def packed_product(half: Codes, *, unsigned: bool) -> Product:
@@ -145,7 +163,7 @@ def _is_exact(kind: Literal["packed", "int8"], shape: tuple[int, int], low: int,
             if kind == "packed":
                 product = packed_product(weights, unsigned=low >= 0)
             for rows in (slice(0, 1), slice(1, 2), slice(None)):
-                legal = np.abs(exact[rows]) < _EXACT_FLOAT32
+                legal = np.abs(exact[rows]) < EXACT_FLOAT32
                 given = codes[None, rows].astype(np.int16)
                 if not np.array_equal(product(given)[0][legal], exact[rows][legal]):
                     return False
@@ -156,7 +174,4 @@ def _is_exact(kind: Literal["packed", "int8"], shape: tuple[int, int], low: int,
 
 def code_tensor(codes: Codes, code: InputCode) -> torch.Tensor:
     """Checked codes in the smallest type that holds their range."""
-    tensor = torch.from_numpy(codes)
-    if code.low >= 0 and code.high <= 255:
-        return tensor.to(torch.uint8)
-    return tensor.to(torch.int8) if _fits_int8(code.low, code.high) else tensor
+    return torch.from_numpy(codes).to(smallest_type(code.low, code.high))

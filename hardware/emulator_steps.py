@@ -4,7 +4,8 @@
     for t in range(program.steps):
         spikes = stepper.step(codes_t, theta_t)      # theta_t may follow the spikes so far
 
-Within a step every layer sees the spikes of its source from the same step, as in `emulate`; after T
+Within a step every layer sees the spikes of its source from the same step, or, over a synapse with
+a delay, from as many steps before, as in `emulate`; after T
 steps the bits are those of `emulate` on the whole sample. A step costs more than a T-th of a batch:
 its products have T times fewer rows, and every call of every layer has its own overhead (the bench
 reports both as `emulator.vs_float32_dense` and `emulator.stepwise_vs_float32_dense`).
@@ -12,22 +13,17 @@ reports both as `emulator.vs_float32_dense` and `emulator.stepwise_vs_float32_de
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware import kernels, kernels_torch
-from neurozsl.hardware.emulator import (
-    Kernel,
-    choose_kernel,
-    layer_constants,
-    layer_runners,
-    layer_thresholds,
-)
+from neurozsl.hardware.emulator_layers import Kernel, layer_runs, layer_thresholds
+from neurozsl.hardware.emulator_maps import Sent
 from neurozsl.hardware.emulator_products import code_tensor
 from neurozsl.hardware.program import Program, check_input
+from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import Array, ChipInput
 
 
@@ -49,16 +45,14 @@ class Stepper:
         self.steps_done = 0
         self.overflow = {layer.name: 0 for layer in program.layers}
         self.saturation = dict(self.overflow)
-        self._runners = layer_runners(program, device, kernel)
-        on_numba = choose_kernel(device, kernel) == "numba"
-        self._states = {}
-        for layer in program.layers:
-            constants = layer_constants(layer, program.inputs.get(layer.source))
-            self._states[layer.name] = (
-                kernels.rest(constants, samples)
-                if on_numba
-                else kernels_torch.rest(constants, samples, device)
-            )
+        self._runs = layer_runs(program, device, kernel)
+        self._states = {name: run.rest(samples) for name, run in self._runs.items()}
+        # What every delayed source sent, the last step first.
+        longest: dict[str, int] = {}
+        for synapse in (s for layer in program.layers for s in layer.synapses):
+            if synapse.link.delay:
+                longest[synapse.source] = max(longest.get(synapse.source, 0), synapse.link.delay)
+        self._past = {name: deque[Sent](maxlen=delay) for name, delay in longest.items()}
 
     def step(
         self, codes: Mapping[str, Array], theta: Mapping[str, Array] | None = None
@@ -70,7 +64,7 @@ class Stepper:
             theta: per layer `(samples,)` in units of the float model, where the policy is dynamic.
 
         Returns:
-            uint8 spikes `(samples, out)` per layer: arrays, or tensors on a device.
+            uint8 spike counts `(samples, out)` per layer: arrays, or tensors on a device.
 
         Raises:
             BadInput: as `Program.check`; the threshold table has no further step.
@@ -83,29 +77,42 @@ class Stepper:
                 "start a new Stepper for each sample"
             )
         checked = self._check(codes, theta)
-        values = {
-            name: code_tensor(x, program.inputs[name]).to(self.device)
+        sent = {
+            name: Sent(code_tensor(x, program.inputs[name]).to(self.device), {})
             for name, x in checked.codes.items()
         }
+
+        def seen(synapse: Synapse) -> Sent:
+            delay = synapse.link.delay
+            if not delay:
+                return sent[synapse.source]
+            past = self._past[synapse.source]
+            return past[delay - 1] if delay <= len(past) else self._silence(synapse.size_in)
+
         for layer in program.layers:
-            name = layer.name
-            run = self._runners[name](
-                values[layer.source],
+            name, run = layer.name, self._runs[layer.name]
+            sent[name], ran = run.neurons(
+                run.sums(seen),
                 layer_thresholds(program, layer, checked, first_step=self.steps_done),
                 keep_membrane=False,
                 state=self._states[name],
             )
-            values[name] = run.spikes
-            self.overflow[name] += run.overflow
-            self.saturation[name] += run.saturation
+            self.overflow[name] += ran.overflow
+            self.saturation[name] += ran.saturation
+        for name, past in self._past.items():
+            past.appendleft(sent[name])
         self.steps_done += 1
-        spikes = {layer.name: values[layer.name][:, 0] for layer in program.layers}
+        spikes = {layer.name: sent[layer.name].flat[:, 0] for layer in program.layers}
         return {k: v.numpy() if self.device == "cpu" else v for k, v in spikes.items()}
+
+    def _silence(self, size: int) -> Sent:
+        """What a source of this width sent before the first step."""
+        zeros = torch.zeros((self.samples, 1, size), dtype=torch.uint8, device=self.device)
+        return Sent(zeros, {})
 
     def membrane(self) -> dict[str, Array]:
         """Membrane v of every layer after the last step, int32 `(samples, out)`."""
-        states = {name: torch.as_tensor(state.v).cpu() for name, state in self._states.items()}
-        return {name: v.numpy().astype(np.int32) for name, v in states.items()}
+        return {name: run.membrane(self._states[name]) for name, run in self._runs.items()}
 
     def _check(self, codes: Mapping[str, Array], theta: Mapping[str, Array] | None) -> ChipInput:
         """The step as a sample of length 1, in the integers and thresholds of the program."""

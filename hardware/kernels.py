@@ -6,12 +6,14 @@ on other devices, `kernels_torch` computes the same; a test holds them equal bit
 
 One function is written and numba makes a loop of its own for every combination of argument types,
 so what is None costs nothing: u where the layer has no synaptic memory, wraps and clips where no
-legal input can leave the range (`reachable`). State and arithmetic have the type of v: int32, or
+legal input can leave the range (`reachable`), the rule where a neuron sends one spike above its
+threshold and starts again from zero. State and arithmetic have the type of v: int32, or
 int64 where sums far beyond the accumulator meet a synaptic memory.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.hardware import fixedpoint as fp
+from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
 from neurozsl.hardware.program import REGISTER_LIMIT
 from neurozsl.signals import Array
 
@@ -38,6 +41,8 @@ _TOP: Final = _I(fp.STATE_LIMIT - 1)
 _DECAY: Final = _I(fp.DECAY_BITS)
 _LOW: Final = _I(fp.DECAY_MAX)
 _SIGN: Final = _I(31)
+# Threshold << 6 of neurons that never spike: one above the largest state.
+NO_SPIKES: Final = fp.STATE_LIMIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,8 @@ class NeuronConstants:
     to_current, to_membrane: int32 `(out,)`, added to a, and to v.
     keep_u = 4096 - (du + 1), keep_v = 4096 - dv.
     reach: no legal input makes |a| larger; the adder's end where nothing is known.
+    rule: what happens at the threshold; its lower bound is in state LSBs. A layer that does not
+        spike gets a threshold that no state passes (`NO_SPIKES`).
     """
 
     up: int
@@ -57,6 +64,13 @@ class NeuronConstants:
     keep_u: int
     keep_v: int
     reach: int = REGISTER_LIMIT
+    rule: NeuronRule = PLAIN_RULE
+
+    @property
+    def lowest(self) -> int:
+        """Smallest state that the rule leaves; the end of the state without a lower bound."""
+        low = self.rule.low
+        return max(-fp.STATE_LIMIT, -fp.STATE_LIMIT if low is None else math.ceil(low))
 
     @property
     def shifts(self) -> tuple[int, int]:
@@ -129,6 +143,7 @@ def _neurons(
     keep_v: Any,
     u: Any,
     v: Any,
+    rule: Any,
     wraps: Any,
     clips: Any,
     spikes: Any,
@@ -139,6 +154,8 @@ def _neurons(
     |x| keep needs 36 bits, so x is split: x = 4096 h + l and
     (x keep + c) >> 12 = h keep + ((l keep + c) >> 12), exact because 4096 h keep >> 12 leaves
     nothing behind; c = 4095 for negative x turns the floor into truncation towards zero.
+
+    rule: None, or (1 for >=, most spikes, 1 to subtract, smallest state).
     """
     cast = v.dtype.type
     samples, steps, size = sums.shape
@@ -172,9 +189,20 @@ def _neurons(
                     inside = min(max(x, cast(-_TOP)), cast(_TOP))
                     clipped = _I(clipped + _I(inside != x))
                     x = inside
-                fired = x > limit
-                v[b, n] = cast(0) if fired else x
-                spikes[b, t, n] = fired
+                if rule is None:
+                    fired = x > limit
+                    v[b, n] = cast(0) if fired else x
+                    spikes[b, t, n] = fired
+                else:
+                    at_least, most, keeps_rest, lowest = rule
+                    count: Any = cast(0)
+                    if x > limit - at_least:
+                        count = cast(most)
+                        if most > 1 and limit > 0:
+                            count = min(cast(x // limit), cast(most))
+                        x = cast(x - cast(count * limit)) if keeps_rest else cast(0)
+                    v[b, n] = max(x, cast(lowest))
+                    spikes[b, t, n] = count
             if wraps is not None:
                 wraps[0] += wrapped
             if clips is not None:
@@ -196,6 +224,16 @@ if HAS_NUMBA:
 
 
 @lru_cache(maxsize=256)
+def _rule(constants: NeuronConstants) -> tuple[Any, ...] | None:
+    """The rule as the loop takes it."""
+    rule = constants.rule
+    if rule.low is None and (rule.is_plain or not rule.spiking):
+        return None
+    numbers = rule.compare == ">=", rule.max_spikes, rule.reset == "subtract", constants.lowest
+    return tuple(_I(number) for number in numbers)
+
+
+@lru_cache(maxsize=256)
 def _arguments(constants: NeuronConstants) -> tuple[Any, Any, Any, Any, Any, Any]:
     """right, left, to_current << 6, to_membrane, keep_u and keep_v as the loop takes them."""
     right, left = constants.shifts
@@ -211,6 +249,7 @@ def run_numba(
     *,
     keep_membrane: bool,
     state: NeuronState | None = None,
+    steps_in_all: int | None = None,
     out: npt.NDArray[np.uint8] | None = None,
 ) -> NeuronRun:
     """Integer neurons over time.
@@ -221,6 +260,7 @@ def run_numba(
         constants: of the layer.
         keep_membrane: False returns an empty membrane `(batch, 0, out)`.
         state: from `rest`, carried from one call to the next; None starts from rest.
+        steps_in_all: how many steps there are from rest, where a state is carried and it is known.
         out: where the spikes are written, `(batch, time, out)`; None makes a new array.
 
     Returns:
@@ -230,7 +270,7 @@ def run_numba(
     samples, steps, size = sums.shape
     spikes = np.empty(sums.shape, np.uint8) if out is None else out
     membrane = np.empty((samples, steps if keep_membrane else 0, size), np.int32)
-    can_wrap, can_clip = reachable(constants, steps if state is None else None)
+    can_wrap, can_clip = reachable(constants, steps if state is None else steps_in_all)
     wraps, clips = (np.zeros(1, np.int64) if x else None for x in (can_wrap, can_clip))
     state = rest(constants, samples) if state is None else state
     _neurons(
@@ -239,6 +279,7 @@ def run_numba(
         *_arguments(constants),
         state.u,
         state.v,
+        _rule(constants),
         wraps,
         clips,
         spikes,

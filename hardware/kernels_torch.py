@@ -27,6 +27,7 @@ def run_torch(
     *,
     keep_membrane: bool,
     state: NeuronState | None = None,
+    steps_in_all: int | None = None,
 ) -> NeuronRun:
     """Integer neurons over time; arguments and counts as `kernels.run_numba`, as tensors.
 
@@ -36,6 +37,7 @@ def run_torch(
         constants: of the layer.
         keep_membrane: False returns an empty membrane `(batch, 0, out)`.
         state: from `rest`, carried from one call to the next; None starts from rest.
+        steps_in_all: nothing is left out here, so nothing depends on it.
 
     Returns:
         uint8 spikes and int32 membrane on that device.
@@ -60,14 +62,29 @@ def run_torch(
         new_v = _decayed(v, constants.keep_v) + folded + to_membrane
         inside = new_v.clamp(-_TOP, _TOP)
         counts[1] += (inside != new_v).sum()
-        fired = inside > threshold[:, t, None]
         u.copy_(folded)
-        v.copy_(inside.masked_fill(fired, 0))
-        spikes[:, t] = fired
+        spikes[:, t] = _fire(constants, inside, threshold[:, t, None], v)
         if keep_membrane:
             membrane[:, t] = v
     overflow, saturation = counts.tolist()
     return NeuronRun(spikes, membrane, overflow, saturation)
+
+
+def _fire(
+    constants: NeuronConstants, x: torch.Tensor, limit: torch.Tensor, v: torch.Tensor
+) -> torch.Tensor:
+    """Spike counts of states x; v becomes what they leave."""
+    rule = constants.rule
+    fired = x >= limit if rule.compare == ">=" else x > limit
+    count = fired.to(torch.int64)
+    if rule.max_spikes > 1:
+        # A threshold of 0 divides nothing: what fires there sends max_spikes.
+        several = torch.div(x, limit.clamp(min=1), rounding_mode="floor")
+        several = several.masked_fill(limit == 0, rule.max_spikes).clamp(max=rule.max_spikes)
+        count = several.masked_fill(~fired, 0)
+    left = x - count * limit if rule.reset == "subtract" else x.masked_fill(fired, 0)
+    v.copy_(left if rule.low is None else left.clamp(min=constants.lowest))
+    return count
 
 
 def _decayed(x: torch.Tensor, keep: int) -> torch.Tensor:

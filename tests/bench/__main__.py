@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from tests.bench import emulator, lava_streamed
+from tests.bench import emulator, emulator_conv, lava_streamed
 from tests.bench.measure import Bench, Ratio
 
 BENCHES: tuple[Bench, ...] = (
     emulator.measure,
+    emulator_conv.measure,
     lava_streamed.measure,
 )
 PACKAGES = ("neurozsl", "torch", "numpy", "numba", "norse", "nir")

@@ -229,7 +229,7 @@ def test_what_is_called_unreachable_is_never_reached(seed: int) -> None:
     away = np.where(layer.weight > 0, code.high, code.low)  # sample i pushes neuron i up
     given = np.repeat(np.concatenate([away, -away])[:, None], steps, axis=1)
     trace = emulate(program, ChipInput({"x": given}, {"x": code}), kernel="torch")
-    constants = emulator.layer_constants(layer, code)
+    constants = emulator.layer_constants(layer, ((code.low, code.high),))
     wraps, clips = kernels.reachable(constants, steps)
     assert constants.reach == accumulator_bound(layer, value_ranges({"x": code}))
     assert wraps or trace.overflow["a"] == 0
