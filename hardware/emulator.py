@@ -38,6 +38,8 @@ from neurozsl.hardware.schedule import Stage, stages
 from neurozsl.signals import ChipInput, Trace
 
 _CACHED_SUMS: Final = 5 << 16  # 1.3 MB: with weights and spikes inside a 2 MB cache of a core
+# A convolution is called once per batch and layer at a cost of tens of microseconds: 6 MB a call.
+_CONV_SUMS: Final = 3 << 19
 _LARGEST_SUMS: Final = 1 << 22  # 16 MB: of a layer at once, whatever the batch and the steps
 _DEVICE_SUMS: Final = 1 << 25
 
@@ -139,10 +141,14 @@ def _samples_at_once(
 ) -> int:
     """As many as keep the sums of the widest layer in a core's cache; more for a device.
 
+    More for convolutions too, whose calls cost more than sums beyond the cache do.
+
     Where layers run one step at a time the sums of one step count: a step of few samples costs
     little more than the calls that it takes.
     """
-    sums = _CACHED_SUMS if device == "cpu" else _DEVICE_SUMS
+    convolves = any(s.link.conv for layer in program.layers for s in layer.synapses)
+    sums = _CONV_SUMS if convolves else _CACHED_SUMS
+    sums = sums if device == "cpu" else _DEVICE_SUMS
     widest = max(layer.size for layer in program.layers)
     together = 1 if any(stage.in_steps for stage in plan) else steps
     return max(1, sums // max(1, together * widest))

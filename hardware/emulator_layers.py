@@ -102,13 +102,16 @@ class LayerRun:
             limits = torch.from_numpy(threshold).to(self.device)
             ran = kernels_torch.run_torch(sums, limits, self.constants, **options)
             spikes, membrane = ran.spikes, ran.membrane
+        written = None if out is None or direct is not None else torch.from_numpy(out)
         made: dict[MapShape, torch.Tensor] = {}
         if self.order is not None:
             channels, high, wide = self.order
             made[self.order] = spikes.reshape(*spikes.shape[:2], high, wide, channels)
-            spikes, membrane = turned_flat(spikes, self.order), turned_flat(membrane, self.order)
-        if out is not None and direct is None:
-            out[:] = spikes.cpu().numpy()
+            on_cpu = written is not None and spikes.device == written.device
+            spikes = turned_flat(spikes, self.order, written if on_cpu else None)
+            membrane = turned_flat(membrane, self.order) if keep_membrane else membrane
+        if written is not None and spikes is not written:
+            written.copy_(spikes)
         run = kernels.NeuronRun(spikes, membrane, ran.overflow, ran.saturation)
         return Sent(spikes, made), run
 

@@ -34,7 +34,7 @@ class Sent:
         if shape not in self.made:
             batch, steps, _ = self.flat.shape
             channels, high, wide = shape
-            turned = self.flat.reshape(batch, steps, channels, -1).transpose(2, 3)
+            turned = self.flat.reshape(batch, steps, channels, high * wide).transpose(2, 3)
             self.made[shape] = turned.reshape(batch, steps, high, wide, channels)
         return self.made[shape]
 
@@ -69,15 +69,20 @@ def channels_last(shape: MapShape) -> Ints:
     return np.arange(math.prod(shape)).reshape(shape).transpose(1, 2, 0).ravel()
 
 
-def turned_flat(x: torch.Tensor, shape: MapShape) -> torch.Tensor:
-    """`(..., H W C)` as `(..., C H W)`."""
-    split = x.reshape(*x.shape[:-1], -1, shape[0])
-    return split.transpose(-1, -2).reshape(x.shape)
+def turned_flat(
+    x: torch.Tensor, shape: MapShape, into: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`(..., H W C)` as `(..., C H W)`, a new tensor or `into` of the same shape."""
+    split = x.reshape(*x.shape[:-1], shape[1] * shape[2], shape[0]).transpose(-1, -2)
+    if into is None:
+        return split.reshape(x.shape)
+    into.unflatten(-1, (shape[0], shape[1] * shape[2])).copy_(split)
+    return into
 
 
 def turned_last(x: torch.Tensor, shape: MapShape) -> torch.Tensor:
     """`(..., C H W)` as `(..., H W C)`."""
-    split = x.reshape(*x.shape[:-1], shape[0], -1)
+    split = x.reshape(*x.shape[:-1], shape[0], shape[1] * shape[2])
     return split.transpose(-1, -2).reshape(x.shape)
 
 
