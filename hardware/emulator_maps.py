@@ -69,14 +69,12 @@ def channels_last(shape: MapShape) -> Ints:
     return np.arange(math.prod(shape)).reshape(shape).transpose(1, 2, 0).ravel()
 
 
-def turned_flat(
-    x: torch.Tensor, shape: MapShape, into: torch.Tensor | None = None
-) -> torch.Tensor:
+def turned_flat(x: torch.Tensor, shape: MapShape, into: torch.Tensor | None = None) -> torch.Tensor:
     """`(..., H W C)` as `(..., C H W)`, a new tensor or `into` of the same shape."""
     split = x.reshape(*x.shape[:-1], shape[1] * shape[2], shape[0]).transpose(-1, -2)
     if into is None:
         return split.reshape(x.shape)
-    into.unflatten(-1, (shape[0], shape[1] * shape[2])).copy_(split)
+    into.view(split.shape).copy_(split)
     return into
 
 
