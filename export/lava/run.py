@@ -26,8 +26,9 @@ import numpy as np
 
 from neurozsl.errors import BadInput, NeuroZSLError
 from neurozsl.export.lava.environment import clean_environment, require
+from neurozsl.export.lava.limits import check_network
 from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.program import Program, check_input, threshold_codes
+from neurozsl.hardware.program import Program, check_input, links_as_json, threshold_codes
 from neurozsl.signals import ChipInput, Trace
 
 Progress = Callable[[int, int], None]  # samples done, samples in all
@@ -60,13 +61,16 @@ def run_lava(
         worker: the script to run.
 
     Returns:
-        Trace with the spikes of every layer, uint8, aligned (Lava's lag per layer removed).
+        Trace with the spikes of every layer, uint8, aligned (Lava's lag per layer removed), and
+        the membrane of layers that do not spike.
 
     Raises:
+        BadInput: the network has what Lava cannot run (see `limits`); the input does not belong to
+            it, or is shorter or longer than T.
         MissingPart: the Lava environment is not set up.
-        BadInput: the input does not belong to the network, or is shorter or longer than T.
         LavaRunFailed: the worker failed or took longer than the limit.
     """
+    check_network(network)
     python = require()
     chip = check_input(network.inputs, network.layers, network.steps, network.policy, chip)
     if chip.steps != network.steps:
@@ -86,7 +90,7 @@ def run_lava(
         save_input(folder / "input.npz", chip)
         command = [str(python), str(worker), "--guarded", "--out", str(out)]
         command += ["--network", str(folder / "program.npz"), "--input", str(folder / "input.npz")]
-        _watch(command, folder / "stderr.txt", limit, _per_sample(progress, network, chip.batch))
+        _watch(command, folder / "stderr.txt", limit, _per_sample(progress, chip.batch))
         return _read_trace(out, network, chip)
 
 
@@ -98,7 +102,8 @@ def save_network(path: Path, network: Lowered | Program) -> None:
     arrays: dict[str, Any] = {}
     layers = []
     for layer in network.layers:
-        layers.append({"name": layer.name, "source": layer.source, "bias_to": layer.bias_to})
+        row = {"name": layer.name, "source": layer.source, "bias_to": layer.bias_to}
+        layers.append(row | links_as_json(layer) | {"rule": layer.rule.as_json()})
         values = {
             "weight": layer.weight,
             "bias_mant": layer.bias,
@@ -108,6 +113,7 @@ def save_network(path: Path, network: Lowered | Program) -> None:
             "vth_table": layer.theta_table,
         }
         arrays |= {f"{layer.name}/{key}": v for key, v in values.items() if v is not None}
+        arrays |= {f"{layer.name}/also/{i}": s.weight for i, s in enumerate(layer.also)}
     text = {
         "kind": "float",
         "steps": network.steps,
@@ -135,18 +141,16 @@ def save_input(
     np.savez_compressed(path, **arrays)
 
 
-def _per_sample(
-    progress: Progress | None, network: Lowered | Program, batch: int
-) -> Callable[[str], None]:
-    """A reader of the worker's lines `progress INPUT STEP LAST`."""
-    pathways = len({layer.source for layer in network.layers} & set(network.inputs))
+def _per_sample(progress: Progress | None, batch: int) -> Callable[[str], None]:
+    """A reader of the worker's lines `progress PART STEP LAST`; it names all parts first."""
     done: dict[str, float] = {}
 
     def read(line: str) -> None:
         words = line.split()
-        if progress is not None and len(words) == 4 and words[0] == "progress":
+        if len(words) == 4 and words[0] == "progress":
             done[words[1]] = int(words[2]) / int(words[3])
-            progress(round(batch * sum(done.values()) / pathways), batch)
+            if progress is not None and done[words[1]]:
+                progress(round(batch * sum(done.values()) / len(done)), batch)
 
     return read
 
@@ -259,18 +263,20 @@ def _tail(stderr: Path) -> str:
 
 
 def _read_trace(path: Path, network: Lowered | Program, chip: ChipInput) -> Trace:
-    spikes = {}
+    spikes, membrane = {}, {}
     try:
         with np.load(path, allow_pickle=False) as file:
             for layer in network.layers:
                 spikes[layer.name] = file[layer.name]
+                if not layer.rule.spiking:
+                    membrane[layer.name] = file[f"membrane/{layer.name}"]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise LavaRunFailed(f"the Lava worker left no readable trace ({error})") from error
     for layer in network.layers:
-        expected = (chip.batch, chip.steps, len(layer.weight))
+        expected = (chip.batch, chip.steps, layer.size)
         if spikes[layer.name].shape != expected:
             raise LavaRunFailed(
                 f"the Lava worker returned {spikes[layer.name].shape} spikes of '{layer.name}', "
                 f"expected {expected}"
             )
-    return Trace(spikes)
+    return Trace(spikes, membrane=membrane)
