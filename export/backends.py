@@ -47,7 +47,8 @@ class Parts:
 class Run:
     """How to run: limit of a Lava run, progress of the slow backends, device of the emulator.
 
-    record: "membrane" is kept by norse, floatsim and emulator; the others give spikes alone.
+    record: "membrane" is kept by norse, floatsim and emulator; the others give spikes, and the
+    membrane of layers that do not spike.
     """
 
     timeout_s: float | None = None

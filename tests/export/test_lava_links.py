@@ -1,8 +1,7 @@
 """Convolutions, pools, delays, loops and read-outs on lava-nc against a slow reference, every bit.
 
 Each network below is an input of its own with a few layers, so that one worker runs them all, one
-Lava network after another. The reference goes step by step through the equations of `Program` and
-`Lowered` and keeps everything that was sent.
+Lava network after another.
 """
 
 from __future__ import annotations
@@ -19,16 +18,15 @@ from neurozsl.errors import BadInput
 from neurozsl.export.lava import limits
 from neurozsl.export.lava.limits import check_network, short_loop
 from neurozsl.export.lava.run import run_lava
-from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, pooled, weigh
+from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
 from neurozsl.signals import ChipInput, InputCode
+from tests.export.step_reference import reference
 
 STEPS, SAMPLES = 9, 4
 READ_OUT = NeuronRule(spiking=False)
-Sends = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -272,53 +270,6 @@ def random_lowered(networks: dict[str, Any] = NETWORKS, seed: int = 9) -> tuple[
             )
     outputs = (layers[-1].name,)
     return Lowered(chip.code, tuple(layers), outputs, 1e-3, STEPS, "fixed"), chip
-
-
-def reference(network: Any, chip: ChipInput) -> tuple[Sends, Sends]:
-    """Spikes and membranes `(batch, time, neuron)`, one step after the other."""
-    fixed = isinstance(network, Program)
-    number = np.int64 if fixed else np.float64
-    sent: Sends = {}
-    for name, code in network.inputs.items():
-        sent[name] = chip.codes[name] * (1 if fixed else code.scale)
-    membrane: Sends = {}
-    u, v = {}, {}
-    for layer in network.layers:
-        sent[layer.name] = np.zeros((SAMPLES, STEPS, layer.size), number)
-        membrane[layer.name] = np.zeros((SAMPLES, STEPS, layer.size), number)
-        u[layer.name], v[layer.name] = np.zeros((2, SAMPLES, layer.size), number)
-    for t in range(STEPS):
-        for layer in network.layers:
-            name = layer.name
-            total = np.zeros((SAMPLES, layer.size), number)
-            for s in layer.synapses:
-                if t >= s.link.delay:
-                    values = sent[s.source][:, t - s.link.delay]
-                    weights = replace(s, weight=s.weight.astype(number))
-                    total += weigh(weights, pooled(s.link, values))
-            step = integer_step if fixed else float_step
-            u[name], v[name], z = step(layer, u[name], v[name], total)
-            if layer.rule.spiking:
-                v[name] = np.where(z, 0, v[name])
-                sent[name][:, t] = z
-            membrane[name][:, t] = v[name]
-    return {layer.name: sent[layer.name] for layer in network.layers}, membrane
-
-
-def integer_step(layer: ProgramLayer, u: Any, v: Any, total: Any) -> tuple[Any, Any, Any]:
-    to_current = layer.bias_to == "current"
-    a = fp.shift(total, layer.weight_exp) + (layer.bias >> 6 if to_current else 0)
-    u = fp.wrap_signed(fp.decay_towards_zero(u, layer.du, 1) + (a << 6))
-    v = fp.decay_towards_zero(v, layer.dv) + u + (0 if to_current else layer.bias)
-    v = fp.saturate_signed(v)
-    return u, v, v > layer.vth << 6
-
-
-def float_step(layer: LoweredLayer, u: Any, v: Any, total: Any) -> tuple[Any, Any, Any]:
-    to_current = layer.bias_to == "current"
-    u = (1 - layer.syn_leak) * u + total + (layer.bias if to_current else 0)
-    v = (1 - layer.leak) * v + u + (0 if to_current else layer.bias)
-    return u, v, v > layer.threshold
 
 
 @pytest.mark.lava

@@ -1,0 +1,113 @@
+"""A convolutional network that sinabs wrote: its own simulation of the file, and ours, every spike.
+
+`sinabs.from_nir` gives IAFSqueeze layers: MultiSpike, MembraneSubtract, v kept above -threshold.
+Its modules are used as they come, in float64. Its spike functions return float32, so what leaves a
+neuron layer is cast for the next convolution; spike counts are small integers, exact in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sinabs.nir
+import torch
+from sinabs.activation import SingleSpike
+
+from neurozsl.export.nirfile import read
+from neurozsl.export.sinabs_layers import run_sinabs
+from neurozsl.hardware.lower import Lowered, LoweredLayer
+from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.hardware.synapse import Conv, Link, MapShape, Pool
+from neurozsl.signals import ChipInput, InputCode
+
+STEPS, SAMPLES = 40, 3
+NEURONS = ("1", "3", "6", "10", "12")
+
+pytestmark = pytest.mark.filterwarnings("ignore:nirtorch.* is being deprecated:DeprecationWarning")
+
+
+def by_hand(graph: Any, rule: NeuronRule) -> Lowered:
+    """The file written as layers: r = 1, threshold 1, so nothing is folded."""
+
+    def layer(name: str, source: str, weights: str, link: Link) -> LoweredLayer:
+        node, threshold = graph.nodes[weights], graph.nodes[name].v_threshold.ravel()
+        assert np.all(graph.nodes[name].r == 1) and np.all(threshold == 1)
+        one, bias = np.ones(threshold.size), np.asarray(node.bias, np.float64)
+        return LoweredLayer(
+            name=name,
+            source=source,
+            weight=np.asarray(node.weight, np.float64),
+            bias=np.repeat(bias, threshold.size // len(bias)),
+            leak=0 * one,
+            syn_leak=one,
+            threshold=one,
+            link=link,
+            rule=rule,
+        )
+
+    def conv(shape: MapShape, stride: int, *pools: Pool) -> Link:
+        return Link(Conv(shape, (stride, stride), (1, 1, 1, 1)), pools)
+
+    first, second = (Pool(s, (2, 2), (2, 2)) for s in ((16, 16, 16), (8, 8, 8)))
+    layers = (
+        layer("1", "input", "0", conv((2, 34, 34), 2)),
+        layer("3", "1", "2", conv((16, 16, 16), 1)),
+        layer("6", "3", "5", conv((16, 8, 8), 1, first)),
+        layer("10", "6", "9", Link(pools=(second,))),
+        layer("12", "10", "11", Link()),
+    )
+    code = InputCode(2 * 34 * 34, "binary", 1, False, 1.0)
+    return Lowered({"input": code}, layers, ("12",), 1e-3, STEPS, "fixed")
+
+
+def sinabs_own(graph: Any, codes: Any, change: Callable[[Any], None]) -> dict[str, Any]:
+    """Spikes `(batch, time, size)` of every neuron layer of sinabs' own import."""
+    module: Any = sinabs.nir.from_nir(graph, batch_size=SAMPLES).double()
+    found: dict[str, Any] = {}
+
+    def keep(name: str) -> Callable[..., Any]:
+        def hook(layer: Any, inputs: Any, spikes: Any) -> Any:
+            found[name] = spikes.reshape(SAMPLES, STEPS, -1).numpy()
+            return spikes.double()
+
+        return hook
+
+    for name, child in module.named_modules():
+        if name in NEURONS:
+            change(child)
+            child.register_forward_hook(keep(name))
+    with torch.no_grad():
+        module(torch.as_tensor(codes, dtype=torch.float64).reshape(-1, 2, 34, 34))
+    return found
+
+
+def single(layer: Any) -> None:
+    layer.spike_fn = SingleSpike
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda layer: None, NeuronRule("subtract", 255, ">=", -1.0)),
+        (single, NeuronRule("subtract", 1, ">=", -1.0)),
+    ],
+    ids=["several spikes", "single spikes"],
+)
+def test_our_sinabs_layers_equal_sinabs_own_simulation_of_its_file(
+    change: Callable[[Any], None], rule: NeuronRule, shared_data: Path
+) -> None:
+    graph = read(shared_data / "nir" / "cnn_sinabs.nir")
+    lowered = by_hand(graph, rule)
+    rng = np.random.default_rng(0)
+    codes = (rng.random((SAMPLES, STEPS, 2 * 34 * 34)) < 0.3).astype(np.int16)
+    wanted = sinabs_own(graph, codes, change)
+    found = run_sinabs(lowered, ChipInput({"input": codes}, lowered.inputs))
+    assert tuple(wanted) == NEURONS
+    for name in NEURONS:
+        assert wanted[name].any(), name
+        assert np.array_equal(found.spikes[name], wanted[name]), name
+    assert bool(wanted["1"].max() > 1) == (rule.max_spikes > 1)
