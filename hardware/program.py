@@ -33,7 +33,7 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.lower import BiasTo
+from neurozsl.hardware.lower import BiasTo, LoweredLayer
 from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
 from neurozsl.hardware.synapse import (
     PLAIN,
@@ -307,7 +307,7 @@ def links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str,
 
 
 def value_ranges(
-    inputs: Mapping[str, InputCode], layers: Sequence[ProgramLayer] = ()
+    inputs: Mapping[str, InputCode], layers: Sequence[ProgramLayer | LoweredLayer] = ()
 ) -> dict[str, Range]:
     """Smallest and largest value that every input and every layer sends in one step."""
     found: dict[str, Range] = {name: (code.low, code.high) for name, code in inputs.items()}

@@ -1,6 +1,7 @@
 """How wide the weight grid of a layer is: the largest value that its integers reach.
 
-In: the weights of a layer as real values per code unit, and the number of levels on each side of 0.
+In: the weights of all synapses of a layer as real values per code unit, because they share one
+grid, and the number of levels on each side of 0. A weight of a kernel counts once.
 Out: `top`, so that weight = round(w levels / top), clipped to -levels..levels.
 
     max         top = max|w|: nothing is clipped
