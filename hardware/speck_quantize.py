@@ -3,16 +3,23 @@
 As sinabs 3.1.3 discretises (`backend/dynapcnn/discretize.py`), in float32 like it, so that the
 integers are the same to the last bit::
 
-    scale     = min(fit8(weights), fit8(bias), fit16(threshold, lower bound))
+    scale     = min(fit8(weights), fit8(bias), fit16(lower bound and threshold))
     integer   = round(scale * real), half to even
     fit_n(x)  = the factor that brings the larger end of x to -2^(n-1) or 2^(n-1) - 1
 
 The trap in it: a neuron without a lower bound counts as one with -32768, in the units of the float
 model. That takes all 16 bits of the state, the scale becomes 1 and the weights round to 0; sinabs
-says nothing and still calls the network compatible. Here the lower bound is by default the lowest
-that leaves the scale alone, and a bound of None is an error that names what it would do.
+says nothing and still calls the network compatible. Here the lower bound is the one of the layer's
+rule, else the lowest that leaves the scale alone, and a bound of None is an error that names what
+it would do.
 
-`dequantize_speck` is the way back: v >= T on integers is v > (T - 1/2) unit on real numbers.
+The chip compares with >=, whatever a rule says. Reset and spikes per step are those of the rule of
+each layer. Convolutions and the sum pools in front of a layer stay what they are (`speck_rules`);
+the weights behind an average pool have to hold its 1 / area already.
+
+`dequantize_speck` is the way back. Where the threshold is only compared with (reset to zero, one
+spike), v >= T on integers is v > (T - 1/2) unit on real numbers; else the twin has the threshold
+T unit itself, with >= and a unit of 24 bits, whose multiples are exact (see `dequantize`).
 """
 
 from __future__ import annotations
@@ -27,9 +34,10 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.dequantize import short_unit
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
-from neurozsl.hardware.neuron import Reset
+from neurozsl.hardware.neuron import NeuronRule, Reset
 from neurozsl.hardware.speck import (
     ARITHMETIC,
     STATE_MIN,
@@ -46,7 +54,7 @@ STATE_BITS: Final = 16
 # One above the end of the 16 bits: rounding of the bound itself can then never set the scale.
 LOWEST: Final = STATE_MIN + 1
 F32 = npt.NDArray[np.float32]
-LowerBound = float | Literal["lowest"] | None
+LowerBound = float | Literal["lowest", "rule"] | None
 
 
 def quantize_speck(
@@ -55,9 +63,9 @@ def quantize_speck(
     *,
     bits: int = WEIGHT_BITS,
     calibration: ChipInput | None = None,
-    lower_bound: LowerBound = "lowest",
-    reset: Reset = "zero",
-    max_spikes: int = 1,
+    lower_bound: LowerBound = "rule",
+    reset: Reset | None = None,
+    max_spikes: int | None = None,
 ) -> SpeckProgram:
     """The integers that Speck runs for an integrate-and-fire network.
 
@@ -66,15 +74,16 @@ def quantize_speck(
         chip: with the arithmetic `speck_if`, or its key.
         bits: weight bits; the chip has 8.
         calibration: input on which the loss report compares spikes with the float network.
-        lower_bound: of the membrane, real and at most 0; "lowest" is -32767 LSB. None is refused.
-        reset: "zero" is what our networks are trained with; "subtract" takes the threshold off.
-        max_spikes: of a neuron in one step; ours are trained with 1.
+        lower_bound: of the membrane, real and at most 0; "lowest" is -32767 LSB; "rule" is the
+            bound of each layer's rule, "lowest" where it has none. None is refused.
+        reset: "zero", or "subtract", which takes the threshold off; None is as each rule says.
+        max_spikes: of a neuron in one step; None is as each rule says.
 
     Returns:
         SpeckProgram with one `SpeckLoss` per layer.
 
     Raises:
-        BadInput: a leak, an input that is not binary, thresholds that differ inside a layer, bits
+        BadInput: what `check_speck` names (a leak, a loop, an input that is not binary, ...), bits
             other than 8, a lower bound that zeroes the weights.
         DoesNotFit: a layer that no core holds.
     """
@@ -85,10 +94,15 @@ def quantize_speck(
     if bits != WEIGHT_BITS:
         raise BadInput(f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}; use --bits 8")
     check_speck(lowered, chip)
-    made = [
-        _quantize_layer(layer, lowered.inputs.get(layer.source), lower_bound, reset, max_spikes)
-        for layer in lowered.layers
-    ]
+    made = []
+    for layer in lowered.layers:
+        rule = replace(
+            layer.rule,
+            reset=layer.rule.reset if reset is None else reset,
+            max_spikes=layer.rule.max_spikes if max_spikes is None else max_spikes,
+        )
+        code = lowered.inputs.get(layer.source)
+        made.append(_quantize_layer(replace(layer, rule=rule), code, lower_bound))
     program = SpeckProgram(
         chip=chip.key,
         inputs=lowered.inputs,
@@ -103,18 +117,7 @@ def quantize_speck(
 
 
 def dequantize_speck(program: SpeckProgram) -> Lowered:
-    """The float network that computes what the integers compute, away from the state's limits.
-
-    Raises:
-        BadInput: the program resets by subtraction or sends several spikes a step, which the
-            float layers cannot say.
-    """
-    for layer in program.layers:
-        if layer.reset != "zero" or layer.max_spikes != 1:
-            raise BadInput(
-                f"Speck layer '{layer.name}': reset {layer.reset} with up to {layer.max_spikes} "
-                "spikes a step has no float twin; use reset zero and one spike"
-            )
+    """The float network that computes what the integers compute, away from the state's 16 bits."""
     return Lowered(
         inputs=program.inputs,
         layers=tuple(_float_twin(x, program.inputs.get(x.source)) for x in program.layers),
@@ -145,20 +148,19 @@ def fit_scale(values: npt.ArrayLike, bits: int) -> np.float32:
 
 
 def _quantize_layer(
-    layer: LoweredLayer,
-    code: InputCode | None,
-    lower_bound: LowerBound,
-    reset: Reset,
-    max_spikes: int,
+    layer: LoweredLayer, code: InputCode | None, lower_bound: LowerBound
 ) -> tuple[SpeckLayer, SpeckLoss]:
+    """Integers of one layer, with the reset and the spikes per step of its rule."""
     weight = np.asarray(layer.weight * (1.0 if code is None else code.scale), np.float32)
     bias, theta = np.asarray(layer.bias, np.float32), np.float32(layer.threshold[0])
+    if lower_bound == "rule":
+        lower_bound = "lowest" if layer.rule.low is None else layer.rule.low
     bound = _bound(layer.name, lower_bound)
+    state = fit_scale(np.array([bound, theta], np.float32), STATE_BITS)
     fits: dict[LimitedBy, np.float32] = {
         "weights": fit_scale(weight, WEIGHT_BITS),
         "bias": fit_scale(bias, WEIGHT_BITS),
-        "threshold": fit_scale(theta, STATE_BITS),
-        "lower bound": fit_scale(bound, STATE_BITS),
+        "lower bound" if -bound > theta else "threshold": state,
     }
     limited_by = min(fits, key=lambda key: fits[key])
     scale = fits[limited_by]
@@ -173,13 +175,14 @@ def _quantize_layer(
         threshold=int(np.rint(theta * scale)),
         low=LOWEST if lower_bound == "lowest" else int(np.rint(np.float32(bound) * scale)),
         unit=1.0 / float(scale),
-        reset=reset,
-        max_spikes=max_spikes,
+        reset=layer.rule.reset,
+        max_spikes=layer.rule.max_spikes,
+        link=layer.link,
     )
     return made, _loss(layer, made, weight, limited_by)
 
 
-def _bound(name: str, lower_bound: LowerBound) -> float:
+def _bound(name: str, lower_bound: float | Literal["lowest"] | None) -> float:
     """The bound as a real number; 0 leaves the scale alone, -32768 is sinabs' reading of None."""
     if lower_bound is None:
         return float(STATE_MIN)
@@ -233,9 +236,7 @@ def _loss(layer: LoweredLayer, made: SpeckLayer, weight: F32, limited_by: Limite
 def _with_agreement(
     program: SpeckProgram, lowered: Lowered, calibration: ChipInput
 ) -> SpeckProgram:
-    """The program with `spike_agreement` filled; a program without a float twin keeps None."""
-    if any(x.reset != "zero" or x.max_spikes != 1 for x in program.layers):
-        return program
+    """The program with `spike_agreement` filled: float network against its rounded twin."""
     before = simulate(lowered, calibration).spikes
     after = simulate(dequantize_speck(program), calibration).spikes
     agree = {name: float(np.mean(before[name] == after[name])) for name in before}
@@ -245,14 +246,18 @@ def _with_agreement(
 
 
 def _float_twin(layer: SpeckLayer, code: InputCode | None) -> LoweredLayer:
-    size = layer.weight.shape[0]
-    unit = layer.unit / (1.0 if code is None else code.scale)
+    compares = layer.reset == "zero" and layer.max_spikes == 1
+    unit = layer.unit if compares else short_unit(layer.unit)
+    # The lowest bound stands for none.
+    low = None if layer.low <= LOWEST else layer.low * unit
     return LoweredLayer(
         name=layer.name,
         source=layer.source,
-        weight=layer.weight.astype(np.float64) * unit,
-        bias=layer.bias.astype(np.float64) * layer.unit,
-        leak=np.zeros(size),
-        syn_leak=np.ones(size),
-        threshold=np.full(size, (layer.threshold - 0.5) * layer.unit),
+        weight=layer.weight.astype(np.float64) * (unit / (1.0 if code is None else code.scale)),
+        bias=layer.bias.astype(np.float64) * unit,
+        leak=np.zeros(layer.size),
+        syn_leak=np.ones(layer.size),
+        threshold=np.full(layer.size, (layer.threshold - 0.5 * compares) * unit),
+        link=layer.link,
+        rule=NeuronRule(layer.reset, layer.max_spikes, ">" if compares else ">=", low),
     )

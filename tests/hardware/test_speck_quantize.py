@@ -17,9 +17,11 @@ from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import quantize
 from neurozsl.hardware.speck import SpeckProgram
+from neurozsl.hardware.speck_cores import CoreShape, core_shapes, size_faults
 from neurozsl.hardware.speck_emulator import emulate_speck
 from neurozsl.hardware.speck_quantize import dequantize_speck, fit_scale, quantize_speck
-from neurozsl.hardware.speck_rules import CoreShape, check_speck, core_shapes, notes, size_faults
+from neurozsl.hardware.speck_rules import check_speck, notes
+from neurozsl.hardware.synapse import Pool
 from neurozsl.signals import ChipInput, InputCode
 
 CHIP = load_chip("speck2f")
@@ -271,16 +273,29 @@ def test_kernel_words_and_channels_decide_which_dense_layers_have_a_core(
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ({"kernel": 17}, "17 kernel side, at most 16"),
-        ({"stride": 3}, "stride 3, the chip knows 1, 2, 4, 8"),
-        ({"dilation": 2}, "dilation 2, the chip knows 1"),
+        ({"kernel": (17, 17)}, "17 kernel side, at most 16"),
+        ({"kernel": (3, 5)}, "kernel 3 x 5, the chip has square ones"),
+        ({"stride": (3, 3)}, "stride 3, the chip knows 1, 2, 4, 8"),
+        ({"stride": (1, 3)}, "stride 1 x 3, the chip knows 1, 2, 4, 8"),
+        ({"dilation": (2, 2)}, "dilation 2, the chip knows 1"),
         ({"groups": 2}, "groups 2, the chip knows 1"),
-        ({"pool": 3}, "pool 3, the chip knows 1, 2, 4"),
-        ({"padding": 8}, "8 padding, at most 7"),
-        ({"input_side": 256}, "256 input side, at most 128"),
-        ({"map_side": 65}, "65 map side, at most 64"),
+        ({"pools": (Pool((2, 9, 9), (3, 3), (3, 3)),)}, "pool 3, the chip knows 1, 2, 4"),
+        ({"pools": (Pool((2, 9, 9), (1, 2), (1, 2)),)}, "pool 1 x 2, the chip has square ones"),
+        (
+            {"pools": (Pool((2, 9, 9), (2, 2), (1, 1), (1, 1)),)},
+            "pool 2 with stride 1 and padding 1, the chip sums windows side by side",
+        ),
+        (
+            {"pools": (Pool((2, 9, 9), (4, 4), (4, 4)), Pool((2, 2, 2), (2, 2), (2, 2)))},
+            "pool 8, the chip knows 1, 2, 4",
+        ),
+        ({"padding": (8, 8, 0, 0)}, "8 padding, at most 7"),
+        ({"padding": (1, 1, 0, 1)}, "padding 1, 1 rows and 0, 1 columns, the chip pads both ends"),
+        ({"input_map": (2, 256)}, "256 input side, at most 128"),
+        ({"output_map": (65, 1)}, "65 map side, at most 64"),
         ({"destinations": 3}, "3 destinations, at most 2"),
-        ({"map_side": 64, "outputs": 17}, "17 .* neuron words, the largest core has 65536"),
+        ({"output_map": (64, 64), "outputs": 17}, "17 .* neuron words, the largest core has 65536"),
+        ({"kernel": (16, 16), "inputs": 257, "outputs": 1}, "257 x 1 through 16 x 16 takes 65792"),
     ],
 )
 def test_limits_that_sinabs_own_check_misses_are_named(shape: dict[str, Any], message: str) -> None:
@@ -289,7 +304,10 @@ def test_limits_that_sinabs_own_check_misses_are_named(shape: dict[str, Any], me
     assert len(faults) == 1
     assert faults[0].startswith("layer 'x': ")
     assert re.search(message, faults[0])
-    assert size_faults((CoreShape("x", "a", 2, 4, 1, kernel=16, stride=8, padding=7),), CHIP) == []
+    legal = CoreShape(
+        "x", "a", 2, 4, 1, kernel=(16, 16), stride=(8, 4), padding=(7, 7, 0, 0), input_map=(128, 9)
+    )
+    assert size_faults((legal,), CHIP) == []
 
 
 def test_ten_layers_are_one_too_many_and_nine_are_not() -> None:
