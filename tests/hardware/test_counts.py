@@ -1,5 +1,6 @@
 """Counts against slow loops and against values that NeuroBench 2.3.0 printed for one network."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ import numpy.typing as npt
 import pytest
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware.connections import reached
 from neurozsl.hardware.counts import LayerCounts, count
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.signals import ChipInput, InputCode, Trace
 
 Floats = npt.NDArray[np.float64]
@@ -154,6 +157,239 @@ def test_counts_equal_a_loop_over_events(zeros: float) -> None:
     assert fast == pytest.approx(slow)
     assert found.neuron_updates == 5 * 4
     assert found.spike_rate == pytest.approx(z.mean())
+
+
+# ---------------------------------------------------------------- maps, loops, delays
+
+
+Taps = list[tuple[int, tuple[int, ...]]]  # neuron, and the place in the array of weights
+
+
+def paths_of_a_kernel(synapse: Synapse) -> list[Taps]:
+    """Per value that the weights read, the neurons behind it: one loop per axis, nothing clever."""
+    conv, weight = synapse.link.conv, synapse.weight
+    if conv is None:
+        out, fan_in = weight.shape
+        return [[(o, (o, i)) for o in range(out)] for i in range(fan_in)]
+    (channels, height, width), (made, rows, columns) = conv.shape, conv.out_shape(weight.shape)
+    found: list[Taps] = [[] for _ in range(channels * height * width)]
+    per_group, outs = weight.shape[1], made // conv.groups
+    for o in range(made):
+        for y in range(rows):
+            for x in range(columns):
+                for i in range(per_group):
+                    for a in range(weight.shape[2]):
+                        for b in range(weight.shape[3]):
+                            c = o // outs * per_group + i
+                            row = y * conv.stride[0] + a * conv.dilation[0] - conv.padding[0]
+                            column = x * conv.stride[1] + b * conv.dilation[1] - conv.padding[2]
+                            if 0 <= row < height and 0 <= column < width:
+                                place = (c * height + row) * width + column
+                                found[place].append(((o * rows + y) * columns + x, (o, i, a, b)))
+    return found
+
+
+def windows_of_a_pool(pool: Pool) -> list[list[int]]:
+    """Per value that a pool reads, the sums that it is in."""
+    channels, height, width = pool.shape
+    _, rows, columns = pool.out_shape
+    found: list[list[int]] = [[] for _ in range(channels * height * width)]
+    for c in range(channels):
+        for y in range(rows):
+            for x in range(columns):
+                for a in range(pool.kernel[0]):
+                    for b in range(pool.kernel[1]):
+                        row = y * pool.stride[0] + a - pool.padding[0]
+                        column = x * pool.stride[1] + b - pool.padding[1]
+                        if 0 <= row < height and 0 <= column < width:
+                            place = (c * height + row) * width + column
+                            found[place].append((c * rows + y) * columns + x)
+    return found
+
+
+def slow_layer_counts(synapses: tuple[Synapse, ...], values: dict[str, Any]) -> dict[str, float]:
+    """One event, one window, one connection at a time; per sample."""
+    samples, steps = next(iter(values.values())).shape[:2]
+    keys = ("events", "acs", "macs", "weighted", "dense", "active", "conv")
+    found = dict.fromkeys(keys, 0)
+    touched: set[tuple[int, int, int]] = set()
+    for synapse in synapses:
+        kernel = paths_of_a_kernel(synapse)
+        found["dense"] += samples * steps * sum(map(len, kernel))
+        paths = kernel
+        for pool in reversed(synapse.link.pools):
+            paths = [[tap for w in ws for tap in paths[w]] for ws in windows_of_a_pool(pool)]
+        source = values[synapse.source]
+        for t in range(steps):
+            sent = t - synapse.link.delay
+            if sent < 0:
+                continue
+            graded = any(abs(int(v)) > 1 for v in source[:, sent].reshape(-1))
+            for s in range(samples):
+                for j, taps in enumerate(paths):
+                    value = int(source[s, sent, j])
+                    found["events"] += value != 0
+                    found["weighted"] += abs(value) * len(taps)
+                    for neuron, place in taps:
+                        if value != 0 and synapse.weight[place] != 0:
+                            found["macs" if graded else "acs"] += 1
+                            found["conv"] += synapse.link.conv is not None
+                            touched.add((s, t, neuron))
+    found["active"] = len(touched)
+    return {key: value / samples for key, value in found.items()}
+
+
+def sparse(rng: np.random.Generator, *shape: int) -> Floats:
+    return rng.normal(0, 1, shape) * (rng.random(shape) < 0.6)
+
+
+def one_layer(*synapses: Synapse) -> LoweredLayer:
+    first, *also = synapses
+    ones = np.ones(first.size_out)
+    return LoweredLayer(
+        "a",
+        first.source,
+        first.weight,
+        0 * ones,
+        0 * ones,
+        ones,
+        ones,
+        link=first.link,
+        also=tuple(also),
+    )
+
+
+MAP = (4, 6, 5)
+CONVS = {
+    "stride": ((2, 4, 3, 2), Conv(MAP, stride=(2, 1))),
+    "padding": ((2, 4, 3, 3), Conv(MAP, padding=(1, 2, 0, 1))),
+    "dilation": ((2, 4, 2, 2), Conv(MAP, stride=(1, 2), dilation=(2, 3))),
+    "groups": ((6, 2, 3, 3), Conv(MAP, padding=(1, 1, 1, 1), groups=2)),
+    "one-dimensional": ((3, 4, 1, 3), Conv((4, 1, 30), stride=(1, 2), padding=(0, 0, 2, 1))),
+    "a rest that no window covers": ((2, 4, 2, 2), Conv(MAP, stride=(3, 3))),
+}
+
+
+@pytest.mark.parametrize("pool", ["none", "2 x 2", "overlapping", "twice"])
+@pytest.mark.parametrize("kind", CONVS)
+def test_a_convolution_counts_as_a_loop_over_its_connections_does(kind: str, pool: str) -> None:
+    shape, conv = CONVS[kind]
+    c, h, w = conv.shape
+    pools = {
+        "none": (),
+        "2 x 2": (Pool((c, 2 * h + 1, 2 * w), (2, 2), (2, 2)),),
+        "overlapping": (Pool(conv.shape, (3, 3), (1, 1), (1, 1)),),
+        "twice": (Pool((c, 4 * h, 2 * w), (2, 1), (2, 1)), Pool((c, 2 * h, 2 * w), (2, 2), (2, 2))),
+    }[pool]
+    rng = np.random.default_rng(len(kind) + len(pool))
+    synapse = Synapse("x", sparse(rng, *shape), Link(conv, pools, delay=1))
+    layer = one_layer(synapse)
+    x = rng.integers(0, 3, (2, 3, synapse.size_in)) * (rng.random((2, 3, synapse.size_in)) < 0.1)
+    x[:, 1] = np.minimum(x[:, 1], 1)  # one step of plain spikes
+    check_against_the_loop(layer, {"x": x}, rng)
+
+
+def check_against_the_loop(
+    layer: LoweredLayer, inputs: dict[str, Any], rng: np.random.Generator, spikes: Any = None
+) -> LayerCounts:
+    samples, steps = next(iter(inputs.values())).shape[:2]
+    if spikes is None:
+        spikes = (rng.random((samples, steps, layer.size)) < 0.2).astype(np.uint8)
+    codes = {name: InputCode(x.shape[2], "graded", 3, True, 1.0) for name, x in inputs.items()}
+    network = Lowered(codes, (layer,), ("a",), 1e-3, steps, "fixed")
+    found = count(network, ChipInput(inputs, codes), Trace({"a": spikes})).layers[0]
+    slow = slow_layer_counts(layer.synapses, {**inputs, "a": spikes})
+    fast = {
+        "events": found.input_events,
+        "acs": found.effective_acs,
+        "macs": found.effective_macs,
+        "weighted": found.synops_weighted,
+        "dense": found.dense,
+        "active": found.active_updates,
+        "conv": found.conv_synops,
+    }
+    assert {k: v * samples for k, v in fast.items()} == {k: v * samples for k, v in slow.items()}
+    assert found.neuron_updates == layer.size * steps
+    assert found.spikes * samples == int(spikes.sum())
+    return found
+
+
+def test_several_synapses_and_a_recurrence_are_summed() -> None:
+    rng = np.random.default_rng(8)
+    conv = Conv((2, 5, 5), stride=(2, 2), padding=(1, 1, 1, 1))
+    layer = one_layer(
+        Synapse("x", sparse(rng, 3, 2, 3, 3), Link(conv)),
+        Synapse("y", sparse(rng, 27, 4)),
+        Synapse("a", sparse(rng, 27, 27), Link(delay=2)),
+    )
+    spikes = rng.integers(0, 4, (2, 6, 27)) * (rng.random((2, 6, 27)) < 0.1)  # several in a step
+    inputs = {
+        "x": (rng.random((2, 6, 50)) < 0.05).astype(int),
+        "y": rng.integers(-1, 2, (2, 6, 4)),
+    }
+    found = check_against_the_loop(layer, inputs, rng, spikes.astype(np.uint8))
+    assert found.source == "x, y, a"
+    assert (found.fan_in, found.parameters) == (18 + 4 + 27, 54 + 27 * 4 + 27 * 27)
+    assert found.effective_macs > 0 and found.effective_acs > 0
+    assert found.spike_rate == np.mean(spikes > 0) < found.spikes / (27 * 6)
+
+
+def test_a_flattened_pool_counts_as_its_matrix_does() -> None:
+    rng = np.random.default_rng(3)
+    pool = Pool((3, 4, 6), (2, 2), (2, 2))
+    folded = Synapse("x", sparse(rng, 5, 18), Link(pools=(pool,)))
+    plain = Synapse("x", matrix(folded))
+    x = (rng.random((2, 4, 72)) < 0.2).astype(int)
+    first, second = (check_against_the_loop(one_layer(s), {"x": x}, rng) for s in (folded, plain))
+    for key in ("effective_acs", "input_events", "active_updates", "synops_weighted"):
+        assert getattr(first, key) == getattr(second, key)
+    # `Dense` is of the 18 sums, as NeuroBench sees them.
+    assert (first.dense, second.dense) == (4 * 5 * 18, 4 * 5 * 72)
+
+
+def test_padded_taps_are_not_counted_as_neurobench_has_it() -> None:
+    weight, conv = np.ones((2, 1, 3, 3)), Conv((1, 5, 5), padding=(1, 1, 1, 1))
+    layer = one_layer(Synapse("x", weight, Link(conv)))
+    found = check_against_the_loop(layer, {"x": np.ones((1, 1, 25), int)}, np.random.default_rng(0))
+    assert found.dense == found.synops == 338
+    assert found.active_updates == 50
+
+
+def test_weighted_operations_behind_a_pool_are_those_of_sinabs() -> None:
+    torch = pytest.importorskip("torch")
+    hooks = pytest.importorskip("sinabs.hooks")
+    rng = np.random.default_rng(6)
+    pool, conv = Pool((3, 8, 8), (2, 2), (2, 2)), Conv((3, 4, 4), (2, 2), (1, 1, 1, 1))
+    synapse = Synapse("x", sparse(rng, 5, 3, 3, 3), Link(conv, (pool,)))
+    x = (rng.random((2, 3, 192)) < 0.3).astype(int)
+    layer = torch.nn.Conv2d(3, 5, 3, stride=2, padding=1, bias=False)
+    sums = torch.tensor(x.reshape(6, 3, 8, 8), dtype=torch.float32)
+    sums = 4 * torch.nn.functional.avg_pool2d(sums, 2)
+    fan_outs = hooks.conv_connection_map(layer, sums.shape[1:], layer(sums).shape[1:])
+    found = check_against_the_loop(one_layer(synapse), {"x": x}, rng)
+    assert found.synops_weighted * 2 == float((sums * fan_outs).sum())
+
+
+def test_biases_of_a_map_are_stored_once_per_channel() -> None:
+    conv = Conv((2, 5, 5))
+    layer = one_layer(Synapse("x", np.ones((4, 2, 3, 3)), Link(conv)))
+    code = InputCode(50, "binary", 1, False, 1.0)
+    given = ChipInput({"x": np.zeros((1, 2, 50))}, {"x": code})
+    for bias, stored in ((np.repeat(np.arange(4.0), 9), 4), (np.arange(36.0), 36)):
+        network = Lowered({"x": code}, (replace(layer, bias=bias),), ("a",), 1e-3, 2, "fixed")
+        found = count(network, given, Trace({"a": np.zeros((1, 2, 36))})).layers[0]
+        assert found.parameters == 72 + stored
+
+
+def test_pieces_of_rows_give_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    synapse = Synapse("x", sparse(rng, 3, 2, 3, 3), Link(Conv((2, 6, 6))))
+    event = rng.random((50, 72)) < 0.05
+    whole = reached(synapse, synapse.weight != 0, event)
+    monkeypatch.setattr("neurozsl.hardware.connections.PIECE", 1 << 13)
+    assert np.array_equal(reached(synapse, synapse.weight != 0, event), whole)
+    arrived = event.astype(float) @ (matrix(synapse) != 0).T
+    assert np.array_equal(whole, arrived > 0)
 
 
 def test_a_program_counts_its_integer_weights() -> None:

@@ -1,0 +1,112 @@
+"""Which neurons an event reaches: counted from the geometry of a synapse, no matrix is built.
+
+In: a `Synapse` and which of its weights count (`connected`, as a rule `weight != 0`). Out: per
+source value the number of connections that it goes through (`fan_out`), and per neuron whether an
+event of a step arrives at all (`reached`).
+
+    fan_out = pool^T (conv^T 1)          ones sent backwards through kernel and windows, int64
+    reached = conv(pool(event) > 0) > 0  events sent forwards, a few rows at a time
+
+Padding is no source, so what it would carry counts nowhere. Where windows of a pool overlap, a
+value counts once in each.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.hardware.synapse import Conv, Pool, Synapse, pooled, weigh
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+# What one piece of `reached` may copy, in bytes; a single row may take more.
+PIECE: Final = 1 << 25
+
+
+def fan_out(synapse: Synapse, connected: npt.NDArray[Any]) -> Ints:
+    """Connections behind each source value.
+
+    Args:
+        synapse: gives the geometry.
+        connected: in the shape of its weights, 1 or True where a weight counts.
+
+    Returns:
+        int64 `(size_in,)`; of the sums that a kernel reads where `synapse` has no pools.
+    """
+    counted = np.asarray(connected, np.int64)
+    conv = synapse.link.conv
+    reach = counted.sum(axis=0) if conv is None else _conv_back(conv, counted)
+    for pool in reversed(synapse.link.pools):
+        reach = _pool_back(pool, reach)
+    return reach.reshape(-1)
+
+
+def reached(synapse: Synapse, connected: npt.NDArray[Any], event: Bools) -> Bools:
+    """True where at least one event arrives through a weight that counts.
+
+    Args:
+        synapse: gives the geometry.
+        connected: as in `fan_out`.
+        event: `(rows, size_in)`, the steps of all samples one after the other.
+
+    Returns:
+        `(rows, size_out)`.
+    """
+    # Sums of zeros and ones in float32 are above 0 exactly where one of them is.
+    mask = Synapse(synapse.source, np.asarray(connected, np.float32), synapse.link)
+    found = np.empty((len(event), synapse.size_out), np.bool_)
+    rows = max(1, PIECE // (4 * _row_entries(synapse)))
+    for start in range(0, len(event), rows):
+        piece = slice(start, start + rows)
+        sums = pooled(synapse.link, event[piece].astype(np.float32))
+        found[piece] = weigh(mask, (sums > 0).astype(np.float32)) > 0
+    return found
+
+
+def _row_entries(synapse: Synapse) -> int:
+    """Values that one step takes while it is weighed."""
+    conv, entries = synapse.link.conv, synapse.size_in + synapse.size_out
+    if conv is None:
+        return entries
+    channels, *kernel = synapse.weight.shape[1:]
+    positions = math.prod(conv.out_shape(synapse.weight.shape)[1:])
+    return int(entries + positions * conv.groups * channels * math.prod(kernel))
+
+
+def _conv_back(conv: Conv, connected: Ints) -> Ints:
+    """Per value of the map that a kernel reads, the neurons that it is joined to."""
+    channels, columns, high, wide = connected.shape
+    _, rows_out, columns_out = conv.out_shape(connected.shape)
+    grouped = connected.reshape(conv.groups, channels // conv.groups, columns, high, wide)
+    weights = grouped.sum(axis=1).reshape(conv.shape[0], high, wide)
+    top, bottom, left, right = conv.padding
+    full = np.zeros(
+        (conv.shape[0], conv.shape[1] + top + bottom, conv.shape[2] + left + right), np.int64
+    )
+    for row in range(high):
+        for column in range(wide):
+            down = _steps(row * conv.dilation[0], conv.stride[0], rows_out)
+            across = _steps(column * conv.dilation[1], conv.stride[1], columns_out)
+            full[:, down, across] += weights[:, row, column, None, None]
+    return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
+
+
+def _pool_back(pool: Pool, reach: Ints) -> Ints:
+    """Per value of the map that a pool reads, the reach of all sums that it is in."""
+    _, rows_out, columns_out = pool.out_shape
+    (top, left), (high, wide) = pool.padding, pool.kernel
+    full = np.zeros((pool.shape[0], pool.shape[1] + 2 * top, pool.shape[2] + 2 * left), np.int64)
+    sums = reach.reshape(pool.out_shape)
+    for row in range(high):
+        for column in range(wide):
+            down = _steps(row, pool.stride[0], rows_out)
+            full[:, down, _steps(column, pool.stride[1], columns_out)] += sums
+    return full[:, top : top + pool.shape[1], left : left + pool.shape[2]]
+
+
+def _steps(start: int, stride: int, count: int) -> slice:
+    return slice(start, start + stride * (count - 1) + 1, stride)
