@@ -1,16 +1,19 @@
 """Dead and saturated layers of a `Trace`, and the threshold scale that would move them.
 
 A layer is dead when no neuron spiked in any sample, saturated when more than 90 % of all
-neuron-steps spiked. The suggested factor multiplies every threshold of the layer:
+neuron-steps spiked; several spikes of a neuron in one step are one such step. The suggested factor
+multiplies every threshold of the layer:
 
     dead, membrane recorded   (95th percentile of v) / theta: then 5 % of the neuron-steps reach it
     dead, no membrane         1/2, repeat
     saturated                 2, repeat (the reset hides how far v went above theta)
+
+A layer that only integrates sends no spikes and is never dead: its membrane is what is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,7 +22,7 @@ import numpy as np
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
-from neurozsl.hardware.speck import AnyProgram
+from neurozsl.hardware.speck import AnyProgram, SpeckProgram
 from neurozsl.signals import Trace
 
 SATURATED_RATE: Final = 0.9
@@ -31,7 +34,7 @@ State = Literal["ok", "dead", "saturated"]
 class Diagnosis:
     """State of one layer.
 
-    silent_neurons: how many never spiked. threshold_scale: factor that would help; None where the
+    rate: share of neuron-steps with a spike. silent_neurons: how many never spiked. threshold_scale: factor that would help; None where the
     layer is ok, or where its membrane never rises above 0 and no threshold can help.
     """
 
@@ -44,7 +47,10 @@ class Diagnosis:
 
 
 def diagnose(
-    trace: Trace, *, thresholds: Mapping[str, float] | None = None
+    trace: Trace,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    readouts: Collection[str] = (),
 ) -> tuple[Diagnosis, ...]:
     """One `Diagnosis` per layer of the trace.
 
@@ -52,10 +58,14 @@ def diagnose(
         trace: spikes, and the membrane where the run recorded it.
         thresholds: per layer in the unit of the membrane (see `membrane_thresholds`); without
             them the factor of a dead layer is 1/2.
+        readouts: layers that do not spike (see `integrating_layers`).
     """
     found = []
     for name, spikes in trace.to_numpy().spikes.items():
-        rate = float(np.mean(spikes)) if spikes.size else 0.0
+        if name in readouts:
+            found.append(Diagnosis(name, "ok", 0.0, 0, None, "reads its membrane"))
+            continue
+        rate = float(np.mean(spikes != 0)) if spikes.size else 0.0
         silent = int(np.count_nonzero(~spikes.any(axis=(0, 1))))
         state: State = "dead" if not spikes.any() else "ok"
         state = "saturated" if rate > SATURATED_RATE else state
@@ -66,6 +76,13 @@ def diagnose(
             scale, advice = 2.0, "double the threshold and run again"
         found.append(Diagnosis(name, state, rate, silent, scale, advice))
     return tuple(found)
+
+
+def integrating_layers(network: AnyProgram | Lowered) -> tuple[str, ...]:
+    """Layers that do not spike, whose membrane is read; none on Speck."""
+    if isinstance(network, SpeckProgram):
+        return ()
+    return tuple(layer.name for layer in network.layers if not layer.rule.spiking)
 
 
 def membrane_thresholds(network: AnyProgram | Lowered) -> dict[str, float]:

@@ -181,8 +181,11 @@ _Terms = tuple[tuple[EnergyTerm, ...], tuple[str, ...], tuple[str, ...]]
 def _per_term(counts: Counts, figures: Mapping[str, Figure]) -> _Terms:
     """Loihi, SpiNNaker, TrueNorth: every term that the source publishes, nothing else."""
     spikes = counts.total("spikes")
+    # Where a source has a figure of its own for convolutions, it goes with their operations.
+    convs = counts.total("conv_synops") if "synop_conv" in figures else 0.0
     wanted = (
-        ("synaptic operations", ("synop", "synop_dense"), counts.total("synops")),
+        ("synaptic operations", ("synop", "synop_dense"), counts.total("synops") - convs),
+        *((("synaptic operations, convolutions", ("synop_conv",), convs),) if convs else ()),
         ("neuron updates, active", ("neuron_active",), counts.total("active_updates")),
         ("neuron updates, inactive", ("neuron_inactive",), counts.total("inactive_updates")),
         ("neuron accesses", ("neuron_access",), counts.total("neuron_updates")),

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from neurozsl.hardware.diagnose import diagnose, membrane_thresholds
+from neurozsl.hardware.diagnose import diagnose, integrating_layers, membrane_thresholds
 from neurozsl.hardware.emulator import emulate
+from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.signals import ChipInput, InputCode, Trace
 
@@ -49,3 +52,24 @@ def test_no_threshold_helps_a_layer_that_is_inhibited() -> None:
     found = diagnose(trace, thresholds=membrane_thresholds(program))[0]
     assert (found.state, found.threshold_scale) == ("dead", None)
     assert "weights" in found.advice
+
+
+def test_several_spikes_in_a_step_are_one_step_with_a_spike() -> None:
+    z = np.zeros((10, 10, 1), np.uint8)
+    many, every = z.copy(), z.copy()
+    many.reshape(-1)[:60] = 200
+    every.reshape(-1)[:91] = 2
+    found = diagnose(Trace({"many": many, "every": every}))
+    assert [(x.state, x.rate) for x in found] == [("ok", 0.6), ("saturated", 0.91)]
+
+
+def test_a_layer_that_only_integrates_is_not_dead() -> None:
+    program, _ = dead_program(60000, 1)
+    (layer,) = program.layers
+    readout = replace(program, layers=(replace(layer, rule=NeuronRule(spiking=False)),))
+    assert (integrating_layers(program), integrating_layers(readout)) == ((), ("a",))
+    trace = Trace({"a": np.zeros((2, 8, 30), np.uint8)})
+    (found,) = diagnose(trace, readouts=integrating_layers(readout))
+    assert (found.state, found.silent_neurons, found.threshold_scale) == ("ok", 0, None)
+    assert found.advice == "reads its membrane"
+    assert diagnose(trace)[0].state == "dead"

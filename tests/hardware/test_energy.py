@@ -230,3 +230,16 @@ def test_a_method_that_the_chip_lacks_is_refused() -> None:
         BadInput, match="chip 'loihi1': no energy method dense_pass; it has per_term"
     ):
         estimate(SHEET, "loihi1", method="dense_pass")
+
+
+def test_operations_of_convolutions_take_their_own_figure_where_one_is_published() -> None:
+    plain = counts(synops=1000.0)
+    mixed = Counts((replace(plain.layers[0], conv_synops=400.0),), samples=1, steps=10)
+    fitted = load_chip("loihi1_sanafe").energy
+    terms = {t.name: t for t in estimate(mixed, "loihi1_sanafe").terms}
+    assert terms["synaptic operations"].joules == 600 * fitted["synop_dense"].value
+    assert terms["synaptic operations, convolutions"].joules == 400 * fitted["synop_conv"].value
+    assert "synaptic operations, convolutions" not in {
+        t.name for t in estimate(plain, "loihi1_sanafe").terms
+    }
+    assert estimate(mixed, "loihi1").terms[0].count == 1000  # Davies 2018 has one figure
