@@ -34,8 +34,9 @@ State = Literal["ok", "dead", "saturated"]
 class Diagnosis:
     """State of one layer.
 
-    rate: share of neuron-steps with a spike. silent_neurons: how many never spiked. threshold_scale: factor that would help; None where the
-    layer is ok, or where its membrane never rises above 0 and no threshold can help.
+    rate: share of neuron-steps with a spike. silent_neurons: how many never spiked.
+    threshold_scale: factor that would help; None where the layer is ok, or where its membrane
+    never rises above 0 and no threshold can help.
     """
 
     layer: str

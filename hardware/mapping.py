@@ -2,12 +2,14 @@
 
 A shape says what a layer asks of memory and wiring and nothing about its numbers, so programs of
 any arithmetic, dense or convolutional, are placed by the same code. A dense layer is a
-convolution with a 1 x 1 kernel on a 1 x 1 map. Resources are named with their unit
-(`synapse_bits`, `kernel_words`, `in_axons`); a limit of None is unpublished, never infinite.
+convolution with a 1 x 1 kernel on a 1 x 1 map; one that reads a map (flattened) is a kernel as
+large as that map. Resources are named with their unit (`synapse_bits`, `kernel_words`,
+`in_axons`); a limit of None is unpublished, never infinite.
 """
 
 from __future__ import annotations
 
+import math
 from collections import abc
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +18,7 @@ import numpy as np
 
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
+from neurozsl.hardware.synapse import PLAIN, Link, Synapse
 
 Limits = abc.Mapping[str, int | None]
 NEURONS: Final = "neurons"
@@ -23,7 +26,11 @@ NEURONS: Final = "neurons"
 
 @dataclass(frozen=True)
 class Kernel:
-    """Weights of a layer `(channels_out, channels_in, height, width)` and the map they make."""
+    """Weights `(channels_out, channels_in / groups, height, width)` and the map they make.
+
+    link: stride, padding, dilation, groups, the pools in front and the delay; PLAIN is stride 1 on
+    a map without padding. Its channels are not read: `channels_in` counts.
+    """
 
     channels_in: int
     channels_out: int
@@ -31,20 +38,43 @@ class Kernel:
     width: int = 1
     out_height: int = 1
     out_width: int = 1
+    link: Link = PLAIN
 
     @property
     def is_dense(self) -> bool:
         """True where every input reaches every neuron through a weight of its own."""
-        return (self.height, self.width, self.out_height, self.out_width) == (1, 1, 1, 1)
+        sizes = (self.height, self.width, self.out_height, self.out_width)
+        return sizes == (1, 1, 1, 1) and self.groups == 1 and not self.link.pools
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels that do not see each other."""
+        return 1 if self.link.conv is None else self.link.conv.groups
+
+    @property
+    def fan_in(self) -> int:
+        """Weights of one neuron."""
+        return self.channels_in // self.groups * self.height * self.width
+
+    @property
+    def out_map(self) -> tuple[int, int, int]:
+        """Neurons that it reaches: channels, height, width."""
+        return self.channels_out, self.out_height, self.out_width
+
+    @property
+    def on_map(self) -> bool:
+        """True where neurons lie on a map of more than one position."""
+        return (self.out_height, self.out_width) != (1, 1)
 
 
 @dataclass(frozen=True)
 class LayerShape:
     """What one layer asks of a chip.
 
-    sources: inputs of the network or layers. weight_bits: as stored. nonzero: weights that are
-    not zero, None where nobody counted. has_bias: any bias is not zero. constant_axons: inputs
-    beside the sources that always spike (a bias into the synaptic current).
+    sources: inputs of the network or layers, one per kernel (`kernel`, then `also`). weight_bits:
+    as stored. nonzero: weights that are not zero, None where nobody counted. has_bias: any bias is
+    not zero. constant_axons: inputs beside the sources that always spike (a bias into the synaptic
+    current).
     """
 
     name: str
@@ -54,26 +84,41 @@ class LayerShape:
     nonzero: int | None = None
     has_bias: bool = True
     constant_axons: int = 0
+    also: tuple[Kernel, ...] = ()
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """One per source."""
+        return (self.kernel, *self.also)
+
+    @property
+    def out_map(self) -> tuple[int, int, int]:
+        """Where the neurons lie: channels, height, width."""
+        return next((k for k in self.kernels if k.on_map), self.kernel).out_map
 
     @property
     def neurons(self) -> int:
         """Number of neurons."""
-        return self.kernel.channels_out * self.kernel.out_height * self.kernel.out_width
+        return math.prod(self.kernel.out_map)
 
     @property
     def fan_in(self) -> int:
-        """Synapses of one neuron."""
-        return self.kernel.channels_in * self.kernel.height * self.kernel.width
+        """Weights of one neuron."""
+        return sum(kernel.fan_in for kernel in self.kernels)
 
     @property
     def weights(self) -> int:
         """Weights in all, zeros included; a convolution shares them."""
-        return self.kernel.channels_out * self.fan_in
+        return sum(kernel.channels_out * kernel.fan_in for kernel in self.kernels)
 
 
 @dataclass(frozen=True)
 class CorePart:
-    """Neurons `first..last` of one layer on one core, and what they use of it."""
+    """Neurons `first..last` of one layer on one core, and what they use of it.
+
+    tile: the part of a map, `(first, last)` for channels, rows and columns; neurons between
+    `first` and `last` that lie outside belong to other parts. None: all of them are here.
+    """
 
     core: int
     layer: str
@@ -81,6 +126,7 @@ class CorePart:
     last: int
     used: abc.Mapping[str, int]
     limit: Limits
+    tile: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +180,7 @@ class Mapping:
                     "first": part.first,
                     "last": part.last,
                     "use": _use(part.used, part.limit),
+                    **({"tile": [list(x) for x in part.tile]} if part.tile else {}),
                 }
                 for part in self.parts
             ],
@@ -185,9 +232,8 @@ def dense(
 
 def shapes(program: Program | SpeckProgram) -> tuple[LayerShape, ...]:
     """The layers of a program, in its order."""
-    if isinstance(program, SpeckProgram):
-        return tuple(_speck_shape(layer) for layer in program.layers)
-    return tuple(_shape(layer) for layer in program.layers)
+    maps = {layer.name: layer.shape for layer in program.layers}
+    return tuple(_shape(layer, maps) for layer in program.layers)
 
 
 def readers(layers: abc.Iterable[LayerShape]) -> dict[str, tuple[str, ...]]:
@@ -200,29 +246,35 @@ def readers(layers: abc.Iterable[LayerShape]) -> dict[str, tuple[str, ...]]:
     return {x.name: tuple(y.name for y in rows if x.name in y.sources) for x in rows}
 
 
-def _shape(layer: ProgramLayer) -> LayerShape:
-    out, width = layer.weight.shape
-    has_bias = bool(np.any(layer.bias_mant))
+def _shape(
+    layer: ProgramLayer | SpeckLayer, maps: abc.Mapping[str, tuple[int, ...]]
+) -> LayerShape:
+    kernel, *also = (_kernel(synapse, maps.get(synapse.source, ())) for synapse in layer.synapses)
+    has_bias = bool(np.any(layer.bias))
     return LayerShape(
         name=layer.name,
-        sources=(layer.source,),
-        kernel=Kernel(width, out),
-        weight_bits=layer.weight_bits,
-        nonzero=int(np.count_nonzero(layer.weight)),
+        sources=tuple(synapse.source for synapse in layer.synapses),
+        kernel=kernel,
+        weight_bits=layer.weight_bits if isinstance(layer, ProgramLayer) else 8,
+        nonzero=sum(int(np.count_nonzero(synapse.weight)) for synapse in layer.synapses),
         has_bias=has_bias,
-        constant_axons=int(has_bias and layer.bias_to == "current"),
+        constant_axons=int(
+            isinstance(layer, ProgramLayer) and has_bias and layer.bias_to == "current"
+        ),
+        also=tuple(also),
     )
 
 
-def _speck_shape(layer: SpeckLayer) -> LayerShape:
-    out, width = layer.weight.shape
-    return LayerShape(
-        name=layer.name,
-        sources=(layer.source,),
-        kernel=Kernel(width, out),
-        nonzero=int(np.count_nonzero(layer.weight)),
-        has_bias=bool(np.any(layer.bias)),
-    )
+def _kernel(synapse: Synapse, source: tuple[int, ...]) -> Kernel:
+    """One synapse; a matrix on a map (of its pools, or of its source) is a kernel of that size."""
+    link, weight = synapse.link, synapse.weight
+    if link.conv is not None:
+        out, _, height, width = weight.shape
+        _, high, wide = link.conv.out_shape(weight.shape)
+        return Kernel(link.conv.shape[0], out, height, width, high, wide, link)
+    read = link.pools[-1].out_shape if link.pools else source
+    channels, height, width = read if len(read) == 3 else (weight.shape[1], 1, 1)
+    return Kernel(channels, weight.shape[0], height, width, link=link)
 
 
 def _use(used: abc.Mapping[str, int], limit: Limits) -> dict[str, dict[str, int | None]]:
