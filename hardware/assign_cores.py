@@ -8,20 +8,36 @@ A layer with c input and f output channels, a k_x x k_y kernel and an f_x x f_y 
     bias_words    f, where the layer has a bias
     destinations  layers that read it; reading the spikes on the host takes none
 
-A dense layer is a 1 x 1 kernel on a 1 x 1 map: c * 2^(ceil log2 f) kernel words. Which layer sits
-on which core is a maximum bipartite matching (augmenting paths), so a network that fits at all is
-placed. Where it does not fit, the layers of the last, failed search compete for fewer cores than
-they are (Hall's theorem): they are named.
+The f_x x f_y map is that of the neurons: pooling comes after them, as a setting of each destination
+(square windows, stride = window), and takes no memory. A dense layer is a 1 x 1 kernel on a 1 x 1
+map: c * 2^(ceil log2 f) kernel words; one that reads a map is a kernel as large as that map
+(sinabs, `convert_linear_to_conv`). Which layer sits on which core is a maximum bipartite matching
+(augmenting paths), so a network that fits at all is placed. Where it does not fit, the layers of
+the last, failed search compete for fewer cores than they are (Hall's theorem): they are named.
+
+A core has one kernel, which every arriving event goes through, and no time steps: a layer with two
+sources, a delay or a loop has no place here.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from typing import Final
 
+from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.mapping import CorePart, LayerShape, Limits, Mapping, Shortfall, readers
+from neurozsl.hardware.mapping import (
+    CorePart,
+    Kernel,
+    LayerShape,
+    Limits,
+    Mapping,
+    Shortfall,
+    readers,
+)
+from neurozsl.hardware.tiles import axes
 
 _MEMORIES: Final = ("kernel_words", "neuron_words", "bias_words")
 _DESTINATIONS: Final = "destinations"
@@ -29,7 +45,12 @@ Core = tuple[int, MappingOf[str, int]]  # number, words per memory
 
 
 def assign_to_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tuple[Shortfall, ...]:
-    """A core for every layer, or every limit that is broken."""
+    """A core for every layer, or every limit that is broken.
+
+    Raises:
+        BadInput: a layer that no core can compute, whatever its size.
+    """
+    _check(layers, chip)
     cores, after = _cores(chip), readers(layers)
     used = {x.name: {**words(x), _DESTINATIONS: len(after[x.name])} for x in layers}
     fitting = {name: [core for core in cores if _fits(need, core)] for name, need in used.items()}
@@ -62,6 +83,7 @@ def assign_to_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tup
         parts=tuple(sorted(parts, key=lambda part: part.core)),
         capacity=capacity,
         left_out=chip.memory.get("left_out", ""),
+        notes=_notes(layers),
     )
 
 
@@ -152,6 +174,8 @@ def _wiring(layer: LayerShape, need: MappingOf[str, int], chip: Chip) -> list[Sh
     asked = {
         "channels": ("channels", max(k.channels_in, k.channels_out)),
         "kernel rows or columns": ("kernel_side", max(k.height, k.width)),
+        "input rows or columns": ("input_side", max(axis.length for axis in axes(k))),
+        "rows or columns of padding": ("padding", max(axis.before for axis in axes(k))),
         "map rows or columns": ("map_side", max(k.out_height, k.out_width)),
         _DESTINATIONS: ("destinations_per_core", need[_DESTINATIONS]),
     }
@@ -161,6 +185,65 @@ def _wiring(layer: LayerShape, need: MappingOf[str, int], chip: Chip) -> list[Sh
         if most is not None and value > most:
             broken.append(Shortfall((layer.name,), resource, value, most, "a core takes"))
     return broken
+
+
+def _check(layers: Sequence[LayerShape], chip: Chip) -> None:
+    """Refuse what no size would cure, with the reason."""
+    seen: set[str] = set()
+    names = {layer.name for layer in layers}
+    for layer in layers:
+        where, sources = f"layer '{layer.name}'", ", ".join(map(repr, layer.sources))
+        late = any(kernel.link.delay for kernel in layer.kernels)
+        if late or (names - seen) & set(layer.sources):
+            raise BadInput(
+                f"{where}: reads {sources} through a delay or a loop; {chip.name} has no time "
+                "steps to delay by, and a core passes spikes on at once: recurrent layers run on "
+                "Loihi, or in simulation"
+            )
+        if len(layer.sources) > 1:
+            raise BadInput(
+                f"{where}: reads {sources}; a core of {chip.name} has one kernel for all events "
+                "that arrive: merge the sources into the channels of one"
+            )
+        faults = list(_shape_faults(layer.kernel, chip))
+        if faults:
+            raise BadInput(f"{where}: {'; '.join(faults)}")
+        seen.add(layer.name)
+
+
+def _shape_faults(kernel: Kernel, chip: Chip) -> Iterator[str]:
+    """What the kernels and pools of a core cannot do; sinabs' own check lets most of it pass."""
+    rows, columns = axes(kernel)
+    allowed, pools = chip.allowed, kernel.link.pools
+    if allowed.get("square_kernel") and kernel.height != kernel.width:
+        yield f"kernel {kernel.height} x {kernel.width}, the chip has square ones"
+    windows = {math.prod(pool.kernel[axis] for pool in pools) for axis in (0, 1)}
+    plain = all(pool.stride == pool.kernel and pool.padding == (0, 0) for pool in pools)
+    if pools and (len(windows) > 1 or not plain):
+        yield (
+            f"pools {' and '.join(f'{p.kernel} every {p.stride}' for p in pools)}, the chip has "
+            "square windows side by side"
+        )
+    asked = {
+        "stride": {rows.stride, columns.stride},
+        "dilation": {rows.dilation, columns.dilation},
+        "groups": {kernel.groups},
+        "pool": windows,
+    }
+    for what, values in asked.items():
+        wrong = sorted(values - set(allowed.get(what, values)))
+        if wrong:
+            yield f"{what} {wrong[0]}, the chip knows {', '.join(map(str, allowed[what]))}"
+
+
+def _notes(layers: Sequence[LayerShape]) -> tuple[str, ...]:
+    names = {layer.name for layer in layers}
+    return tuple(
+        f"layer '{layer.name}': its input is pooled before it reaches a core (by the host, or the "
+        "block of the sensor)"
+        for layer in layers
+        if layer.kernel.link.pools and not names & set(layer.sources)
+    )
 
 
 def _limit(chip: Chip, key: str) -> int | None:

@@ -7,10 +7,10 @@ enough, two of them together, then fewer layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neurozsl.hardware.mapping import LayerShape
+from neurozsl.hardware.mapping import Kernel, LayerShape
 
 Fits = Callable[[tuple[LayerShape, ...]], bool]
 _SHOWN = 6  # layers that a description lists
@@ -30,23 +30,57 @@ class Change:
     layers: int | None = None
 
     def apply(self, layers: Sequence[LayerShape]) -> tuple[LayerShape, ...]:
-        """The network with the caps; a layer reads as many channels fewer as its sources lose."""
+        """The network with the caps; a layer reads as many channels fewer as its sources lose.
+
+        A kernel in groups keeps their size, so its source decides how many are left. A source that
+        is cut off is read no more; a layer that has no other keeps it, as an input.
+        """
+        kept = layers[: self.layers]
         lost: dict[str, int] = {}
-        names, made = {layer.name for layer in layers}, []
-        for layer in layers[: self.layers]:
-            old = layer.kernel
-            wide = old.channels_in - sum(lost.get(name, 0) for name in layer.sources)
-            if old.is_dense and not names & set(layer.sources):
+        for layer in kept:
+            lost[layer.name] = layer.out_map[0] - self._channels(layer, lost)
+        return tuple(self._narrowed(layer, layers, kept, lost) for layer in kept)
+
+    def _channels(self, layer: LayerShape, lost: Mapping[str, int]) -> int:
+        """Channels of the layer that are left."""
+        left = min(layer.out_map[0], self.width or layer.out_map[0])
+        for source, kernel in zip(layer.sources, layer.kernels, strict=True):
+            if kernel.groups > 1:
+                groups = _groups(kernel, kernel.channels_in - lost.get(source, 0))
+                left = groups * (kernel.channels_out // kernel.groups)
+        return left
+
+    def _narrowed(
+        self,
+        layer: LayerShape,
+        layers: Sequence[LayerShape],
+        kept: Sequence[LayerShape],
+        lost: Mapping[str, int],
+    ) -> LayerShape:
+        names = {other.name for other in layers}
+        gone = names - {other.name for other in kept}
+        pairs = list(zip(layer.sources, layer.kernels, strict=True))
+        pairs = [pair for pair in pairs if pair[0] not in gone] or pairs[:1]
+        part = layer.out_map[0] - lost[layer.name]
+        kernels = []
+        for source, kernel in pairs:
+            wide = kernel.channels_in - lost.get(source, 0)
+            if kernel.is_dense and source not in names:
                 wide = min(wide, self.inputs or wide)
-            kernel = replace(
-                old,
-                channels_in=wide,
-                channels_out=min(old.channels_out, self.width or old.channels_out),
-            )
-            lost[layer.name] = old.channels_out - kernel.channels_out
-            bits = min(layer.weight_bits, self.weight_bits or layer.weight_bits)
-            made.append(replace(layer, kernel=kernel, weight_bits=bits, nonzero=None))
-        return tuple(made)
+            # A matrix onto a map loses the neurons of the channels that go.
+            out = kernel.channels_out // layer.out_map[0] * part
+            link, conv = kernel.link, kernel.link.conv
+            if conv is not None and conv.groups > 1:
+                link = replace(link, conv=replace(conv, groups=_groups(kernel, wide)))
+            kernels.append(replace(kernel, channels_in=wide, channels_out=out, link=link))
+        return replace(
+            layer,
+            sources=tuple(source for source, _ in pairs),
+            kernel=kernels[0],
+            also=tuple(kernels[1:]),
+            weight_bits=min(layer.weight_bits, self.weight_bits or layer.weight_bits),
+            nonzero=None,
+        )
 
     def describe(self, layers: Sequence[LayerShape]) -> str:
         """The change in words, with the layers that it alters."""
@@ -63,7 +97,8 @@ class Change:
         changed = [
             f"{new.name} {new.kernel.channels_in}->{new.kernel.channels_out}"
             for old, new in zip(layers, self.apply(layers), strict=False)
-            if old.kernel != new.kernel
+            if (old.kernel.channels_in, old.kernel.channels_out)
+            != (new.kernel.channels_in, new.kernel.channels_out)
         ]
         more = [f"{len(changed) - _SHOWN} more"] if len(changed) > _SHOWN else []
         listed = ", ".join(changed[:_SHOWN] + more)
@@ -80,8 +115,8 @@ def changes_that_fit(
         fits: True for layers that the chip holds.
         min_bits: fewest weight bits that programs are made with.
     """
-    widest = max(layer.kernel.channels_out for layer in layers)
-    deepest = max(layer.kernel.channels_in for layer in layers)
+    widest = max(layer.out_map[0] for layer in layers)
+    deepest = max(kernel.channels_in for layer in layers for kernel in layer.kernels)
     bits = max(layer.weight_bits for layer in layers)
 
     def find(make: Callable[[int], Change], low: int, high: int) -> Change | None:
@@ -107,6 +142,11 @@ def changes_that_fit(
             yield find(lambda value: replace(slim, width=value, inputs=value), 1, top)
 
     return tuple(change for change in combined() if change is not None)[:1]
+
+
+def _groups(kernel: Kernel, channels: int) -> int:
+    """Groups that so many input channels fill."""
+    return max(1, channels // (kernel.channels_in // kernel.groups))
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int | None:

@@ -246,9 +246,7 @@ def readers(layers: abc.Iterable[LayerShape]) -> dict[str, tuple[str, ...]]:
     return {x.name: tuple(y.name for y in rows if x.name in y.sources) for x in rows}
 
 
-def _shape(
-    layer: ProgramLayer | SpeckLayer, maps: abc.Mapping[str, tuple[int, ...]]
-) -> LayerShape:
+def _shape(layer: ProgramLayer | SpeckLayer, maps: abc.Mapping[str, tuple[int, ...]]) -> LayerShape:
     kernel, *also = (_kernel(synapse, maps.get(synapse.source, ())) for synapse in layer.synapses)
     has_bias = bool(np.any(layer.bias))
     return LayerShape(

@@ -17,17 +17,31 @@ targets is then a number of each in-axon (nengo-loihi 1.1.0, `conv2d_loihi_weigh
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Literal
 
 from neurozsl.hardware.mapping import Kernel
 
-Axis = Literal[0, 1]  # rows, columns
 Interval = tuple[int, int]  # first, one past the last
 Lists = tuple[tuple[int, int], ...]  # (length, how many)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Rows, or columns, of a kernel: `outputs` of `size` weights on `length` positions.
+
+    pools: length, window, stride and padding of each, the first reads the source.
+    """
+
+    outputs: int
+    size: int
+    length: int
+    stride: int = 1
+    before: int = 0
+    dilation: int = 1
+    pools: tuple[tuple[int, int, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,52 +60,27 @@ class AxisUse:
     span: int
 
 
-@cache
-def reads(kernel: Kernel, axis: Axis) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Per source position, the (output, place in the kernel) pairs that it takes part in."""
-    conv = kernel.link.conv
-    outputs = (kernel.out_height, kernel.out_width)[axis]
-    size = (kernel.height, kernel.width)[axis]
-    stride, before, dilation = (
-        (1, 0, 1)
-        if conv is None
-        else (conv.stride[axis], conv.padding[2 * axis], conv.dilation[axis])
-    )
-    length = outputs - 1 + size if conv is None else conv.shape[1 + axis]
-    # Per position of the map that the kernel reads, the positions of the source behind it.
-    behind = [[i] for i in range(length)]
-    for pool in reversed(kernel.link.pools):
-        width = pool.shape[1 + axis]
-        starts = range(-pool.padding[axis], width, pool.stride[axis])
-        windows = [range(max(s, 0), min(s + pool.kernel[axis], width)) for s in starts]
-        behind = [[i for sums in row for i in windows[sums]] for row in behind]
-        length = width
-    found: list[list[tuple[int, int]]] = [[] for _ in range(length)]
-    for output in range(outputs):
-        for place in range(size):
-            position = output * stride + place * dilation - before
-            if 0 <= position < len(behind):
-                for source in behind[position]:
-                    found[source].append((output, place))
-    return tuple(map(tuple, found))
+def axes(kernel: Kernel) -> tuple[Axis, Axis]:
+    """Rows and columns of a kernel."""
+    return _axis(kernel, 0), _axis(kernel, 1)
 
 
 @lru_cache(maxsize=1 << 16)
-def axis_use(kernel: Kernel, axis: Axis, interval: Interval) -> AxisUse:
+def axis_use(axis: Axis, interval: Interval) -> AxisUse:
     """What the outputs of an interval read along one axis."""
-    first, end = interval
-    patterns: Counter[tuple[tuple[int, int], ...]] = Counter()
-    for pairs in reads(kernel, axis):
-        inside = [(output, place) for output, place in pairs if first <= output < end]
-        if inside:
-            base = inside[0][0]  # pairs are in the order of outputs
-            patterns[tuple((output - base, place) for output, place in inside)] += 1
+    pairs: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for output in range(*interval):
+        for source, place in _reads(axis)[output]:
+            pairs[source].append((output, place))
+    patterns = Counter(
+        tuple((output - found[0][0], place) for output, place in found) for found in pairs.values()
+    )
     lengths = {pattern: len({output for output, _ in pattern}) for pattern in patterns}
     every: Counter[int] = Counter()
     for pattern, number in patterns.items():
         every[lengths[pattern]] += number
     return AxisUse(
-        read=sum(patterns.values()),
+        read=len(pairs),
         joined=sum(length * number for length, number in every.items()),
         lists=tuple(sorted(every.items())),
         distinct=tuple(sorted(Counter(lengths.values()).items())),
@@ -112,16 +101,56 @@ def group_parts(kernel: Kernel, channels: Interval) -> Lists:
 
 def connections(kernel: Kernel) -> int:
     """Pairs of a source neuron and a neuron that a weight joins, zeros included."""
-    rows = axis_use(kernel, 0, (0, kernel.out_height)).joined
-    columns = axis_use(kernel, 1, (0, kernel.out_width)).joined
+    rows, columns = (axis_use(axis, (0, axis.outputs)).joined for axis in axes(kernel))
     return kernel.channels_in // kernel.groups * kernel.channels_out * rows * columns
 
 
-def most_parts(kernel: Kernel, axis: Axis, intervals: Sequence[Interval]) -> int:
+def most_parts(axis: Axis, intervals: Sequence[Interval]) -> int:
     """Into how many of the intervals one source position sends, at most."""
     if len(intervals) == 1:
         return 1
-    return max(
-        sum(any(first <= output < end for output, _ in pairs) for first, end in intervals)
-        for pairs in reads(kernel, axis)
+    found: Counter[int] = Counter()
+    for interval in intervals:
+        found.update({source for output in range(*interval) for source, _ in _reads(axis)[output]})
+    return max(found.values(), default=0)
+
+
+def _axis(kernel: Kernel, number: int) -> Axis:
+    conv = kernel.link.conv
+    outputs = (kernel.out_height, kernel.out_width)[number]
+    size = (kernel.height, kernel.width)[number]
+    pools = tuple(
+        (x.shape[1 + number], x.kernel[number], x.stride[number], x.padding[number])
+        for x in kernel.link.pools
+    )
+    if conv is None:
+        return Axis(outputs, size, outputs - 1 + size, pools=pools)
+    return Axis(
+        outputs,
+        size,
+        conv.shape[1 + number],
+        conv.stride[number],
+        conv.padding[2 * number],
+        conv.dilation[number],
+        pools,
+    )
+
+
+@cache
+def _reads(axis: Axis) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Per output, the source positions that it reads and the weight of the kernel for each."""
+    # Per position of the map that the kernel reads, the positions of the source behind it.
+    behind = [[i] for i in range(axis.length)]
+    for length, window, stride, padding in reversed(axis.pools):
+        starts = range(-padding, length, stride)
+        windows = [range(max(s, 0), min(s + window, length)) for s in starts]
+        behind = [[i for position in row for i in windows[position]] for row in behind]
+    return tuple(
+        tuple(
+            (source, place)
+            for place in range(axis.size)
+            if 0 <= (at := output * axis.stride + place * axis.dilation - axis.before) < axis.length
+            for source in behind[at]
+        )
+        for output in range(axis.outputs)
     )

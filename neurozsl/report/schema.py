@@ -147,13 +147,17 @@ class CoreUse(_Value):
 
 
 class CorePart(_Value):
-    """Neurons `first..last` of one layer on one core."""
+    """Neurons `first..last` of one layer on one core.
+
+    tile: the channels, rows and columns of a map that are here; None: all of `first..last` are.
+    """
 
     core: int
     layer: str
     first: int
     last: int
     use: dict[str, CoreUse]
+    tile: tuple[tuple[int, int], ...] | None = None
 
 
 class LayerCores(_Value):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from neurozsl.errors import BadInput, DoesNotFit
 from neurozsl.hardware.assign_cores import match, words
 from neurozsl.hardware.chip import load_chip, parse_chip
+from neurozsl.hardware.core_use import list_bits
 from neurozsl.hardware.mapping import Kernel, LayerShape, Mapping, dense, shapes
 from neurozsl.hardware.place import place, remedies
 from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.split_cores import list_bits
 from neurozsl.signals import InputCode
 
 Layers = tuple[LayerShape, ...]
