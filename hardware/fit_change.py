@@ -32,22 +32,28 @@ class Change:
     def apply(self, layers: Sequence[LayerShape]) -> tuple[LayerShape, ...]:
         """The network with the caps; a layer reads as many channels fewer as its sources lose.
 
-        A kernel in groups keeps their size, so its source decides how many are left. A source that
-        is cut off is read no more; a layer that has no other keeps it, as an input.
+        Groups of a kernel keep their size: its source keeps whole groups, and decides how many. A
+        source that is cut off is read no more; a layer that has no other keeps it, as an input.
         """
         kept = layers[: self.layers]
         lost: dict[str, int] = {}
         for layer in kept:
-            lost[layer.name] = layer.out_map[0] - self._channels(layer, lost)
+            lost[layer.name] = layer.out_map[0] - self._channels(layer, layers, lost)
         return tuple(self._narrowed(layer, layers, kept, lost) for layer in kept)
 
-    def _channels(self, layer: LayerShape, lost: Mapping[str, int]) -> int:
+    def _channels(
+        self, layer: LayerShape, layers: Sequence[LayerShape], lost: Mapping[str, int]
+    ) -> int:
         """Channels of the layer that are left."""
         left = min(layer.out_map[0], self.width or layer.out_map[0])
         for source, kernel in zip(layer.sources, layer.kernels, strict=True):
             if kernel.groups > 1:
                 groups = _groups(kernel, kernel.channels_in - lost.get(source, 0))
                 left = groups * (kernel.channels_out // kernel.groups)
+        for reader in layers:
+            for source, kernel in zip(reader.sources, reader.kernels, strict=True):
+                if source == layer.name and kernel.groups > 1:
+                    left = _groups(kernel, left) * (kernel.channels_in // kernel.groups)
         return left
 
     def _narrowed(

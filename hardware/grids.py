@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 
 from neurozsl.hardware.mapping import Kernel, LayerShape
@@ -30,14 +30,9 @@ class Grid:
         """Number of tiles."""
         return math.prod(self.parts)
 
-    def interval(self, axis: int, index: int) -> Interval:
-        """One part along an axis."""
-        length, count = self.out_map[axis], self.parts[axis]
-        return length * index // count, length * (index + 1) // count
-
     def intervals(self, axis: int) -> tuple[Interval, ...]:
         """All parts along an axis."""
-        return tuple(self.interval(axis, i) for i in range(self.parts[axis]))
+        return _intervals(self.out_map[axis], self.parts[axis])
 
     def tiles(self) -> Iterator[Tile]:
         """Every tile, in the order of its first neuron."""
@@ -66,7 +61,10 @@ def part_counts(length: int) -> tuple[int, ...]:
 
 def unlike(layer: LayerShape, grid: Grid) -> Iterator[Tile]:
     """A tile of each kind that may use most: the others are smaller, or read the same."""
-    channels, rows, columns = (_kinds(layer, grid, axis) for axis in range(3))
+    maps = tuple(kernel for kernel in layer.kernels if kernel.on_map or kernel.groups > 1)
+    channels, rows, columns = (
+        _kinds(maps, axis, grid.out_map[axis], grid.parts[axis]) for axis in range(3)
+    )
     return product(channels, rows, columns)
 
 
@@ -84,23 +82,28 @@ def spread(kernel: Kernel, grid: Grid) -> int:
     return blocks * most_parts(rows, grid.intervals(1)) * most_parts(columns, grid.intervals(2))
 
 
-def _kinds(layer: LayerShape, grid: Grid, axis: int) -> list[Interval]:
-    """One interval of each kind, large ones and those in the middle of the map first."""
-    last = grid.interval(axis, grid.parts[axis] - 1)
-    maps = [kernel for kernel in layer.kernels if kernel.on_map or kernel.groups > 1]
-    if all(kernel.groups == 1 for kernel in maps) if axis == 0 else not maps:
-        return [last]  # only the size matters
+@lru_cache(maxsize=1 << 14)
+def _kinds(maps: tuple[Kernel, ...], axis: int, length: int, count: int) -> tuple[Interval, ...]:
+    """One interval of each kind along an axis, large ones and those in the middle first."""
+    intervals = _intervals(length, count)
+    if axis == 0:
+        maps = tuple(kernel for kernel in maps if kernel.groups > 1)
+    if not maps:
+        return intervals[-1:]  # only the size matters
     found: dict[object, Interval] = {}
-    intervals = grid.intervals(axis)
-    middle = len(intervals) // 2
-    for interval in (*intervals[middle:], *intervals[:middle]):
-        size = interval[1] - interval[0]
-        kind: tuple[object, ...] = (
-            tuple(group_parts(kernel, interval) for kernel in maps)
-            if axis == 0
-            else tuple(
-                axis_use(axes(kernel)[axis - 1], interval) for kernel in maps if kernel.on_map
-            )
-        )
-        found.setdefault((size, kind), interval)
-    return sorted(found.values(), key=lambda x: x[0] - x[1])
+    for interval in (*intervals[count // 2 :], *intervals[: count // 2]):
+        kind = (interval[1] - interval[0], *(_kind(kernel, axis, interval) for kernel in maps))
+        found.setdefault(kind, interval)
+    return tuple(sorted(found.values(), key=lambda x: x[0] - x[1]))
+
+
+def _kind(kernel: Kernel, axis: int, interval: Interval) -> object:
+    if axis == 0:
+        return group_parts(kernel, interval)
+    return axis_use(axes(kernel)[axis - 1], interval) if kernel.on_map else None
+
+
+@lru_cache(maxsize=1 << 10)
+def _intervals(length: int, count: int) -> tuple[Interval, ...]:
+    """Even parts of an axis, the last as large as any."""
+    return tuple((length * i // count, length * (i + 1) // count) for i in range(count))

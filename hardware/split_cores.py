@@ -19,9 +19,10 @@ smallest of `list_index_bits` that the tile needs (nengo-loihi, `compression` 0)
 Weight sharing (`shares_kernels`): in-axons whose weights and distances of targets are equal share
 one list. Loihi 1 is published to do so (nengo-loihi `conv2d_loihi_weights`, NxTF arXiv:2101.04261)
 and is counted with it; how Loihi 2 stores kernels is not published, so every connection counts
-there. The other figure is a note of the mapping. With sharing on a chip without a list format, the
-weights of a tile's channels count once. nengo-loihi moreover bundles the channels of a pixel into
-one population axon; here every source neuron has an axon of its own, which is the larger figure.
+there (unless only the smaller figure fits). The other figure is a note of the mapping. With sharing
+on a chip without a list format, the weights of a tile's channels count once. nengo-loihi moreover
+bundles the channels of a pixel into one population axon; here every source neuron has an axon of
+its own, which is the larger figure.
 
 Pools have no neurons and are folded into the weights: a source neuron reaches what its window
 reaches. A source that arrives through two synapses takes its axons twice.
@@ -51,6 +52,17 @@ from neurozsl.hardware.mapping import NEURONS, CorePart, Kernel, LayerShape, Map
 from neurozsl.hardware.tiles import connections
 
 NEARLY_FULL: Final = 0.9  # of a memory that also holds what no source counts
+_TOO_MANY: Final = "more than the chip has"
+_NOTES: Final = {
+    True: "kernels share their weights inside a core; with a weight for every connection of them "
+    "{0} takes {1}",
+    False: "a weight is counted for every connection of a kernel, since how {0} stores kernels is "
+    "unpublished; kernels stored once per core: {1}",
+}
+_ONLY_SHARED: Final = (
+    "it fits only if kernels are stored once per core, which for {0} is unpublished; a weight for "
+    "every connection of them: {1}"
+)
 Readers = Sequence[tuple[LayerShape, Kernel]]  # kernels that read a layer, and whose they are
 
 
@@ -62,19 +74,17 @@ def split_over_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tu
             different maps.
     """
     _check(layers)
-    shares = bool(chip.memory.get("shares_kernels"))
-    found = _split(layers, Core(chip, core_limits(chip), shares))
-    if isinstance(found, tuple) or not any(_can_share(layer) for layer in layers):
+    limits, shares = core_limits(chip), bool(chip.memory.get("shares_kernels"))
+    found = _split(layers, Core(chip, limits, shares))
+    if not any(_can_share(layer) for layer in layers):
         return found
-    other = _split(layers, Core(chip, core_limits(chip), not shares))
-    cores = f"{len(other.parts)} cores" if isinstance(other, Mapping) else "more than the chip has"
-    note = (
-        f"kernels share their weights inside a core; a weight for every connection: {cores}"
-        if shares
-        else "a weight is counted for every connection of a kernel, since how "
-        f"{chip.name} stores kernels is unpublished; kernels stored once per core: {cores}"
-    )
-    return replace(found, notes=(*found.notes, note))
+    other = _split(layers, Core(chip, limits, not shares))
+    if isinstance(found, Mapping):
+        cores = f"{len(other.parts)} cores" if isinstance(other, Mapping) else _TOO_MANY
+        return replace(found, notes=(*found.notes, _NOTES[shares].format(chip.name, cores)))
+    if shares or not isinstance(other, Mapping):
+        return found
+    return replace(other, notes=(*other.notes, _ONLY_SHARED.format(chip.name, _TOO_MANY)))
 
 
 def _split(layers: tuple[LayerShape, ...], core: Core) -> Mapping | tuple[Shortfall, ...]:

@@ -12,7 +12,8 @@ Pools in front are folded in: a source neuron reaches what the sums that it is i
 
 Weight sharing: two source neurons of a channel can use one list of weights where they reach
 neurons at the same distances through the same weights (`distinct`): the start of the list's
-targets is then a number of each in-axon (nengo-loihi 1.1.0, `conv2d_loihi_weights`).
+targets is then a number of each in-axon (nengo-loihi 1.1.0, `conv2d_loihi_weights`). Where windows
+of a pool overlap, sums of unlike windows may happen to be alike; they count as unlike.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class AxisUse:
     span: int
 
 
+@lru_cache(maxsize=1 << 10)
 def axes(kernel: Kernel) -> tuple[Axis, Axis]:
     """Rows and columns of a kernel."""
     return _axis(kernel, 0), _axis(kernel, 1)
@@ -88,6 +90,7 @@ def axis_use(axis: Axis, interval: Interval) -> AxisUse:
     )
 
 
+@lru_cache(maxsize=1 << 14)
 def group_parts(kernel: Kernel, channels: Interval) -> Lists:
     """Output channels of an interval per group: (channels, how many groups have as many)."""
     each = kernel.channels_out // kernel.groups

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise, permutations
+from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,10 +21,16 @@ from hypothesis import strategies as st
 from neurozsl.errors import BadInput, DoesNotFit
 from neurozsl.hardware.assign_cores import match, words
 from neurozsl.hardware.chip import load_chip, parse_chip
-from neurozsl.hardware.core_use import list_bits
+from neurozsl.hardware.core_use import Core, core_limits, list_bits
+from neurozsl.hardware.fit_change import Change
+from neurozsl.hardware.grids import Grid, spread
 from neurozsl.hardware.mapping import Kernel, LayerShape, Mapping, dense, shapes
 from neurozsl.hardware.place import place, remedies
 from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
+from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
+from neurozsl.hardware.tiles import connections
+from neurozsl.report.schema import Placement
 from neurozsl.signals import InputCode
 
 Layers = tuple[LayerShape, ...]
@@ -353,6 +364,406 @@ def test_layers_that_compete_for_the_same_cores_are_named() -> None:
     assert "'small'" not in text
 
 
+# ---------------------------------------------------------------- maps and loops on equal cores
+
+
+def kernel_of(synapse: Synapse) -> Kernel:
+    """The kernel of a synapse; a matrix reads the map of its pool."""
+    weight, conv, pools = synapse.weight, synapse.link.conv, synapse.link.pools
+    if conv is not None:
+        _, high, wide = conv.out_shape(weight.shape)
+        out, _, height, width = map(int, weight.shape)
+        return Kernel(conv.shape[0], out, height, width, high, wide, synapse.link)
+    c, h, w = pools[-1].out_shape if pools else (weight.shape[1], 1, 1)
+    return Kernel(c, weight.shape[0], h, w, link=synapse.link)
+
+
+def unlike_weights(*shape: int) -> Any:
+    """Integers of which no two sums of a few are alike."""
+    rng = np.random.default_rng(0)
+    return rng.integers(1, 1 << 40, shape)
+
+
+GEOMETRY = {
+    "padding": Synapse(
+        "in", unlike_weights(4, 2, 3, 3), Link(Conv((2, 7, 6), (1, 1), (1, 1, 1, 1)))
+    ),
+    "stride": Synapse(
+        "in", unlike_weights(3, 2, 5, 4), Link(Conv((2, 9, 8), (2, 3), (1, 2, 0, 1)))
+    ),
+    "dilation": Synapse("in", unlike_weights(2, 3, 2, 2), Link(Conv((3, 8, 8), dilation=(3, 2)))),
+    "groups": Synapse(
+        "in", unlike_weights(6, 2, 3, 3), Link(Conv((6, 6, 6), padding=(1, 1, 1, 1), groups=3))
+    ),
+    "gaps": Synapse("in", unlike_weights(3, 2, 1, 2), Link(Conv((2, 8, 9), (3, 3)))),
+    "pool": Synapse(
+        "in",
+        unlike_weights(3, 2, 3, 3),
+        Link(Conv((2, 4, 5), padding=(1, 1, 1, 1)), (Pool((2, 9, 10), (2, 2), (2, 2)),)),
+    ),
+    "overlapping pools": Synapse(
+        "in",
+        unlike_weights(3, 2, 2, 2),
+        Link(
+            Conv((2, 4, 4)),
+            (Pool((2, 8, 8), (3, 3), (1, 1), (1, 1)), Pool((2, 8, 8), (3, 2), (2, 2), (1, 0))),
+        ),
+    ),
+    "a pool that is flattened": Synapse(
+        "in", unlike_weights(9, 8), Link(pools=(Pool((2, 4, 5), (2, 2), (2, 2)),))
+    ),
+}
+
+
+def slow_use(
+    joined: Any, out_map: tuple[int, int, int], tile: Any, chip: str, shares: bool, on_map: bool
+) -> tuple[int, int]:
+    """In-axons and synapse bits of a tile from the matrix of a synapse, one column at a time."""
+    inside = np.zeros(out_map, bool)
+    inside[tuple(slice(first, end) for first, end in tile)] = True
+    columns = joined[inside.reshape(-1)].T  # source neuron by neuron of the tile
+    columns = [[(i, int(w)) for i, w in enumerate(column) if w] for column in columns]
+    columns = [column for column in columns if column]
+    patterns = [tuple((i - column[0][0], w) for i, w in column) for column in columns]
+    stored = sorted(set(patterns)) if shares else patterns
+    if chip == "loihi2":
+        return len(columns), 8 * sum(map(len, columns))
+    farthest = max((pattern[-1][0] for pattern in patterns), default=0)
+    index = next(x for x in (0, 6, 7, 8, 9, 10) if 2**x > farthest) if on_map else 0
+    memory = load_chip("loihi1").memory
+    return len(columns), sum(list_bits(len(x), 8 + index, memory) for x in stored)
+
+
+@pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1, 1), (1, 2, 1), (2, 3, 2), (3, 4, 3)])
+@pytest.mark.parametrize("kind", GEOMETRY)
+def test_a_tile_uses_what_its_connections_say(kind: str, parts: tuple[int, int, int]) -> None:
+    synapse = GEOMETRY[kind]
+    layer = LayerShape("a", ("in",), kernel_of(synapse))
+    joined = matrix(synapse)
+    channels, rows, columns = map(min, parts, layer.out_map)
+    grid = Grid(layer.out_map, (channels, rows, columns))
+    reached = np.zeros((grid.cores, joined.shape[1]), bool)
+    for number, tile in enumerate(grid.tiles()):
+        for chip, shares in (("loihi1", True), ("loihi1", False), ("loihi2", False)):
+            core = Core(load_chip(chip), {}, shares)
+            used = core.used(layer, tile, 1)
+            slow = slow_use(joined, layer.out_map, tile, chip, shares, layer.kernel.on_map)
+            if shares and kind == "overlapping pools":  # sums of unlike windows may be alike
+                assert used["synapse_bits"] >= slow[1]
+            else:
+                assert (used["in_axons"], used["synapse_bits"]) == slow
+        inside = np.zeros(layer.out_map, bool)
+        inside[tuple(slice(first, end) for first, end in tile)] = True
+        reached[number] = joined[inside.reshape(-1)].any(axis=0)
+        assert used["neurons"] == inside.sum()
+    assert spread(layer.kernel, grid) == reached.sum(axis=0).max()
+    assert connections(layer.kernel) == np.count_nonzero(joined)
+
+
+SMALL_CHIP = """
+schema = 1
+name = "Small"
+scope = "per_term"
+[source]
+paper = "Author, Title, 2020, Table 1"
+[limit]
+cores = { value = 400, kind = "datasheet", grade = "T", source = "paper" }
+neurons_per_core = { value = 20, kind = "datasheet", grade = "T", source = "paper" }
+synapse_bits_per_core = { value = 3000, kind = "datasheet", grade = "T", source = "paper" }
+in_axons_per_core = { value = 90, kind = "datasheet", grade = "T", source = "paper" }
+out_axons_per_core = { value = 60, kind = "datasheet", grade = "T", source = "paper" }
+[memory]
+placement = "split"
+source = "paper"
+"""
+
+
+@pytest.mark.parametrize("kind", GEOMETRY)
+def test_no_grid_of_fewer_cores_holds_a_layer(kind: str) -> None:
+    chip, layer = (
+        parse_chip("small", SMALL_CHIP),
+        LayerShape("a", ("in",), kernel_of(GEOMETRY[kind])),
+    )
+    mapping = place((layer,), chip)
+    core = Core(chip, core_limits(chip), False)
+    for part in mapping.parts:
+        assert not core.over(part.used)
+    channels, rows, columns = layer.out_map
+    for a in range(1, channels + 1):
+        for b in range(1, rows + 1):
+            for c in range(1, columns + 1):
+                grid = Grid(layer.out_map, (a, b, c))
+                if grid.cores < len(mapping.parts):
+                    assert any(core.over(core.used(layer, tile, 0)) for tile in grid.tiles())
+
+
+def test_the_tiles_of_a_map_cover_every_neuron_once() -> None:
+    mapping = place(
+        (LayerShape("a", ("in",), kernel_of(GEOMETRY["padding"])),), parse_chip("s", SMALL_CHIP)
+    )
+    cover = np.zeros((4, 7, 6), int)
+    numbers = np.arange(cover.size).reshape(cover.shape)
+    for part in mapping.parts:
+        assert part.tile is not None
+        inside = tuple(slice(first, last + 1) for first, last in part.tile)
+        cover[inside] += 1
+        assert (numbers[inside].min(), numbers[inside].max()) == (part.first, part.last)
+    assert np.all(cover == 1)
+    read = Placement.model_validate(mapping.as_json())
+    assert [part.tile for part in read.parts] == [part.tile for part in mapping.parts]
+    assert "tile" not in place(chain(8, 4), "loihi2").as_json()["parts"][0]
+
+
+def recurrent(name: str, source: str, inputs: int, neurons: int, delay: int = 1) -> LayerShape:
+    loop = Kernel(neurons, neurons, link=Link(delay=delay))
+    return LayerShape(name, (source, name), Kernel(inputs, neurons), also=(loop,))
+
+
+def test_a_recurrent_layer_reads_and_feeds_its_own_cores() -> None:
+    (part,) = place((recurrent("a", "in", 12, 38),), "loihi1").parts
+    assert (part.used["in_axons"], part.used["out_axons"]) == (50, 38)
+    memory = load_chip("loihi1").memory
+    assert part.used["synapse_bits"] == 50 * list_bits(38, 8, memory)
+    mapping = place((recurrent("a", "in", 12, 700), dense("b", "a", 700, 100)), "loihi1")
+    own = len(mapping.cores_of("a"))
+    assert own > 1
+    for used in (part.used for part in mapping.parts if part.layer == "a"):
+        assert used["in_axons"] == 712
+        assert used["out_axons"] == used["neurons"] * (own + len(mapping.cores_of("b")))
+
+
+@pytest.mark.parametrize("neurons", [3, 7, 20, 33, 58])
+def test_a_loop_takes_the_fewest_cores_that_its_own_spikes_allow(neurons: int) -> None:
+    text = SMALL_CHIP.replace(
+        "in_axons_per_core = { value = 90", "in_axons_per_core = { value = 99"
+    )
+    chip = parse_chip("small", text.replace("value = 3000", "value = 30000"))
+
+    def holds(count: int) -> bool:
+        part = -(-neurons // count)
+        return part <= 20 and part * count <= 60 and part * (2 + neurons) * 8 <= 30000
+
+    found = len(place((recurrent("a", "in", 2, neurons),), chip).parts)
+    assert found == min(count for count in range(1, neurons + 1) if holds(count))
+
+
+def test_two_layers_that_read_each_other_are_placed() -> None:
+    back = Kernel(300, 600, link=Link(delay=1))
+    layers = (
+        LayerShape("a", ("in", "b"), Kernel(10, 600), also=(back,)),
+        dense("b", "a", 600, 300),
+    )
+    mapping = place(layers, "loihi1")
+    first, last = (len(mapping.cores_of(name)) for name in "ab")
+    assert {p.used["out_axons"] / p.used["neurons"] for p in mapping.parts} == {first, last}
+    assert [p.used["in_axons"] for p in mapping.parts][:: len(mapping.parts) - 1] == [310, 600]
+
+
+def test_a_loop_with_more_neurons_than_out_axons_fits_no_cut() -> None:
+    with pytest.raises(DoesNotFit, match=r"'a': 5,000 out-axons, even for one neuron; .* 4,096"):
+        place((recurrent("a", "in", 10, 5000),), "loihi1")
+    (change,) = remedies((recurrent("a", "in", 10, 5000),), "loihi1")
+    assert change.width is not None and change.width <= 4096
+    narrowed = change.apply((recurrent("a", "in", 10, 5000),))
+    assert narrowed[0].also[0].channels_in == narrowed[0].also[0].channels_out == change.width
+    place(narrowed, "loihi1")
+
+
+def test_a_delay_beyond_that_of_a_synapse_does_not_fit() -> None:
+    place((recurrent("a", "in", 4, 4, delay=62),), "loihi1")
+    with pytest.raises(DoesNotFit, match="63 delay steps, a synapse takes 62"):
+        place((recurrent("a", "in", 4, 4, delay=63),), "loihi1")
+
+
+def test_a_loop_needs_a_delay() -> None:
+    with pytest.raises(BadInput, match="sources come first, or give the synapse a delay"):
+        place((recurrent("a", "in", 4, 4, delay=0),), "loihi2")
+
+
+def test_kernels_that_only_fit_when_they_are_shared_say_so() -> None:
+    conv = Conv((64, 64, 64), padding=(1, 1, 1, 1))
+    layer = LayerShape("a", ("in",), Kernel(64, 128, 3, 3, 64, 64, Link(conv)))
+    (note,) = place((layer,), "loihi2").notes
+    assert note.startswith(
+        "it fits only if kernels are stored once per core, which for Intel Loihi 2"
+    )
+    with pytest.raises(DoesNotFit, match="1,024 cores, the chip has 128"):
+        place((layer,), "loihi1")
+
+
+# ---------------------------------------------------------------- the shared convolutional network
+
+
+CNN: tuple[tuple[str, str, tuple[int, ...], Link], ...] = (
+    ("c0", "x", (16, 2, 5, 5), Link(Conv((2, 34, 34), (2, 2), (1, 1, 1, 1)))),
+    ("c1", "c0", (16, 16, 3, 3), Link(Conv((16, 16, 16), (1, 1), (1, 1, 1, 1)))),
+    (
+        "c2",
+        "c1",
+        (8, 16, 3, 3),
+        Link(Conv((16, 8, 8), (1, 1), (1, 1, 1, 1)), (Pool((16, 16, 16), (2, 2), (2, 2)),)),
+    ),
+    ("f0", "c2", (256, 128), Link(pools=(Pool((8, 8, 8), (2, 2), (2, 2)),))),
+    ("f1", "f0", (10, 256), Link()),
+)
+
+
+def cnn(kind: str) -> Program | SpeckProgram:
+    """The layers of ../shared/data/nir/cnn_sinabs.nir with weights that are all 2."""
+    code = InputCode(2 * 34 * 34, "binary", 1, False, 1.0)
+    layers: list[Any] = []
+    for name, source, shape, link in CNN:
+        weight = np.full(shape, 2, np.int16)
+        one = np.ones(Synapse(source, weight, link).size_out, np.int32)
+        layers.append(
+            SpeckLayer(name, source, weight, one.astype(np.int16), 100, -100, 0.1, link=link)
+            if kind == "speck"
+            else ProgramLayer(name, source, weight, 8, 0, one, 0, 4095, 0, 100, 0.1, link=link)
+        )
+    make: Any = SpeckProgram if kind == "speck" else Program
+    return make(kind, {"x": code}, tuple(layers), ("f1",), 300, 1e-3, "fixed")  # type: ignore[no-any-return]
+
+
+def test_the_shared_convolutional_network_has_the_shapes_of_its_file(shared_data: Path) -> None:
+    graph = nir.read(shared_data / "nir" / "cnn_sinabs.nir")
+    weights = [n.weight.shape for n in (graph.nodes[k] for k in ("0", "2", "5", "9", "11"))]
+    assert weights == [shape for _, _, shape, _ in CNN]
+    neurons = [graph.nodes[k].v_threshold.size for k in ("1", "3", "6", "10", "12")]
+    assert neurons == [layer.neurons for layer in shapes(cnn("speck"))]
+
+
+def test_the_shared_convolutional_network_lies_on_five_of_nine_cores_of_speck() -> None:
+    mapping = place(cnn("speck"), "speck2f")
+    assert [(p.layer, p.core) for p in mapping.parts] == [
+        ("c0", 0),
+        ("c1", 1),
+        ("c2", 2),
+        ("f0", 3),
+        ("f1", 4),
+    ]
+    assert [p.used["kernel_words"] for p in mapping.parts] == [1024, 4096, 2048, 32768, 4096]
+    assert [p.used["neuron_words"] for p in mapping.parts] == [4096, 4096, 512, 256, 10]
+    assert [p.used["bias_words"] for p in mapping.parts] == [16, 16, 8, 256, 10]
+
+
+@pytest.mark.parametrize(
+    ("chip", "cores", "other"),
+    [
+        ("loihi1", [4, 4, 1, 1, 1], "Intel Loihi takes 23 cores"),
+        ("loihi2", [2, 4, 2, 1, 1], "kernels stored once per core: 5 cores"),
+    ],
+)
+def test_the_shared_convolutional_network_on_loihi(chip: str, cores: list[int], other: str) -> None:
+    mapping = place(cnn(chip), chip)
+    assert [len(mapping.cores_of(layer.name)) for layer in mapping.layers] == cores
+    assert other in mapping.notes[-1]
+    assert mapping.totals["neurons"] == 4096 + 4096 + 512 + 256 + 10
+
+
+_WORDS = """
+import json, sys
+from neurozsl.export.speck.worker.run_dynapcnn import stand_in
+stand_in()
+import torch, sinabs.layers as sl
+from sinabs.backend.dynapcnn import DynapcnnLayer
+found = []
+for c, f, k, side, stride, padding, linear in json.loads(sys.argv[1]):
+    conv = (
+        torch.nn.Linear(c * side * side, f)
+        if linear
+        else torch.nn.Conv2d(c, f, k, stride=stride, padding=padding)
+    )
+    spikes = sl.IAFSqueeze(batch_size=1, min_v_mem=-1.0)
+    layer = DynapcnnLayer(conv, spikes, (c, side, side), [(1, 1)], discretize=False)
+    found.append({key: int(value) for key, value in layer.memory_summary().items()})
+print(json.dumps(found))
+"""
+
+
+def test_words_are_those_of_the_memory_summary_of_sinabs() -> None:
+    pytest.importorskip("sinabs")
+    rng = np.random.default_rng(5)
+    asked = [(2, 16, 5, 34, 2, 1, False), (16, 16, 3, 16, 1, 1, False), (16, 8, 3, 8, 1, 1, False)]
+    asked += [(8, 256, 4, 4, 1, 0, True), (256, 10, 1, 1, 1, 0, True)]
+    for _ in range(20):
+        c, f, k = (int(rng.integers(1, most)) for most in (40, 70, 8))
+        side, stride, padding = (
+            k + int(rng.integers(0, 20)),
+            int(rng.choice([1, 2, 4])),
+            int(k // 2),
+        )
+        asked.append((c, f, k, side, stride, padding, False))
+        asked.append((c, f, side, side, 1, 0, True))
+    done = subprocess.run(
+        [sys.executable, "-c", _WORDS, json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for (c, f, k, side, stride, padding, linear), theirs in zip(
+        asked, json.loads(done.stdout), strict=True
+    ):
+        if linear:
+            kernel = Kernel(c, f, side, side)
+        else:
+            conv = Conv((c, side, side), (stride, stride), (padding,) * 4)
+            kernel = kernel_of(Synapse("in", np.ones((f, c, k, k)), Link(conv)))
+        ours = words(LayerShape("a", ("in",), kernel))
+        assert ours == {f"{key}_words": value for key, value in theirs.items()}
+
+
+def test_speck_takes_no_loop_no_delay_and_no_second_source() -> None:
+    with pytest.raises(BadInput, match=r"through a delay or a loop; .* no time steps"):
+        place((recurrent("a", "in", 4, 4),), "speck2f")
+    late = LayerShape("b", ("a",), Kernel(4, 4, link=Link(delay=2)))
+    with pytest.raises(BadInput, match="'b': reads 'a' through a delay"):
+        place((dense("a", "in", 4, 4), late), "speck2f")
+    both = LayerShape("a", ("in", "x"), Kernel(4, 4), also=(Kernel(2, 4),))
+    with pytest.raises(BadInput, match=r"'in', 'x'; a core of .* has one kernel for all events"):
+        place((both,), "speck2f")
+
+
+def on_speck(conv: Conv, kernel: tuple[int, int] = (3, 3), *pools: Pool) -> LayerShape:
+    weight = np.ones((4, conv.shape[0] // conv.groups, *kernel))
+    return LayerShape("a", ("in",), kernel_of(Synapse("in", weight, Link(conv, pools))))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (on_speck(Conv((2, 9, 9), (3, 3))), "stride 3, the chip knows 1, 2, 4, 8"),
+        (on_speck(Conv((2, 9, 9), dilation=(2, 2))), "dilation 2, the chip knows 1"),
+        (on_speck(Conv((2, 9, 9), groups=2)), "groups 2, the chip knows 1"),
+        (on_speck(Conv((2, 1, 9)), (1, 3)), "kernel 1 x 3, the chip has square ones"),
+        (
+            on_speck(Conv((2, 3, 3)), (3, 3), Pool((2, 9, 9), (3, 3), (3, 3))),
+            "pool 3, the chip knows 1, 2, 4",
+        ),
+        (
+            on_speck(Conv((2, 8, 8)), (3, 3), Pool((2, 9, 9), (2, 2), (1, 1))),
+            r"pools \(2, 2\) every \(1, 1\), the chip has square windows side by side",
+        ),
+    ],
+)
+def test_kernels_and_pools_that_no_core_has_are_refused(layer: LayerShape, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        place((layer,), "speck2f")
+
+
+def test_padding_and_input_maps_have_limits_on_speck() -> None:
+    with pytest.raises(DoesNotFit, match="8 rows or columns of padding, a core takes 7"):
+        place((on_speck(Conv((2, 9, 9), padding=(8, 8, 8, 8))),), "speck2f")
+    with pytest.raises(DoesNotFit, match="130 input rows or columns, a core takes 128"):
+        place((on_speck(Conv((1, 130, 130), (4, 4))),), "speck2f")
+
+
+def test_two_pools_of_two_are_one_of_four() -> None:
+    pools = (Pool((2, 16, 16), (2, 2), (2, 2)), Pool((2, 8, 8), (2, 2), (2, 2)))
+    (note,) = place((on_speck(Conv((2, 4, 4)), (3, 3), *pools),), "speck2f").notes
+    assert "pooled before it reaches a core" in note  # it reads the input
+
+
 # ---------------------------------------------------------------- what would fit
 
 
@@ -404,6 +815,49 @@ def test_every_suggestion_for_a_random_network_fits(sizes: list[int], chip: str)
     assert changes
     for change in changes:
         assert isinstance(place(change.apply(layers), chip), Mapping)
+
+
+def convolutions(channels: int, groups: int = 1) -> Layers:
+    """Two 5 x 5 convolutions, a pool, and ten outputs that read the flattened map."""
+    first = Conv((2, 32, 32), padding=(2, 2, 2, 2))
+    second = Conv((channels, 32, 32), padding=(2, 2, 2, 2), groups=groups)
+    flat = Link(pools=(Pool((channels, 32, 32), (4, 4), (4, 4)),))
+    return (
+        LayerShape("c0", ("in",), Kernel(2, channels, 5, 5, 32, 32, Link(first))),
+        LayerShape("c1", ("c0",), Kernel(channels, channels, 5, 5, 32, 32, Link(second))),
+        LayerShape("f", ("c1",), Kernel(channels, 10, 8, 8, link=flat)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("chip", "layers"),
+    [
+        ("speck2f", convolutions(128)),
+        ("loihi1", convolutions(160)),
+        ("loihi1", convolutions(200, 100)),
+    ],
+)
+def test_channels_are_what_a_convolutional_network_has_to_lose(chip: str, layers: Layers) -> None:
+    (change,) = (x for x in remedies(layers, chip) if x.width is not None)
+    made = change.apply(layers)
+    place(made, chip)
+    assert not fits(replace(change, width=(change.width or 0) + 1).apply(layers), chip)
+    first, second, last = (x.kernel for x in made)
+    assert (first.channels_in, last.channels_out) == (2, min(10, change.width or 0))
+    assert (first.channels_out, second.channels_out) == (second.channels_in, last.channels_in)
+    if layers[1].kernel.groups == 1:
+        assert first.channels_out == change.width
+    else:
+        assert second.fan_in == layers[1].kernel.fan_in and second.groups == first.channels_out // 2
+
+
+def test_a_layer_that_is_cut_off_is_read_no_more() -> None:
+    back = Kernel(4, 6, link=Link(delay=1))
+    layers = (LayerShape("a", ("in", "b"), Kernel(3, 6), also=(back,)), dense("b", "a", 6, 4))
+    assert Change(layers=1).apply(layers) == (dense("a", "in", 3, 6),)
+    (first, second) = Change(width=2).apply(layers)
+    assert (first.kernel, first.also) == (Kernel(3, 2), (Kernel(2, 2, link=Link(delay=1)),))
+    assert second.kernel == Kernel(2, 2)
 
 
 def test_the_error_names_layer_limit_excess_and_remedy_with_exit_code_4() -> None:
@@ -506,7 +960,16 @@ def test_a_new_chip_is_a_file_alone() -> None:
         (chain(4, 4, bits=9), "loihi1", "9-bit weights, synapse lists of chip 'loihi1' hold up"),
         (chain(4, 4, 4)[::-1], "loihi1", "'l1': reads 'l0', which is not an earlier layer"),
         ((dense("a", "a", 4, 4),), "loihi1", "'a': reads 'a'"),
-        ((LayerShape("a", ("in",), Kernel(2, 2, 3, 3, 8, 8)),), "loihi2", "a 3 x 3 kernel"),
+        ((LayerShape("a", ("in", "b"), Kernel(2, 2)),), "loihi2", "1 kernels for 2 sources"),
+        (
+            (
+                LayerShape(
+                    "a", ("i", "j"), Kernel(2, 4, 3, 3, 2, 2), also=(Kernel(1, 2, 1, 1, 2, 4),)
+                ),
+            ),
+            "loihi2",
+            r"one synapse makes a map \(2, 2, 4\), another \(4, 2, 2\)",
+        ),
     ],
 )
 def test_what_cannot_be_placed_at_all_is_bad_input(layers: Layers, chip: Any, message: str) -> None:
