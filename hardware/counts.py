@@ -181,15 +181,16 @@ def _count_synapse(synapse: Synapse, arriving: npt.NDArray[Any]) -> _SynapseCoun
     """The operations of one synapse on values that are delayed already."""
     every = np.ones(synapse.weight.shape, np.bool_)
     event = arriving != 0  # (sample, time, in)
-    per_step = event.sum(axis=0, dtype=np.int64) @ fan_out(synapse, synapse.weight != 0)  # (time,)
+    events = event.sum(axis=0, dtype=np.int64)  # (time, in)
+    per_step = events @ fan_out(synapse, synapse.weight != 0)  # (time,)
     binary = np.all((arriving == 0) | (np.abs(arriving) == 1), axis=(0, 2))  # (time,)
-    total = np.abs(arriving.astype(np.int64)).sum(axis=(0, 1)) @ fan_out(synapse, every)
+    sent = events if binary.all() else np.abs(arriving.astype(np.int64)).sum(axis=0)
     unpooled = Synapse(synapse.source, synapse.weight, Link(synapse.link.conv))
     return _SynapseCounts(
-        events=int(event.sum(dtype=np.int64)),
+        events=int(events.sum()),
         acs=int(per_step[binary].sum()),
         macs=int(per_step[~binary].sum()),
-        weighted=int(total),
+        weighted=int(sent.sum(axis=0) @ fan_out(synapse, every)),
         dense=int(fan_out(unpooled, every).sum()) * arriving.shape[1],
     )
 

@@ -52,7 +52,7 @@ from neurozsl.hardware.mapping import NEURONS, CorePart, Kernel, LayerShape, Map
 from neurozsl.hardware.tiles import connections
 
 NEARLY_FULL: Final = 0.9  # of a memory that also holds what no source counts
-_TOO_MANY: Final = "more than the chip has"
+_FAR: Final = 16  # times the cores of the chip: grids beyond are not measured
 _NOTES: Final = {
     True: "kernels share their weights inside a core; with a weight for every connection of them "
     "{0} takes {1}",
@@ -80,11 +80,19 @@ def split_over_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tu
         return found
     other = _split(layers, Core(chip, limits, not shares))
     if isinstance(found, Mapping):
-        cores = f"{len(other.parts)} cores" if isinstance(other, Mapping) else _TOO_MANY
-        return replace(found, notes=(*found.notes, _NOTES[shares].format(chip.name, cores)))
-    if shares or not isinstance(other, Mapping):
+        note = _NOTES[shares].format(chip.name, _cores(other))
+        return replace(found, notes=(*found.notes, note))
+    if shares:
         return found
-    return replace(other, notes=(*other.notes, _ONLY_SHARED.format(chip.name, _TOO_MANY)))
+    if not isinstance(other, Mapping):
+        return other  # not even with the smaller figure, which is the one to name
+    return replace(other, notes=(*other.notes, _ONLY_SHARED.format(chip.name, _cores(found))))
+
+
+def _cores(found: Mapping | tuple[Shortfall, ...]) -> str:
+    if not isinstance(found, Mapping):
+        return "more than the chip has"
+    return f"{len(found.parts)} core{'s' if len(found.parts) > 1 else ''}"
 
 
 def _split(layers: tuple[LayerShape, ...], core: Core) -> Mapping | tuple[Shortfall, ...]:
@@ -119,7 +127,10 @@ def _split(layers: tuple[LayerShape, ...], core: Core) -> Mapping | tuple[Shortf
 
 
 def _fewest(layer: LayerShape, core: Core, targets: int) -> Grid:
-    """The grid with the fewest cores; one neuron is known to fit."""
+    """The grid with the fewest cores; one neuron is known to fit.
+
+    Of a map that needs far more cores than there are, no more than that is found out.
+    """
 
     def fits(grid: Grid) -> bool:
         return not any(core.over(core.used(layer, tile, targets)) for tile in unlike(layer, grid))
@@ -129,7 +140,8 @@ def _fewest(layer: LayerShape, core: Core, targets: int) -> Grid:
         return runs[bisect_left(runs, True, key=fits)]
     room = core.limits[NEURONS]
     fewest = 1 if room is None else -(-layer.neurons // room)
-    return next(grid for grid in grids(layer, fewest) if fits(grid))
+    far = _FAR * core.chip.limit["cores"].value
+    return next(grid for grid in grids(layer, fewest) if grid.cores > far or fits(grid))
 
 
 def _over_for_one(layer: LayerShape, core: Core, targets: int, after: Readers) -> list[Shortfall]:
