@@ -26,7 +26,7 @@ from neurozsl.export.backends import Parts, Run, backend
 from neurozsl.export.lava.environment import locate
 from neurozsl.export.targets import Check, Target, target
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.diagnose import diagnose
+from neurozsl.hardware.diagnose import diagnose, integrating_layers
 from neurozsl.signals import ChipInput, Trace
 
 Verdict = Literal["PASS", "PASS-WITH-LOSS", "UNVERIFIED", "FAIL"]
@@ -111,7 +111,7 @@ def verify(
         rows = _with_margins(check, rows, parts, samples, traces)
         found[check.name] = _with_membranes(check, rows, parts, traces)
     deployed = traces[chosen.backends[0]]
-    reasons = _disagreements(wanted, found) + _unhealthy(deployed, names)
+    reasons = _disagreements(wanted, found) + _unhealthy(deployed, parts)
     if golden is not None:
         again = compare(golden, deployed, names)
         reasons += [
@@ -233,14 +233,12 @@ def _disagreements(
     return reasons
 
 
-def _unhealthy(deployed: Trace, names: tuple[str, ...]) -> list[str]:
+def _unhealthy(deployed: Trace, parts: Parts) -> list[str]:
     """Layers that say nothing: never a spike, or almost always one."""
-    found = {row.layer: row for row in diagnose(deployed)}
     return [
-        f"layer '{name}' is {found[name].state} (spike rate {100 * found[name].rate:.2f} %): "
-        f"{found[name].advice}"
-        for name in names
-        if found[name].state != "ok"
+        f"layer '{row.layer}' is {row.state} (spike rate {100 * row.rate:.2f} %): {row.advice}"
+        for row in diagnose(deployed, readouts=integrating_layers(parts.lowered))
+        if row.state != "ok"
     ]
 
 
