@@ -186,7 +186,9 @@ class _Reader:
         filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
         if not set(filters) <= _FILTERS or filters.count(_GZIP) > 1:
             raise self.refuse(where, f"is packed by filters {filters}", "write it with gzip")
-        shape, chunk, width = dataset.shape, dataset.chunks, dataset.id.get_type().get_size()
+        shape, chunk = dataset.shape, dataset.chunks
+        # numpy shows a string of variable length as a pointer; stored is a claim.
+        width = max(dataset.dtype.itemsize, _CLAIM.itemsize if dataset.dtype.kind == "O" else 0)
         values = prod(shape)
         if chunk is not None:
             if 0 in chunk:
