@@ -188,7 +188,7 @@ class _Reader:
         """Counts, nesting and types, before anything is built."""
         if _text(root.get("type")) != "NIRGraph" or not isinstance(root.get("nodes"), dict):
             raise BadInput(
-                f"{self.path}: the root node is {_text(root.get('type')) or None!r}, expected a "
+                f"{self.path}: the root node is {_text(root.get('type'))[:40] or None!r}, expected a "
                 "NIRGraph"
             )
         nodes = edges = 0
@@ -205,7 +205,7 @@ class _Reader:
             if kind == "NIRGraph":
                 edges += len(np.atleast_1d(np.asarray(stored.get("edges", ()), object)))
             elif kind not in _TYPES:
-                unknown.append(f"{name} ({kind or 'no type'})")
+                unknown.append(f"{name} ({kind[:40] or 'no type'})")
         edges += len(np.atleast_1d(np.asarray(root.get("edges", ()), object)))
         if nodes > MAX_NODES or edges > MAX_EDGES:
             raise BadInput(

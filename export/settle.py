@@ -138,8 +138,8 @@ def integers(name: str, key: str, value: Any, lowest: int = 0) -> Shape:
     if not fits or any(n != int(n) for n in listed):
         raise BadInput(f"node '{name}': {key} is {_clip(array)}, expected whole numbers")
     whole = [int(n) for n in listed]
-    if min(whole) < lowest:
-        raise BadInput(f"node '{name}': {key} is {_clip(array)}, expected at least {lowest}")
+    if min(whole) < lowest or max(whole) > MAX_VALUES:
+        raise BadInput(f"node '{name}': {key} is {_clip(array)}, expected {lowest} to {MAX_VALUES}")
     return tuple(whole)
 
 

@@ -104,7 +104,7 @@ MAPS = {
 }
 Tree = dict[str, Any]
 NETS: dict[str, Tree] = {"dense": DENSE, "maps": MAPS}
-LOOP = object()  # a hard link to the whole graph
+LOOP = object()  # a hard link to the root
 
 
 def _fill(group: h5py.Group, content: dict[str, Any], gzip: bool) -> None:
@@ -112,7 +112,7 @@ def _fill(group: h5py.Group, content: dict[str, Any], gzip: bool) -> None:
         if isinstance(value, dict):
             _fill(group.create_group(key), value, gzip)
         elif value is LOOP:
-            group[key] = group.file["node"]
+            group[key] = group.file["/"]
         elif key == "edges" and isinstance(value, list):
             pairs = np.array(value, dtype=object)
             group.create_dataset(key, data=pairs, dtype=h5py.string_dtype())
