@@ -1,8 +1,10 @@
 """Carries a spiking branch to other tools and chips, and proves that it arrived unchanged.
 
     graph, nirfile    BranchSpec <-> NIR graph <-> .nir file
-    hdf5tree, nodes   a foreign file in bounded memory; node types that nir 1.0.4 lacks
-    normalise         any NIR graph -> flat, complete, every repair listed (inline, settle)
+    hdf5tree          an HDF5 file that nobody vouches for, in bounded time and memory
+    nirfields, nodes  how each node type is stored; node types that nir 1.0.4 lacks
+    normalise         any NIR graph -> flat, complete, every repair listed: inline (nested graphs),
+                      wires (ends, loops), settle (shapes), parameters (full shape)
     norse             a Norse stack -> BranchSpec; BranchSpec run by Norse cells (the reference)
     sinabs_layers     the branch as Sinabs layers
     lava              the branch on lava-nc, in an environment of its own

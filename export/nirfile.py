@@ -18,8 +18,7 @@ sentence per parameter that the file lacks and that a default of the standard fi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -29,91 +28,13 @@ import numpy as np
 
 from neurozsl.errors import BadInput, UnsupportedNode
 from neurozsl.export import hdf5tree
-from neurozsl.export.nodes import CubaLI
+from neurozsl.export.nirfields import SHAPE_NAMES, TYPES, Stored
 
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 100_000
 MAX_NESTING: Final = 16
 
-Stored = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class _Fields:
-    """How one node type is stored: constructor, names of its datasets, defaults of the standard."""
-
-    build: Callable[..., Any]
-    required: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-    defaults: Mapping[str, Callable[[Stored], Any]] = field(default_factory=dict)
-
-
-def _zero_bias(stored: Stored) -> Any:
-    weight = np.asarray(stored["weight"])
-    return np.zeros(weight.shape[:1], weight.dtype)
-
-
-def _input(shape: Any = None) -> Any:
-    return nir.Input({"input": None if shape is None else np.asarray(shape)})
-
-
-def _output(shape: Any = None) -> Any:
-    return nir.Output({"output": None if shape is None else np.asarray(shape)})
-
-
-def _flatten(start_dim: Any, end_dim: Any, input_type: Any = None) -> Any:
-    node = nir.Flatten(start_dim=start_dim, end_dim=end_dim, input_type=None)
-    node.input_type = {"input": input_type}
-    return node
-
-
-def _conv(kind: Any) -> Callable[..., Any]:
-    def build(input_shape: Any = None, **parameters: Any) -> Any:
-        # Without a shape nir 1.0.4 computes none; its rule assumes square kernels and one group.
-        node = kind(input_shape=None, **parameters)
-        node.input_shape = input_shape
-        return node
-
-    return build
-
-
-_CONV_DEFAULTS: Final[Mapping[str, Callable[[Stored], Any]]] = {
-    "stride": lambda stored: 1,
-    "padding": lambda stored: 0,
-    "dilation": lambda stored: 1,
-    "groups": lambda stored: 1,
-    "bias": _zero_bias,
-}
-_W_IN: Final[Mapping[str, Callable[[Stored], Any]]] = {"w_in": lambda stored: 1.0}
-_NO_PADDING: Final[Mapping[str, Callable[[Stored], Any]]] = {"padding": lambda stored: 0}
-_POOL: Final = ("kernel_size", "stride")
-_TYPES: Final[Mapping[str, _Fields]] = {
-    "Affine": _Fields(nir.Affine, ("weight",), (), {"bias": _zero_bias}),
-    "Linear": _Fields(nir.Linear, ("weight",)),
-    "Scale": _Fields(nir.Scale, ("scale",)),
-    "LIF": _Fields(nir.LIF, ("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
-    "CubaLIF": _Fields(
-        nir.CubaLIF, ("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), ("v_reset",), _W_IN
-    ),
-    "IF": _Fields(nir.IF, ("r", "v_threshold"), ("v_reset",)),
-    "LI": _Fields(nir.LI, ("tau", "r", "v_leak")),
-    "CubaLI": _Fields(CubaLI, ("tau_mem", "tau_syn", "r", "v_leak"), (), _W_IN),
-    "I": _Fields(nir.I, ("r",)),
-    "Threshold": _Fields(nir.Threshold, ("threshold",)),
-    "Delay": _Fields(nir.Delay, ("delay",)),
-    "Conv1d": _Fields(_conv(nir.Conv1d), ("weight",), ("input_shape",), _CONV_DEFAULTS),
-    "Conv2d": _Fields(_conv(nir.Conv2d), ("weight",), ("input_shape",), _CONV_DEFAULTS),
-    "SumPool2d": _Fields(nir.SumPool2d, _POOL, (), _NO_PADDING),
-    "AvgPool2d": _Fields(nir.AvgPool2d, _POOL, (), _NO_PADDING),
-    "Flatten": _Fields(_flatten, ("start_dim",), ("input_type",), {"end_dim": lambda stored: -1}),
-    "Input": _Fields(_input, (), ("shape",)),
-    "Output": _Fields(_output, (), ("shape",)),
-}
-# Where a version stored a shape under another name: type -> (name, key if it is a group).
-_SHAPE_NAMES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "Input": (("input_type", "input"), ("input_shape", "input")),
-    "Output": (("output_type", "output"), ("output_shape", "output")),
-}
 _WORDS: Final = ("same", "valid")  # the texts that a padding may be
 
 
@@ -188,8 +109,8 @@ class _Reader:
         """Counts, nesting and types, before anything is built."""
         if _text(root.get("type")) != "NIRGraph" or not isinstance(root.get("nodes"), dict):
             raise BadInput(
-                f"{self.path}: the root node is {_text(root.get('type'))[:40] or None!r}, expected a "
-                "NIRGraph"
+                f"{self.path}: the root node is {_text(root.get('type'))[:40] or None!r}, expected "
+                "a NIRGraph"
             )
         nodes = edges = 0
         unknown: list[str] = []
@@ -204,7 +125,7 @@ class _Reader:
             kind = _text(stored.get("type"))
             if kind == "NIRGraph":
                 edges += len(np.atleast_1d(np.asarray(stored.get("edges", ()), object)))
-            elif kind not in _TYPES:
+            elif kind not in TYPES:
                 unknown.append(f"{name} ({kind[:40] or 'no type'})")
         edges += len(np.atleast_1d(np.asarray(root.get("edges", ()), object)))
         if nodes > MAX_NODES or edges > MAX_EDGES:
@@ -213,7 +134,7 @@ class _Reader:
                 f"{MAX_EDGES} are read"
             )
         if unknown:
-            known = ", ".join(sorted((*_TYPES, "NIRGraph")))
+            known = ", ".join(sorted((*TYPES, "NIRGraph")))
             raise UnsupportedNode(unknown, str(self.path), f"known types: {known}")
 
     def graph(self, stored: Stored, where: str) -> nir.NIRGraph:
@@ -258,7 +179,7 @@ class _Reader:
 
     def node(self, name: str, stored: Stored) -> Any:
         kind = _text(stored["type"])
-        fields = _TYPES[kind]
+        fields = TYPES[kind]
         stored = self._shape_renamed(name, kind, stored)
         known = (*fields.required, *fields.optional, *fields.defaults)
         missing = [key for key in fields.required if key not in stored]
@@ -325,7 +246,7 @@ class _Reader:
         """The shape of a port under its name of today, the one of a Flatten out of its group."""
         if kind == "Flatten" and isinstance(stored.get("input_type"), dict):
             return {**stored, "input_type": stored["input_type"].get("input")}
-        for other, key in _SHAPE_NAMES.get(kind, ()):
+        for other, key in SHAPE_NAMES.get(kind, ()):
             if other in stored and "shape" not in stored:
                 shape = stored[other]
                 shape = shape.get(key) if isinstance(shape, dict) else shape

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Final
+from typing import Any
 
 import nir
 import numpy as np
@@ -29,9 +29,8 @@ from neurozsl.export import settle as rules
 from neurozsl.export.hdf5tree import MAX_VALUES
 from neurozsl.export.inline import Edge, Flat, inline
 from neurozsl.export.nirfile import MAX_NESTING
-from neurozsl.export.settle import Feed, Shape
-
-_SPIKING: Final = (nir.LIF, nir.IF, nir.CubaLIF)
+from neurozsl.export.parameters import Feed, Shape, shape_of
+from neurozsl.export.wires import Wires, listed
 
 
 @dataclass(frozen=True)
@@ -88,125 +87,12 @@ def _check_types(graph: nir.NIRGraph) -> None:
         raise UnsupportedNode(unknown, "NIR graph", f"known types: {known}, Input, Output")
 
 
-class _Work:
-    """The flat graph while it is completed."""
+class _Work(Wires):
+    """The flat graph while its shapes are found."""
 
     def __init__(self, nodes: dict[str, Any], edges: dict[Edge, None]) -> None:
-        self.nodes = nodes
-        self.edges = edges
-        self.repairs: list[str] = []
+        super().__init__(nodes, edges)
         self.shapes: dict[str, Shape] = {}
-        self.before: dict[str, list[str]] = {name: [] for name in nodes}
-        self.after: dict[str, list[str]] = {name: [] for name in nodes}
-        for source, target in edges:
-            self.before[target].append(source)
-            self.after[source].append(target)
-
-    def named(self, kind: Any) -> list[str]:
-        return [name for name, node in self.nodes.items() if isinstance(node, kind)]
-
-    # --- ends and wires ----------------------------------------------------------------------
-
-    def add_ends(self) -> None:
-        """One missing Input or Output, where one node alone can be its neighbour."""
-        if not self.nodes:
-            raise BadInput("the graph has no nodes; export it again")
-        first = [name for name, sources in self.before.items() if not sources]
-        last = [name for name, targets in self.after.items() if not targets]
-        if not self.named(nir.Input):
-            name = self._only("Input", "fed by nothing", first)
-            new = self._free("input")
-            self.nodes = {new: nir.Input({"input": None}), **self.nodes}
-            self._wire(new, name)
-            self.repairs.append(f"Input '{new}': added before '{name}', which nothing feeds")
-        if not self.named(nir.Output):
-            name = self._only("Output", "read by nothing", last)
-            new = self._free("output")
-            self.nodes[new] = nir.Output({"output": None})
-            self._wire(name, new)
-            self.repairs.append(f"Output '{new}': added after '{name}', which nothing reads")
-
-    def _only(self, kind: str, how: str, names: list[str]) -> str:
-        if len(names) != 1:
-            raise BadInput(
-                f"the graph has no {kind} node, and {len(names)} nodes are {how}"
-                f"{_listed(names)}, expected one; add an {kind} node where it belongs"
-            )
-        return names[0]
-
-    def _free(self, name: str) -> str:
-        """`name`, or `name2`, ... where it is taken."""
-        number = 1
-        while (new := name if number == 1 else f"{name}{number}") in self.nodes:
-            number += 1
-        return new
-
-    def _wire(self, source: str, target: str) -> None:
-        self.edges[source, target] = None
-        self.after.setdefault(source, []).append(target)
-        self.before.setdefault(target, []).append(source)
-        self.before.setdefault(source, [])
-        self.after.setdefault(target, [])
-
-    def check_wires(self) -> None:
-        for name in self.named(nir.Input):
-            if self.before[name]:
-                raise BadInput(f"Input '{name}': '{self.before[name][0]}' leads into it")
-        for name in self.named(nir.Output):
-            if self.after[name]:
-                raise BadInput(f"Output '{name}': it leads to '{self.after[name][0]}'")
-        fed = self._reached(self.named(nir.Input), self.after)
-        unfed = [name for name in self.nodes if name not in fed]
-        if unfed:
-            raise BadInput(
-                f"no Input leads to {len(unfed)} of the nodes{_listed(unfed)}; add the missing "
-                "edge, or delete them"
-            )
-        useful = self._reached(self.named(nir.Output), self.before)
-        useless = [name for name in self.nodes if name not in useful]
-        if useless:
-            raise BadInput(
-                f"{len(useless)} of the nodes lead to no Output{_listed(useless)}; add an Output "
-                "after them, or delete them"
-            )
-        self._check_loops()
-
-    def _reached(self, start: list[str], step: Mapping[str, list[str]]) -> set[str]:
-        found, pending = set(start), list(start)
-        while pending:
-            new = [name for name in step[pending.pop()] if name not in found]
-            found.update(new)
-            pending += new
-        return found
-
-    def _check_loops(self) -> None:
-        """Take away nodes that wait for nobody; what is left without delays holds a loop."""
-        instant = {name for name, node in self.nodes.items() if not _delays(name, node)}
-        waits = {name: sum(s in instant for s in self.before[name]) for name in instant}
-        ready = [name for name, count in waits.items() if not count]
-        while ready:
-            name = ready.pop()
-            del waits[name]
-            for target in self.after[name]:
-                if target in waits:
-                    waits[target] -= 1
-                    if not waits[target]:
-                        ready.append(target)
-        if not waits:
-            return
-        walked: dict[str, None] = {}
-        name = next(iter(waits))
-        while name not in walked:
-            walked[name] = None
-            name = next(source for source in self.before[name] if source in waits)
-        path = list(walked)
-        loop = [name, *reversed(path[path.index(name) :])]
-        raise BadInput(
-            f"loop {' -> '.join(loop[:20])}: no spiking neuron and no Delay above 0 in it, so "
-            "no order of evaluation; put a Delay of one step in the loop"
-        )
-
-    # --- shapes ------------------------------------------------------------------------------
 
     def settle(self) -> None:
         """Shapes from the inputs on, each node once; then every other source must agree."""
@@ -251,7 +137,7 @@ class _Work:
             self._flatten_before(name, shape)
 
     def _input_shape(self, name: str) -> Shape:
-        stored = rules.shape_of(name, "shape", _declared(self.nodes[name]))
+        stored = shape_of(name, "shape", _declared(self.nodes[name]))
         found: dict[Shape, str] = {}
         for target in self.after[name]:
             want = rules.wanted(target, self.nodes[target])
@@ -272,7 +158,7 @@ class _Work:
         if not found and not stored:
             raise BadInput(
                 f"Input '{name}': its shape is missing, and does not follow from what it feeds"
-                f"{_listed(self.after[name])}; store the shape of one sample"
+                f"{listed(self.after[name])}; store the shape of one sample"
             )
         for shape, target in found.items():
             if not stored:
@@ -287,7 +173,7 @@ class _Work:
         return stored
 
     def _output_shape(self, name: str, shape: Shape, source: str) -> Shape:
-        stored = rules.shape_of(name, "shape", _declared(self.nodes[name]))
+        stored = shape_of(name, "shape", _declared(self.nodes[name]))
         if not stored:
             self.repairs.append(
                 f"Output '{name}': its shape was missing, {shape} follows from '{source}'"
@@ -303,7 +189,7 @@ class _Work:
 
     def _flatten_before(self, name: str, shape: Shape) -> None:
         """A matrix fed with a map: the flattening that it means, as a node."""
-        new = self._free(f"{name}.flatten")
+        new = self.free(f"{name}.flatten")
         size = (prod(shape),)
         node = nir.Flatten(start_dim=0, end_dim=-1, input_type={"input": np.array(shape)})
         self.nodes[new] = rules.changed(node, shape, size).node
@@ -323,7 +209,7 @@ class _Work:
                 chain.append(flat.ports[chain[-1]].before)
             for name in reversed(chain[:-1]):
                 known[name] = known[chain[-1]]
-                stored = rules.shape_of(name, "shape", flat.ports[name].declared)
+                stored = shape_of(name, "shape", flat.ports[name].declared)
                 shape = known[name]
                 if stored and rules.unbatched(stored, shape) is None:
                     raise BadInput(
@@ -345,16 +231,5 @@ def _port(node: Any, kind: Any, shape: Shape) -> Any:
     return new
 
 
-def _delays(name: str, node: Any) -> bool:
-    if isinstance(node, nir.Delay):
-        return bool(np.all(rules.numbers(name, "delay", node.delay) > 0))
-    return isinstance(node, _SPIKING)
-
-
 def _same_but_ones(a: Shape, b: Shape) -> bool:
     return [n for n in a if n != 1] == [n for n in b if n != 1]
-
-
-def _listed(names: list[str]) -> str:
-    text = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f" ({text})" if names else ""

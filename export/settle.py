@@ -15,36 +15,27 @@ the file, and says so in `notes`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
 import nir
 import numpy as np
 
-from neurozsl.errors import BadInput
-from neurozsl.export.hdf5tree import MAX_VALUES
 from neurozsl.export.nodes import CubaLI
+from neurozsl.export.parameters import (
+    Feed,
+    Shape,
+    fitted,
+    integers,
+    numbers,
+    pair,
+    shape_of,
+    weight_of,
+)
 
-Shape = tuple[int, ...]
 Wanted = tuple[int | None, ...]  # None where any size will do
-
-
-@dataclass(frozen=True)
-class Feed:
-    """A node's name, the shape that feeds it, and the name of a node that does."""
-
-    name: str
-    shape: Shape
-    source: str
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        self.notes.append(f"node '{self.name}': {text}")
-
-    def refuse(self, text: str) -> BadInput:
-        return BadInput(f"node '{self.name}': {text}")
 
 
 @dataclass(frozen=True)
@@ -84,10 +75,10 @@ def settle(node: Any, feed: Feed) -> Settled:
 def wanted(name: str, node: Any) -> Wanted | None:
     """The shape that a node can only be fed with, None where its parameters leave it open."""
     if isinstance(node, _ONE_DIMENSIONAL):
-        return (_weight(name, node, 2).shape[1],)
+        return (weight_of(name, node, 2).shape[1],)
     if isinstance(node, _CONVOLUTIONS):
         space = 1 if isinstance(node, nir.Conv1d) else 2
-        weight = _weight(name, node, space + 2)
+        weight = weight_of(name, node, space + 2)
         channels = weight.shape[1] * integers(name, "groups", node.groups, 1)[0]
         if node.input_shape is None:
             return (channels, *[None] * space)
@@ -116,102 +107,6 @@ def unbatched(shape: Shape, want: Wanted) -> Shape | None:
     return rest if same else None
 
 
-# --- reading parameters ----------------------------------------------------------------------
-
-
-def numbers(name: str, key: str, value: Any) -> np.ndarray[Any, Any]:
-    """The parameter as a numeric array."""
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"node '{name}': {key} is not an array of numbers") from error
-    if array.dtype.kind not in "fiub":
-        raise BadInput(f"node '{name}': {key} has type {array.dtype}, expected numbers")
-    return array
-
-
-def integers(name: str, key: str, value: Any, lowest: int = 0) -> Shape:
-    """Whole numbers, as a tuple; one number gives a tuple of one."""
-    array = numbers(name, key, value)
-    listed = array.ravel()[:17].tolist()
-    fits = array.ndim <= 1 and 1 <= len(listed) <= 16 and bool(np.isfinite(array).all())
-    if not fits or any(n != int(n) for n in listed):
-        raise BadInput(f"node '{name}': {key} is {_clip(array)}, expected whole numbers")
-    whole = [int(n) for n in listed]
-    if min(whole) < lowest or max(whole) > MAX_VALUES:
-        raise BadInput(f"node '{name}': {key} is {_clip(array)}, expected {lowest} to {MAX_VALUES}")
-    return tuple(whole)
-
-
-def shape_of(name: str, key: str, value: Any) -> Shape:
-    """A stored shape; () where none is stored. Sizes are positive and together bounded."""
-    if value is None or np.size(value) == 0:
-        return ()
-    shape = integers(name, key, value, 1)
-    if prod(shape) > MAX_VALUES:
-        raise BadInput(
-            f"node '{name}': {key} {shape} has {prod(shape)} values, limit {MAX_VALUES}; "
-            "such a network is not read"
-        )
-    return shape
-
-
-def _weight(name: str, node: Any, ndim: int) -> np.ndarray[Any, Any]:
-    weight = numbers(name, "weight", node.weight)
-    if weight.ndim != ndim or weight.size == 0:
-        raise BadInput(
-            f"node '{name}': weight has shape {weight.shape}, expected {ndim} dimensions of at "
-            f"least 1 for {type(node).__name__}"
-        )
-    return weight
-
-
-def _tuple(feed: Feed, key: str, value: Any, size: int, lowest: int = 0) -> Shape:
-    """`size` whole numbers; one number holds for all dimensions."""
-    given = integers(feed.name, key, value, lowest)
-    if len(given) == size:
-        return given
-    if len(given) == 1:
-        feed.note(f"{key} is one number, {given[0]}, and holds for {size} dimensions")
-        return given * size
-    raise feed.refuse(f"{key} is {given}, expected {size} numbers")
-
-
-def fitted(feed: Feed, node: Any, keys: Iterable[str], shape: Shape) -> dict[str, Any]:
-    """The parameters brought to `shape`, those that have it left as they are.
-
-    One value holds for all; a size of 1 among equally many dimensions, for that dimension; leading
-    ones too many are dropped. Arrays made so are read-only views, whatever their size.
-    """
-    found: dict[str, Any] = {}
-    spread: list[str] = []
-    for key in keys:
-        value: Any = getattr(node, key, None)
-        if value is None and key == "v_reset":
-            continue  # a node of nir 1.0.4 has none
-        array = numbers(feed.name, key, value)
-        lead = array.ndim - len(shape)
-        if array.shape == shape:
-            found[key] = value
-            continue
-        if array.size == 1:
-            array = array.reshape(())
-        elif lead > 0 and prod(array.shape[:lead]) == 1:
-            array = array.reshape(array.shape[lead:])
-            lead = 0
-        if array.size != 1 and (
-            lead != 0 or any(n not in (1, m) for n, m in zip(array.shape, shape, strict=True))
-        ):
-            raise feed.refuse(
-                f"{key} has shape {np.shape(value)}, expected {shape}, which '{feed.source}' gives"
-            )
-        found[key] = np.broadcast_to(array, shape)
-        spread.append(f"{key} {np.shape(value)}")
-    if spread:
-        feed.note(f"{', '.join(spread)} now have the full shape {shape}")
-    return found
-
-
 def changed(node: Any, takes: Shape, gives: Shape, **values: Any) -> Settled:
     """A copy of the node with these values and types; the node itself stays as it is."""
     new = copy.copy(node)
@@ -226,7 +121,7 @@ def changed(node: Any, takes: Shape, gives: Shape, **values: Any) -> Settled:
 
 
 def _matrix(node: Any, feed: Feed) -> Settled:
-    weight = _weight(feed.name, node, 2)
+    weight = weight_of(feed.name, node, 2)
     out, size = weight.shape
     if prod(feed.shape) != size:
         raise feed.refuse(
@@ -239,9 +134,9 @@ def _matrix(node: Any, feed: Feed) -> Settled:
 
 def _convolution(node: Any, feed: Feed) -> Settled:
     space = 1 if isinstance(node, nir.Conv1d) else 2
-    weight = _weight(feed.name, node, space + 2)
+    weight = weight_of(feed.name, node, space + 2)
     kernel = weight.shape[2:]
-    (groups,) = _tuple(feed, "groups", node.groups, 1, 1)
+    (groups,) = pair(feed, "groups", node.groups, 1, 1)
     if weight.shape[0] % groups:
         raise feed.refuse(f"{weight.shape[0]} output channels cannot form {groups} groups")
     if len(feed.shape) != space + 1 or feed.shape[0] != weight.shape[1] * groups:
@@ -249,8 +144,8 @@ def _convolution(node: Any, feed: Feed) -> Settled:
             f"weight {weight.shape} with {groups} groups takes {weight.shape[1] * groups} channels "
             f"of {space} dimensions; '{feed.source}' gives {feed.shape}"
         )
-    stride = _tuple(feed, "stride", node.stride, space, 1)
-    dilation = _tuple(feed, "dilation", node.dilation, space, 1)
+    stride = pair(feed, "stride", node.stride, space, 1)
+    dilation = pair(feed, "dilation", node.dilation, space, 1)
     padding = _padding(node, feed, kernel, stride, dilation)
     size = feed.shape[1:]
     _check_input_shape(node, feed, size)
@@ -273,7 +168,7 @@ def _convolution(node: Any, feed: Feed) -> Settled:
 def _padding(node: Any, feed: Feed, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
     text = node.padding
     if not isinstance(text, str):
-        return _tuple(feed, "padding", text, len(kernel))
+        return pair(feed, "padding", text, len(kernel))
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if text == "valid":
         padding = tuple(0 for _ in reach)
@@ -326,7 +221,7 @@ def _pool(node: Any, feed: Feed) -> Settled:
     if len(feed.shape) != 3:
         raise feed.refuse(f"takes (channel, row, column); '{feed.source}' gives {feed.shape}")
     values = {
-        key: _tuple(feed, key, getattr(node, key), 2, lowest)
+        key: pair(feed, key, getattr(node, key), 2, lowest)
         for key, lowest in (("kernel_size", 1), ("stride", 1), ("padding", 0))
     }
     kernel, stride, padding = values.values()
@@ -336,8 +231,8 @@ def _pool(node: Any, feed: Feed) -> Settled:
 
 
 def _flatten(node: Any, feed: Feed) -> Settled:
-    (start,) = _tuple(feed, "start_dim", node.start_dim, 1, -16)
-    (end,) = _tuple(feed, "end_dim", node.end_dim, 1, -16)
+    (start,) = pair(feed, "start_dim", node.start_dim, 1, -16)
+    (end,) = pair(feed, "end_dim", node.end_dim, 1, -16)
     ndim = len(feed.shape)
     stored = shape_of(feed.name, "input_type", (node.input_type or {}).get("input"))
     if not stored:
@@ -382,8 +277,3 @@ RULES: Final[Mapping[type, Callable[[Any, Feed], Settled]]] = {
 
 def _plain(shape: Shape) -> str:
     return str(shape[0]) if len(shape) == 1 else str(shape)
-
-
-def _clip(array: np.ndarray[Any, Any]) -> str:
-    text = np.array2string(array.ravel()[:4], separator=", ")
-    return text if array.size <= 4 else f"{text[:-1]}, ...] ({array.size} values)"
