@@ -120,7 +120,7 @@ def int8_conv(half: Codes, conv: Conv, low: int) -> Maps:
     padding = [top, left] if even else [0, 0]
     scales, zeros = torch.ones(size), torch.zeros(size, dtype=torch.int64)
     weight = torch.ops.onednn.qconv_prepack(
-        torch.from_numpy(half.astype(np.int8)),
+        torch.from_numpy(np.ascontiguousarray(half, np.int8)),
         scales,
         1.0,
         zero,

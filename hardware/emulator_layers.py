@@ -87,9 +87,9 @@ class LayerRun:
         Returns:
             what the layer sends, and the run with spikes and membrane in the order of a Trace.
         """
-        straight = self.on_numba and self.order is None
-        # The loop is compiled for arrays in one piece.
-        direct = out if straight and out is not None and out.flags.c_contiguous else None
+        # The loops are compiled for arrays in one piece.
+        whole = out if self.on_numba and out is not None and out.flags.c_contiguous else None
+        direct = whole if self.order is None else None
         options: dict[str, Any] = {
             "keep_membrane": keep_membrane,
             "state": state,
@@ -102,18 +102,28 @@ class LayerRun:
             limits = torch.from_numpy(threshold).to(self.device)
             ran = kernels_torch.run_torch(sums, limits, self.constants, **options)
             spikes, membrane = ran.spikes, ran.membrane
-        written = None if out is None or direct is not None else torch.from_numpy(out)
         made: dict[MapShape, torch.Tensor] = {}
         if self.order is not None:
             channels, high, wide = self.order
             made[self.order] = spikes.reshape(*spikes.shape[:2], high, wide, channels)
-            on_cpu = written is not None and spikes.device == written.device
-            spikes = turned_flat(spikes, self.order, written if on_cpu else None)
+            spikes = self._flat(made[self.order], whole)
             membrane = turned_flat(membrane, self.order) if keep_membrane else membrane
-        if written is not None and spikes is not written:
-            written.copy_(spikes)
+        if out is not None and whole is None:
+            torch.from_numpy(out).copy_(spikes)
         run = kernels.NeuronRun(spikes, membrane, ran.overflow, ran.saturation)
         return Sent(spikes, made), run
+
+    def _flat(self, maps: torch.Tensor, into: Codes | None) -> torch.Tensor:
+        """Spikes `(batch, time, H, W, C)` in the order of a Trace; into an array where given."""
+        samples, steps, high, wide, channels = maps.shape
+        if not self.on_numba:
+            return turned_flat(maps.flatten(2), (channels, high, wide))
+        flat = np.empty((samples, steps, self.size), np.uint8) if into is None else into
+        kernels.turned(
+            maps.numpy().reshape(samples * steps, high * wide, channels),
+            flat.reshape(samples * steps, channels, high * wide),
+        )
+        return torch.from_numpy(flat)
 
     def membrane(self, state: kernels.NeuronState) -> npt.NDArray[np.int32]:
         """Membrane of a state, `(samples, out)` in the order of a Trace."""

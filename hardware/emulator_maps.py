@@ -69,13 +69,10 @@ def channels_last(shape: MapShape) -> Ints:
     return np.arange(math.prod(shape)).reshape(shape).transpose(1, 2, 0).ravel()
 
 
-def turned_flat(x: torch.Tensor, shape: MapShape, into: torch.Tensor | None = None) -> torch.Tensor:
-    """`(..., H W C)` as `(..., C H W)`, a new tensor or `into` of the same shape."""
-    split = x.reshape(*x.shape[:-1], shape[1] * shape[2], shape[0]).transpose(-1, -2)
-    if into is None:
-        return split.reshape(x.shape)
-    into.view(split.shape).copy_(split)
-    return into
+def turned_flat(x: torch.Tensor, shape: MapShape) -> torch.Tensor:
+    """`(..., H W C)` as `(..., C H W)`."""
+    split = x.reshape(*x.shape[:-1], shape[1] * shape[2], shape[0])
+    return split.transpose(-1, -2).reshape(x.shape)
 
 
 def turned_last(x: torch.Tensor, shape: MapShape) -> torch.Tensor:

@@ -30,7 +30,7 @@ import torch
 from neurozsl.signals import Array, InputCode
 
 EXACT_FLOAT32: Final = 1 << 24
-_SMALLEST: Final = 16  # below this a layer gains nothing from int8
+_SMALLEST: Final = 16  # fewer inputs, or weights than its square, gain nothing from int8
 
 Codes = npt.NDArray[Any]
 # (batch, time, in) -> (batch, time, out), integers as int32 or float32; arrays or tensors
@@ -84,7 +84,9 @@ def packed_product(half: Codes, *, unsigned: bool) -> Product:
     `int8_product`, which lays the weights out at every call.
     """
     size = len(half)
-    weight = torch.ops.onednn.qlinear_prepack(torch.from_numpy(half.astype(np.int8)), None)
+    # It reads memory row by row, whatever the strides say.
+    rows = torch.from_numpy(np.ascontiguousarray(half, np.int8))
+    weight = torch.ops.onednn.qlinear_prepack(rows, None)
     scales, zeros = torch.ones(size), torch.zeros(size, dtype=torch.int64)
     kind = torch.uint8 if unsigned else torch.int8
 
@@ -150,7 +152,7 @@ def _is_exact(kind: Literal["packed", "int8"], shape: tuple[int, int], low: int,
     The packed product belongs to torch's internals and may be missing or take other arguments.
     """
     outputs, inputs = shape
-    if not hasattr(torch, "_int_mm") or inputs < _SMALLEST or outputs < _SMALLEST:
+    if not hasattr(torch, "_int_mm") or inputs < _SMALLEST or inputs * outputs < _SMALLEST**2:
         return False
     rng = np.random.default_rng(0)
     drawn = rng.integers(low, high + 1, (6, inputs))

@@ -211,6 +211,15 @@ def _neurons(
                 membrane[b, t, :] = v[b]
 
 
+def _turn(last: Any, first: Any) -> None:
+    """Copy `(rows, positions, channels)` to `(rows, channels, positions)`."""
+    rows, positions, channels = last.shape
+    for r in range(rows):
+        for c in range(channels):
+            for p in range(positions):
+                first[r, c, p] = last[r, p, c]
+
+
 def _compile(function: Any) -> Any:
     """Machine code, kept on disk where a folder can be written."""
     try:
@@ -220,7 +229,7 @@ def _compile(function: Any) -> Any:
 
 
 if HAS_NUMBA:
-    _neurons = _compile(_neurons)
+    _neurons, _turn = _compile(_neurons), _compile(_turn)
 
 
 @lru_cache(maxsize=256)
@@ -287,6 +296,16 @@ def run_numba(
     )
     overflow = 0 if wraps is None else int(wraps[0])
     return NeuronRun(spikes, membrane, overflow, 0 if clips is None else int(clips[0]))
+
+
+def turned(last: npt.NDArray[np.uint8], first: npt.NDArray[np.uint8]) -> None:
+    """Spikes with channels last, written with channels first; both in one piece.
+
+    Args:
+        last: `(rows, positions, channels)`.
+        first: `(rows, channels, positions)`, changed.
+    """
+    _turn(last, first)
 
 
 def run_plain(

@@ -1,8 +1,8 @@
 """`emulator.conv_vs_float32_conv`: integers against the float32 pass of the same convolutions.
 
 The float pass is torch's conv2d and linear on all steps at once, without neurons or
-non-linearities, once with maps as torch stores them by default (the ratio) and once channels last,
-which is faster on some CPUs (in the details).
+non-linearities, run with maps as torch stores them by default and channels last: the ratio is over
+the faster of the two.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def measure() -> dict[str, Ratio]:
         "network": DESCRIPTION,
         "milliseconds": {name: round(1e3 * s, 3) for name, s in seconds.items()},
         "spike_rates": whole.rates(),
-        "vs_channels_last": seconds["emulator"] / seconds["float32_conv_channels_last"],
+        "vs_default_layout": seconds["emulator"] / seconds["float32_conv"],
     }
-    dense = seconds["float32_conv"]
+    fastest = min(seconds["float32_conv"], seconds["float32_conv_channels_last"])
     return {
         "emulator.conv_vs_float32_conv": Ratio(
-            seconds["emulator"] / dense, "less", 1.5, "", details
+            seconds["emulator"] / fastest, "less", 1.5, "", details
         ),
-        "emulator.conv_stepwise_vs_float32_conv": Ratio(seconds["stepwise"] / dense, "less"),
+        "emulator.conv_stepwise_vs_float32_conv": Ratio(seconds["stepwise"] / fastest, "less"),
     }

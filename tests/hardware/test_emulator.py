@@ -266,7 +266,7 @@ def test_the_largest_products_are_exact(code: InputCode) -> None:
 
 
 @pytest.mark.parametrize("inputs", [16, 17, 64, 509])
-@pytest.mark.parametrize("outputs", [16, 37])
+@pytest.mark.parametrize("outputs", [1, 10, 16, 37])
 @pytest.mark.parametrize("rows", [1, 5, 40])
 def test_every_product_that_passes_the_check_equals_int64(
     inputs: int, outputs: int, rows: int
@@ -287,6 +287,19 @@ def test_every_product_that_passes_the_check_equals_int64(
         products.append(emulator_products.int8_product(half))
     for product in products:
         np.testing.assert_array_equal(product(codes), exact)
+
+
+def test_weights_in_any_memory_order_give_the_same_bits() -> None:
+    rng = np.random.default_rng(0)
+    code = InputCode(40, "binary", 1, False, 1.0)
+    one = random_layer(rng, "a", "x", (24, 40), dv=2048, vth=300, bias_exp=0, weight_exp=0)
+    given = random_input(rng, code, 4, 6)
+    traces = []
+    for weight in (np.ascontiguousarray(one.weight), np.asfortranarray(one.weight)):
+        layers = (replace(one, weight=weight),)
+        program = Program("loihi2", {"x": code}, layers, ("a",), 6, 1e-3, "frozen")
+        traces.append(emulate(program, given, record=("spikes", "membrane")))
+    assert_same(traces[1], traces[0])
 
 
 def test_small_layers_do_not_use_the_int8_product() -> None:

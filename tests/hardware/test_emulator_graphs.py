@@ -355,7 +355,8 @@ def test_both_convolutions_equal_int64(
         with monkeypatch.context() as patch:
             if not allowed:
                 patch.setattr(emulator_conv, "_is_exact", lambda *rest: False)
-            made = emulator_conv.conv_maps(half, conv, low, high, "cpu")(maps)
+            turned = np.asfortranarray(half) if seed % 2 else half  # any order in memory
+            made = emulator_conv.conv_maps(turned, conv, low, high, "cpu")(maps)
         flat = emulator_maps.turned_flat(made.reshape(5, -1), shape)
         np.testing.assert_array_equal(flat.numpy(), wanted)
 
