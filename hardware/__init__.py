@@ -8,6 +8,7 @@ The path of a value, one file per verb::
     emulator   Program + ChipInput  -> Trace      batched, bit for bit (imports torch, numba)
     speck, speck_rules, speck_quantize, speck_emulator: the same path for Speck's neuron
     floatsim   Lowered + ChipInput  -> Trace      the float64 reference
+    schedule   layers               -> Stages     which run at once, which step by step
     counts     layers + codes + Trace -> Counts   spikes, synaptic operations, updates
     energy     Counts + Chip        -> EnergyRow  joules with sources and bounds
     diagnose   Trace                -> dead and saturated layers

@@ -107,7 +107,7 @@ def emulate(
     checked = program.check(chip_input)
     samples, steps = checked.batch, checked.steps
     runs = layer_runs(program, device, kernel)
-    plan = _plan(program.layers)
+    plan = _plan(program)
     held = _samples_at_once(program, plan, steps, device) if batch is None else batch
     sizes = {layer.name: (samples, steps, layer.size) for layer in program.layers}
     keep = [x.name for x in program.layers if "membrane" in record or not x.rule.spiking]
@@ -132,8 +132,8 @@ def emulate(
 
 
 @lru_cache(maxsize=64)
-def _plan(layers: tuple[ProgramLayer, ...]) -> tuple[Stage[ProgramLayer], ...]:
-    return stages(layers)
+def _plan(program: Program) -> tuple[Stage[ProgramLayer], ...]:
+    return stages(program.layers)
 
 
 def _samples_at_once(
@@ -192,7 +192,7 @@ def _run_at_once(
         )
         found.count(name, ran)
         if name in found.membrane:
-            found.membrane[name][:, window] = ran.membrane.cpu().numpy()
+            found.membrane[name][:, window] = torch.as_tensor(ran.membrane).cpu().numpy()
     if several < steps:
         now = Sent(torch.from_numpy(spikes).to(run.device), {})
     sent[name] = now
@@ -243,7 +243,7 @@ def _run_in_steps(
                 sent[name].flat[:, t : t + 1] = now.flat
                 found.count(name, ran)
                 if name in found.membrane:
-                    found.membrane[name][:, t : t + 1] = ran.membrane.cpu().numpy()
+                    found.membrane[name][:, t : t + 1] = torch.as_tensor(ran.membrane).cpu().numpy()
     for name in names:
         if runs[name].device != "cpu":
             found.spikes[name][:] = sent[name].flat.cpu().numpy()

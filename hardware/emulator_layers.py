@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -85,33 +85,38 @@ class LayerRun:
         """Neurons over the steps of `sums`; arguments as `kernels.run_numba`.
 
         Returns:
-            what the layer sends, and the run with spikes and membrane in the order of a Trace.
+            what the layer sends, and the run: its counts, and its membrane, an array or a tensor,
+            in the order of a Trace.
         """
         # The loops are compiled for arrays in one piece.
         whole = out if self.on_numba and out is not None and out.flags.c_contiguous else None
-        direct = whole if self.order is None else None
-        options: dict[str, Any] = {
-            "keep_membrane": keep_membrane,
-            "state": state,
-            "steps_in_all": steps_in_all,
-        }
         if self.on_numba:
-            ran = kernels.run_numba(sums.numpy(), threshold, self.constants, out=direct, **options)
-            spikes, membrane = torch.from_numpy(ran.spikes), torch.from_numpy(ran.membrane)
+            ran = kernels.run_numba(
+                sums.numpy(),
+                threshold,
+                self.constants,
+                keep_membrane=keep_membrane,
+                state=state,
+                steps_in_all=steps_in_all,
+                out=whole if self.order is None else None,
+            )
         else:
             limits = torch.from_numpy(threshold).to(self.device)
-            ran = kernels_torch.run_torch(sums, limits, self.constants, **options)
-            spikes, membrane = ran.spikes, ran.membrane
+            ran = kernels_torch.run_torch(
+                sums, limits, self.constants, keep_membrane=keep_membrane, state=state
+            )
+        spikes = torch.as_tensor(ran.spikes)
         made: dict[MapShape, torch.Tensor] = {}
         if self.order is not None:
             channels, high, wide = self.order
             made[self.order] = spikes.reshape(*spikes.shape[:2], high, wide, channels)
             spikes = self._flat(made[self.order], whole)
-            membrane = turned_flat(membrane, self.order) if keep_membrane else membrane
+            if keep_membrane:
+                kept = turned_flat(torch.as_tensor(ran.membrane), self.order)
+                ran = replace(ran, membrane=kept)
         if out is not None and whole is None:
             torch.from_numpy(out).copy_(spikes)
-        run = kernels.NeuronRun(spikes, membrane, ran.overflow, ran.saturation)
-        return Sent(spikes, made), run
+        return Sent(spikes, made), ran
 
     def _flat(self, maps: torch.Tensor, into: Codes | None) -> torch.Tensor:
         """Spikes `(batch, time, H, W, C)` in the order of a Trace; into an array where given."""
@@ -147,16 +152,20 @@ def layer_runs(program: Program, device: str, kernel: Kernel) -> dict[str, Layer
         BadInput: the machine lacks the device, or the kernel cannot run there.
     """
     on_numba = choose_kernel(device, kernel) == "numba"
-    reach = value_ranges(program.inputs, program.layers)
     return {
-        layer.name: _layer_run(layer, source_ranges(layer, reach), device, on_numba)
-        for layer in program.layers
+        layer.name: _layer_run(layer, ranges, device, on_numba)
+        for layer, ranges in _source_ranges(program)
     }
 
 
-def source_ranges(layer: ProgramLayer, reach: dict[str, Range]) -> tuple[Range, ...]:
-    """Smallest and largest value that every synapse of a layer can see."""
-    return tuple(reach[synapse.source] for synapse in layer.synapses)
+@lru_cache(maxsize=64)
+def _source_ranges(program: Program) -> tuple[tuple[ProgramLayer, tuple[Range, ...]], ...]:
+    """Every layer with the smallest and largest value that each of its synapses can see."""
+    reach = value_ranges(program.inputs, program.layers)
+    return tuple(
+        (layer, tuple(reach[synapse.source] for synapse in layer.synapses))
+        for layer in program.layers
+    )
 
 
 @lru_cache(maxsize=256)

@@ -27,7 +27,6 @@ def run_torch(
     *,
     keep_membrane: bool,
     state: NeuronState | None = None,
-    steps_in_all: int | None = None,
 ) -> NeuronRun:
     """Integer neurons over time; arguments and counts as `kernels.run_numba`, as tensors.
 
@@ -37,7 +36,6 @@ def run_torch(
         constants: of the layer.
         keep_membrane: False returns an empty membrane `(batch, 0, out)`.
         state: from `rest`, carried from one call to the next; None starts from rest.
-        steps_in_all: nothing is left out here, so nothing depends on it.
 
     Returns:
         uint8 spikes and int32 membrane on that device.

@@ -268,6 +268,20 @@ def test_random_graphs_equal_the_slow_loop_bit_for_bit(seed: int, kind: str) -> 
     assert_same(emulate(program, given, record=EVERYTHING, kernel="torch"), wanted)
 
 
+@pytest.mark.parametrize("kind", CODES)
+def test_a_cuda_device_gives_the_bits_of_the_cpu(kind: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device on this machine")
+    program, given = network(3, kind)
+    wanted = emulate(program, given, record=EVERYTHING)
+    assert_same(emulate(program, given, record=EVERYTHING, device="cuda", batch=2), wanted)
+    stepper = Stepper(program, SAMPLES, device="cuda")
+    for t in range(STEPS):
+        spikes = stepper.step({"x": given.codes["x"][:, t]})
+        for name in spikes:
+            np.testing.assert_array_equal(spikes[name].cpu().numpy(), wanted.spikes[name][:, t])
+
+
 def test_the_random_graphs_spike_several_times_wrap_and_clip() -> None:
     traces = [emulate(*network(seed, kind)) for seed in range(8) for kind in CODES]
     for name in "abcde":
