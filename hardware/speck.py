@@ -85,6 +85,8 @@ class SpeckLayer(LayerLinks):
                 f"{where}: reads {', '.join(s.source for s in self.also)} beside '{self.source}'; "
                 "a layer here has one source"
             )
+        if self.link.delay:
+            raise BadInput(f"{where}: delay {self.link.delay} steps, a core sees spikes at once")
         if bias.shape != (self.size,):
             raise BadInput(f"{where}: bias has shape {bias.shape}, expected {(self.size,)}")
         limits = {

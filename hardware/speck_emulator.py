@@ -2,23 +2,31 @@
 
 Step by step as `speck` defines it, bit for bit the forward of sinabs' discretised layers wherever
 the state stays inside its 16 bits (sinabs does not model their ends). The weighted sums of all
-steps of a layer are one exact product in floating point: |sum| < 2^24 in float32, else float64.
+steps of a layer are exact products in floating point: |sum| < 2^24 in float32, else float64. A
+convolution is one product of its kernel with the patches that it reads; library convolutions may
+transform (Winograd, FFT), which rounds. Pools in front of a layer are sums of counts.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from neurozsl.hardware.floatsim import Progress, Record
+from neurozsl.hardware.program import worst_sums
 from neurozsl.hardware.speck import STATE_MAX, STATE_MIN, SpeckLayer, SpeckProgram
+from neurozsl.hardware.synapse import Conv, Pool
 from neurozsl.signals import ChipInput, Trace
 
 _FLOAT32_EXACT: Final = 1 << 24
+_PATCH_VALUES: Final = 1 << 22  # values of patches that are held at once, 32 MB in float64
+_SUM_VALUES: Final = 1 << 24  # weighted sums of a layer that are held at once, 128 MB
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ def emulate_speck(
         program: integers of the network.
         chip_input: binary codes `(samples, time, size)`.
         record: add "membrane" for v after each step, int16 `(samples, time, neuron)`.
-        batch: samples that are held at once.
+        batch: samples that are held at once; fewer where a map is so large that its sums would
+            take more than 128 MB.
         device: where the weighted sums are computed; neurons always run on the CPU.
         progress: called with (samples done, samples in all) after each batch.
 
@@ -60,6 +69,8 @@ def emulate_speck(
     samples = checked.batch
     runs: dict[str, list[SpeckRun]] = {layer.name: [] for layer in program.layers}
     most = dict.fromkeys(program.inputs, 1) | {x.name: x.max_spikes for x in program.layers}
+    widest = max(layer.size for layer in program.layers) * checked.steps
+    batch = min(batch, max(1, _SUM_VALUES // max(widest, 1)))
     for start in range(0, max(samples, 1), batch):
         values: dict[str, npt.NDArray[Any]] = dict(checked.take(slice(start, start + batch)).codes)
         for layer in program.layers:
@@ -83,14 +94,64 @@ def emulate_speck(
 def weighted_sums(
     layer: SpeckLayer, codes: npt.NDArray[Any], most: int, device: str = "cpu"
 ) -> npt.NDArray[np.int64]:
-    """Exact sum of weight x code `(batch, time, out)` for codes 0..`most`."""
-    worst = int(np.abs(layer.weight.astype(np.int64)).sum(axis=1).max()) * most
-    narrow = device == "cpu" and worst < _FLOAT32_EXACT
+    """Exact weighted sums `(batch, time, out)`, pools included, for codes 0..`most`."""
+    synapse = layer.synapses[0]
+    # Every partial sum, in any order, lies between the sums of the negative and positive terms.
+    worst = int(worst_sums((synapse,), {synapse.source: (0, most)}).max())
+    narrow = device == "cpu" and max(worst, _pooled_most(layer, most)) < _FLOAT32_EXACT
     dtype = torch.float32 if narrow else torch.float64
-    columns = torch.from_numpy(layer.weight).to(device, dtype).t()
-    rows = torch.from_numpy(np.ascontiguousarray(codes)).to(device, dtype)
-    sums: npt.NDArray[np.int64] = torch.matmul(rows, columns).to(torch.int64).cpu().numpy()
-    return sums
+    weight = torch.from_numpy(layer.weight).to(device, dtype)
+    if layer.link.is_plain:
+        rows = torch.from_numpy(np.ascontiguousarray(codes)).to(device, dtype)
+        sums: npt.NDArray[np.int64] = torch.matmul(rows, weight.t()).to(torch.int64).cpu().numpy()
+        return sums
+    batch, steps = codes.shape[:2]
+    found = np.empty((batch * steps, layer.size), np.int64)
+    values = np.ascontiguousarray(codes).reshape(batch * steps, -1)
+    size = max(1, _PATCH_VALUES // _patch_values(layer))
+    for start in range(0, len(values), size):
+        rows = torch.from_numpy(values[start : start + size]).to(device, dtype)
+        part = _weigh(layer.link.conv, weight, _pool(layer.link.pools, rows))
+        found[start : start + size] = part.to(torch.int64).cpu().numpy()
+    return found.reshape(batch, steps, -1)
+
+
+def _pool(pools: tuple[Pool, ...], rows: torch.Tensor) -> torch.Tensor:
+    """Window sums, one row a step: `(rows, size_in)` to `(rows, size)`."""
+    for pool in pools:
+        (rows_around, columns_around), maps = pool.padding, rows.reshape(-1, *pool.shape)
+        maps = functional.pad(maps, (columns_around, columns_around, rows_around, rows_around))
+        sums = functional.avg_pool2d(maps, pool.kernel, pool.stride, divisor_override=1)
+        rows = sums.reshape(len(rows), -1)
+    return rows
+
+
+def _weigh(conv: Conv | None, weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """The kernel on patches of pooled rows: `(rows, size)` to `(rows, size_out)`."""
+    if conv is None:
+        return torch.matmul(rows, weight.t())
+    top, bottom, left, right = conv.padding
+    maps = functional.pad(rows.reshape(-1, *conv.shape), (left, right, top, bottom))
+    sides = (weight.shape[2], weight.shape[3])
+    patches = functional.unfold(maps, sides, dilation=conv.dilation, stride=conv.stride)
+    # (rows, groups, in / groups x height x width, positions)
+    grouped = patches.reshape(len(rows), conv.groups, -1, patches.shape[2])
+    kernels = weight.reshape(conv.groups, weight.shape[0] // conv.groups, -1)
+    return torch.matmul(kernels, grouped).reshape(len(rows), -1)
+
+
+def _patch_values(layer: SpeckLayer) -> int:
+    """Values of the patches (or of the input map) of one step."""
+    read = layer.synapses[0].size_in
+    if layer.link.conv is None:
+        return read
+    positions = math.prod(layer.shape[1:])
+    return max(read, layer.link.conv.groups * positions * math.prod(layer.weight.shape[1:]))
+
+
+def _pooled_most(layer: SpeckLayer, most: int) -> int:
+    """Largest sum of a window of all pools together."""
+    return most * math.prod(math.prod(pool.kernel) for pool in layer.link.pools)
 
 
 def run_speck_neurons(
@@ -111,11 +172,9 @@ def run_speck_neurons(
     for t in range(steps):
         added = v + sums[:, t] + layer.bias
         state = np.clip(added, STATE_MIN, STATE_MAX)
-        z = np.where(
-            state >= layer.threshold,
-            np.minimum(state // layer.threshold, layer.max_spikes),
-            0,
-        )
+        z = (state >= layer.threshold).astype(np.int64)
+        if layer.max_spikes > 1:
+            z *= np.minimum(state // layer.threshold, layer.max_spikes)
         left = np.where(z > 0, 0, state) if layer.reset == "zero" else state - z * layer.threshold
         v = np.maximum(left, layer.low)
         clipped += int(np.count_nonzero((state != added) | (v != left)))

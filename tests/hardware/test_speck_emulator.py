@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.errors import BadInput
+from neurozsl.hardware import speck_emulator
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.neuron import Reset
 from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
 from neurozsl.hardware.speck_emulator import emulate_speck, run_speck_neurons, weighted_sums
 from neurozsl.hardware.speck_quantize import dequantize_speck
+from neurozsl.hardware.synapse import Conv, Link, Pool, matrix
 from neurozsl.signals import ChipInput, InputCode
 
 
@@ -66,13 +68,13 @@ def slow(
     spikes, membranes, clipped = {}, {}, {}
     for layer in made.layers:
         source = values[layer.source].tolist()
-        out = len(layer.weight)
+        out, rows = layer.size, matrix(layer.synapses[0]).tolist()
         z = np.zeros((len(codes), made.steps, out), np.uint8)
         membrane = np.zeros(z.shape, np.int16)
         count = 0
         for b in range(len(codes)):
             for n in range(out):
-                row, v = layer.weight[n].tolist(), 0
+                row, v = rows[n], 0
                 for t in range(made.steps):
                     wanted = v + sum(w * x for w, x in zip(row, source[b][t], strict=True))
                     wanted += int(layer.bias[n])
@@ -191,8 +193,141 @@ def test_the_float_twin_gives_the_same_spikes_where_nothing_is_clipped() -> None
     for layer in made.layers:
         assert np.array_equal(found.spikes[layer.name], twin.spikes[layer.name])
         assert 0.02 < found.spikes[layer.name].mean() < 0.98
-    with pytest.raises(BadInput, match="no float twin; use reset zero"):
-        dequantize_speck(program(rng, (3, 2), reset="subtract"))
+
+
+# ---------------------------------------------------------------- convolutions and pools
+
+
+GEOMETRIES = [
+    # kernel (out, in / groups, height, width), stride, padding, dilation, groups; map (4, 7, 6)
+    ((3, 4, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1),
+    ((5, 4, 2, 3), (2, 1), (0, 1, 2, 0), (1, 2), 1),
+    ((6, 2, 3, 2), (2, 2), (0, 0, 1, 1), (2, 1), 2),
+    ((4, 1, 1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 4),
+    ((2, 4, 7, 6), (1, 1), (0, 0, 0, 0), (1, 1), 1),
+]
+
+
+def conv_program(
+    rng: np.random.Generator,
+    geometry: Any,
+    pool: Pool,
+    *,
+    threshold: int = 200,
+    low: int = -32767,
+    reset: Reset = "subtract",
+    max_spikes: int = 255,
+) -> SpeckProgram:
+    """Convolution on the input, then pooled neurons into a dense layer; biases per channel."""
+    kernel, stride, padding, dilation, groups = geometry
+    conv = Conv((4, 7, 6), stride, padding, dilation, groups)
+    channels, high, wide = conv.out_shape(kernel)
+    pool = replace(pool, shape=(channels, high, wide))
+    options: dict[str, Any] = {
+        "threshold": threshold,
+        "low": low,
+        "unit": 0.01,
+        "reset": reset,
+        "max_spikes": max_spikes,
+    }
+    bias = drawn_integers(rng, (channels,)).repeat(high * wide)
+    first = SpeckLayer("a", "x", drawn_integers(rng, kernel), bias, link=Link(conv), **options)
+    weight = drawn_integers(rng, (3, int(np.prod(pool.out_shape))))
+    second = SpeckLayer(
+        "b", "a", weight, np.zeros(3, np.int16), link=Link(pools=(pool,)), **options
+    )
+    return SpeckProgram("speck2f", {"x": code(4 * 42)}, (first, second), ("b",), 5, 1e-3, "fixed")
+
+
+def drawn_integers(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
+    return rng.integers(-128, 128, shape).astype(np.int16)
+
+
+POOLS = [
+    Pool((1, 1, 1), (1, 1), (1, 1)),
+    Pool((1, 1, 1), (1, 1), (2, 2)),
+    Pool((1, 1, 1), (2, 1), (1, 1), (1, 0)),
+]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_convolutions_and_pools_equal_the_reference_in_python_integers(
+    geometry: Any, pool: Pool
+) -> None:
+    rng = np.random.default_rng(4)
+    rules: list[tuple[Reset, int, int]] = [("subtract", 255, -250), ("zero", 1, -32767)]
+    for reset, max_spikes, low in rules:
+        made = conv_program(
+            rng,
+            geometry,
+            pool,
+            reset=reset,
+            max_spikes=max_spikes,
+            low=low,
+        )
+        chip_input = drawn(rng, 4 * 42, 3, 5, 0.4)
+        found = emulate_speck(made, chip_input, record=("spikes", "membrane"), batch=2)
+        spikes, membrane, clipped = slow(made, chip_input.codes["x"])
+        for name in ("a", "b"):
+            assert np.array_equal(found.spikes[name], spikes[name])
+            assert np.array_equal(found.membrane[name], membrane[name])
+        assert found.saturation == clipped
+        assert found.spikes["a"].any()
+        assert (found.spikes["a"].max() > 1) == (max_spikes > 1)
+
+
+def test_many_small_parts_give_the_sums_of_one_large_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    made = conv_program(rng, GEOMETRIES[1], Pool((1, 1, 1), (2, 2), (2, 2)))
+    chip_input = drawn(rng, 4 * 42, 6, 5, 0.4)
+    whole = emulate_speck(made, chip_input)
+    batches: list[tuple[int, int]] = []
+    monkeypatch.setattr(speck_emulator, "_PATCH_VALUES", 1)
+    monkeypatch.setattr(speck_emulator, "_SUM_VALUES", 2 * 5 * made.layers[0].size)
+    parts = emulate_speck(made, chip_input, progress=lambda *x: batches.append(x))
+    assert batches == [(2, 6), (4, 6), (6, 6)]
+    for name, spikes in whole.spikes.items():
+        assert np.array_equal(parts.spikes[name], spikes)
+
+
+def test_sums_of_pooled_counts_beyond_float32_are_exact() -> None:
+    pool = Pool((64, 4, 4), (4, 4), (4, 4))
+    layer = SpeckLayer(
+        "a", "x", np.full((2, 64), 127), np.zeros(2, np.int16), 1, 0, 1.0, link=Link(pools=(pool,))
+    )
+    counts = np.full((1, 1, 1024), 255)
+    counts[0, 0, 0] = 254
+    exact = 127 * (1023 * 255 + 254)
+    assert exact > 2**24 and exact % 2 == 1
+    assert weighted_sums(layer, counts, 255).tolist() == [[[exact, exact]]]
+
+
+@pytest.mark.parametrize(
+    ("reset", "max_spikes", "low"),
+    [("subtract", 1, -32767), ("subtract", 255, -150), ("zero", 3, -32767), ("zero", 1, -90)],
+)
+def test_the_float_twin_of_every_rule_ties_where_the_integers_tie(
+    reset: Reset, max_spikes: int, low: int
+) -> None:
+    """Weights of few values reach the threshold exactly; the unit 1 / 123.4 is no binary number."""
+    rng = np.random.default_rng(6)
+    made = conv_program(
+        rng, GEOMETRIES[0], POOLS[1], threshold=60, reset=reset, max_spikes=max_spikes, low=low
+    )
+    coarse = [
+        replace(x, weight=x.weight // 16 * 10, bias=x.bias // 32 * 10, unit=1 / 123.4)
+        for x in made.layers
+    ]
+    made = replace(made, layers=tuple(coarse))
+    chip_input = drawn(rng, 4 * 42, 30, 5, 0.1)
+    found = emulate_speck(made, chip_input, record=("spikes", "membrane"))
+    twin = simulate(dequantize_speck(made), chip_input)
+    for layer in made.layers:
+        assert np.array_equal(found.spikes[layer.name], twin.spikes[layer.name])
+    if reset == "subtract":
+        left = found.membrane["a"][found.spikes["a"] > 0]
+        assert np.mean(left == 0) > 0.02, "some neurons reach their threshold exactly"
 
 
 def test_samples_do_not_depend_on_the_batch_and_none_is_legal() -> None:
