@@ -6,6 +6,7 @@
     normalise         any NIR graph -> flat, complete, every repair listed: inline (nested graphs),
                       wires (ends, loops), settle (shapes), parameters (full shape)
     norse             a Norse stack -> BranchSpec; BranchSpec run by Norse cells (the reference)
+    norse_graph       from_norse: a Norse stack with maps, loops and read-outs -> NIR graph
     sinabs_layers     the branch as Sinabs layers
     lava              the branch on lava-nc, in an environment of its own
     backends          all of these as functions ChipInput -> Trace
@@ -13,5 +14,20 @@
     bundle            the folder that is shipped
     targets           the registry
 
-Importing this package imports no torch.
+Importing this package imports no torch; `neurozsl.export.from_norse` does when it is asked for.
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurozsl.export.norse_graph import from_norse
+
+__all__ = ["from_norse"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "from_norse":
+        from neurozsl.export.norse_graph import from_norse
+
+        return from_norse
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -4,9 +4,10 @@
 
     Linear [BatchNorm1d] LIFBoxCell | LIFCell | IAFCell
 
-and computes kappa = dt tau_mem_inv, syn_kappa = dt tau_syn_inv (Norse's `dt` is an argument of the
-cell; its own `to_nir` multiplies by it twice, norse issue 411). `run_norse` is the reference of
-every float comparison of this package: the neuron is Norse's, stepped in float64.
+(`norse_graph` reads more modules, into a NIR graph) and computes kappa = dt tau_mem_inv, syn_kappa
+= dt tau_syn_inv (Norse's `dt` is an argument of the cell; its own `to_nir` multiplies by it twice,
+norse issue 411). `run_norse` is the reference of every float comparison of this package: the neuron
+is Norse's, stepped in float64.
 """
 
 from __future__ import annotations
@@ -59,14 +60,14 @@ def spec_from_norse(
     """
     layers: list[LayerSpec] = []
     part, faults, dts = _Part(), [], set()
-    for path, child in _flat(module, ""):
+    for path, child in flat_modules(module, ""):
         where = f"{path or 'module'} ({type(child).__name__})"
         try:
             reader = _READERS.get(type(child))
             if reader is None:
-                raise _Refused(_REASONS.get(type(child).__name__, "not in the table"))
+                raise Refused(_REASONS.get(type(child).__name__, "not in the table"))
             made = reader(child, part)
-        except _Refused as reason:
+        except Refused as reason:
             faults.append(f"{where}: {reason}")
             # Go on as if the part had been read, so that one run names every fault.
             part = _Part() if hasattr(child, "dt") else part
@@ -169,20 +170,21 @@ def _cell(layer: LayerSpec, like: torch.Tensor) -> tuple[Any, Any]:
     return norse.LIFCell(lif, dt=1.0), norse.LIFFeedForwardState(v=rest, i=rest)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """Why one module cannot be carried over."""
 
 
-def _flat(module: nn.Module, path: str) -> Iterator[tuple[str, Any]]:
+def flat_modules(module: nn.Module, path: str) -> Iterator[tuple[str, Any]]:
     """The modules of nested sequences in order, with their path."""
     if isinstance(module, nn.Sequential | norse.SequentialState):
         for name, child in module.named_children():
-            yield from _flat(child, f"{path}.{name}" if path else name)
+            yield from flat_modules(child, f"{path}.{name}" if path else name)
     else:
         yield path, module
 
 
-def _numbers(value: Any) -> FloatArray:
+def numbers(value: Any) -> FloatArray:
+    """A tensor or number in float64."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy().astype(np.float64)
     return np.asarray(value, np.float64)
@@ -190,22 +192,22 @@ def _numbers(value: Any) -> FloatArray:
 
 def _read_linear(module: Any, part: _Part) -> _Part:
     if part.weight is not None:
-        raise _Refused("follows another Linear without a spiking cell between them")
+        raise Refused("follows another Linear without a spiking cell between them")
     weight = module.weight.detach().cpu().numpy()
-    bias = np.zeros(len(weight), weight.dtype) if module.bias is None else _numbers(module.bias)
+    bias = np.zeros(len(weight), weight.dtype) if module.bias is None else numbers(module.bias)
     return _Part(weight, bias)
 
 
 def _read_batchnorm(module: Any, part: _Part) -> _Part:
     """Fold y = (x - mean) / sqrt(var + eps) gamma + beta into the Linear before."""
     if part.weight is None or part.bias is None:
-        raise _Refused("no Linear before it to fold into")
+        raise Refused("no Linear before it to fold into")
     if module.running_mean is None:
-        raise _Refused("keeps no running statistics (track_running_stats=False)")
-    scale = 1 / np.sqrt(_numbers(module.running_var) + module.eps)
-    shift = -_numbers(module.running_mean) * scale
+        raise Refused("keeps no running statistics (track_running_stats=False)")
+    scale = 1 / np.sqrt(numbers(module.running_var) + module.eps)
+    shift = -numbers(module.running_mean) * scale
     if module.affine:
-        gamma, beta = _numbers(module.weight), _numbers(module.bias)
+        gamma, beta = numbers(module.weight), numbers(module.bias)
         scale, shift = scale * gamma, shift * gamma + beta
     return _Part(part.weight * scale[:, None], part.bias * scale + shift)
 
@@ -217,29 +219,29 @@ def _read_nothing(module: nn.Module, part: _Part) -> _Part:
 
 def _layer(part: _Part, p: Any, **decays: Any) -> LayerSpec:
     if part.weight is None or part.bias is None:
-        raise _Refused("no Linear before it")
+        raise Refused("no Linear before it")
     size = len(part.weight)
     for key in ("v_leak", "v_reset"):
-        if np.any(_numbers(getattr(p, key, 0.0)) != 0):
-            raise _Refused(f"{key} is not 0")
+        if np.any(numbers(getattr(p, key, 0.0)) != 0):
+            raise Refused(f"{key} is not 0")
     if getattr(p, "reset_method", norse.reset_value) is not norse.reset_value:
-        raise _Refused("reset_method is not reset_value (chips of this package reset to 0)")
+        raise Refused("reset_method is not reset_value (chips of this package reset to 0)")
     vectors = {}
     for key, value in {"threshold": p.v_th, **decays}.items():
-        value = _numbers(value)
+        value = numbers(value)
         if value.size not in (1, size):
-            raise _Refused(f"{key} has {value.size} values for {size} neurons")
+            raise Refused(f"{key} has {value.size} values for {size} neurons")
         vectors[key] = np.array(np.broadcast_to(value.reshape(-1), (size,)))
     return LayerSpec(name="", source="", weight=part.weight, bias=part.bias, **vectors)
 
 
 def _read_lif_box(cell: Any, part: _Part) -> LayerSpec:
-    return _layer(part, cell.p, kappa=cell.dt * _numbers(cell.p.tau_mem_inv))
+    return _layer(part, cell.p, kappa=cell.dt * numbers(cell.p.tau_mem_inv))
 
 
 def _read_lif(cell: Any, part: _Part) -> LayerSpec:
-    kappa = cell.dt * _numbers(cell.p.tau_mem_inv)
-    return _layer(part, cell.p, kappa=kappa, syn_kappa=cell.dt * _numbers(cell.p.tau_syn_inv))
+    kappa = cell.dt * numbers(cell.p.tau_mem_inv)
+    return _layer(part, cell.p, kappa=kappa, syn_kappa=cell.dt * numbers(cell.p.tau_syn_inv))
 
 
 def _read_iaf(cell: Any, part: _Part) -> LayerSpec:

@@ -13,6 +13,8 @@ with warnings.catch_warnings():
         IAFParameters,
         iaf_feed_forward_step,
     )
+    from norse.torch.functional.leaky_integrator import LIParameters
+    from norse.torch.functional.leaky_integrator_box import LIBoxParameters
     from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters
     from norse.torch.functional.lif_box import (
         LIFBoxFeedForwardState,
@@ -22,7 +24,9 @@ with warnings.catch_warnings():
     from norse.torch.functional.reset import reset_subtract, reset_value
     from norse.torch.functional.threshold import threshold
     from norse.torch.module.iaf import IAFCell
-    from norse.torch.module.lif import LIF, LIFCell
+    from norse.torch.module.leaky_integrator import LICell
+    from norse.torch.module.leaky_integrator_box import LIBoxCell
+    from norse.torch.module.lif import LIF, LIFCell, LIFRecurrentCell
     from norse.torch.module.lif_box import LIFBoxCell
     from norse.torch.module.sequential import SequentialState
 
@@ -31,12 +35,17 @@ __all__ = [
     "IAFCell",
     "IAFFeedForwardState",
     "IAFParameters",
+    "LIBoxCell",
+    "LIBoxParameters",
+    "LICell",
     "LIFBoxCell",
     "LIFBoxFeedForwardState",
     "LIFBoxParameters",
     "LIFCell",
     "LIFFeedForwardState",
     "LIFParameters",
+    "LIFRecurrentCell",
+    "LIParameters",
     "SequentialState",
     "iaf_feed_forward_step",
     "lif_box_feed_forward_step",
