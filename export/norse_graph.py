@@ -17,7 +17,7 @@ dt tau_mem_inv is computed in the type that Norse computes it in and stored exac
 written as float32, with the metadata of `graph`.
 
 From another framework: write a .nir file with its own exporter (`snntorch.export_nir`,
-`sinabs.nir.to_nir`, `spikingjelly.activation_based.nir_exchange`, rockpool, lava-dl, ...) and run
+`sinabs.nir.to_nir`, `spikingjelly.activation_based.nir_exchange`, `rockpool`, ...) and run
 `neurozsl inspect FILE.nir`; it says what it read, what it repaired and what the file does not say.
 """
 
