@@ -23,6 +23,7 @@ from neurozsl.errors import BadInput, MissingPart, NeuroZSLError, VerificationFa
 from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.speck import SpeckProgram
+from neurozsl.hardware.speck_cores import core_shapes
 from neurozsl.signals import ChipInput, Trace
 
 WORKER = Path(__file__).parent / "worker" / "run_dynapcnn.py"
@@ -71,15 +72,24 @@ def run_discretised(
 def save_floats(
     path: Path, lowered: Lowered, program: SpeckProgram, cores: Mapping[str, int] | None = None
 ) -> None:
-    """What the worker reads: the float branch, and what the program says beside its integers."""
+    """What the worker reads: the float network, and what the program says beside its integers.
+
+    Every layer is a convolution: a dense one has a kernel as large as the map that it reads.
+    """
     arrays: dict[str, Any] = {}
     layers = []
-    for layer, integers in zip(lowered.layers, program.layers, strict=True):
+    shapes = core_shapes(lowered)
+    for layer, integers, shape in zip(lowered.layers, program.layers, shapes, strict=True):
+        top, bottom, left, right = shape.padding
+        if (top, left) != (bottom, right):
+            raise BadInput(f"layer '{layer.name}': pads {shape.padding}, sinabs pads sides alike")
         code = lowered.inputs.get(layer.source)
+        kernel = layer.weight.reshape(shape.outputs, -1, *shape.kernel)
         arrays[f"{layer.name}/weight"] = np.asarray(
-            layer.weight * (1.0 if code is None else code.scale), np.float32
+            kernel * (1.0 if code is None else code.scale), np.float32
         )
-        arrays[f"{layer.name}/bias"] = np.asarray(layer.bias, np.float32)
+        channels = layer.bias.reshape(shape.outputs, -1)[:, 0]
+        arrays[f"{layer.name}/bias"] = np.asarray(channels, np.float32)
         layers.append(
             {
                 "name": layer.name,
@@ -89,7 +99,14 @@ def save_floats(
                 "reset": integers.reset,
                 "max_spikes": integers.max_spikes,
                 "core": None if cores is None else cores[layer.name],
-                "destinations": [x.name for x in lowered.layers if x.source == layer.name],
+                "source_map": shape.pools[0].shape if shape.pools else None,
+                "pool": shape.pool,
+                "map": (shape.inputs, *shape.input_map),
+                "stride": shape.stride,
+                "padding": (top, left),
+                "dilation": shape.dilation,
+                "groups": shape.groups,
+                "destinations": {x.name: x.pool for x in shapes if x.source == layer.name},
             }
         )
     np.savez(path, json=np.array(json.dumps({"layers": layers})), **arrays)
@@ -195,7 +212,9 @@ def _compare_integers(program: SpeckProgram, found: dict[str, Any]) -> None:
     for layer in program.layers:
         for key in ("weight", "bias", "threshold", "low"):
             ours, theirs = np.asarray(getattr(layer, key)), found[f"{layer.name}/{key}"]
-            count = int(np.count_nonzero(ours != theirs))
+            if key == "bias":  # sinabs has one per channel
+                theirs = np.repeat(theirs, ours.size // theirs.size)
+            count = int(np.count_nonzero(ours != theirs.reshape(ours.shape)))
             if count:
                 differ.append(f"{layer.name}: {count} of {ours.size} in {key}")
     if differ:

@@ -19,9 +19,12 @@ from sinabs.activation import SingleSpike
 
 from neurozsl.export.nirfile import read
 from neurozsl.export.sinabs_layers import run_sinabs
+from neurozsl.export.speck.run import run_discretised
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.synapse import Conv, Link, MapShape, Pool
+from neurozsl.hardware.speck import STATE_MAX, STATE_MIN, SpeckProgram
+from neurozsl.hardware.speck_quantize import quantize_speck
+from neurozsl.hardware.synapse import Conv, Link, MapShape, Pool, Synapse, apply
 from neurozsl.signals import ChipInput, InputCode
 
 STEPS, SAMPLES = 40, 3
@@ -111,3 +114,34 @@ def test_our_sinabs_layers_equal_sinabs_own_simulation_of_its_file(
         assert wanted[name].any(), name
         assert np.array_equal(found.spikes[name], wanted[name]), name
     assert bool(wanted["1"].max() > 1) == (rule.max_spikes > 1)
+
+
+@pytest.mark.parametrize("max_spikes", [255, 1])
+def test_integers_and_spikes_on_speck_are_those_of_sinabs_own_discretisation(
+    max_spikes: int, shared_data: Path
+) -> None:
+    graph = read(shared_data / "nir" / "cnn_sinabs.nir")
+    lowered = by_hand(graph, NeuronRule("subtract", max_spikes, ">=", -1.0))
+    rng = np.random.default_rng(1)
+    codes = (rng.random((SAMPLES, STEPS, 2 * 34 * 34)) < 0.3).astype(np.int16)
+    program, chip = quantize_speck(lowered), ChipInput({"input": codes}, lowered.inputs)
+    theirs, ours = run_discretised(lowered, program, chip), speck_reference(program, codes)
+    for name in NEURONS:
+        assert ours[name].any(), name
+        assert np.array_equal(theirs.spikes[name], ours[name]), name
+
+
+def speck_reference(program: SpeckProgram, codes: Any) -> dict[str, Any]:
+    """Spike counts of every layer, step by step as the module docstring of `speck` defines them."""
+    values: dict[str, Any] = {"input": codes.astype(np.int64)}
+    for layer in program.layers:
+        sums = apply(
+            Synapse(layer.source, layer.weight.astype(np.int64), layer.link), values[layer.source]
+        )
+        v, sent = np.zeros((SAMPLES, layer.size), np.int64), np.zeros_like(sums)
+        for t in range(STEPS):
+            v = np.clip(v + sums[:, t] + layer.bias, STATE_MIN, STATE_MAX)
+            sent[:, t] = np.clip(v // layer.threshold, 0, layer.max_spikes)
+            v = np.maximum(v - sent[:, t] * layer.threshold, layer.low)
+        values[layer.name] = sent
+    return values

@@ -18,6 +18,8 @@ from neurozsl.errors import BadInput
 from neurozsl.export.lava import limits
 from neurozsl.export.lava.limits import check_network, short_loop
 from neurozsl.export.lava.run import run_lava
+from neurozsl.hardware.emulator import emulate
+from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.program import Program, ProgramLayer
@@ -286,6 +288,9 @@ def test_every_kind_of_synapse_on_lava_equals_the_slow_reference(
         assert differing == 0, f"{name}: {differing} of {wanted.size} bits differ"
         if layer.rule.spiking:
             assert 0.02 < wanted.mean() < 0.98, f"{name} compares nothing: rate {wanted.mean():.3f}"
+    fast = emulate(network, chip) if isinstance(network, Program) else simulate(network, chip)
+    for name, wanted in spikes.items():
+        assert np.array_equal(fast.spikes[name], wanted), name
     assert list(found.membrane) == ["read-out.b"]
     assert np.abs(membrane["read-out.b"]).min() > 0
     if make is random_program:

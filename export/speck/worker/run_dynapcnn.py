@@ -1,4 +1,4 @@
-"""Drives sinabs' DYNAP-CNN backend for dense layers, in a process of its own.
+"""Drives sinabs' DYNAP-CNN backend, in a process of its own.
 
     run_dynapcnn.py --network FILE --input FILE --out FILE     integers and spikes, no samna
     run_dynapcnn.py --network FILE --device speck2fdevkit:0    configure the chip, real samna
@@ -9,7 +9,9 @@ place before the import: discretisation, shapes and the forward of sinabs' layer
 and run unchanged; `validate_configuration` and everything on the chip are not there.
 
 network.npz: `json` = {"layers": [{name, source, threshold, min_v, reset, max_spikes, core (or
-null), destinations}]}, and `<name>/weight`, `<name>/bias` in float32, the units of the model.
+null), map (C, H, W) that is read, pool (sides of the sums before it) and source_map (what they
+read, or null), stride, padding, dilation, groups, destinations {name: pool}}]}, and
+`<name>/weight` (out, in, height, width), `<name>/bias` (out,) in float32, the units of the model.
 input.npz: `codes/<input>` `(batch, time, size)`. Out, per layer: `<name>/weight|bias|threshold|low`
 and `<name>/spikes`.
 """
@@ -74,9 +76,12 @@ def dynapcnn_layer(layer: dict[str, Any], batch: int) -> Any:
     """Layer of sinabs with discretised weights, bias, threshold and lower bound."""
     from sinabs.backend.dynapcnn import DynapcnnLayer  # noqa: TID251  # this process exists for it
 
-    outputs, inputs = layer["weight"].shape
-    linear = nn.Linear(inputs, outputs)
-    linear.weight.data, linear.bias.data = layer["weight"], layer["bias"]
+    outputs, _, high, wide = layer["weight"].shape
+    stride, padding, dilation = (tuple(layer[k]) for k in ("stride", "padding", "dilation"))
+    conv = nn.Conv2d(
+        layer["map"][0], outputs, (high, wide), stride, padding, dilation, layer["groups"]
+    )
+    conv.weight, conv.bias = nn.Parameter(layer["weight"]), nn.Parameter(layer["bias"])
     several = layer["max_spikes"] > 1
     spiking = IAFSqueeze(
         batch_size=batch,
@@ -85,12 +90,14 @@ def dynapcnn_layer(layer: dict[str, Any], batch: int) -> Any:
         spike_fn=MaxSpike(layer["max_spikes"]) if several else SingleSpike,
         reset_fn=MembraneReset() if layer["reset"] == "zero" else MembraneSubtract(),
     )
-    destinations = [(1, 1) for _ in layer["destinations"]] or [(1, 1)]
-    return DynapcnnLayer(linear, spiking, in_shape=(inputs, 1, 1), pool=destinations)
+    pools = [tuple(pool) for pool in layer["destinations"].values()] or [(1, 1)]
+    return DynapcnnLayer(conv, spiking, in_shape=tuple(layer["map"]), pool=pools)
 
 
 def run(layers: list[dict[str, Any]], codes: dict[str, Any]) -> dict[str, Any]:
     """Integers and spikes of every layer; spikes of a layer feed the layers that name it."""
+    from sinabs.backend.dynapcnn.dynapcnn_layer import sum_pool2d  # noqa: TID251
+
     values: dict[str, Any] = {k: torch.from_numpy(v.astype(np.float32)) for k, v in codes.items()}
     found: dict[str, Any] = {}
     with torch.no_grad():
@@ -99,12 +106,15 @@ def run(layers: list[dict[str, Any]], codes: dict[str, Any]) -> dict[str, Any]:
             batch, steps, _ = source.shape
             made = dynapcnn_layer(layer, batch)
             name, conv, spiking = layer["name"], made.conv_layer, made.spk_layer
-            found[f"{name}/weight"] = conv.weight.flatten(1).numpy().astype(np.int64)
+            found[f"{name}/weight"] = conv.weight.numpy().astype(np.int64)
             found[f"{name}/bias"] = conv.bias.numpy().astype(np.int64)
             found[f"{name}/threshold"] = np.int64(float(spiking.spike_threshold))
             found[f"{name}/low"] = np.int64(float(spiking.min_v_mem))
-            # Squeezed layers want (batch x time, channel, 1, 1).
-            spikes = spiking(conv(source.reshape(batch * steps, -1, 1, 1)))
+            # Squeezed layers want (batch x time, channel, height, width).
+            maps = source.reshape(batch * steps, *(layer["source_map"] or layer["map"]))
+            if layer["source_map"]:
+                maps = sum_pool2d(maps, kernel_size=tuple(layer["pool"]))
+            spikes = spiking(conv(maps))
             values[name] = spikes.reshape(batch, steps, -1)
             found[f"{name}/spikes"] = values[name].numpy().astype(np.uint8)
     return found
