@@ -100,12 +100,13 @@ class LayerRun:
                 steps_in_all=steps_in_all,
                 out=whole if self.order is None else None,
             )
+            spikes = torch.from_numpy(ran.spikes)
         else:
             limits = torch.from_numpy(threshold).to(self.device)
             ran = kernels_torch.run_torch(
                 sums, limits, self.constants, keep_membrane=keep_membrane, state=state
             )
-        spikes = torch.as_tensor(ran.spikes)
+            spikes = ran.spikes
         made: dict[MapShape, torch.Tensor] = {}
         if self.order is not None:
             channels, high, wide = self.order
