@@ -59,12 +59,16 @@ def worker_groups() -> list[int]:
 
 
 def usage(group: int, done: int) -> Usage:
-    members = group_members(group)
-    resident = descriptors = 0
-    for pid in members:
-        resident += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
-        descriptors += len(os.listdir(f"/proc/{pid}/fd"))
-    return Usage(done, len(members), resident, descriptors)
+    alive = resident = descriptors = 0
+    for pid in group_members(group):
+        try:
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            descriptors += len(os.listdir(f"/proc/{pid}/fd"))
+        except OSError:
+            continue  # it ended while we looked
+        alive += 1
+        resident += pages * PAGE_BYTES
+    return Usage(done, alive, resident, descriptors)
 
 
 def test_a_thousand_streamed_samples_grow_neither_memory_nor_descriptors(
