@@ -14,8 +14,9 @@ and one threshold, so its synapses share one unit)::
 Guarantee: for every value that inputs and layers can send, |sum of weight x value| < 2^17, so the
 current of a neuron without synaptic memory never wraps. Values are codes in their range, spike
 counts up to `max_spikes`, and sums of them over pooling windows; a layer that may send 255 spikes a
-step therefore leaves few levels to the weights that read it. First a finer weight step buys the
-room (no loss), then a larger unit (fewer levels, see `LayerLoss.effective_bits`).
+step therefore leaves few levels to the weights that read it. A threshold far above the weights has
+to fit its 17 bits too. First a finer weight step buys the room (no loss), then a larger unit (fewer
+levels, see `LayerLoss.effective_bits`).
 Rules: lava-nc 0.10.0 and `fixedpoint`.
 """
 
@@ -130,6 +131,7 @@ def _fit_weights(
     top = top_weight(every, levels, scale) if largest > 0 else _top_of_zeros(layer, theta, levels)
     step = fp.weight_step(bits)
     lsb = top / levels  # real value of one weight level
+    highest = _highest_threshold(layer, theta)
     while True:
         drawn = tuple(
             Synapse(s.source, step * _levels(effect, lsb, levels), s.link)
@@ -137,7 +139,9 @@ def _fit_weights(
         )
         worst = int((worst_sums(drawn, reach) + _current_units(layer, lsb / step)).max())
         alive = any(s.weight.any() for s in drawn)
-        if worst < fp.ACCUMULATOR_LIMIT and (alive or not largest):
+        # Both count in units of lsb / step.
+        summed, tall = worst / fp.ACCUMULATOR_LIMIT, highest * step / lsb / fp.THRESHOLD_MAX
+        if summed < 1 and tall <= 1 and (alive or not largest):
             return drawn, step, lsb / step, lsb * levels / top
         if step > fp.weight_step(fp.WEIGHT_BITS):
             step //= 2
@@ -146,10 +150,18 @@ def _fit_weights(
             inputs = sum(math.prod(effect.shape[1:]) for effect in effects)
             raise BadInput(
                 f"layer '{layer.name}': no weight above 0 keeps the worst sum of {inputs} inputs "
-                f"(and a bias into the current) below {fp.ACCUMULATOR_LIMIT}; use fewer inputs, "
-                "fewer bits of the input code, fewer spikes a step or a smaller bias"
+                f"(and a bias into the current) below {fp.ACCUMULATOR_LIMIT} and the threshold "
+                f"{highest:g} below {fp.THRESHOLD_MAX}; use fewer inputs, fewer bits of the input "
+                "code, fewer spikes a step, a smaller bias or threshold"
             )
-        lsb *= max(worst / fp.ACCUMULATOR_LIMIT, _GROWTH)
+        lsb *= max(summed, tall, _GROWTH)
+
+
+def _highest_threshold(layer: LoweredLayer, theta: float | None) -> float:
+    """Of the constant and the table; 0 where nothing spikes."""
+    if theta is None:
+        return 0.0
+    return theta if layer.theta_table is None else max(theta, float(layer.theta_table.max()))
 
 
 def _levels(effect: Floats, lsb: float, levels: int) -> npt.NDArray[np.int16]:

@@ -288,3 +288,16 @@ def test_too_many_inputs_for_the_accumulator_are_refused() -> None:
     code = InputCode(4000, "graded", 10, False, 1.0)
     with pytest.raises(BadInput, match="no weight above 0 keeps the worst sum of 4000 inputs"):
         quantize(network(layer(np.ones((1, 4000)), threshold=np.full(1, 9.0)), code=code), "loihi2")
+
+
+def test_a_threshold_far_above_the_weights_costs_levels_and_not_the_layer() -> None:
+    code = InputCode(2, "binary", 1, False, 1.0)
+    far = layer([[0.01, 0.005]], threshold=np.full(1, 20.0))
+    program = quantize(network(far, code=code), "loihi2")
+    made, loss = program.layers[0], program.loss[0]
+    assert 0.99 * fp.THRESHOLD_MAX < made.vth <= fp.THRESHOLD_MAX
+    assert made.vth * made.unit == pytest.approx(20.0, rel=1e-5)
+    # 2000 times the largest weight: 131071 / 2000 units are left for it.
+    assert int(made.weight.max()) in (64, 66) and loss.unit_growth > 3
+    with pytest.raises(BadInput, match="threshold 2e"):
+        quantize(network(replace(far, threshold=np.full(1, 2e4)), code=code), "loihi2")
