@@ -1,54 +1,148 @@
-"""`neurozsl inspect`: what a `.nir` file holds."""
+"""`neurozsl inspect`: what `.nir` files hold, the network they make, and the chips it fits."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurozsl.cli import network_options as options
 from neurozsl.cli.console import emit_json, next_commands, say, show_table
+from neurozsl.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.export.inspection import Inspection, LayerRow, Range
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .nir file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="One or more .nir files.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON on stdout; a list where there are several files.")
+    ] = False,
+    markdown: Annotated[
+        bool,
+        typer.Option(
+            help="One row per file, on stdout; also run, 16 samples of --poisson (default 0.05)."
+        ),
+    ] = False,
+    poisson: options.Poisson = None,
+    seed: options.Seed = 0,
+    dt: options.Dt = None,
+    tau_unit: options.TauUnit = None,
+    reset: options.Reset = None,
+    compare: options.Compare = None,
+    max_spikes: options.MaxSpikes = None,
+    lower_bound: options.LowerBound = None,
+    steps: options.Steps = None,
 ) -> None:
-    """List nodes, shapes, edges and metadata of a NIR graph."""
-    from neurozsl.export.nirfile import read
+    """List nodes and layers of NIR graphs, what was repaired and assumed, and the cores they take.
 
-    graph = read(file)
-    rows: list[dict[str, Any]] = []
-    for name, node in graph.nodes.items():
-        arrays = {
-            key: list(getattr(value, "shape", ()))
-            for key, value in vars(node).items()
-            if key not in ("input_type", "output_type", "metadata") and value is not None
-        }
-        after = [b for a, b in graph.edges if a == name]
-        rows.append({"name": name, "type": type(node).__name__, "shapes": arrays, "feeds": after})
-    metadata = {
-        k: v for k, v in (getattr(graph, "metadata", None) or {}).items() if isinstance(v, str)
-    }
-    if as_json:
-        emit_json({"file": str(file), "nodes": rows, "metadata": metadata})
+    A file that makes no network shows its nodes and the error (exit code 2).
+    """
+    from neurozsl.export.inspection import inspect_file
+
+    said = options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps)
+    if markdown:
+        from neurozsl.report.network_table import RATE, markdown_table
+
+        rate = RATE if poisson is None else poisson
+        asked = options.again(context, feeds=False).strip()
+        typer.echo(markdown_table(files, said, asked=asked, rate=rate, seed=seed))
         return
+    options.refuse(context, options.FEEDS, "inspect runs nothing without --markdown; use simulate")
+    found = [inspect_file(file, said) for file in files]
+    if as_json:
+        documents = [inspection.as_json() for inspection in found]
+        emit_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        for inspection in found:
+            _show(inspection)
+    _raise_first(found)
+    if not as_json:
+        asked = options.again(context, feeds=False)
+        next_commands(
+            f"neurozsl simulate {files[0]} --poisson 0.05{asked}",
+            f"neurozsl profile {files[0]} --poisson 0.05{asked}",
+            f"neurozsl inspect {files[0]}{asked} --json",
+        )
+
+
+def _raise_first(found: list[Inspection]) -> None:
+    """The error of a file that makes no network, named where there are several files."""
+    for inspection in found:
+        if inspection.error is not None:
+            if len(found) == 1:
+                raise inspection.error
+            raise BadInput(f"{inspection.file}: {inspection.error}")
+
+
+def _show(inspection: Inspection) -> None:
+    version = inspection.version or "not stated"
     show_table(
-        str(file),
+        f"{inspection.file} (nir version {version})",
         ("node", "type", "shapes", "feeds"),
         [
             (
-                r["name"],
-                r["type"],
-                ", ".join(f"{k} {v}" for k, v in r["shapes"].items()),
-                ", ".join(r["feeds"]),
+                row.name,
+                row.type,
+                ", ".join(f"{k} {v}" if v else k for k, v in row.shapes.items()),
+                ", ".join(row.feeds),
             )
-            for r in rows
+            for row in inspection.nodes
         ],
     )
-    for key, value in metadata.items():
+    for key, value in inspection.metadata.items():
         say(f"{key}: {value}")
-    next_commands(f"neurozsl inspect {file} --json")
+    network = inspection.network
+    if network is None:
+        return
+    lowered = network.lowered
+    show_table(
+        f"{len(lowered.layers)} layers, in the order they run; a step is {lowered.dt_s:g} s",
+        ("layer", "kind", "neurons", "sources", "parameters", "connections", "tau, steps"),
+        [_cells(row) for row in inspection.layers],
+    )
+    for title, texts in (
+        ("repaired", network.repairs),
+        ("assumed", network.assumptions),
+        ("note", network.notes),
+    ):
+        for text in texts:
+            say(f"{title}: {text}")
+    for fit in inspection.fits:
+        used = fit.cores_used
+        says = f"no: {fit.reason}" if used is None else f"{used} of {fit.cores} cores"
+        say(f"{fit.chip}: {says}")
+
+
+def _cells(row: LayerRow) -> tuple[str, ...]:
+    shape = " x ".join(map(str, row.shape))
+    tau = _range(row.tau_steps)
+    if row.tau_syn_steps is not None:
+        tau += f" (synapse {_range(row.tau_syn_steps)})"
+    return (
+        row.name,
+        ", ".join(row.kind),
+        f"{row.neurons:,}" + (f" = {shape}" if len(row.shape) > 1 else ""),
+        ", ".join(s.source + (f" ({s.delay} late)" if s.delay else "") for s in row.sources),
+        f"{row.parameters:,}",
+        f"{row.connections:,}",
+        tau,
+    )
+
+
+def _range(values: Range | None) -> str:
+    """A time constant in steps.
+
+    >>> _range((10.0, 10.0)), _range((2.5, 10.0)), _range(None)
+    ('10', '2.5 to 10', '-')
+    """
+    if values is None:
+        return "-"
+    low, high = (f"{x:.3g}" for x in values)
+    return low if low == high else f"{low} to {high}"
 
 
 def register(app: typer.Typer) -> None:

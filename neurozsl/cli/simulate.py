@@ -1,4 +1,7 @@
-"""`neurozsl simulate`: run a bundle's spiking branch, and the whole model where its run is near."""
+"""`neurozsl simulate`: run a bundle's spiking branch, or the network of a `.nir` file.
+
+A bundle that lies in its run also gives the classes that the whole model names.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,73 @@ from typing import Annotated
 
 import typer
 
+from neurozsl.cli import network_options as options
+from neurozsl.cli import simulate_network
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 
 
 def simulate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET.")],
-    backend: Annotated[str, typer.Option(help="emulator, lava, lava_float, sinabs or norse.")] = "",
+    context: typer.Context,
+    what: Annotated[
+        Path,
+        typer.Argument(metavar="WHAT", help="Bundle folder, RUN/deploy/TARGET, or a .nir file."),
+    ],
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="emulator, lava, lava_float, sinabs; of a run's bundle norse, of a .nir file "
+            "floatsim (its default)."
+        ),
+    ] = "",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Simulate this many test samples; default 16.")
+        int | None,
+        typer.Option(
+            min=1, help="Simulate this many test samples, default 16; of --input, default all."
+        ),
     ] = None,
     raster: Annotated[bool, typer.Option(help="Draw the spikes of the first sample.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    input_path: options.Input = None,
+    poisson: options.Poisson = None,
+    samples: options.Samples = None,
+    seed: options.Seed = 0,
+    chip: options.Chip = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the arrays spikes/LAYER and membrane/LAYER to this .npz.",
+            rich_help_panel=options.PANEL,
+        ),
+    ] = None,
+    dt: options.Dt = None,
+    tau_unit: options.TauUnit = None,
+    reset: options.Reset = None,
+    compare: options.Compare = None,
+    max_spikes: options.MaxSpikes = None,
+    lower_bound: options.LowerBound = None,
+    steps: options.Steps = None,
 ) -> None:
-    """Run test samples through the simulated chip and name the classes it leads to."""
+    """Run test samples through the simulated chip and name the classes, or run a .nir file."""
+    if not options.is_network(what):
+        options.refuse_for_folder(context, what)
+        _simulate_bundle(what, backend, limit, raster, as_json)
+        return
+    simulate_network.simulate(
+        what,
+        options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps),
+        options.source(input_path, poisson, samples, seed, limit),
+        backend=backend or "floatsim",
+        chip=chip,
+        out=out,
+        raster=raster,
+        as_json=as_json,
+        asked=options.again(context),
+    )
+
+
+def _simulate_bundle(
+    bundle: Path, backend: str, limit: int | None, raster: bool, as_json: bool
+) -> None:
     from neurozsl import simulation
     from neurozsl.deploy import default_backend
     from neurozsl.export.bundle import open_bundle

@@ -1,0 +1,155 @@
+"""`neurozsl simulate FILE.nir`: what a network spikes on an input, on one backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
+from neurozsl.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.export.foreign import Said
+    from neurozsl.export.network_run import NetworkRun, Source
+
+
+def simulate(
+    file: Path,
+    said: Said,
+    source: Source,
+    *,
+    backend: str,
+    chip: str | None,
+    out: Path | None,
+    raster: bool,
+    as_json: bool,
+    asked: str,
+) -> None:
+    """Run the network, print every layer, write what was asked for.
+
+    Args:
+        file: a `.nir` file.
+        said: what the file may not say.
+        source: of the input.
+        backend: of `network_run.BACKENDS`.
+        chip: whose integers run.
+        out: `.npz` for the trace.
+        raster: draw the first sample beside `out`, else beside the file.
+        as_json: one document instead of tables.
+        asked: the options as given, to paste behind the next command.
+    """
+    from neurozsl.export import network_run
+
+    if out is not None and not out.parent.is_dir():
+        raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
+    fed = network_run.feed(file, said, source)
+    with progress_bar(f"simulating on {backend}") as update:
+        done = network_run.run_network(
+            fed, backend_name=backend, chip=chip, membrane=out is not None, progress=update
+        )
+    if out is not None:
+        network_run.write_trace(out, done.trace)
+    drawn = draw_raster(done, (out or file).parent) if raster else None
+    document = as_document(done, file)
+    if as_json:
+        emit_json({**document, "trace": None if out is None else str(out)})
+        return
+    show_run(document)
+    for written, path in (("trace", out), ("raster", drawn)):
+        if path is not None:
+            say(f"{written} in {path}")
+    next_commands(
+        f"neurozsl profile {file}{asked}" + (f" --chip {done.chip}" if done.chip else ""),
+        f"neurozsl inspect {file}",
+    )
+
+
+def as_document(done: NetworkRun, file: Path) -> dict[str, Any]:
+    """What `--json` prints; `state` is ok, dead, saturated or read-out."""
+    network, trace = done.fed.network, done.trace
+    found, rates = done.diagnoses(), trace.rates()
+    layers = []
+    for layer in network.lowered.layers:
+        name, state = layer.name, found.get(layer.name)
+        layers.append(
+            {
+                "name": name,
+                "neurons": layer.size,
+                "rate": rates[name],
+                "spikes_per_sample": float(trace.spikes[name].sum()) / len(trace.spikes[name]),
+                "overflow": trace.overflow.get(name, 0),
+                "saturation": trace.saturation.get(name, 0),
+                "silent_neurons": 0 if state is None else state.silent_neurons,
+                "state": "read-out" if state is None else state.state,
+                "advice": "-" if state is None else state.advice,
+            }
+        )
+    chip_input = done.fed.given.chip_input
+    return {
+        "file": str(file),
+        "backend": done.backend,
+        "chip": done.chip,
+        "samples": chip_input.batch,
+        "steps": chip_input.steps,
+        "seconds": done.seconds,
+        "layers": layers,
+        "input": list(done.fed.given.notes),
+        "assumptions": list(network.assumptions),
+        "repairs": list(network.repairs),
+        "notes": list(network.notes),
+    }
+
+
+def show_run(document: dict[str, Any]) -> None:
+    """The layers as a table, then what was assumed."""
+    where = document["backend"] + (f", integers of {document['chip']}" if document["chip"] else "")
+    show_table(
+        f"{document['file']} on {where}: {document['samples']} samples of {document['steps']} "
+        f"steps, {document['seconds']:.2f} s",
+        ("layer", "neurons", "spike rate", "spikes per sample", "silent", "overflow",
+         "saturation", "state"),
+        [
+            (
+                x["name"],
+                f"{x['neurons']:,}",
+                f"{100 * x['rate']:.2f} %",
+                f"{x['spikes_per_sample']:.1f}",
+                f"{x['silent_neurons']:,}",
+                str(x["overflow"]),
+                str(x["saturation"]),
+                x["state"],
+            )
+            for x in document["layers"]
+        ],
+    )  # fmt: skip
+    for x in document["layers"]:
+        if x["advice"] != "-":
+            say(f"warning: layer '{x['name']}' is {x['state']}: {x['advice']}")
+    show_said(document)
+
+
+def show_said(document: dict[str, Any]) -> None:
+    """Input notes, repairs, assumptions and notes, one line each."""
+    for key, word in (
+        ("input", "note"),
+        ("repairs", "repaired"),
+        ("assumptions", "assumed"),
+        ("notes", "note"),
+    ):
+        for text in document.get(key, ()):
+            say(f"{word}: {text}")
+
+
+def draw_raster(done: NetworkRun, folder: Path) -> Path:
+    """The spikes of the first sample as a picture."""
+    from neurozsl.report import plots
+    from neurozsl.report.schema import raster
+
+    stem = Path(done.fed.network.source).stem
+    value = raster(
+        {name: done.trace.spikes[name][0] for name in done.spiking},
+        sample=f"{stem} 0",
+        true_class="-",
+        predicted_class="-",
+    )
+    return plots.write_raster(value, folder / f"raster_{stem}_{done.backend}.svg")
