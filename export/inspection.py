@@ -291,7 +291,7 @@ def _layer(layer: LoweredLayer, place_of: dict[str, int]) -> LayerRow:
 
 
 def _tau(decay: npt.NDArray[np.float64]) -> Range | None:
-    """dt / tau is what a step takes off, so its inverse is tau in steps."""
+    """A step takes dt / tau off, so the inverse is tau in steps."""
     return _span(1.0 / decay) if decay.size else None
 
 

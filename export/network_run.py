@@ -62,8 +62,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Fed:
-    """A network and its input in the codes that the network declares."""
+    """The network of a file and its input, in the codes that the network declares."""
 
+    file: Path
     network: Network
     given: Given
 
@@ -113,11 +114,12 @@ def feed(path: Path, said: Said, source: Source) -> Fed:
     network = from_graph(graph, path.name, said)
     given = _given(network, source)
     if graph_metadata.read(graph):  # the file says its codes itself
-        return Fed(network, _as_declared(given, network.lowered.inputs, path.name))
+        return Fed(path, network, _as_declared(given, network.lowered.inputs, path.name))
     codes, steps = given.chip_input.code, given.chip_input.steps
     if said.steps not in (None, steps):
         raise BadInput(f"--steps {said.steps}: the input has {steps} steps; leave the option out")
-    return Fed(from_graph(graph, path.name, replace(said, inputs=codes, steps=steps)), given)
+    said = replace(said, inputs=codes, steps=steps)
+    return Fed(path, from_graph(graph, path.name, said), given)
 
 
 def run_network(

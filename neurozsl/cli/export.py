@@ -1,15 +1,26 @@
-"""`neurozsl export`: the spiking branch of a run as a checked bundle for one target."""
+"""`neurozsl export`: the branch of a run, or the network of a `.nir` file, as a checked bundle."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from neurozsl.cli import export_network
+from neurozsl.cli import network_options as options
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table, stages
 from neurozsl.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.export.manifest import Manifest
+
+OF_A_RUN: Final = {
+    "threshold": "--threshold",
+    "bias_correction": "--bias-correction",
+    "max_hm_drop": "--max-hm-drop",
+}
 
 
 class Calibration(StrEnum):
@@ -30,10 +41,11 @@ class Threshold(StrEnum):
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    context: typer.Context,
+    what: Annotated[Path, typer.Argument(metavar="WHAT", help="Run folder, or a .nir file.")],
     target: Annotated[str, typer.Option(help="Target (`neurozsl targets`).")],
     threshold: Annotated[
-        Threshold | None, typer.Option(help="Threshold policy; default: as trained.")
+        Threshold | None, typer.Option(help="Of a run: threshold policy; default: as trained.")
     ] = None,
     bits: Annotated[
         int | None,
@@ -44,22 +56,37 @@ def export(
         typer.Option(help="Largest weight of a layer's grid; default max, or as fine-tuned."),
     ] = None,
     bias_correction: Annotated[
-        bool, typer.Option(help="Fold the mean change of each neuron's drive into its bias.")
+        bool,
+        typer.Option(help="Of a run: fold the mean change of each neuron's drive into its bias."),
     ] = False,
-    samples: Annotated[int, typer.Option(min=1, help="Golden test samples to verify on.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Golden samples to verify on.")] = 16,
     max_hm_drop: Annotated[
-        float, typer.Option(help="Largest loss of HM, in points, that passes.")
+        float, typer.Option(help="Of a run: largest loss of HM, in points, that passes.")
     ] = 2.0,
     out: Annotated[
-        Path | None, typer.Option(help="Bundle folder; default RUN/deploy/TARGET.")
+        Path | None,
+        typer.Option(help="Bundle folder; default RUN/deploy/TARGET or FILE.deploy/TARGET."),
     ] = None,
     device: Annotated[
         str, typer.Option(help="Target speck: configure this chip, e.g. speck2fdevkit:0 (samna).")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Manifest as JSON on stdout.")] = False,
+    input_path: options.Input = None,
+    poisson: options.Poisson = None,
+    seed: options.Seed = 0,
+    dt: options.Dt = None,
+    tau_unit: options.TauUnit = None,
+    reset: options.Reset = None,
+    compare: options.Compare = None,
+    max_spikes: options.MaxSpikes = None,
+    lower_bound: options.LowerBound = None,
+    steps: options.Steps = None,
 ) -> None:
-    """Export, verify bit for bit, and score the deployed model."""
-    from neurozsl import deploy, runs
+    """Export, verify bit for bit, and score the deployed model; of a .nir file all but the score.
+
+    Golden samples of a .nir file come from --input, the rest of it calibrates; without one they are
+    synthetic spikes (--poisson, default 0.05).
+    """
     from neurozsl.export.targets import target as find_target
 
     chosen = find_target(target)  # an unknown name fails before the data is loaded
@@ -69,11 +96,29 @@ def export(
         from neurozsl.export.speck.run import require_device
 
         require_device(device, str(chosen.chip))
-    opened = runs.open_run(run)
-    with progress_bar(f"exporting to {target}") as update:
-        manifest = deploy.deploy(
-            opened,
+    if options.is_network(what):
+        options.refuse(context, OF_A_RUN, f"only with a run, and {what} is a file; leave out")
+        bundle = out or export_network.default_folder(what, target)
+        manifest = export_network.export(
+            what,
+            options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps),
+            options.golden_source(input_path, poisson, samples, seed),
             target=target,
+            out=bundle,
+            samples=samples,
+            bits=8 if bits is None else bits,
+            scale=calibration.value if calibration else "max",
+        )
+        commands = (
+            f"neurozsl simulate {bundle}",
+            f"neurozsl profile {what} --poisson 0.05{options.again(context, feeds=False)}",
+        )
+    else:
+        options.refuse_for_folder(context, what)
+        bundle = out or what / "deploy" / target
+        manifest = _export_run(
+            what,
+            target,
             out=out,
             threshold=threshold.value if threshold else None,
             bits=bits,
@@ -81,23 +126,33 @@ def export(
             correct_bias=bias_correction,
             samples=samples,
             max_hm_drop=max_hm_drop,
-            progress=stages(update),
         )
-    bundle = out or run / "deploy" / target
+        commands = (
+            f"neurozsl evaluate {what} --bundle {bundle}",
+            f"neurozsl profile {what} --bundle {bundle} --report {what}/report.html",
+        )
     if device:
         configure_device(bundle, device)
+    document = manifest.as_json()
     if as_json:
-        emit_json(manifest.as_json())
+        emit_json(document)
         return
-    show_manifest(manifest.as_json())
+    show_manifest(document)
+    for word, key in (("repaired", "repairs"), ("assumed", "assumptions"), ("lost", "losses")):
+        for text in document.get(key, ()) if manifest.source else ():
+            say(f"{word}: {text}")
     say(f"verdict {manifest.verdict}; bundle in {bundle}")
     if target == "speck":
         show_speck_notes(bundle)
-    next_commands(
-        f"neurozsl verify {bundle}",
-        f"neurozsl evaluate {run} --bundle {bundle}",
-        f"neurozsl profile {run} --bundle {bundle} --report {run}/report.html",
-    )
+    next_commands(f"neurozsl verify {bundle}", *commands)
+
+
+def _export_run(run: Path, target: str, **how: Any) -> Manifest:
+    from neurozsl import deploy, runs
+
+    opened = runs.open_run(run)
+    with progress_bar(f"exporting to {target}") as update:
+        return deploy.deploy(opened, target=target, progress=stages(update), **how)
 
 
 def configure_device(bundle: Path, device: str) -> None:

@@ -104,6 +104,15 @@ def _show(inspection: Inspection) -> None:
         ("layer", "kind", "neurons", "sources", "parameters", "connections", "tau, steps"),
         [_cells(row) for row in inspection.layers],
     )
+    rules = {str(row.rule): row for row in inspection.layers if "read-out" not in row.kind}
+    for row in rules.values():
+        most = row.rule["max_spikes"]
+        low = row.rule["low"]
+        say(
+            f"neurons: reset {row.rule['reset']}, {most} spike{'s' if most > 1 else ''} a step at "
+            f"most, where v {row.rule['compare']} theta"
+            + ("" if low is None else f", v never below {low:g}")
+        )
     for title, texts in (
         ("repaired", network.repairs),
         ("assumed", network.assumptions),

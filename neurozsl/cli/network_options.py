@@ -108,6 +108,7 @@ Chip = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of --poisson.", rich_help_panel=PANEL)]
 
+GOLDEN_RATE: Final = 0.05  # of golden samples, where the caller gives no input
 SAYS: Final[Mapping[str, str]] = {
     "dt": "--dt",
     "tau_unit": "--tau-unit",
@@ -199,6 +200,15 @@ def source(
     from neurozsl.export.network_run import Source
 
     return Source(path=input_path, rate=poisson, samples=samples, seed=seed, limit=limit)
+
+
+def golden_source(
+    input_path: Path | None, poisson: float | None, samples: int, seed: int
+) -> Source:
+    """Input of an export: a whole file, else `samples` synthetic ones (at 0.05 by default)."""
+    if input_path is None and poisson is None:
+        poisson = GOLDEN_RATE
+    return source(input_path, poisson, None if poisson is None else samples, seed)
 
 
 def again(context: typer.Context, *, feeds: bool = True) -> str:

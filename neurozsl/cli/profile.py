@@ -1,4 +1,4 @@
-"""`neurozsl profile`: spikes, operations, energy and accuracy of a run in one document."""
+"""`neurozsl profile`: spikes, operations and energy of a run, or of a `.nir` file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,62 @@ from typing import Annotated
 
 import typer
 
+from neurozsl.cli import network_options as options
+from neurozsl.cli import profile_network
 from neurozsl.cli.console import next_commands, progress_bar, say
 
 
 def profile(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    context: typer.Context,
+    what: Annotated[Path, typer.Argument(metavar="WHAT", help="Run folder, or a .nir file.")],
     bundle: Annotated[
         Path | None,
-        typer.Option(help="Profile the deployed branch of this bundle; default: the float branch."),
+        typer.Option(
+            help="Of a run: profile the deployed branch of this bundle; default: the float branch."
+        ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write this HTML page and its JSON.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write this page and its JSON: HTML of a run, Markdown (x.md) of a .nir file."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    input_path: options.Input = None,
+    poisson: options.Poisson = None,
+    samples: options.Samples = None,
+    seed: options.Seed = 0,
+    chip: options.Chip = None,
+    dt: options.Dt = None,
+    tau_unit: options.TauUnit = None,
+    reset: options.Reset = None,
+    compare: options.Compare = None,
+    max_spikes: options.MaxSpikes = None,
+    lower_bound: options.LowerBound = None,
+    steps: options.Steps = None,
 ) -> None:
-    """Count spikes and operations, estimate energy per inference, beside S, U, HM and ZSL."""
+    """Count spikes and operations, estimate energy per inference.
+
+    Of a run beside S, U, HM and ZSL; of a .nir file on the input that is given, of the float
+    network, or with --chip of its integers.
+    """
+    if not options.is_network(what):
+        options.refuse_for_folder(context, what)
+        _profile_run(what, bundle, report, as_json)
+        return
+    options.refuse(context, {"bundle": "--bundle"}, f"only with a run, and {what} is a file")
+    profile_network.profile(
+        what,
+        options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps),
+        options.source(input_path, poisson, samples, seed),
+        chip=chip,
+        page=report,
+        as_json=as_json,
+        asked=options.again(context),
+    )
+
+
+def _profile_run(run: Path, bundle: Path | None, report: Path | None, as_json: bool) -> None:
     from neurozsl import runs
     from neurozsl.report import build, write_report
     from neurozsl.report.schema import to_json

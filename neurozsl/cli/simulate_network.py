@@ -152,4 +152,10 @@ def draw_raster(done: NetworkRun, folder: Path) -> Path:
         true_class="-",
         predicted_class="-",
     )
-    return plots.write_raster(value, folder / f"raster_{stem}_{done.backend}.svg")
+    path = folder / f"raster_{stem}_{done.backend}.svg"
+    try:
+        return plots.write_raster(value, path)
+    except OSError as error:
+        raise BadInput(
+            f"--raster: {path} cannot be written ({error.strerror}); with --out it lies beside that"
+        ) from None

@@ -8,17 +8,25 @@ from typing import Annotated, Any
 import typer
 
 from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
-from neurozsl.errors import VerificationFailed
+from neurozsl.cli.network_options import is_network
+from neurozsl.errors import BadInput, VerificationFailed
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET or FILE.deploy/TARGET.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples."""
     from neurozsl.deploy import default_backend
     from neurozsl.export.bundle import open_bundle
 
+    if is_network(bundle):
+        raise BadInput(
+            f"{bundle}: a file, and verify takes the folder of a bundle; make one with "
+            f"`neurozsl export {bundle} --target lava`"
+        )
     opened = open_bundle(bundle)
     with progress_bar("verifying") as update:
         verification = opened.verify(progress=stages(update))

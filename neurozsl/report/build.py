@@ -25,18 +25,18 @@ from neurozsl.export.backends import Parts, backend
 from neurozsl.export.bundle import Bundle, open_bundle
 from neurozsl.export.graph import to_nir
 from neurozsl.hardware.chip import load_chip
-from neurozsl.hardware.counts import Counts, count
-from neurozsl.hardware.energy import EnergyRow, estimate_all
+from neurozsl.hardware.counts import count
+from neurozsl.hardware.energy import estimate_all
 from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.speck import AnyProgram
 from neurozsl.metrics import predict
 from neurozsl.report import schema
+from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy
 from neurozsl.runs import Run, versions
 from neurozsl.signals import ChipInput, Trace
 
 Progress = Callable[[int, int], None]
 _TIMED_ROWS = 32
-_NEGLIGIBLE = 0.01  # a static share below this gets a note instead of a row of its own
 
 
 @dataclass
@@ -113,9 +113,9 @@ def build(
         chip_input, trace = motion.recorder.joined()
         counts = count(motion.network, chip_input, trace)
         rows = estimate_all(counts)
-        layers = _layers(counts, trace)
-        energy = tuple(e for row in rows if row.method != "dense_pass" for e in _energy(row))
-        baseline = _baseline(counts, rows)
+        layers = layer_rows(counts, trace)
+        energy = spiking_energy(rows)
+        baseline = dense_baseline(counts, rows)
         raster = _raster(run, trace, predicted, collected.problem.label)
     host_flops, seconds = _host_cost(run)
     return schema.Report(
@@ -159,94 +159,6 @@ def _motion(run: Run, opened: Bundle | None) -> _Motion | None:
         integers = backend("emulator", Parts(spec, lowered, run.program))
         return _Motion("emulator", spec.policy, _Recorder(integers), run.program)
     return _Motion("norse", spec.policy, _Recorder(backend("norse", Parts(spec, lowered))), lowered)
-
-
-def _layers(counts: Counts, trace: Trace) -> tuple[schema.Layer, ...]:
-    rows = []
-    for layer in counts.layers:
-        spikes = trace.spikes[layer.name]
-        rows.append(
-            schema.Layer(
-                name=layer.name,
-                modality=layer.name.rpartition(".")[0],
-                inputs=layer.fan_in,
-                neurons=layer.neurons,
-                parameters=layer.parameters,
-                spike_rate=layer.spike_rate,
-                spikes=layer.spikes,
-                synops=layer.synops,
-                effective_macs=layer.effective_macs,
-                effective_acs=layer.effective_acs,
-                dense=layer.dense,
-                neuron_updates=layer.neuron_updates,
-                dead_neurons=int(np.count_nonzero(~spikes.any(axis=(0, 1)))),
-                overflow=trace.overflow.get(layer.name, 0),
-                saturation=trace.saturation.get(layer.name, 0),
-            )
-        )
-    return tuple(rows)
-
-
-def _energy(row: EnergyRow) -> tuple[schema.Energy, ...]:
-    """One row for the dynamic energy, and one with static power where that is published."""
-    notes = [f"latency: {row.latency_note}", *row.warnings]
-    if row.lower_bound:
-        notes.append("a lower bound: see what is excluded")
-    several = len(load_chip(row.device).energy_methods) > 1
-    device = f"{row.device}/{row.method}" if several else row.device
-    terms = {t.name: t.joules for t in row.terms}
-    static_note: tuple[str, ...] = ()
-    if row.static_joules:
-        static_note = (f"static power: {row.static_joules:.3g} J over {row.latency_s:.3g} s",)
-    dynamic = schema.Energy(
-        device=device,
-        name=f"{row.name}, {row.method.replace('_', ' ')}" if several else row.name,
-        joules_low=row.joules_low,
-        joules=row.joules,
-        joules_high=row.joules_high,
-        interval=row.interval,
-        latency_s=row.latency_s,
-        source=row.source,
-        inherited=row.inherited,
-        scope=row.scope,
-        terms=terms,
-        included=tuple(i for i in row.included if not i.startswith("static")),
-        excluded=(*row.excluded, *static_note),
-        note="; ".join(n for n in notes if n),
-    )
-    if not row.static_joules or row.static_joules < _NEGLIGIBLE * row.joules:
-        return (dynamic,)
-    static = load_chip(row.device).power["static_chip"]
-    bounds = (row.joules_low, row.static_joules_low, row.joules_high, row.static_joules_high)
-    published = None not in bounds
-    low, static_low, high, static_high = (b or 0.0 for b in bounds)
-    whole = dynamic.model_copy(
-        update={
-            "device": f"{device}/with-static",
-            "name": f"{dynamic.name}, with static power",
-            "joules_low": low + static_low if published else None,
-            "joules": row.joules + row.static_joules,
-            "joules_high": high + static_high if published else None,
-            "interval": "published" if published else "unpublished",
-            "source": f"{row.source} | static {static.value:.4g} W [{static.source}]",
-            "terms": {**terms, "static power x latency": row.static_joules},
-            "included": (*dynamic.included, "static power of the whole chip x latency"),
-            "excluded": row.excluded,
-        }
-    )
-    return (dynamic, whole)
-
-
-def _baseline(counts: Counts, rows: tuple[EnergyRow, ...]) -> schema.Baseline:
-    """The same layers as an artificial network: one dense pass per inference."""
-    return schema.Baseline(
-        name="the same layers as an MLP, one pass",
-        description=(
-            "every weight multiplied once per inference on time-averaged inputs; arithmetic only"
-        ),
-        macs=counts.total("dense") / max(counts.steps, 1),
-        energy=tuple(e for row in rows if row.method == "dense_pass" for e in _energy(row)),
-    )
 
 
 def _host_cost(run: Run) -> tuple[float, float]:

@@ -6,7 +6,6 @@ A number is a `<data value="..." data-key="path.in.the.json">` element that hold
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from markupsafe import Markup
 
 from neurozsl.report import placement, reading
 from neurozsl.report import quantities as q
+from neurozsl.report.files import replace_text
 from neurozsl.report.plots import Plot, plots, write_plots
 from neurozsl.report.schema import Report, to_json
 
@@ -55,8 +55,8 @@ def write_report(report: Report, out_html: Path, *, plot_folder: Path | None = N
     out_json = out_html.with_suffix(".json")
     drawn = plots(report)
     page = render(report, drawn)
-    _replace(out_json, to_json(report))
-    _replace(out_html, page)
+    replace_text(out_json, to_json(report))
+    replace_text(out_html, page)
     files = () if plot_folder is None else write_plots(report, plot_folder, drawn=drawn)
     return ReportFiles(out_html, out_json, files)
 
@@ -107,10 +107,3 @@ def _template() -> Template:
     environment.filters.update(share=q.share, count=q.count)
     environment.globals["style"] = Markup((folder / "style.css").read_text(encoding="utf-8"))
     return environment.from_string((folder / "template.html.j2").read_text(encoding="utf-8"))
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside, then rename."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

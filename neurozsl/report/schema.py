@@ -33,7 +33,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
     """Frozen, closed (an unknown key is an error) and finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -44,7 +44,7 @@ class _Value(BaseModel):
         return _plain(data) if isinstance(data, Mapping) else data
 
 
-class ClassNames(_Value):
+class ClassNames(Value):
     """Names of the classes by role; a training class is usually seen as well."""
 
     train: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class ClassNames(_Value):
     unseen: tuple[str, ...] = ()
 
 
-class DataSummary(_Value):
+class DataSummary(Value):
     """What was learned from and tested on; `samples` counts per split, `skipped` files left out."""
 
     name: str
@@ -65,7 +65,7 @@ class DataSummary(_Value):
     notes: tuple[str, ...] = ()
 
 
-class Parameters(_Value):
+class Parameters(Value):
     """Parameter counts: of the motion branch (the chip holds them), of the host, and of both."""
 
     total: int
@@ -73,7 +73,7 @@ class Parameters(_Value):
     host: int
 
 
-class ModelSummary(_Value):
+class ModelSummary(Value):
     """The trained model; `host_flops` per inference, None where it was not counted."""
 
     name: str
@@ -84,7 +84,7 @@ class ModelSummary(_Value):
     host_flops: float | None = None
 
 
-class Scores(_Value):
+class Scores(Value):
     """Mean class recall on seen and unseen classes, their harmonic mean, and ZSL, in percent."""
 
     S: float
@@ -113,7 +113,7 @@ class DeploymentStep(Scores):
     policy: str
 
 
-class LayerAgreement(_Value):
+class LayerAgreement(Value):
     """One layer on two backends: `agree` share of equal bits, `matched` F1 of the spikes."""
 
     name: str
@@ -123,13 +123,13 @@ class LayerAgreement(_Value):
     rate: float = Field(ge=0, le=1)
 
 
-class BackendAgreement(_Value):
+class BackendAgreement(Value):
     """All layers of one pair of backends."""
 
     layers: tuple[LayerAgreement, ...]
 
 
-class Verification(_Value):
+class Verification(Value):
     """The verdict and what it rests on; `oracle` is the reference simulator, None without one."""
 
     verdict: Verdict
@@ -139,14 +139,14 @@ class Verification(_Value):
     notes: tuple[str, ...] = ()
 
 
-class CoreUse(_Value):
+class CoreUse(Value):
     """How much of one resource is used; `limit` None: unpublished."""
 
     used: int
     limit: int | None
 
 
-class CorePart(_Value):
+class CorePart(Value):
     """Neurons `first..last` of one layer on one core.
 
     tile: the channels, rows and columns of a map that are here; None: all of `first..last` are.
@@ -160,7 +160,7 @@ class CorePart(_Value):
     tile: tuple[tuple[int, int], ...] | None = None
 
 
-class LayerCores(_Value):
+class LayerCores(Value):
     """One layer on `cores` cores; `nonzero` of its weights are not zero."""
 
     name: str
@@ -171,7 +171,7 @@ class LayerCores(_Value):
     weight_bits: int
 
 
-class Placement(_Value):
+class Placement(Value):
     """The branch on the cores of a chip; `left_out`: what the accounting does not count."""
 
     chip: str
@@ -185,12 +185,13 @@ class Placement(_Value):
     notes: tuple[str, ...] = ()
 
 
-class Layer(_Value):
+class Layer(Value):
     """Activity of one spiking layer, per inference (names as in NeuroBench where it has them).
 
     synops: arriving spikes x fan-out. effective_macs / effective_acs: operations with a non-zero
     weight and input, graded and 0/1 inputs apart. dense: the same layer without any sparsity.
     neuron_updates: neurons x steps. overflow, saturation: integer backends, whole run.
+    spike_rate: spikes / (neurons x steps), above 1 only where neurons send several in a step.
     """
 
     name: str
@@ -198,7 +199,7 @@ class Layer(_Value):
     inputs: int
     neurons: int
     parameters: int
-    spike_rate: float = Field(ge=0, le=1)
+    spike_rate: float = Field(ge=0)
     spikes: float
     synops: float
     effective_macs: float
@@ -210,7 +211,7 @@ class Layer(_Value):
     saturation: int = 0
 
 
-class Energy(_Value):
+class Energy(Value):
     """Joules of one inference on one device, and where the figure comes from.
 
     joules None: the device has no published figure to compute it from. joules_low, joules_high:
@@ -252,7 +253,7 @@ class Energy(_Value):
         return self
 
 
-class Host(_Value):
+class Host(Value):
     """The part that stays on the host: every weight but those of the motion branch."""
 
     device: str
@@ -262,7 +263,7 @@ class Host(_Value):
     seconds_per_inference: float | None = None
 
 
-class Baseline(_Value):
+class Baseline(Value):
     """The same job without spikes (an MLP, or the same layers run dense), for comparison."""
 
     name: str
@@ -272,7 +273,7 @@ class Baseline(_Value):
     accuracy: Scores | None = None
 
 
-class RasterLayer(_Value):
+class RasterLayer(Value):
     """Spikes of one layer in one sample, as (step, neuron) pairs."""
 
     name: str
@@ -281,7 +282,7 @@ class RasterLayer(_Value):
     spikes: tuple[tuple[int, int], ...]
 
 
-class Raster(_Value):
+class Raster(Value):
     """Every spike of one sample."""
 
     sample: str
@@ -291,7 +292,7 @@ class Raster(_Value):
     layers: tuple[RasterLayer, ...]
 
 
-class ClassRecall(_Value):
+class ClassRecall(Value):
     """Recall of one class in the test, in percent, among all classes."""
 
     name: str
@@ -300,7 +301,7 @@ class ClassRecall(_Value):
     samples: int
 
 
-class Report(_Value):
+class Report(Value):
     """One run, from the data to the joules."""
 
     schema_version: Literal[1] = 1
@@ -365,7 +366,7 @@ def raster(
     )
 
 
-def to_json(report: Report) -> str:
+def to_json(report: Value) -> str:
     """The report as JSON text: indented, but the raster on one line (thousands of pairs)."""
     document = report.model_dump(mode="json")
     lines = []

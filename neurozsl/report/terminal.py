@@ -6,6 +6,7 @@ Rich decides about colour: plain text when stderr is not a terminal or NO_COLOR 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from neurozsl.report import quantities as q
 from neurozsl.report import reading
-from neurozsl.report.schema import Energy, Report, Scores
+from neurozsl.report.schema import Energy, Layer, Report, Scores
 
 _PLAIN_WIDTH = 100  # of a pipe or a log, where rich would assume 80 and cut the device names
 _VERDICT_STYLE = {
@@ -42,7 +43,11 @@ def summary(report: Report) -> Group:
         (report.verdict, _VERDICT_STYLE[report.verdict]), "  ", reading.headline(report)
     )
     parts: list[RenderableType] = [head, Text()]
-    parts += [_accuracy(report), Text(), _layers(report), Text(), _energy(report)]
+    groups = [("motion", report.energy), ("host", report.host.energy)]
+    if report.baseline is not None:
+        groups.insert(1, (report.baseline.name, report.baseline.energy))
+    layers = layers_table("Motion branch, per inference", report.layers)
+    parts += [_accuracy(report), Text(), layers, Text(), energy_table(groups)]
     return Group(*parts)
 
 
@@ -73,28 +78,27 @@ def _scores(x: Scores) -> tuple[str, str, str, str]:
     return q.percent(x.S), q.percent(x.U), q.percent(x.HM), q.percent(x.ZSL)
 
 
-def _layers(report: Report) -> Table:
-    table = _table("Motion branch, per inference")
+def layers_table(title: str, layers: Sequence[Layer]) -> Table:
+    """Size, spike rate and synaptic operations of every layer."""
+    table = _table(title)
     table.add_column("layer")
     for name in ("neurons", "spike rate", "SynOps", "of dense"):
         table.add_column(name, justify="right")
-    for x in report.layers:
+    for x in layers:
         share = q.share(x.synops / x.dense) if x.dense else q.MISSING
         rate = Text(q.share(x.spike_rate), style="bold red" if x.spikes == 0 else "")
         table.add_row(Text(x.name), q.count(x.neurons), rate, q.count(x.synops), share)
     return table
 
 
-def _energy(report: Report) -> Table:
+def energy_table(groups: Sequence[tuple[str, Sequence[Energy]]]) -> Table:
+    """Every device, grouped by the part that it runs."""
     table = _table("Energy per inference")
     table.add_column("part")
     table.add_column("device")
     table.add_column("energy", justify="right")
     table.add_column("published interval")
     table.add_column("kind")
-    groups = [("motion", report.energy), ("host", report.host.energy)]
-    if report.baseline is not None:
-        groups.insert(1, (report.baseline.name, report.baseline.energy))
     for part, rows in groups:
         for place, row in enumerate(rows):
             table.add_row(Text("" if place else part), *_energy_row(row))

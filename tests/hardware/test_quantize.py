@@ -299,5 +299,5 @@ def test_a_threshold_far_above_the_weights_costs_levels_and_not_the_layer() -> N
     assert made.vth * made.unit == pytest.approx(20.0, rel=1e-5)
     # 2000 times the largest weight: 131071 / 2000 units are left for it.
     assert int(made.weight.max()) in (64, 66) and loss.unit_growth > 3
-    with pytest.raises(BadInput, match="threshold 2e"):
+    with pytest.raises(BadInput, match="the threshold 20000 below 131071"):
         quantize(network(replace(far, threshold=np.full(1, 2e4)), code=code), "loihi2")
