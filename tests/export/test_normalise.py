@@ -211,6 +211,18 @@ def test_two_wires_between_the_same_nodes_are_refused_two_copies_of_an_edge_are_
     assert result.repairs == ("edge 'x' -> 'n': stored more than once, kept once",)
 
 
+def test_a_port_joins_everything_before_it_to_everything_after_it() -> None:
+    inner = nir.NIRGraph(
+        {"i": source(3), "m": lif(3), "n": lif(3), "o": sink(3)},
+        [("i", "m"), ("i", "n"), ("m", "o"), ("n", "o")],
+    )
+    nodes = {"x": source(3), "y": source(3), "s": inner, "p": sink(3), "q": sink(3)}
+    result = done(nodes, [("x", "s"), ("y", "s"), ("s", "p"), ("s", "q")])
+    into = set(product(("x", "y"), ("s.m", "s.n")))
+    assert set(result.graph.edges) == into | set(product(("s.m", "s.n"), ("p", "q")))
+    assert_settled(result)
+
+
 def test_the_shape_that_a_removed_port_declares_is_checked() -> None:
     inner = chain(input=source(5), n=lif(), output=sink(3))
     with pytest.raises(
