@@ -48,6 +48,13 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
     faults = _not_finite(graph)
     if faults:
         raise BadInput(f"{path}: not written, values that are not finite in {', '.join(faults)}")
+    moved = [n for n, node in graph.nodes.items() if _resets_elsewhere(node)]
+    if moved:
+        raise BadInput(
+            f"{path}: not written, the layout of nir 1.0.4 has no room for the v_reset of "
+            f"{', '.join(moved)}; count membrane, threshold and v_leak from v_reset first "
+            "(`foreign.from_graph` does)"
+        )
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         nir.write(part, graph)
@@ -59,6 +66,11 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _resets_elsewhere(node: Any) -> bool:
+    v_reset = getattr(node, "v_reset", None)
+    return v_reset is not None and bool(np.any(np.asarray(v_reset) != 0))
 
 
 def read(path: Path | str) -> nir.NIRGraph:

@@ -20,8 +20,8 @@ from neurozsl.hardware.speck_cores import CoreShape, as_map, core_shapes, size_f
 from neurozsl.hardware.synapse import is_recurrent
 
 REMEDY: Final = (
-    "train with `neurozsl train --motion-profile speck` (integrate-and-fire neurons, binary "
-    "inputs, widths that fit the nine cores)"
+    "it takes integrate-and-fire neurons, binary inputs and widths that fit the nine cores "
+    "(`neurozsl train --motion-profile speck` trains such a branch)"
 )
 
 

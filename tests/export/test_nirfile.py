@@ -52,15 +52,16 @@ def test_new_files_with_v_reset_are_read_although_nir_1_0_4_fails(file: Path) ->
     assert len(from_nir(nirfile.read(file)).layers) == 6
 
 
-def test_a_reset_to_another_value_is_kept_and_refused_by_who_cannot_do_it(file: Path) -> None:
+def test_a_reset_to_another_value_is_kept(file: Path) -> None:
+    plain = lower(nirfile.read(file)).layers[0]
     _as_new_layout(file, v_reset=-0.2)
     graph = nirfile.read(file)
     assert graph.version == "1.0.8"
     assert graph.nodes["audio.0"].v_reset.tolist() == [-0.2] * 10
     with pytest.raises(BadInput, match="v_reset"):
         from_nir(graph)
-    with pytest.raises(BadInput, match="v_reset is not 0"):
-        lower(graph)
+    moved = lower(graph).layers[0]  # counted from v_reset
+    np.testing.assert_allclose(moved.threshold, plain.threshold + 0.2, rtol=1e-6)
 
 
 NODES = {
@@ -472,3 +473,20 @@ def test_gzip_text_and_shuffled_numbers_are_read(tmp_path: Path) -> None:
     graph = nirfile.read(path)
     assert graph.edges == [("a", "a")] * 100
     assert np.array_equal(graph.nodes["a"].tau, np.arange(1.0, 4001))
+
+
+def test_a_reset_potential_that_the_layout_cannot_hold_is_not_dropped(tmp_path: Path) -> None:
+    ones = np.ones(3, np.float32)
+    node = nir.IF(r=ones, v_threshold=ones)
+    node.v_reset = -ones
+    graph = nir.NIRGraph(
+        nodes={
+            "in": nir.Input(input_type={"input": np.array([3])}),
+            "n": node,
+            "out": nir.Output(output_type={"output": np.array([3])}),
+        },
+        edges=[("in", "n"), ("n", "out")],
+    )
+    with pytest.raises(BadInput, match="no room for the v_reset of n"):
+        nirfile.write(tmp_path / "a.nir", graph)
+    assert not list(tmp_path.iterdir())
