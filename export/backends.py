@@ -19,7 +19,7 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.floatsim import Record
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
-from neurozsl.hardware.speck import AnyProgram, SpeckProgram
+from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
 from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 MotionBackend = Callable[[ChipInput], Trace]
@@ -103,7 +103,7 @@ def _lava_float(parts: Parts, run: Run) -> MotionBackend:
 def _emulator(parts: Parts, run: Run) -> MotionBackend:
     program = _integers(parts, "emulator")
     if isinstance(program, SpeckProgram):
-        from neurozsl.hardware.speck_emulator import emulate_speck
+        from neurozsl.hardware.speck.emulator import emulate_speck
 
         return lambda chip: emulate_speck(program, chip, device=run.device, progress=run.progress)
     from neurozsl.hardware.emulator import emulate

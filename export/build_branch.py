@@ -29,11 +29,11 @@ from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
 from neurozsl.export.twin import unfolded
 from neurozsl.export.verify import verify
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import lower
 from neurozsl.hardware.place import place
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import dequantize
-from neurozsl.hardware.scales import ScaleRule
 from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 Score = Callable[[MotionBackend], Mapping[str, float]]

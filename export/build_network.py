@@ -23,8 +23,8 @@ from neurozsl.export.foreign import Network
 from neurozsl.export.manifest import Manifest
 from neurozsl.export.targets import target as find_target
 from neurozsl.export.verify import verify
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.place import place
-from neurozsl.hardware.scales import ScaleRule
 from neurozsl.signals import ChipInput
 
 

@@ -32,8 +32,8 @@ from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.lower import lower
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import ARITHMETIC as LOIHI
-from neurozsl.hardware.speck import ARITHMETIC as SPECK
-from neurozsl.hardware.speck import AnyProgram, SpeckProgram
+from neurozsl.hardware.speck.program import ARITHMETIC as SPECK
+from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 StageProgress = Callable[[str, int, int], None]  # stage, samples done, samples in all

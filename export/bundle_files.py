@@ -27,11 +27,11 @@ from neurozsl.export.lava.run import WORKER, save_input
 from neurozsl.export.manifest import Manifest
 from neurozsl.export.targets import Target
 from neurozsl.export.verify import Verification
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import Lowered, lower
-from neurozsl.hardware.mapping import Mapping as Placement
+from neurozsl.hardware.placing.mapping import Mapping as Placement
 from neurozsl.hardware.quantize import quantize
-from neurozsl.hardware.scales import ScaleRule
-from neurozsl.hardware.speck import AnyProgram
+from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 

@@ -28,10 +28,10 @@ import numpy as np
 from neurozsl.errors import BadInput
 from neurozsl.export import nirfile
 from neurozsl.export.normalise import normalise
-from neurozsl.hardware import graph_metadata
 from neurozsl.hardware.lower import Lowered, lower
+from neurozsl.hardware.lowering import metadata as graph_metadata
+from neurozsl.hardware.lowering.neurons import has_time_constant
 from neurozsl.hardware.neuron import Compare, NeuronRule, Reset
-from neurozsl.hardware.neuron_nodes import has_time_constant
 from neurozsl.signals import InputCode
 
 TauUnit = Literal["s", "ms", "us"]

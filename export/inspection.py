@@ -27,8 +27,8 @@ from neurozsl.export.foreign import Network, Said, from_graph
 from neurozsl.export.manifest import sha256
 from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.mapping import Mapping
 from neurozsl.hardware.place import place
+from neurozsl.hardware.placing.mapping import Mapping
 from neurozsl.hardware.quantize import quantize
 from neurozsl.hardware.synapse import Synapse
 

@@ -23,13 +23,13 @@ from neurozsl.export import nirfile
 from neurozsl.export.backends import Parts, Run, backend
 from neurozsl.export.foreign import Network, Said, from_graph
 from neurozsl.export.network_input import Given, input_shapes, poisson, read_input
-from neurozsl.hardware import graph_metadata
 from neurozsl.hardware.counts import Counts, count
 from neurozsl.hardware.diagnose import Diagnosis, diagnose, membrane_thresholds
 from neurozsl.hardware.floatsim import Progress, Record
 from neurozsl.hardware.lower import Lowered
+from neurozsl.hardware.lowering import metadata as graph_metadata
 from neurozsl.hardware.quantize import quantize
-from neurozsl.hardware.speck import AnyProgram
+from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.signals import ChipInput, InputCode, Trace
 
 SAMPLES: Final = 16

@@ -1,13 +1,12 @@
 """What a chip does with a spiking branch: integers, spikes, operations, joules.
 
-The path of a value, one file per verb::
+The path of a value, one file per verb; a folder holds the parts of a verb or the ways of a chip::
 
-    lower      NIR graph            -> Lowered    float64, input gain folded once
+    lower      NIR graph            -> Lowered    float64, input gain folded once (lowering/)
     quantize   Lowered + Chip       -> Program    integers of one chip, with what was lost
-               loihi_quantize, loihi_bias, loihi_loss: one layer; dequantize: the way back
-    place      Program + Chip       -> Mapping    layers to cores, or what would fit
-    emulator   Program + ChipInput  -> Trace      batched, bit for bit (imports torch, numba)
-    speck, speck_rules, speck_cores, speck_quantize, speck_emulator: the same path for Speck
+               loihi/, speck/: how each makes its integers, what it loses and takes, the way back
+    place      Program + Chip       -> Mapping    layers to cores, or what would fit (placing/)
+    emulator/  Program + ChipInput  -> Trace      batched, bit for bit (imports torch, numba)
     floatsim   Lowered + ChipInput  -> Trace      the float64 reference
     schedule   layers               -> Stages     which run at once, which step by step
     counts     layers + codes + Trace -> Counts   spikes, synaptic operations, updates

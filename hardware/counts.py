@@ -36,7 +36,7 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.hardware.connections import PIECE, fan_out, reached
 from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.speck import AnyProgram, SpeckLayer
+from neurozsl.hardware.speck.program import AnyProgram, SpeckLayer
 from neurozsl.hardware.synapse import Link, Synapse, shifted
 from neurozsl.signals import ChipInput, Trace
 

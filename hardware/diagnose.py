@@ -22,7 +22,7 @@ import numpy as np
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
-from neurozsl.hardware.speck import AnyProgram, SpeckProgram
+from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
 from neurozsl.signals import Trace
 
 SATURATED_RATE: Final = 0.9

@@ -6,7 +6,7 @@ A NIR graph holds unfolded weights W, a gain r and time constants tau. One step 
     v* = (1 - leak) v + u                 (+ b' where bias_to is "membrane")
     z  = v* > threshold;   v = 0 where z  (other rules: `neuron`)
 
-with kappa = dt / tau and, per type of node (`neuron_nodes`),
+with kappa = dt / tau and, per type of node (`lowering.neurons`),
 
     LIF      W' = kappa r W       b' = kappa r b        leak = kappa, syn_leak = 1
     CubaLIF  W' = g W, b' = g b,  g = kappa r kappa_s w_in,  syn_leak = kappa_s = dt / tau_syn
@@ -17,8 +17,8 @@ of a CubaLIF passes through its synaptic current, as in Norse's `LIFCell`. dt, T
 threshold are not part of NIR: they come from our metadata, else from the caller.
 
 Populations are the neuron nodes, and read-outs: linear nodes that feed an Output. Between two of
-them every path of linear nodes is one synapse (`linear_chain`); several paths into one population
-add up. Loops are recurrent layers: an edge that closes one acts a step later (`layer_order`).
+them every path of linear nodes is one synapse (`lowering.chain`); several paths into one population
+add up. Loops are recurrent layers: an edge that closes one acts a step later (`lowering.order`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ import nir
 import numpy as np
 
 from neurozsl.errors import BadInput, UnsupportedNode
-from neurozsl.hardware import graph_metadata as stored
-from neurozsl.hardware.layer_order import Edge, order
-from neurozsl.hardware.linear_chain import LINEAR, Chain, Named, Shape, constants, finish, follow
 from neurozsl.hardware.lowered import BiasTo, Floats, Lowered, LoweredLayer
+from neurozsl.hardware.lowering import metadata as stored
+from neurozsl.hardware.lowering.chain import LINEAR, Chain, Named, Shape, constants, finish, follow
+from neurozsl.hardware.lowering.neurons import NEURONS, At, convert, read_out
+from neurozsl.hardware.lowering.order import Edge, order
 from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
-from neurozsl.hardware.neuron_nodes import NEURONS, At, convert, read_out
 from neurozsl.hardware.synapse import check_wiring
 from neurozsl.signals import InputCode
 

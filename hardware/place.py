@@ -1,7 +1,7 @@
 """Program + chip -> `Mapping` of layers to cores, or `DoesNotFit` with a change that would fit.
 
-    split   equal cores (Loihi 1, Loihi 2): a layer may be cut over several   `split_cores`
-    assign  unequal cores (Speck 2f): one layer per core, exact assignment    `assign_cores`
+    split   equal cores (Loihi 1, Loihi 2): a layer may be cut over several   `placing.split`
+    assign  unequal cores (Speck 2f): one layer per core, exact assignment    `placing.assign`
 
 The rule, its constants and what it leaves out are the `[memory]` table of the chip's file, so a
 new chip under a known rule is a TOML file and its line in `chips.CHIPS`; a new rule is a file
@@ -16,14 +16,14 @@ from collections.abc import Mapping as MappingOf
 from typing import Final
 
 from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.hardware.assign_cores import assign_to_cores
 from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.hardware.fit_change import Change, changes_that_fit
-from neurozsl.hardware.mapping import LayerShape, Mapping, Shortfall, shapes
+from neurozsl.hardware.placing.assign import assign_to_cores
+from neurozsl.hardware.placing.changes import Change, changes_that_fit
+from neurozsl.hardware.placing.mapping import LayerShape, Mapping, Shortfall, shapes
+from neurozsl.hardware.placing.split import split_over_cores
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import MIN_BITS
-from neurozsl.hardware.speck import AnyProgram, SpeckProgram
-from neurozsl.hardware.split_cores import split_over_cores
+from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
 
 Rule = Callable[[tuple[LayerShape, ...], Chip], Mapping | tuple[Shortfall, ...]]
 RULES: Final[MappingOf[str, Rule]] = {"split": split_over_cores, "assign": assign_to_cores}
@@ -44,7 +44,7 @@ def place(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> Mappi
         DoesNotFit: a limit is broken; the message says which, by how much, and what would fit.
         BadInput: no layers, a name twice, a chip without a rule, weights wider than the chip's.
 
-    >>> from neurozsl.hardware.mapping import dense
+    >>> from neurozsl.hardware.placing.mapping import dense
     >>> len(place([dense("a", "audio", 512, 512)], "loihi2").parts)
     2
     """

@@ -1,8 +1,8 @@
 """`Lowered` + chip -> the integers that the chip runs, and what the integers lost.
 
-    loihi_cuba   `Program`        `loihi_quantize` per layer, `loihi_loss` for the report,
-                                  `loihi_bias` for the correction, `dequantize` for the way back
-    speck_if     `SpeckProgram`   `speck_quantize`
+    loihi_cuba   `Program`        `loihi.quantize` per layer, `loihi.loss` for the report,
+                                  `loihi.bias` for the correction, `loihi.dequantize`, the way back
+    speck_if     `SpeckProgram`   `speck.quantize`
 
 The equations are theirs; here is the verb, and what a chip refuses before any arithmetic.
 """
@@ -16,16 +16,16 @@ import nir
 from neurozsl.errors import BadInput
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.hardware.dequantize import dequantize, dequantize_input
-from neurozsl.hardware.loihi_bias import quantize_corrected
-from neurozsl.hardware.loihi_loss import with_agreement
-from neurozsl.hardware.loihi_quantize import quantize_layer
+from neurozsl.hardware.loihi.bias import quantize_corrected
+from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
+from neurozsl.hardware.loihi.loss import with_agreement
+from neurozsl.hardware.loihi.quantize import quantize_layer
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.program import Program
-from neurozsl.hardware.scales import ScaleRule
-from neurozsl.hardware.speck import ARITHMETIC as SPECK
-from neurozsl.hardware.speck import AnyProgram, SpeckProgram
-from neurozsl.hardware.speck_quantize import quantize_speck
+from neurozsl.hardware.speck.program import ARITHMETIC as SPECK
+from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
+from neurozsl.hardware.speck.quantize import quantize_speck
 from neurozsl.signals import ChipInput
 
 __all__ = ["ARITHMETIC", "MIN_BITS", "dequantize", "dequantize_input", "quantize"]
@@ -74,7 +74,7 @@ def quantize(
         correct_bias: fold the mean change of each neuron's drive on `calibration` into its bias.
 
     Returns:
-        Program with one `LayerLoss` per layer, or a SpeckProgram (see `speck_quantize`).
+        Program with one `LayerLoss` per layer, or a SpeckProgram (see `speck.quantize`).
 
     Raises:
         BadInput: another arithmetic, an input code or spike count that the chip cannot carry,

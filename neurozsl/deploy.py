@@ -23,7 +23,7 @@ from neurozsl.export.bundle import Bundle, StageProgress, open_bundle
 from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted
 from neurozsl.export.targets import TARGETS
-from neurozsl.hardware.scales import ScaleRule
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.qat import Rounding, default_folder
 from neurozsl.runs import Run, read_settings
 from neurozsl.signals import BranchSpec, ChipInput, Trace

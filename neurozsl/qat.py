@@ -29,10 +29,10 @@ from neurozsl.errors import BadInput
 from neurozsl.export.graph import to_nir
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import emulate
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import LoweredLayer, lower
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.quantize import dequantize, quantize
-from neurozsl.hardware.scales import ScaleRule
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.norse_cells import threshold
 from neurozsl.signals import BranchSpec, ChipInput, Trace

@@ -22,8 +22,8 @@ import numpy as np
 from neurozsl.errors import BadInput, MissingPart, NeuroZSLError, VerificationFailed
 from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.speck import SpeckProgram
-from neurozsl.hardware.speck_cores import core_shapes
+from neurozsl.hardware.speck.cores import core_shapes
+from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.signals import ChipInput, Trace
 
 WORKER = Path(__file__).parent / "worker" / "run_dynapcnn.py"

@@ -159,7 +159,7 @@ def configure_device(bundle: Path, device: str) -> None:
     """Put the integers of a bundle on a connected Speck."""
     from neurozsl.export.bundle import open_bundle
     from neurozsl.export.speck.run import hand_over
-    from neurozsl.hardware.speck import SpeckProgram
+    from neurozsl.hardware.speck.program import SpeckProgram
 
     opened = open_bundle(bundle)
     assert isinstance(opened.program, SpeckProgram)
@@ -171,8 +171,8 @@ def show_speck_notes(bundle: Path) -> None:
     """Print what the chip needs beside the program."""
     from neurozsl.export.bundle import open_bundle
     from neurozsl.hardware.chip import load_chip
-    from neurozsl.hardware.speck import SpeckProgram
-    from neurozsl.hardware.speck_rules import notes
+    from neurozsl.hardware.speck.program import SpeckProgram
+    from neurozsl.hardware.speck.rules import notes
 
     program = open_bundle(bundle).program
     assert isinstance(program, SpeckProgram)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from neurozsl.export.foreign import Said
     from neurozsl.export.manifest import Manifest
     from neurozsl.export.network_run import Source
-    from neurozsl.hardware.scales import ScaleRule
+    from neurozsl.hardware.loihi.scales import ScaleRule
 
 
 def default_folder(file: Path, target: str) -> Path:

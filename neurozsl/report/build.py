@@ -28,7 +28,7 @@ from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.counts import count
 from neurozsl.hardware.energy import estimate_all
 from neurozsl.hardware.lower import Lowered, lower
-from neurozsl.hardware.speck import AnyProgram
+from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.metrics import predict
 from neurozsl.report import schema
 from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurozsl.hardware.mapping import title
+from neurozsl.hardware.placing.mapping import title
 from neurozsl.report import quantities as q
 from neurozsl.report.schema import CorePart, CoreUse, Placement
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.emulator_steps import Stepper
+from neurozsl.hardware.emulator.steps import Stepper
 from neurozsl.hardware.program import Program
 from neurozsl.signals import ChipInput
 from tests.bench.measure import Ratio, side_by_side

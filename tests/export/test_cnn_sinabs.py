@@ -22,8 +22,8 @@ from neurozsl.export.sinabs_layers import run_sinabs
 from neurozsl.export.speck.run import run_discretised
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.speck import STATE_MAX, STATE_MIN, SpeckProgram
-from neurozsl.hardware.speck_quantize import quantize_speck
+from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckProgram
+from neurozsl.hardware.speck.quantize import quantize_speck
 from neurozsl.hardware.synapse import Conv, Link, MapShape, Pool, Synapse, apply
 from neurozsl.signals import ChipInput, InputCode
 

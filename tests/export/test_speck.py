@@ -31,9 +31,9 @@ from neurozsl.export.verify import verify
 from neurozsl.hardware.lower import lower
 from neurozsl.hardware.neuron import Reset
 from neurozsl.hardware.quantize import quantize
-from neurozsl.hardware.speck import SpeckProgram
-from neurozsl.hardware.speck_emulator import emulate_speck
-from neurozsl.hardware.speck_quantize import quantize_speck
+from neurozsl.hardware.speck.emulator import emulate_speck
+from neurozsl.hardware.speck.program import SpeckProgram
+from neurozsl.hardware.speck.quantize import quantize_speck
 from neurozsl.signals import BranchSpec, ChipInput, InputCode
 
 MakeBranch = Callable[..., BranchSpec]

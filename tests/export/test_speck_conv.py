@@ -26,9 +26,9 @@ from torch.nn import functional
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.speck import SpeckProgram
-from neurozsl.hardware.speck_emulator import emulate_speck
-from neurozsl.hardware.speck_quantize import quantize_speck
+from neurozsl.hardware.speck.emulator import emulate_speck
+from neurozsl.hardware.speck.program import SpeckProgram
+from neurozsl.hardware.speck.quantize import quantize_speck
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, apply
 from neurozsl.signals import ChipInput, InputCode
 

@@ -11,7 +11,7 @@ import pytest
 from neurozsl import cli
 from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
 from neurozsl.export.bundle import open_bundle
-from neurozsl.hardware.speck import SpeckProgram
+from neurozsl.hardware.speck.program import SpeckProgram
 
 
 @pytest.fixture(name="data_dir", scope="module")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware import emulator, emulator_products, kernels
-from neurozsl.hardware.emulator import emulate
+from neurozsl.hardware.emulator import batched as emulator
+from neurozsl.hardware.emulator import emulate, kernels
+from neurozsl.hardware.emulator import products as emulator_products
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.signals import ChipInput, InputCode, Trace
 

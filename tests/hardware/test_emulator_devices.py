@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware import emulator, emulator_products, kernels
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.emulator_steps import Stepper
+from neurozsl.hardware.emulator import batched as emulator
+from neurozsl.hardware.emulator import emulate, kernels
+from neurozsl.hardware.emulator import products as emulator_products
+from neurozsl.hardware.emulator.steps import Stepper
 from neurozsl.hardware.floatsim import Record
 from neurozsl.hardware.program import Program, ProgramLayer, accumulator_bound, value_ranges
 from neurozsl.signals import ChipInput, InputCode, Policy, Trace

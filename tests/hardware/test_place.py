@@ -19,17 +19,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.hardware.assign_cores import match, words
 from neurozsl.hardware.chip import load_chip, parse_chip
-from neurozsl.hardware.core_use import Core, core_limits, list_bits
-from neurozsl.hardware.fit_change import Change
-from neurozsl.hardware.grids import Grid, spread
-from neurozsl.hardware.mapping import Kernel, LayerShape, Mapping, dense, shapes
 from neurozsl.hardware.place import place, remedies
+from neurozsl.hardware.placing.assign import match, words
+from neurozsl.hardware.placing.changes import Change
+from neurozsl.hardware.placing.core_use import Core, core_limits, list_bits
+from neurozsl.hardware.placing.grids import Grid, spread
+from neurozsl.hardware.placing.mapping import Kernel, LayerShape, Mapping, dense, shapes
+from neurozsl.hardware.placing.tiles import connections
 from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
+from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
-from neurozsl.hardware.tiles import connections
 from neurozsl.report.schema import Placement
 from neurozsl.signals import InputCode
 

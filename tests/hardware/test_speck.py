@@ -12,8 +12,8 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.counts import count
 from neurozsl.hardware.diagnose import membrane_thresholds
 from neurozsl.hardware.energy import estimate
-from neurozsl.hardware.speck import SpeckLayer, SpeckLoss, SpeckProgram
-from neurozsl.hardware.speck_emulator import emulate_speck
+from neurozsl.hardware.speck.emulator import emulate_speck
+from neurozsl.hardware.speck.program import SpeckLayer, SpeckLoss, SpeckProgram
 from neurozsl.signals import ChipInput, InputCode
 
 

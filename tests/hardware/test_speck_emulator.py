@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.hardware import speck_emulator
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.neuron import Reset
-from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
-from neurozsl.hardware.speck_emulator import emulate_speck, run_speck_neurons, weighted_sums
-from neurozsl.hardware.speck_quantize import dequantize_speck
+from neurozsl.hardware.speck import emulator as speck_emulator
+from neurozsl.hardware.speck.emulator import emulate_speck, run_speck_neurons, weighted_sums
+from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
+from neurozsl.hardware.speck.quantize import dequantize_speck
 from neurozsl.hardware.synapse import Conv, Link, Pool, matrix
 from neurozsl.signals import ChipInput, InputCode
 

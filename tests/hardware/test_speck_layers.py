@@ -13,11 +13,11 @@ from neurozsl.hardware.chip import load_chip
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.speck import SpeckLayer
-from neurozsl.hardware.speck_cores import core_shapes
-from neurozsl.hardware.speck_emulator import emulate_speck
-from neurozsl.hardware.speck_quantize import dequantize_speck, fit_scale, quantize_speck
-from neurozsl.hardware.speck_rules import check_speck, notes
+from neurozsl.hardware.speck.cores import core_shapes
+from neurozsl.hardware.speck.emulator import emulate_speck
+from neurozsl.hardware.speck.program import SpeckLayer
+from neurozsl.hardware.speck.quantize import dequantize_speck, fit_scale, quantize_speck
+from neurozsl.hardware.speck.rules import check_speck, notes
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
 from neurozsl.signals import ChipInput, InputCode
 

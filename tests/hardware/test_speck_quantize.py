@@ -16,11 +16,11 @@ from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import quantize
-from neurozsl.hardware.speck import SpeckProgram
-from neurozsl.hardware.speck_cores import CoreShape, core_shapes, size_faults
-from neurozsl.hardware.speck_emulator import emulate_speck
-from neurozsl.hardware.speck_quantize import dequantize_speck, fit_scale, quantize_speck
-from neurozsl.hardware.speck_rules import check_speck, notes
+from neurozsl.hardware.speck.cores import CoreShape, core_shapes, size_faults
+from neurozsl.hardware.speck.emulator import emulate_speck
+from neurozsl.hardware.speck.program import SpeckProgram
+from neurozsl.hardware.speck.quantize import dequantize_speck, fit_scale, quantize_speck
+from neurozsl.hardware.speck.rules import check_speck, notes
 from neurozsl.hardware.synapse import Pool
 from neurozsl.signals import ChipInput, InputCode
 

@@ -10,7 +10,7 @@ import torch
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import load_chip
-from neurozsl.hardware.speck_cores import CoreShape
+from neurozsl.hardware.speck.cores import CoreShape
 from neurozsl.models.mdft import build
 from neurozsl.models.motion import SpikingBranch, SpikingLayer
 from neurozsl.models.profiles import (

@@ -318,7 +318,7 @@ def run_plain(
     """As `run_numba` by `kernels_torch`, for machines without numba."""
     import torch
 
-    from neurozsl.hardware.kernels_torch import run_torch
+    from neurozsl.hardware.emulator.kernels_torch import run_torch
 
     values, limits = (torch.from_numpy(np.ascontiguousarray(x)) for x in (sums, threshold))
     run = run_torch(values, limits, constants, keep_membrane=keep_membrane)

@@ -16,8 +16,8 @@ import nir
 import numpy as np
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.linear_chain import finite
 from neurozsl.hardware.lowered import Floats
+from neurozsl.hardware.lowering.chain import finite
 from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.signals import InputCode, Policy
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
+from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.hardware.synapse import PLAIN, Link, Synapse
 
 Limits = abc.Mapping[str, int | None]

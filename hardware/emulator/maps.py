@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from neurozsl.hardware.emulator_products import smallest_type
+from neurozsl.hardware.emulator.products import smallest_type
 from neurozsl.hardware.fixedpoint import Ints
 from neurozsl.hardware.synapse import MapShape, Pool, Synapse
 

@@ -46,10 +46,17 @@ from typing import Final
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.core_use import SYNAPSES, Core, core_limits
-from neurozsl.hardware.grids import Grid, grids, part_counts, spread, unlike
-from neurozsl.hardware.mapping import NEURONS, CorePart, Kernel, LayerShape, Mapping, Shortfall
-from neurozsl.hardware.tiles import connections
+from neurozsl.hardware.placing.core_use import SYNAPSES, Core, core_limits
+from neurozsl.hardware.placing.grids import Grid, grids, part_counts, spread, unlike
+from neurozsl.hardware.placing.mapping import (
+    NEURONS,
+    CorePart,
+    Kernel,
+    LayerShape,
+    Mapping,
+    Shortfall,
+)
+from neurozsl.hardware.placing.tiles import connections
 
 NEARLY_FULL: Final = 0.9  # of a memory that also holds what no source counts
 _FAR: Final = 16  # times the cores of the chip: grids beyond are not measured

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import product
 
-from neurozsl.hardware.mapping import Kernel, LayerShape
-from neurozsl.hardware.tiles import Interval, axes, axis_use, group_parts, most_parts
+from neurozsl.hardware.placing.mapping import Kernel, LayerShape
+from neurozsl.hardware.placing.tiles import Interval, axes, axis_use, group_parts, most_parts
 
 Tile = tuple[Interval, Interval, Interval]  # channels, rows, columns
 

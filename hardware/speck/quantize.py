@@ -14,7 +14,7 @@ rule, else the lowest that leaves the scale alone, and a bound of None is an err
 it would do.
 
 The chip compares with >=, whatever a rule says. Reset and spikes per step are those of the rule of
-each layer. Convolutions and the sum pools in front of a layer stay what they are (`speck_rules`);
+each layer. Convolutions and the sum pools in front of a layer stay what they are (`rules`);
 the weights behind an average pool have to hold its 1 / area already.
 
 `dequantize_speck` is the way back. Where the threshold is only compared with (reset to zero, one
@@ -34,11 +34,11 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.hardware.dequantize import short_unit
 from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.loihi.dequantize import short_unit
 from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.neuron import NeuronRule, Reset
-from neurozsl.hardware.speck import (
+from neurozsl.hardware.speck.program import (
     ARITHMETIC,
     STATE_MIN,
     LimitedBy,
@@ -46,7 +46,7 @@ from neurozsl.hardware.speck import (
     SpeckLoss,
     SpeckProgram,
 )
-from neurozsl.hardware.speck_rules import check_speck
+from neurozsl.hardware.speck.rules import check_speck
 from neurozsl.signals import ChipInput, InputCode
 
 WEIGHT_BITS: Final = 8

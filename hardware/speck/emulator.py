@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from neurozsl.hardware.floatsim import Progress, Record
 from neurozsl.hardware.program import worst_sums
-from neurozsl.hardware.speck import STATE_MAX, STATE_MIN, SpeckLayer, SpeckProgram
+from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckLayer, SpeckProgram
 from neurozsl.hardware.synapse import Conv, Pool
 from neurozsl.signals import ChipInput, Trace
 

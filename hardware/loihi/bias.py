@@ -20,14 +20,14 @@ from typing import Any, Final
 import numpy as np
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.dequantize import float_twin, real_threshold
 from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.loihi_loss import bias_scale
-from neurozsl.hardware.loihi_quantize import quantize_layer, real_effects
+from neurozsl.hardware.loihi.dequantize import float_twin, real_threshold
+from neurozsl.hardware.loihi.loss import bias_scale
+from neurozsl.hardware.loihi.quantize import quantize_layer, real_effects
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.neuron import MAX_SPIKES
 from neurozsl.hardware.program import LayerLoss, ProgramLayer, check_input, threshold_codes
-from neurozsl.hardware.scales import ScaleRule
 from neurozsl.hardware.synapse import is_recurrent, pooled, shifted, weigh
 from neurozsl.signals import ChipInput, InputCode
 

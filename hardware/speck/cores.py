@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurozsl.hardware.assign_cores import words
 from neurozsl.hardware.chip import Chip
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.mapping import Kernel, LayerShape
-from neurozsl.hardware.speck import SpeckLayer, SpeckProgram
+from neurozsl.hardware.placing.assign import words
+from neurozsl.hardware.placing.mapping import Kernel, LayerShape
+from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.hardware.synapse import MapShape, Pool
 
 Pair = tuple[int, int]  # height, width

@@ -32,7 +32,8 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.loihi_loss import layer_loss
+from neurozsl.hardware.loihi.loss import layer_loss
+from neurozsl.hardware.loihi.scales import ScaleRule, top_weight
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.program import (
@@ -43,7 +44,6 @@ from neurozsl.hardware.program import (
     value_ranges,
     worst_sums,
 )
-from neurozsl.hardware.scales import ScaleRule, top_weight
 from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import InputCode
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from neurozsl.hardware.mapping import Kernel, LayerShape
+from neurozsl.hardware.placing.mapping import Kernel, LayerShape
 
 Fits = Callable[[tuple[LayerShape, ...]], bool]
 _SHOWN = 6  # layers that a description lists

@@ -1,10 +1,10 @@
 """Exact integer sums of one synapse: convolutions, pools and matrices, in the order of its layer.
 
-Maps are channels last (`emulator_maps`). A convolution of q = weight / 2 with integer maps is
+Maps are channels last (`maps`). A convolution of q = weight / 2 with integer maps is
 computed in the first of
 
     int8       oneDNN's quantised convolution; values in 8 bits, no sum above 2^24
-    patches    what every position reads, side by side, times the kernel (`emulator_products`)
+    patches    what every position reads, side by side, times the kernel (`products`)
 
 The first counts only if this CPU's passed a check against the second in float64, at the limits of
 its operands and inside: it multiplies 8-bit integers and adds them up in 32 bits, no transform
@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from neurozsl.hardware.emulator_maps import (
+from neurozsl.hardware.emulator.maps import (
     Sent,
     channels_last,
     pool_maps,
@@ -28,7 +28,7 @@ from neurozsl.hardware.emulator_maps import (
     turned_flat,
     turned_last,
 )
-from neurozsl.hardware.emulator_products import (
+from neurozsl.hardware.emulator.products import (
     EXACT_FLOAT32,
     Codes,
     Product,

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from neurozsl.hardware.mapping import Kernel
+from neurozsl.hardware.placing.mapping import Kernel
 
 Interval = tuple[int, int]  # first, one past the last
 Lists = tuple[tuple[int, int], ...]  # (length, how many)

@@ -1,7 +1,7 @@
 """One layer of the emulator: exact sums of its synapses, then its neurons, over any steps.
 
 A `LayerRun` is made once per layer, device and kernel. Sums and neurons of a convolutional layer
-are channels last (`emulator_maps`), its spikes are handed on in both orders.
+are channels last (`maps`), its spikes are handed on in both orders.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware import kernels, kernels_torch
-from neurozsl.hardware.emulator_conv import Sums, synapse_sums
-from neurozsl.hardware.emulator_maps import Sent, channels_last, order_of, turned_flat
-from neurozsl.hardware.emulator_products import Codes
+from neurozsl.hardware.emulator import kernels, kernels_torch
+from neurozsl.hardware.emulator.conv import Sums, synapse_sums
+from neurozsl.hardware.emulator.maps import Sent, channels_last, order_of, turned_flat
+from neurozsl.hardware.emulator.products import Codes
 from neurozsl.hardware.program import (
     REGISTER_LIMIT,
     Program,

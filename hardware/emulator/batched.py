@@ -3,9 +3,9 @@
 Bit for bit the fixed-point models of lava-nc 0.10.0 without their one step of delay per synapse:
 wrap of the current, saturation of the membrane, truncating decays (see `program`), and beyond them
 what a chip's own microcode could do: other neuron rules, delays. The weighted sums of all steps of
-a layer are exact products and convolutions (`emulator_products`, `emulator_conv`), the neurons one
+a layer are exact products and convolutions (`products`, `conv`), the neurons one
 fused loop (`kernels`; on other devices `kernels_torch`). Layers of a cycle run one step at a time,
-all samples of a batch together. `emulator_steps` runs every layer one step at a time.
+all samples of a batch together. `steps` runs every layer one step at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from neurozsl.hardware.emulator_layers import (
+from neurozsl.hardware.emulator.kernels import NeuronRun
+from neurozsl.hardware.emulator.layers import (
     Fetch,
     Kernel,
     LayerRun,
@@ -29,10 +30,9 @@ from neurozsl.hardware.emulator_layers import (
     layer_thresholds,
     neuron_constants,
 )
-from neurozsl.hardware.emulator_maps import Sent
-from neurozsl.hardware.emulator_products import Codes, code_tensor
+from neurozsl.hardware.emulator.maps import Sent
+from neurozsl.hardware.emulator.products import Codes, code_tensor
 from neurozsl.hardware.floatsim import Progress, Record
-from neurozsl.hardware.kernels import NeuronRun
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.schedule import Stage, stages
 from neurozsl.signals import ChipInput, Trace

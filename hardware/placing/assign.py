@@ -28,7 +28,7 @@ from typing import Final
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.mapping import (
+from neurozsl.hardware.placing.mapping import (
     CorePart,
     Kernel,
     LayerShape,
@@ -37,7 +37,7 @@ from neurozsl.hardware.mapping import (
     Shortfall,
     readers,
 )
-from neurozsl.hardware.tiles import axes
+from neurozsl.hardware.placing.tiles import axes
 
 _MEMORIES: Final = ("kernel_words", "neuron_words", "bias_words")
 _DESTINATIONS: Final = "destinations"
@@ -90,7 +90,7 @@ def assign_to_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tup
 def words(layer: LayerShape) -> dict[str, int]:
     """Memory of one layer; equations in the module docstring.
 
-    >>> from neurozsl.hardware.mapping import dense
+    >>> from neurozsl.hardware.placing.mapping import dense
     >>> words(dense("a", "audio", 300, 129))
     {'kernel_words': 76800, 'neuron_words': 129, 'bias_words': 129}
     """

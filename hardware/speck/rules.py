@@ -2,7 +2,7 @@
 
 In: a `Lowered` network. What no size would cure is listed here: leaks, loops, delays, several
 sources, layers without spikes, inputs with sign or payload, thresholds that differ inside a layer,
-biases that differ inside a channel. The limits of a core are in `speck_cores`.
+biases that differ inside a channel. The limits of a core are in `cores`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from neurozsl.errors import BadInput, DoesNotFit
 from neurozsl.hardware.chip import Chip
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.speck import SpeckProgram
-from neurozsl.hardware.speck_cores import CoreShape, as_map, core_shapes, size_faults
+from neurozsl.hardware.speck.cores import CoreShape, as_map, core_shapes, size_faults
+from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.synapse import is_recurrent
 
 REMEDY: Final = (

@@ -1,6 +1,6 @@
 """What a tile of a layer uses of one core: neurons, synapse memory, in- and out-axons.
 
-Equations and sources are those of `split_cores`; the constants are the chip's `[limit]` and
+Equations and sources are those of `split`; the constants are the chip's `[limit]` and
 `[memory]` tables.
 """
 
@@ -13,9 +13,9 @@ from typing import Final
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.grids import Tile
-from neurozsl.hardware.mapping import NEURONS, Kernel, LayerShape, Limits
-from neurozsl.hardware.tiles import axes, axis_use, group_parts
+from neurozsl.hardware.placing.grids import Tile
+from neurozsl.hardware.placing.mapping import NEURONS, Kernel, LayerShape, Limits
+from neurozsl.hardware.placing.tiles import axes, axis_use, group_parts
 
 SYNAPSES: Final = "synapse_bits"
 
@@ -90,7 +90,7 @@ class Core:
 
 
 def list_bits(weights: int, weight_bits: int, memory: MappingOf[str, int]) -> int:
-    """Synapse memory of one in-axon with so many weights; equation in `split_cores`."""
+    """Synapse memory of one in-axon with so many weights; equation in `split`."""
     word, header, per_block = (
         memory[key] for key in ("list_word_bits", "list_header_bits", "list_weights")
     )

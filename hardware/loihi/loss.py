@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.dequantize import dequantize, dequantize_input
 from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
+from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.program import LayerLoss, Program, ProgramLayer, Range, accumulator_bound
-from neurozsl.hardware.scales import ScaleRule
 from neurozsl.signals import ChipInput
 
 
