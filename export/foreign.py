@@ -143,7 +143,8 @@ def _rule(graph: nir.NIRGraph, said: Said) -> tuple[NeuronRule, list[str]]:
         )
     if spiking and said.max_spikes is None and said.compare is None:
         unsaid.append("threshold: one spike a step where v > theta (sinabs means >= and several)")
-    rule = NeuronRule(reset, said.max_spikes or 1, said.compare or ">", said.low)
+    most = 1 if said.max_spikes is None else said.max_spikes
+    rule = NeuronRule(reset, most, said.compare or ">", said.low)
     return rule, unsaid
 
 
