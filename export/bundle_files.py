@@ -64,6 +64,7 @@ def staged(out_dir: Path) -> Iterator[Path]:
         BadInput: the destination is something else than a bundle.
     """
     _check_destination(out_dir)
+    made = [folder for folder in (out_dir.parent, *out_dir.parent.parents) if not folder.exists()]
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     part = out_dir.parent / f".{out_dir.name}.{os.getpid()}.part"
     shutil.rmtree(part, ignore_errors=True)
@@ -72,6 +73,9 @@ def staged(out_dir: Path) -> Iterator[Path]:
         yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        for folder in made:  # nearest first; kept where a bundle, even a rejected one, is in it
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def publish(part: Path, out_dir: Path, manifest: Manifest) -> Manifest:

@@ -47,9 +47,9 @@ class LayerCounts:
 
     Sums over all synapses of the layer; `source` names where they come from. fan_in: weights of one
     neuron. parameters: weights as stored (a kernel once), and biases that are not zero.
-    nonzero_weights: of the weights. spike_rate: share of neuron-steps with a spike (spikes may be
-    several in one). input_events: nonzero codes or spikes that arrive. active_updates:
-    neuron-steps in which at least one event arrived through a nonzero weight; the others are
+    nonzero_weights: of the weights. spike_rate: spikes / (neurons x steps), above 1 only where
+    neurons send several in a step. input_events: nonzero codes or spikes that arrive.
+    active_updates: neuron-steps in which at least one event arrived through a nonzero weight; the others are
     inactive_updates. conv_synops: operations through kernels, a part of `synops`.
     """
 
@@ -146,7 +146,7 @@ def _count_layer(layer: Any, values: Mapping[str, npt.NDArray[Any]]) -> LayerCou
         nonzero_weights=sum(int(np.count_nonzero(weight)) for weight in weights),
         steps=steps,
         spikes=float(spikes.sum(dtype=np.int64)) * share,
-        spike_rate=float(np.mean(spikes != 0)) if spikes.size else 0.0,
+        spike_rate=float(np.mean(spikes)) if spikes.size else 0.0,
         input_events=float(sum(x.events for x in found)) * share,
         effective_acs=float(sum(x.acs for x in found)) * share,
         effective_macs=float(sum(x.macs for x in found)) * share,

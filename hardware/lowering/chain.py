@@ -38,6 +38,7 @@ Shape = tuple[int, ...]
 Named = tuple[str, Any]  # name and node
 _MOST_DELAYS: Final = 64  # different delays of one node
 _LARGEST_IDENTITY: Final = 4096  # wider ones are kernels of 1 x 1
+_SAME: Final = 2**-22  # two steps of float32, relative
 _WHOLE: Final = 1e-4  # distance of delay / dt from a whole number
 
 
@@ -407,9 +408,14 @@ def _noted(chain: Chain, name: str) -> Chain:
 
 
 def _per_channel(factor: Floats, shape: Shape) -> Floats | None:
-    """One factor per channel of a map; None where it varies within one."""
+    """One factor per channel of a map; None where it varies within one by more than float32 does.
+
+    A gain that is computed per neuron from a stored tau differs in its last bit between neurons
+    that mean the same; the first of a channel then stands for all.
+    """
     rows = factor.reshape(shape[0], -1)
-    return rows[:, 0].copy() if np.all(rows == rows[:, :1]) else None
+    near = np.abs(rows - rows[:, :1]) <= _SAME * np.abs(rows[:, :1])
+    return rows[:, 0].copy() if np.all(near) else None
 
 
 # --- checks ----------------------------------------------------------------------------------

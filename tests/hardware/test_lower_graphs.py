@@ -312,3 +312,17 @@ def test_every_unknown_node_is_named() -> None:
     made = spoiled(lambda n: {"odd": Odd(), "odder": Odd()}, [])
     with pytest.raises(UnsupportedNode, match=r"odd \(Odd\), odder \(Odd\)"):
         lower(made, dt_s=DT, steps=3)
+
+
+def test_gains_that_differ_in_their_last_bit_do_not_cost_the_kernel() -> None:
+    rng = np.random.default_rng(0)
+    made = cnn(rng)
+    tau = np.full((4, 4, 3), 3 * DT) * rng.choice([1.0, 1 + 2**-24], (4, 4, 3))
+    rest = {key: np.full((4, 4, 3), value) for key, value in (("r", 1.0), ("v_leak", 0.0))}
+    made.nodes["n1"] = nir.LIF(tau=tau, v_threshold=np.full((4, 4, 3), 0.5), **rest)
+    first = lower(made, dt_s=DT, steps=3).layers[0]
+    assert first.link.conv is not None
+    made.nodes["n1"] = nir.LIF(
+        tau=tau * rng.choice([1.0, 1.001], tau.shape), v_threshold=tau, **rest
+    )
+    assert lower(made, dt_s=DT, steps=3).layers[0].link.conv is None
