@@ -49,8 +49,8 @@ class LayerCounts:
     neuron. parameters: weights as stored (a kernel once), and biases that are not zero.
     nonzero_weights: of the weights. spike_rate: spikes / (neurons x steps), above 1 only where
     neurons send several in a step. input_events: nonzero codes or spikes that arrive.
-    active_updates: neuron-steps in which at least one event arrived through a nonzero weight; the others are
-    inactive_updates. conv_synops: operations through kernels, a part of `synops`.
+    active_updates: neuron-steps in which at least one event arrived through a nonzero weight;
+    the others are inactive_updates. conv_synops: operations through kernels, a part of `synops`.
     """
 
     name: str
