@@ -75,9 +75,16 @@ def branch_spec(run: Run) -> BranchSpec:
     """
     spec: BranchSpec | None = run.model.branch_spec()
     if spec is None:
+        name = run.settings.model
+        if "motion" in run.settings.options:
+            raise BadInput(
+                f"run '{run.path}': its model '{name}' has no spiking branch (motion=false); "
+                "train with motion=true to export it"
+            )
         raise BadInput(
-            f"run '{run.path}': its model has no spiking branch (motion=false); train with "
-            "motion=true to export it"
+            f"run '{run.path}': model '{name}' never spikes and has no branch that a chip could "
+            f"take; run it on the host with `neurozsl evaluate {run.path}`, or train a spiking "
+            "model, for example --model mdft"
         )
     return spec
 
@@ -224,7 +231,7 @@ def evaluate_run(
     """What `neurozsl evaluate` reports: scores, chance, and where the motion branch ran."""
     if bundle is None:
         result = score_backend(run, None, progress=progress)
-        name = "norse" if run.program is None else "emulator"
+        name = _own_backend(run)
         where = {"motion_backend": name, "policy": _policy(run), "bundle": None}
     else:
         opened = open_bundle(bundle)
@@ -235,7 +242,16 @@ def evaluate_run(
     return {**result.as_json(), **where, "host_device": "cpu"}
 
 
+def _own_backend(run: Run) -> str:
+    """Where a run's branch runs without a bundle; `none` where nothing spikes."""
+    if run.model.branch is None:
+        return "none"
+    return "norse" if run.program is None else "emulator"
+
+
 def _policy(run: Run) -> str:
+    if run.model.branch is None:
+        return "none"
     if run.settings.qat is not None:
         return run.settings.qat.threshold
     return str(run.settings.options.get("threshold", "none"))

@@ -79,9 +79,10 @@ def create(
 
 def frozen_model(parent: Run) -> Any:
     """The model of a run as it would be deployed: BatchNorm folded, thresholds constant."""
+    described = canonical(branch_spec(parent))
     train = parent.data.stage(2).train
     calibration = chip_input(parent.model, train, spread(train, CALIBRATION_ROWS))
-    spec, _ = apply_policy(canonical(branch_spec(parent)), "frozen", calibration)
+    spec, _ = apply_policy(described, "frozen", calibration)
     return parent.model.frozen({x.name: float(x.threshold[0]) for x in spec.layers}).eval()
 
 

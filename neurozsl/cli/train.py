@@ -38,7 +38,10 @@ def train(
     model: Annotated[str, typer.Option(help="Model name.")] = "mdft",
     out: Annotated[Path | None, typer.Option(help="Run folder to create.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
-    preset: Annotated[str, typer.Option(help="Preset of the model: deploy or paper.")] = "deploy",
+    preset: Annotated[
+        str,
+        typer.Option(help="Preset of the model: deploy or paper (mdft), ucf_main, ... (avca)."),
+    ] = "",
     motion_profile: Annotated[
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
     ] = "",
@@ -95,7 +98,7 @@ def train(
             data_dir=data,
             model=model,
             options={
-                "preset": preset,
+                **({"preset": preset} if preset else {}),
                 **({"motion_profile": motion_profile} if motion_profile else {}),
                 **parse_options(option or []),
             },
@@ -164,6 +167,9 @@ def _show(run: Run, path: Path) -> None:
         ("", "S", "U", "HM", "ZSL"),
         [(name, *(f"{row[k]:.2f}" for k in ("S", "U", "HM", "ZSL"))) for name, row in rows],
     )
+    if run.model.branch is None:  # nothing to export
+        next_commands(f"neurozsl evaluate {path}", f"neurozsl profile {path}")
+        return
     profile = run.settings.options.get("motion_profile", "")
     target = profile if profile in TARGETS else "lava"
     next_commands(f"neurozsl evaluate {path}", f"neurozsl export {path} --target {target}")

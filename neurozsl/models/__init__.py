@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 _BUILDERS = {
+    "avca": "neurozsl.models.avca",
     "mdft": "neurozsl.models.mdft",
+    "mdst": "neurozsl.models.mdft",  # the journal's name of MDFT
 }
 
 
@@ -22,7 +24,7 @@ def names() -> tuple[str, ...]:
     """Names that `build` knows.
 
     >>> names()
-    ('mdft',)
+    ('avca', 'mdft', 'mdst')
     """
     return tuple(_BUILDERS)
 

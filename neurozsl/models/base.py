@@ -7,15 +7,17 @@ model runs with Norse, an emulator or a chip simulator in the middle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from neurozsl.data.batch import AVBatch
 from neurozsl.signals import BranchSpec, ChipInput, Trace
+
+Combine = Literal["weighted", "sum", "mean", "min"]
 
 
 class Prepared(NamedTuple):
@@ -32,10 +34,13 @@ class Embedding:
     heads: per score head, `(batch, proj)`; class = argmin over classes of the weighted sum of
         the heads' Euclidean distances to the class embeddings.
     aux: further tensors that a loss needs.
+    combine: how the heads' distances become the score: `weighted` by a weight that validation
+        chooses, or by a fixed rule of the model's own.
     """
 
     heads: tuple[Tensor, ...]
     aux: Mapping[str, Tensor]
+    combine: Combine = "weighted"
 
 
 class LossTerms(NamedTuple):
@@ -77,5 +82,18 @@ class ZSLModel(Protocol):
 
 
 def distances(output: Embedding, classes: Tensor) -> Tensor:
-    """Euclidean distance of every head to every class: `(heads, batch, classes)`."""
-    return torch.stack([torch.cdist(head, classes) for head in output.heads])
+    """Euclidean distance of every head to every class: `(heads, batch, classes)`.
+
+    A fixed rule of the model combines the heads first, so that one distance is left.
+    """
+    each = torch.stack([torch.cdist(head, classes) for head in output.heads])
+    if output.combine == "weighted":
+        return each
+    return _COMBINED[output.combine](each).unsqueeze(0)
+
+
+_COMBINED: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda each: each.sum(0),
+    "mean": lambda each: each.mean(0),
+    "min": lambda each: each.amin(0),
+}

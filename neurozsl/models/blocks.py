@@ -15,9 +15,9 @@ class RowNorm(nn.Module):
     Padded rows would shift the batch statistics (they do in TCaF's public code).
     """
 
-    def __init__(self, width: int, *, gain: float = 1.0) -> None:
+    def __init__(self, width: int, *, gain: float = 1.0, momentum: float = 0.1) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = nn.BatchNorm1d(width, momentum=momentum)
         nn.init.constant_(self.norm.weight, gain)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -33,10 +33,10 @@ class RowNorm(nn.Module):
 class LinearBlock(nn.Module):
     """Linear - BatchNorm - ReLU - Dropout, the block of AVCA's encoders and projections."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+    def __init__(self, inputs: int, outputs: int, dropout: float, *, momentum: float = 0.1) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
-        self.norm = RowNorm(outputs)
+        self.norm = RowNorm(outputs, momentum=momentum)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -48,15 +48,20 @@ class LinearBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Two linear blocks: `E_aud` and `E_vis` of MDFT section 3.1, AVCA's A_enc and V_enc."""
+    """Two linear blocks: `E_aud` and `E_vis` of MDFT section 3.1, AVCA's A_enc and V_enc.
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
+    `momentum` is that of the second BatchNorm, which AVCA sets per data set; the first keeps 0.1.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, outputs: int, dropout: float, *, momentum: float = 0.1
+    ) -> None:
         super().__init__()
         self.first = LinearBlock(inputs, hidden, dropout)
-        self.second = LinearBlock(hidden, outputs, dropout)
+        self.second = LinearBlock(hidden, outputs, dropout, momentum=momentum)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`(batch, time, inputs)` -> `(batch, time, outputs)`."""
+        """`(batch, [time,] inputs)` -> `(batch, [time,] outputs)`."""
         y: Tensor = self.second(self.first(x, mask), mask)
         return y
 

@@ -31,6 +31,7 @@ from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.metrics import predict
 from neurozsl.report import schema
+from neurozsl.report.reading import NOTHING_SPIKES
 from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy
 from neurozsl.runs import Run, versions
 from neurozsl.signals import ChipInput, Trace
@@ -117,7 +118,7 @@ def build(
         energy = spiking_energy(rows)
         baseline = dense_baseline(counts, rows)
         raster = _raster(run, trace, predicted, collected.problem.label)
-    host_flops, seconds = _host_cost(run)
+    host_flops, seconds = _host_cost(run, spikes=motion is not None)
     return schema.Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={**versions(), "neurozsl": __version__},
@@ -161,8 +162,8 @@ def _motion(run: Run, opened: Bundle | None) -> _Motion | None:
     return _Motion("norse", spec.policy, _Recorder(backend("norse", Parts(spec, lowered))), lowered)
 
 
-def _host_cost(run: Run) -> tuple[float, float]:
-    """FLOPs per inference of everything but the motion branch, and measured seconds on this CPU."""
+def _host_cost(run: Run, *, spikes: bool) -> tuple[float, float]:
+    """FLOPs per inference and measured seconds on this CPU of everything but what spikes."""
     split = run.data.stage(2).seen
     rows = np.arange(min(_TIMED_ROWS, len(split)))
     batch = split.batch(rows)
@@ -170,15 +171,21 @@ def _host_cost(run: Run) -> tuple[float, float]:
     # Class vectors are embedded once per class set, not per inference, and are left out.
     with torch.no_grad():
         prepared = model.prepare(batch)
-        trace = None
-        if prepared.chip_input is not None:
-            trace = model.branch(prepared.chip_input, prepared.context.mask)
+        trace = model.branch(prepared.chip_input, prepared.context.mask) if spikes else None
+
+    def infer() -> None:
+        if spikes:
+            model.finish(trace, model.prepare(batch).context)
+        else:
+            model(batch)
+
+    with torch.no_grad():
         start = time.perf_counter()
-        model.finish(trace, model.prepare(batch).context)
+        infer()
         seconds = time.perf_counter() - start
     # Outside no_grad: the counter hooks into autograd and fails on views of parameters inside it.
     with FlopCounterMode(display=False) as counter:
-        model.finish(trace, model.prepare(batch).context)
+        infer()
     return counter.get_total_flops() / len(rows), seconds / len(rows)
 
 
@@ -320,10 +327,11 @@ def _notes(run: Run, opened: Bundle | None, motion: _Motion | None) -> tuple[str
     notes = [
         "Energies are estimates: counts of this run times published figures, each with its source. "
         "No chip was measured.",
-        "Host latency is wall time on this machine, batch of up to 32, motion branch left out.",
+        "Host latency is wall time on this machine, batch of up to 32"
+        + (", motion branch left out." if motion is not None else "."),
     ]
     if motion is None:
-        notes.append("The model has no spiking branch; there is nothing to deploy.")
+        notes.append(NOTHING_SPIKES)
     elif opened is None:
         notes.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
     if motion is not None and motion.policy == "dynamic":

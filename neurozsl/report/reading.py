@@ -18,8 +18,13 @@ VERDICTS = {
 }
 
 
+NOTHING_SPIKES = "Nothing spikes in this model: all of it runs on the host."
+
+
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
+    if report.verification is None and not report.layers:
+        return f"{NOTHING_SPIKES} There is no deployment to verify."
     return VERDICTS[report.verdict]
 
 
@@ -72,7 +77,7 @@ def _loss(report: Report) -> str:
 
 def _activity(report: Report) -> str:
     if not report.layers:
-        return ""
+        return NOTHING_SPIKES
     synops = sum(x.synops for x in report.layers)
     dense = sum(x.dense for x in report.layers)
     text = f"The motion branch spikes at a mean rate of {share(spike_rate(report))}"
@@ -108,6 +113,8 @@ def _energy(report: Report) -> str:
 def _host(report: Report) -> str:
     row = _first(report.host.energy)
     known = [e.joules for e in report.energy if e.joules]
+    if not report.layers:
+        return "" if row is None else f"An inference takes {si(row.joules, 'J')}: {row.name}."
     if row is None or row.joules is None:
         return "The host part (everything but the motion branch) comes on top."
     text = f"The host part comes on top with {si(row.joules, 'J')} on {row.name}"

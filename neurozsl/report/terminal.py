@@ -43,11 +43,14 @@ def summary(report: Report) -> Group:
         (report.verdict, _VERDICT_STYLE[report.verdict]), "  ", reading.headline(report)
     )
     parts: list[RenderableType] = [head, Text()]
-    groups = [("motion", report.energy), ("host", report.host.energy)]
+    groups = [("motion", report.energy)] if report.energy else []
+    groups.append(("host", report.host.energy))
     if report.baseline is not None:
         groups.insert(1, (report.baseline.name, report.baseline.energy))
-    layers = layers_table("Motion branch, per inference", report.layers)
-    parts += [_accuracy(report), Text(), layers, Text(), energy_table(groups)]
+    motion: RenderableType = Text(reading.NOTHING_SPIKES)
+    if report.layers:
+        motion = layers_table("Motion branch, per inference", report.layers)
+    parts += [_accuracy(report), Text(), motion, Text(), energy_table(groups)]
     return Group(*parts)
 
 
