@@ -12,12 +12,19 @@ RJLU) on the host, motion (events -> DAB -> spiking branch) on the chip; the CRM
 Two presets: `paper` (our readings of the equations, one fused head, 512 wide) and `deploy`
 (compact; BatchNorm before each LIF, and a second head on the spikes alone with its own loss: with
 one fused head the scene shortcut drowns the motion branch). The head is ours, not the paper's.
+
+The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `mdft_ablations`::
+
+    Table 2  egm=false (the branch reads the features, not events), neuron=mlp (no spikes)
+    Table 3  motion=false (w/o MIM), rjlu=false, crm=false
+    Table 4  weight_n, weight_p, weight_r (0 leaves L_n, L_p, L_r out)
+    Fig. 5   threshold=fixed with theta=VALUE, inputs=["video"] or ["audio"]
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -29,151 +36,14 @@ from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
 from neurozsl.models.coding import encode, graded_code, level_code, on_off_code, spread
-from neurozsl.models.crm import CRM, Gate, MeanFusion
+from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
 from neurozsl.models.losses import projection, reconstruction, triplet
-from neurozsl.models.motion import Neuron, SpikingBranch, Surrogate
-from neurozsl.models.profiles import profile_options
+from neurozsl.models.mdft_config import MDFTConfig, configure
+from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.threshold import MODES, ThresholdMode, saturated_share, thresholds
+from neurozsl.models.threshold import saturated_share, thresholds
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
-
-Preset = Literal["paper", "deploy"]
-Modality = Literal["audio", "video"]
-
-
-@dataclass(frozen=True)
-class MDFTConfig:
-    """Everything that defines an MDFT; the defaults are the preset `deploy`.
-
-    Widths: `embed` E, `hidden` of the encoders and projections, `proj` of the shared space,
-    `motion_widths` of the three spiking layers. Switches for the ablations of the paper's Table 2:
-    `motion` (w/o MIM), `motion_inputs` (one modality alone, Fig. 5), `rjlu`, `crm`, `neuron="mlp"`.
-    `motion_profile` names the options of a chip's motion branch (`models.profiles`), "" for none.
-    """
-
-    audio_dim: int
-    video_dim: int
-    word_dim: int = 300
-    preset: Preset = "deploy"
-    motion_profile: str = ""
-    encode: Literal["sequence", "repeat"] = "sequence"
-    steps: int = 10
-    embed: int = 64
-    hidden: int = 128
-    proj: int = 64
-    heads: int = 2
-    head_width: int = 32
-    slots: int = 4
-    drop_enc: float = 0.2
-    drop_dec: float = 0.2
-    drop_word: float = 0.1
-    output: Literal["linear", "relu"] = "linear"  # relu: AVCA's block, as printed (Eq. 12)
-    margin: float = 1.0
-    motion: bool = True
-    motion_inputs: tuple[Modality, ...] = ("audio", "video")
-    rjlu: bool = True
-    crm: bool = True
-    gate: Gate = "tokens"
-    motion_head: bool = True
-    neuron: Neuron = "lif"
-    motion_widths: tuple[int, ...] = (256, 128, 64)
-    decay_u12: int = 2048  # beta = 0.5: the best in the sweep, and exact on every target
-    theta: float = 1.0
-    surrogate: Surrogate = "tanh"
-    slope: float = 1.0  # of tanh; 1 beat 2 and 3 in trials, 5 of SuperSpike is not to be had
-    norm: bool = True
-    threshold: ThresholdMode = "fixed"
-    detach_threshold: bool = False
-    dt_s: float = 1e-3
-    events: Literal["feature", "pixel"] = "feature"
-    event_threshold: float = 0.2
-    event_log: bool = False
-    dab: Literal["elementwise", "norm"] = "elementwise"
-    audio_bits: int = 4
-    audio_code: Literal["graded", "level", "rate"] = "graded"
-    audio_levels: int = 2  # channels per feature of the codes level and rate
-    video_code: Literal["ternary", "on_off"] = "ternary"
-    literal: bool = False  # Eq. 3 as printed, without the sigmoid
-
-
-# Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
-_PAPER: dict[str, Any] = {
-    "preset": "paper",
-    "embed": 512,
-    "hidden": 512,
-    "heads": 8,
-    "head_width": 64,
-    "drop_enc": 0.25,
-    "drop_dec": 0.20,
-    "drop_word": 0.1,
-    "output": "relu",
-    "gate": "sigmoid",
-    "motion_head": False,
-    "motion_widths": (512, 512, 512),
-    "norm": False,
-    "threshold": "dynamic",
-    "event_log": True,
-}
-
-
-def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
-    """Resolve a preset and the options on top of it.
-
-    Raises:
-        BadInput: an option does not exist or has a value that is not allowed.
-    """
-    known = {f.name for f in fields(MDFTConfig)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise BadInput(
-            f"model 'mdft': unknown option {', '.join(unknown)}; options are "
-            f"{', '.join(sorted(known - {'audio_dim', 'video_dim'}))}"
-        )
-    preset = options.get("preset", "deploy")
-    _one_of("preset", preset, ("paper", "deploy"))
-    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
-    values = {**(_PAPER if preset == "paper" else {}), **profile, **options}
-    if "motion_widths" in values:
-        values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
-    if "motion_inputs" in values:
-        values["motion_inputs"] = tuple(values["motion_inputs"])
-    config = MDFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
-    for name in config.motion_inputs:
-        _one_of("motion_inputs", name, ("audio", "video"))
-    if not config.motion_inputs:
-        raise BadInput("model 'mdft': motion_inputs is empty; use motion=false to ablate motion")
-    _one_of("encode", config.encode, ("sequence", "repeat"))
-    _one_of("output", config.output, ("linear", "relu"))
-    _one_of("gate", config.gate, ("sigmoid", "tokens"))
-    _one_of("neuron", config.neuron, ("lif", "if", "mlp"))
-    _one_of("surrogate", config.surrogate, ("tanh", "heavi_erfc", "super"))
-    _one_of("threshold", config.threshold, MODES)
-    _one_of("events", config.events, ("feature", "pixel"))
-    _one_of("dab", config.dab, ("elementwise", "norm"))
-    _one_of("audio_code", config.audio_code, ("graded", "level", "rate"))
-    _one_of("video_code", config.video_code, ("ternary", "on_off"))
-    if not 1 <= config.audio_levels <= 16:
-        raise BadInput(f"model 'mdft': audio_levels={config.audio_levels}, expected 1..16")
-    if config.threshold != "fixed" and not (config.rjlu and config.motion):
-        raise BadInput(
-            f"model 'mdft': threshold={config.threshold} needs the RJLU's joint features and the "
-            "motion branch (Eq. 7); switch both on or use threshold=fixed"
-        )
-    if not 0 < config.decay_u12 < 4096:
-        raise BadInput(
-            f"model 'mdft': decay_u12={config.decay_u12}, expected 1..4095 (a 12-bit decay)"
-        )
-    if config.embed % config.slots:
-        raise BadInput(
-            f"model 'mdft': embed={config.embed} is not a multiple of slots={config.slots}"
-        )
-    return config
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise BadInput(f"model 'mdft': {name}={value!r}, expected one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True)
@@ -193,8 +63,12 @@ class MDFT(nn.Module):
         super().__init__()
         self.config = c = config
         attention = {"heads": c.heads, "head_width": c.head_width}
-        self.encode_audio = Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc)
-        self.encode_video = Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc)
+        self.encode_audio = (
+            Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc) if "audio" in c.inputs else None
+        )
+        self.encode_video = (
+            Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc) if "video" in c.inputs else None
+        )
         self.rjlu = (
             RJLU(c.embed, **attention, slots=c.slots, dropout=c.drop_enc, literal=c.literal)
             if c.rjlu
@@ -203,7 +77,11 @@ class MDFT(nn.Module):
         motion: dict[str, int] = {}  # modality -> width of its last spiking layer
         if c.motion:
             motion = {name: c.motion_widths[-1] for name in c.motion_inputs}
-        self.dab = DAB(c.audio_dim, reduce=c.dab) if c.motion else None
+        self.dab = (
+            DAB(c.audio_dim, reduce=c.dab)
+            if c.motion and c.egm and "audio" in c.motion_inputs
+            else None
+        )
         self.branch = self._make_branch() if c.motion else None
         self.fuse: CRM | MeanFusion = (
             CRM(c.embed, motion, **attention, gate=c.gate, dropout=c.drop_enc)
@@ -225,7 +103,11 @@ class MDFT(nn.Module):
         if c.audio_code != "graded":
             audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=c.audio_code)
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0)
-        if c.events == "pixel":  # ON and OFF counts on a 16 x 16 grid, see data.events.pool_events
+        if not c.egm:
+            video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
+        elif (
+            c.events == "pixel"
+        ):  # ON and OFF counts on a 16 x 16 grid, see data.events.pool_events
             video = InputCode(512, "binary", 1, False, 1.0)
         elif c.video_code == "on_off":
             video = on_off_code(c.video_dim)
@@ -272,6 +154,8 @@ class MDFT(nn.Module):
 
     def _visual_events(self, batch: AVBatch) -> Tensor:
         """Visual motion features E_v (Eq. 4, 5): ternary changes, or pixel events as 0 and 1."""
+        if "video" not in self.config.inputs:  # nothing is seen, so nothing moves
+            return torch.zeros_like(batch.audio)
         if self.config.events == "pixel":
             if batch.events is None:
                 raise BadInput(
@@ -286,23 +170,35 @@ class MDFT(nn.Module):
             batch.video, self.config.event_threshold, log=self.config.event_log, first=first
         )
 
+    def _motion_features(self, batch: AVBatch) -> dict[str, Tensor]:
+        """What the motion pathways read before it is coded, `(batch, time, any)`; padding is 0."""
+        real = batch.mask.unsqueeze(-1)
+        if not self.config.egm:
+            return {"audio": batch.audio * real, "video": batch.video * real}
+        visual = self._visual_events(batch) * real
+        if self.dab is None:
+            return {"video": visual}
+        return {"audio": self.dab(batch.audio, visual) * real, "video": visual}
+
     def calibrate(self, batch: AVBatch) -> None:
-        """Choose the scale of the audio codes from training data (batch: as many as is cheap)."""
-        if self.branch is None or self.dab is None:
+        """Choose the scales of the codes from training data (batch: as many as is cheap)."""
+        if self.branch is None:
             return
-        batch = self._sequence(batch)
         with torch.no_grad():
-            motion = self.dab(batch.audio, self._visual_events(batch))
-        if "audio" not in self.branch.codes:
-            return
+            features = self._motion_features(self._sequence(batch))
         c = self.config
-        if c.audio_code == "graded":
-            code = graded_code(motion, bits=c.audio_bits)
-        else:
-            # The tail of audio features is long and few levels reach into it: a tenth is clipped.
-            step = spread(motion, 0.9) / c.audio_levels
-            code = level_code(c.audio_dim, levels=c.audio_levels, step=step, encoder=c.audio_code)
-        self.branch.set_code("audio", code)
+        for name, code in tuple(self.branch.codes.items()):
+            motion = features[name]
+            if code.kind == "graded":
+                self.branch.set_code(name, graded_code(motion, bits=c.audio_bits))
+            elif code.encoder in ("level", "rate"):
+                # The tail of audio features is long and few levels reach into it: a tenth is
+                # clipped.
+                step = spread(motion, 0.9) / c.audio_levels
+                chosen = level_code(
+                    c.audio_dim, levels=c.audio_levels, step=step, encoder=code.encoder
+                )
+                self.branch.set_code(name, chosen)
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""
@@ -324,21 +220,26 @@ class MDFT(nn.Module):
         """Do all that comes before the chip: encoders, RJLU, events, audio motion, thresholds."""
         batch = self._sequence(batch)
         mask = batch.mask
-        audio = self.encode_audio(batch.audio, mask)
-        video = self.encode_video(batch.video, mask)
+        audio, video = self._encoded(batch)
         joint, knowledge = self.rjlu(audio, video) if self.rjlu is not None else (None, None)
         context = HostContext(audio, video, knowledge, mask)
-        if self.branch is None or self.dab is None:
+        if self.branch is None:
             return Prepared(None, context)
-        real = mask.unsqueeze(-1)
-        visual = self._visual_events(batch) * real  # (batch, time, Dv)
-        audible = self.dab(batch.audio, visual) * real  # (batch, time, Da)
-        features = {"audio": audible, "video": visual}
+        features = self._motion_features(batch)
         codes = {name: encode(features[name], code) for name, code in self.branch.codes.items()}
         theta = None
         if joint is not None and self.config.threshold != "fixed":
             theta = self._thresholds(joint, {name: features[name] for name in codes})
         return Prepared(ChipInput(codes, dict(self.branch.codes), theta), context)
+
+    def _encoded(self, batch: AVBatch) -> tuple[Tensor, Tensor]:
+        """Encoded audio and video; of one modality alone, that one twice."""
+        audio = None if self.encode_audio is None else self.encode_audio(batch.audio, batch.mask)
+        video = None if self.encode_video is None else self.encode_video(batch.video, batch.mask)
+        audio = video if audio is None else audio
+        video = audio if video is None else video
+        assert audio is not None and video is not None
+        return audio, video
 
     def _thresholds(self, joint: Tensor, motion: dict[str, Tensor]) -> dict[str, Tensor]:
         assert self.branch is not None
@@ -384,16 +285,22 @@ class MDFT(nn.Module):
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
-        """L_n + L_p + L_r (Eq. 13-15) of every head; `vectors` are all classes' `(C, 300)`."""
+        """L_n + L_p + L_r (Eq. 13-15) of every head, weighted; `parts` are without weights.
+
+        `vectors` are all classes' `(C, 300)`.
+        """
+        c = self.config
         raw = vectors[label]
         word = self.embed_words(raw)
         from_word = self.reconstruct(word)
         parts: dict[str, Tensor] = {}
         for name, head in zip(("joint", "motion"), output.heads, strict=False):
-            parts[f"{name}/triplet"] = triplet(head, word, negative, margin=self.config.margin)
+            parts[f"{name}/triplet"] = triplet(head, word, negative, margin=c.margin)
             parts[f"{name}/projection"] = projection(head, word)
             parts[f"{name}/reconstruction"] = reconstruction(self.reconstruct(head), from_word, raw)
-        return LossTerms(torch.stack(list(parts.values())).sum(), parts)
+        weights = (c.weight_n, c.weight_p, c.weight_r) * len(output.heads)
+        weighted = [w * part for w, part in zip(weights, parts.values(), strict=True)]
+        return LossTerms(torch.stack(weighted).sum(), parts)
 
     def branch_spec(self) -> BranchSpec | None:
         """Describe the spiking branch as deployed; None without one."""

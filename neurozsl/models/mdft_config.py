@@ -1,0 +1,188 @@
+"""What defines an MDFT: its options, the preset of the paper, and which options go together.
+
+In: a preset, a motion profile, an ablation and the user's options, each over the one before. Out:
+an `MDFTConfig`, or an error that names the option, its value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from neurozsl.errors import BadInput
+from neurozsl.models.crm import Gate
+from neurozsl.models.mdft_ablations import ablation_options
+from neurozsl.models.motion import Neuron, Surrogate
+from neurozsl.models.profiles import profile_options
+from neurozsl.models.threshold import MODES, ThresholdMode
+
+Preset = Literal["paper", "deploy"]
+Modality = Literal["audio", "video"]
+
+
+@dataclass(frozen=True)
+class MDFTConfig:
+    """Everything that defines an MDFT; the defaults are the preset `deploy`.
+
+    Widths: `embed` E, `hidden` of the encoders and projections, `proj` of the shared space,
+    `motion_widths` of the three spiking layers. `ablation` names a row of `mdft_ablations`, "" for
+    none. `inputs` are the modalities that the whole model sees: with one, it stands in wherever
+    the paper joins two. `motion_inputs` are those with a motion pathway. `audio_bits` are those of
+    every graded code. `motion_profile` names the options of a chip's motion branch
+    (`models.profiles`), "" for none.
+    """
+
+    audio_dim: int
+    video_dim: int
+    word_dim: int = 300
+    preset: Preset = "deploy"
+    motion_profile: str = ""
+    ablation: str = ""
+    encode: Literal["sequence", "repeat"] = "sequence"
+    steps: int = 10
+    embed: int = 64
+    hidden: int = 128
+    proj: int = 64
+    heads: int = 2
+    head_width: int = 32
+    slots: int = 4
+    drop_enc: float = 0.2
+    drop_dec: float = 0.2
+    drop_word: float = 0.1
+    output: Literal["linear", "relu"] = "linear"  # relu: AVCA's block, as printed (Eq. 12)
+    margin: float = 1.0
+    weight_n: float = 1.0  # of L_n, L_p and L_r, for both heads
+    weight_p: float = 1.0
+    weight_r: float = 1.0
+    inputs: tuple[Modality, ...] = ("audio", "video")
+    motion: bool = True
+    egm: bool = True
+    motion_inputs: tuple[Modality, ...] = ("audio", "video")
+    rjlu: bool = True
+    crm: bool = True
+    gate: Gate = "tokens"
+    motion_head: bool = True
+    neuron: Neuron = "lif"
+    motion_widths: tuple[int, ...] = (256, 128, 64)
+    decay_u12: int = 2048  # beta = 0.5: the best in the sweep, and exact on every target
+    theta: float = 1.0
+    surrogate: Surrogate = "tanh"
+    slope: float = 1.0  # of tanh; 1 beat 2 and 3 in trials, 5 of SuperSpike is not to be had
+    norm: bool = True
+    threshold: ThresholdMode = "fixed"
+    detach_threshold: bool = False
+    dt_s: float = 1e-3
+    events: Literal["feature", "pixel"] = "feature"
+    event_threshold: float = 0.2
+    event_log: bool = False
+    dab: Literal["elementwise", "norm"] = "elementwise"
+    audio_bits: int = 4
+    audio_code: Literal["graded", "level", "rate"] = "graded"
+    audio_levels: int = 2  # channels per feature of the codes level and rate
+    video_code: Literal["ternary", "on_off"] = "ternary"
+    literal: bool = False  # Eq. 3 as printed, without the sigmoid
+
+
+# Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
+_PAPER: dict[str, Any] = {
+    "preset": "paper",
+    "embed": 512,
+    "hidden": 512,
+    "heads": 8,
+    "head_width": 64,
+    "drop_enc": 0.25,
+    "drop_dec": 0.20,
+    "drop_word": 0.1,
+    "output": "relu",
+    "gate": "sigmoid",
+    "motion_head": False,
+    "motion_widths": (512, 512, 512),
+    "norm": False,
+    "threshold": "dynamic",
+    "event_log": True,
+}
+
+
+def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
+    """Resolve a preset and the options on top of it.
+
+    Raises:
+        BadInput: an option does not exist or has a value that is not allowed.
+    """
+    known = {f.name for f in fields(MDFTConfig)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise BadInput(
+            f"model 'mdft': unknown option {', '.join(unknown)}; options are "
+            f"{', '.join(sorted(known - {'audio_dim', 'video_dim'}))}"
+        )
+    preset = options.get("preset", "deploy")
+    _one_of("preset", preset, ("paper", "deploy"))
+    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
+    ablated = ablation_options(options.get("ablation", ""), options)
+    values = {**(_PAPER if preset == "paper" else {}), **profile, **ablated, **options}
+    if "motion_widths" in values:
+        values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
+    for key in ("inputs", "motion_inputs"):
+        if key in values:
+            values[key] = _modalities(key, values[key])
+    config = MDFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
+    heard = tuple(name for name in config.motion_inputs if name in config.inputs)
+    if not heard:
+        raise BadInput(
+            f"model 'mdft': motion_inputs={list(config.motion_inputs)} holds nothing of inputs="
+            f"{list(config.inputs)}; use motion=false to ablate motion"
+        )
+    config = replace(config, motion_inputs=heard)
+    _one_of("encode", config.encode, ("sequence", "repeat"))
+    _one_of("output", config.output, ("linear", "relu"))
+    _one_of("gate", config.gate, ("sigmoid", "tokens"))
+    _one_of("neuron", config.neuron, ("lif", "if", "mlp"))
+    _one_of("surrogate", config.surrogate, ("tanh", "heavi_erfc", "super"))
+    _one_of("threshold", config.threshold, MODES)
+    _one_of("events", config.events, ("feature", "pixel"))
+    _one_of("dab", config.dab, ("elementwise", "norm"))
+    _one_of("audio_code", config.audio_code, ("graded", "level", "rate"))
+    _one_of("video_code", config.video_code, ("ternary", "on_off"))
+    if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
+        raise BadInput(
+            f"model 'mdft': egm=false makes no events, events={config.events} and video_code="
+            f"{config.video_code} code them; leave these options (or the motion profile) out"
+        )
+    weights = (config.weight_n, config.weight_p, config.weight_r)
+    if min(weights) < 0 or max(weights) == 0:
+        raise BadInput(
+            f"model 'mdft': loss weights {weights}, expected none below 0 and one above 0"
+        )
+    if config.theta <= 0:
+        raise BadInput(f"model 'mdft': theta={config.theta}, expected a threshold above 0")
+    if not 1 <= config.audio_levels <= 16:
+        raise BadInput(f"model 'mdft': audio_levels={config.audio_levels}, expected 1..16")
+    if config.threshold != "fixed" and not (config.rjlu and config.motion):
+        raise BadInput(
+            f"model 'mdft': threshold={config.threshold} needs the RJLU's joint features and the "
+            "motion branch (Eq. 7); switch both on or use threshold=fixed"
+        )
+    if not 0 < config.decay_u12 < 4096:
+        raise BadInput(
+            f"model 'mdft': decay_u12={config.decay_u12}, expected 1..4095 (a 12-bit decay)"
+        )
+    if config.embed % config.slots:
+        raise BadInput(
+            f"model 'mdft': embed={config.embed} is not a multiple of slots={config.slots}"
+        )
+    return config
+
+
+def _modalities(name: str, values: Any) -> tuple[Modality, ...]:
+    """The listed modalities, each once."""
+    if isinstance(values, str) or not values or len(set(values)) != len(values):
+        raise BadInput(f"model 'mdft': {name}={values!r}, expected a list of audio, video or both")
+    for value in values:
+        _one_of(name, value, ("audio", "video"))
+    return tuple(values)
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BadInput(f"model 'mdft': {name}={value!r}, expected one of {', '.join(allowed)}")
