@@ -13,7 +13,6 @@ Its model runs with these integers wherever it is opened, so that its scores are
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -28,6 +27,7 @@ from torch import nn
 from neurozsl import __version__, checkpoint
 from neurozsl import data as datasets
 from neurozsl.data.batch import ZSLData
+from neurozsl.data.fingerprint import fingerprint
 from neurozsl.errors import BadInput
 from neurozsl.hardware.program import Program
 from neurozsl.qat import FineTuning, IntegerForward, fine_tuning_from, program_of, same_integers
@@ -55,17 +55,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def fingerprint(folder: Path) -> str:
-    """Hash of the names and contents of the files in a data folder."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(str(path.relative_to(folder)).encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neurozsl.data.avca import Alignment, FeatureName, is_avca, load_avca
+from neurozsl.data.avca import index_avca, load_avca
+from neurozsl.data.avca_layout import FeatureName, is_avca
 from neurozsl.data.batch import SPLITS, AVBatch, Split, Stage, ZSLData
 from neurozsl.data.clip import Clip
+from neurozsl.data.fingerprint import fingerprint
+from neurozsl.data.index import Alignment, Index, Progress, index_of
+from neurozsl.data.packed import is_packed, load_packed
+from neurozsl.data.packed import write as write_packed
 from neurozsl.data.store import is_store, load_store, save
 from neurozsl.errors import BadInput
 
@@ -17,8 +22,11 @@ __all__ = [
     "Split",
     "Stage",
     "ZSLData",
+    "convert",
+    "fingerprint",
     "load",
     "load_avca",
+    "load_packed",
     "load_store",
     "save",
 ]
@@ -34,22 +42,64 @@ def load(
 
     Args:
         path: the folder.
-        feature_name: benchmark only, "main" or "cls".
+        feature_name: benchmark only: "main", "cls", "main_temporal" or "cls_temporal".
         label_alignment: benchmark only, "by_name" or "legacy".
 
     Raises:
         BadInput: the folder is missing, of neither kind, or unusable.
     """
     path = Path(path)
+    _check_kind(path)
+    if is_packed(path):
+        return load_packed(path, feature_name=feature_name, label_alignment=label_alignment)
+    if is_store(path):
+        if label_alignment != "by_name":
+            raise BadInput(
+                f"{path}: label_alignment {label_alignment!r} exists for benchmark data alone; "
+                "use by_name"
+            )
+        return load_store(path)
+    return load_avca(path, feature_name=feature_name, label_alignment=label_alignment)
+
+
+def convert(
+    path: Path,
+    out: Path,
+    *,
+    feature_name: FeatureName | None = None,
+    max_steps: int | None = None,
+    progress: Progress | None = None,
+) -> ZSLData:
+    """Writes any data set as one memory-mapped file and opens it.
+
+    A benchmark is streamed class by class, so that it may be larger than memory.
+
+    Args:
+        path: what `load` opens.
+        out: folder to write; an older data set there is replaced.
+        feature_name, max_steps: benchmark only, as in `load_avca`.
+        progress: called with (samples done, samples in all).
+    """
+    path, out = Path(path), Path(out)
+    _check_kind(path)
+    if path.resolve() == out.resolve():
+        raise BadInput(f"{out}: is what is converted; choose another --out")
+    index: Index
+    if is_store(path):
+        index = index_of(load(path, feature_name=feature_name))
+    else:
+        index = index_avca(path, feature_name=feature_name, max_steps=max_steps)
+    write_packed(index, out, progress=progress)
+    return load_packed(out)
+
+
+def _check_kind(path: Path) -> None:
     if not path.is_dir():
         raise BadInput(
             f"{path}: no such data set folder; make one with `neurozsl data synth --out {path}`"
         )
-    if is_store(path):
-        return load_store(path)
-    if is_avca(path):
-        return load_avca(path, feature_name=feature_name, label_alignment=label_alignment)
-    raise BadInput(
-        f"{path}: neither dataset.h5 nor class-split/ and features/ are in it; give a folder made "
-        "by `neurozsl data synth` or `neurozsl data build`, or the root of a benchmark data set"
-    )
+    if not is_store(path) and not is_avca(path):
+        raise BadInput(
+            f"{path}: neither dataset.h5 nor class-split/ and features/ are in it; give a folder "
+            "made by `neurozsl data`, or the root of a benchmark data set"
+        )

@@ -1,8 +1,6 @@
 """Reader of the AVCA benchmark folders (Mercea et al. 2022; UCF-, ActivityNet-, VGGSound-GZSL).
 
-    <root>/class-split/all_class.txt, <ds>_w2v_class_names.csv, {main,cls}_split/stage_*.txt
-    <root>/features/<name>/{audio,video}/<subsplit>/<Class>.h5    data (n, D), video_urls (n,)
-    <root>/features/<name>/text/word_embeddings_<ds>_normed.npy   pickled dict name -> vector
+In: a root in the layout of `avca_layout`. Out: a `ZSLData`, or its `Index` to stream from.
 
 Unlike the published loader it sorts by name, joins audio and video on the url, reads no pickle
 code, and gives each class its own vector. `label_alignment="legacy"` reproduces the published
@@ -12,35 +10,41 @@ another class's wherever the two alphabetical orders differ (UCF: 79 of 101).
 
 from __future__ import annotations
 
-import csv
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
-import h5py
 import numpy as np
 
-from neurozsl.data.batch import F32, Split, ZSLData
+from neurozsl.data import averaged, tcaf
+from neurozsl.data.avca_layout import (
+    DATASETS,
+    FEATURES,
+    MARKER,
+    SUBSPLITS,
+    FeatureName,
+    class_files,
+    class_key,
+    feature_folder,
+    is_avca,
+    present_dataset,
+    present_features,
+    read_lines,
+    read_table,
+    vector_file,
+    vector_keys,
+)
+from neurozsl.data.batch import F32, ZSLData
 from neurozsl.data.checks import check_data
-from neurozsl.data.safe_pickle import load_npy
+from neurozsl.data.index import Alignment, Block, Index, Progress, gather
+from neurozsl.data.pair import Pair
 from neurozsl.errors import BadInput
 
-Alignment = Literal["by_name", "legacy"]
-FeatureName = Literal["main", "cls"]
-SUBSPLITS = {
-    "train": "stage_1_train",
-    "val_seen": "stage_1_val_seen",
-    "val_unseen": "stage_1_val_unseen",
-    "test_seen": "stage_2_test_seen",
-    "test_unseen": "stage_2_test_unseen",
-}
-DATASETS = ("ucf", "activity", "vggsound")
+READERS = {".h5": averaged.open_pair, ".pkl": tcaf.open_pair}
 REPEAT_STEP_S = 0.2  # time given to one step when an averaged feature is repeated
-
-
-def is_avca(root: Path) -> bool:
-    """Whether the folder has the benchmark's layout."""
-    return (root / "class-split").is_dir() and (root / "features").is_dir()
+# TCaF pads to the longest video, but on ActivityNet (minutes long) cuts to 60 steps for training.
+MAX_STEPS = {"ucf": None, "activity": 60, "vggsound": None}
 
 
 def load_avca(
@@ -50,75 +54,121 @@ def load_avca(
     feature_name: FeatureName | None = None,
     split: str | None = None,
     label_alignment: Alignment = "by_name",
+    max_steps: int | None = None,
+    progress: Progress | None = None,
 ) -> ZSLData:
-    """Reads one benchmark data set of averaged features (T = 1).
+    """Reads one benchmark data set into memory, once.
 
     Args:
         root: folder with `class-split` and `features`.
         dataset: "ucf", "activity" or "vggsound"; None finds it by the vector file.
-        feature_name: "main" (SeLaVi 512/512) or "cls" (VGGish 128 / C3D 4096); None takes the one
-            that is there, main first.
-        split: folder below `class-split`; None takes `<feature_name>_split`.
+        feature_name: "main" (SeLaVi 512/512) or "cls" (VGGish 128 / C3D 4096), averaged over time
+            (T = 1), or "main_temporal", "cls_temporal" (`tcaf`); None takes the first that is
+            there, in this order.
+        split: folder below `class-split`; None takes `main_split` or `cls_split`.
         label_alignment: "by_name" gives each class its vector, "legacy" the published order.
+        max_steps: longer temporal features are cut to their middle; None takes `MAX_STEPS`.
+        progress: called with (samples done, samples in all).
 
     Raises:
         BadInput: a file or folder is missing or damaged, audio and video list other videos, or a
             class of a split has no sample.
     """
-    if not is_avca(root):
-        raise BadInput(
-            f"{root}: no folders class-split and features; give the root of one benchmark data set"
-        )
     if label_alignment not in ("by_name", "legacy"):
         raise BadInput(f"label_alignment: {label_alignment!r}; choose by_name or legacy")
-    kind = feature_name or _present_features(root)
-    features = root / "features" / f"{kind}_features"
-    dataset = dataset or _present_dataset(features / "text")
-    folder = root / "class-split" / (split or f"{kind}_split")
-    classes = tuple(sorted(_lines(root / "class-split" / "all_class.txt")))
-    # UCF alone writes HandStandPushups in the splits and HandstandPushups in all_class.txt
-    ids = {_key(name, dataset): i for i, name in enumerate(classes)}
-    keys = vector_keys(root / "class-split", dataset, classes)
-    table = read_table(features / "text" / f"word_embeddings_{dataset}_normed.npy")
-    used = align(keys, table, label_alignment)
-    data = ZSLData(
-        name=f"{dataset} {folder.name}",
-        classes=classes,
-        vectors=np.stack([table[key] for key in used]).astype(np.float32),
-        splits={
-            name: _read_split(name, features, folder, subsplit, ids, dataset)
-            for name, subsplit in SUBSPLITS.items()
-        },
-        synthetic=False,
-        step_s=REPEAT_STEP_S,
-        meta={
-            "source": "neurozsl.data.avca",
-            "averaged": True,
-            "features": features.name,
-            "split": folder.name,
-            "label_alignment": label_alignment,
-            "classes_with_another_vector": sum(a != b for a, b in zip(keys, used, strict=True)),
-        },
+    index = index_avca(
+        root, dataset=dataset, feature_name=feature_name, split=split, max_steps=max_steps
     )
+    data = gather(index, label_alignment, progress=progress)
     check_data(data, str(root))
     return data
 
 
-def vector_keys(class_split: Path, dataset: str, classes: Sequence[str]) -> tuple[str, ...]:
-    """Returns per class the key of its own vector, from `<ds>_w2v_class_names.csv`."""
-    path = class_split / f"{dataset}_w2v_class_names.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        manual = {_key(row["original"], dataset): row["manual"] for row in rows}
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+def index_avca(
+    root: Path,
+    *,
+    dataset: str | None = None,
+    feature_name: FeatureName | None = None,
+    split: str | None = None,
+    max_steps: int | None = None,
+) -> Index:
+    """Opens one benchmark data set without its features; arguments as in `load_avca`."""
+    if not is_avca(root):
         raise BadInput(
-            f"{path}: cannot be read ({error}); it needs the columns original,manual"
-        ) from error
-    missing = [name for name in classes if _key(name, dataset) not in manual]
-    if missing:
-        raise BadInput(f"{path}: no row for {len(missing)} class(es): {', '.join(missing[:5])}")
-    return tuple(manual[_key(name, dataset)] for name in classes)
+            f"{root}: no folders class-split and features; give the root of one benchmark data set"
+        )
+    kind = feature_name or _first_features(root)
+    features = feature_folder(root, kind)
+    if features is None:
+        raise BadInput(
+            f"{root / 'features'}: no {' or '.join(FEATURES[kind].folders)}; unpack it there, or "
+            f"choose one of {list(present_features(root))}"
+        )
+    dataset = dataset or present_dataset(features / "text")
+    if dataset not in DATASETS:
+        raise BadInput(f"dataset: {dataset!r}; choose one of {tuple(DATASETS)}")
+    folder = root / "class-split" / (split or FEATURES[kind].split)
+    classes = tuple(sorted(read_lines(root / "class-split" / "all_class.txt")))
+    ids = {class_key(name, dataset): i for i, name in enumerate(classes)}
+    pairs = {
+        name: _open_split(features, folder, subsplit, ids, dataset, kind)
+        for name, subsplit in SUBSPLITS.items()
+    }
+    every = [pair for split_pairs in pairs.values() for _, pair in split_pairs]
+    if not every:
+        raise BadInput(f"{folder}: its stage_*.txt name no class; copy the class lists again")
+    limit = max_steps or MAX_STEPS[dataset]
+    steps = max(pair.steps for pair in every)
+    steps = min(steps, limit) if limit else steps
+    marker = read_marker(root)
+    synthetic = marker is not None or any(pair.synthetic for pair in every)
+    temporal = FEATURES[kind].suffix == ".pkl"
+    return Index(
+        name=f"{dataset} {folder.name}{' (synthetic stand-in)' if synthetic else ''}",
+        classes=classes,
+        vectors=_vectors(root, features, dataset, classes),
+        blocks={
+            name: tuple(
+                Block(
+                    np.full(len(pair.names), label, dtype=np.int64),
+                    pair.names,
+                    partial(pair.read, steps),
+                )
+                for label, pair in split_pairs
+            )
+            for name, split_pairs in pairs.items()
+        },
+        audio_shape=(steps, every[0].audio_dim),
+        video_shape=(steps, every[0].video_dim),
+        synthetic=synthetic,
+        step_s=tcaf.step_ms(kind) / 1000.0 if temporal else REPEAT_STEP_S,
+        meta={
+            "source": "neurozsl.data.avca",
+            "averaged": not temporal,
+            "features": features.name,
+            "split": folder.name,
+            "label_alignment": "by_name",
+            **({"stand_in": marker or {}} if synthetic else {}),
+        },
+    )
+
+
+def read_marker(root: Path) -> Mapping[str, object] | None:
+    """Returns what `synthetic.json` says of a generated set; None where there is none.
+
+    Raises:
+        BadInput: there is one, but it cannot be read: what it marks must not pass as real.
+    """
+    path = root / MARKER
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); generate the set again") from error
+    if not isinstance(facts, dict):
+        raise BadInput(f"{path}: holds no object; generate the set again")
+    return facts
 
 
 def align(keys: Sequence[str], table: Mapping[str, F32], alignment: Alignment) -> tuple[str, ...]:
@@ -133,109 +183,59 @@ def align(keys: Sequence[str], table: Mapping[str, F32], alignment: Alignment) -
     return tuple(keys)
 
 
-def read_table(path: Path) -> dict[str, F32]:
-    """Returns the benchmark's vectors, name -> (300,), from its pickled `.npy`."""
-    value = load_npy(path)
-    if not isinstance(value, dict) or not value:
-        raise BadInput(f"{path}: holds {type(value).__name__}, a dict name -> vector is needed")
-    bad = [
-        str(name)
-        for name, vector in value.items()
-        if not isinstance(name, str) or not isinstance(vector, np.ndarray) or vector.ndim != 1
-    ]
-    if bad:
-        raise BadInput(f"{path}: {len(bad)} entries are no vectors, first {bad[0]!r}; replace it")
-    return {name: np.asarray(vector, dtype=np.float32) for name, vector in value.items()}
+def _vectors(
+    root: Path, features: Path, dataset: str, classes: Sequence[str]
+) -> dict[Alignment, F32]:
+    """The class vectors in both alignments; legacy needs one vector or more per class."""
+    path = vector_file(features / "text", dataset)
+    if path is None:
+        raise BadInput(
+            f"{features / 'text'}: no word_embeddings_{dataset}_normed.npy; copy it there"
+        )
+    table = read_table(path)
+    keys = vector_keys(root / "class-split", dataset, classes)
+    found: dict[Alignment, tuple[str, ...]] = {"by_name": align(keys, table, "by_name")}
+    if len(table) >= len(keys):
+        found["legacy"] = align(keys, table, "legacy")
+    widths = {table[key].shape for used in found.values() for key in used}
+    if len(widths) != 1:
+        raise BadInput(f"{path}: vectors of shapes {sorted(widths)}; one width is needed")
+    return {name: np.stack([table[key] for key in used]) for name, used in found.items()}
 
 
-def _read_split(
-    name: str, features: Path, folder: Path, subsplit: str, ids: Mapping[str, int], dataset: str
-) -> Split:
-    wanted = sorted(_key(line, dataset) for line in _lines(folder / f"{subsplit}.txt"))
+def _open_split(
+    features: Path,
+    folder: Path,
+    subsplit: str,
+    ids: Mapping[str, int],
+    dataset: str,
+    kind: FeatureName,
+) -> list[tuple[int, Pair]]:
+    """Every class of one split with its two files, sorted by class name."""
+    wanted = sorted(class_key(line, dataset) for line in read_lines(folder / f"{subsplit}.txt"))
     unknown = [key for key in wanted if key not in ids]
     if unknown:
         raise BadInput(
             f"{folder / subsplit}.txt: unknown class(es) {unknown[:5]}; see all_class.txt"
         )
-    files = {part: _class_files(features / part / subsplit, dataset) for part in ("audio", "video")}
-    missing = [key for key in wanted if any(key not in files[part] for part in files)]
+    suffix = FEATURES[kind].suffix
+    audio, video = (
+        class_files(features / part / subsplit, dataset, suffix) for part in ("audio", "video")
+    )
+    missing = [key for key in wanted if key not in audio or key not in video]
     if missing:
         raise BadInput(
-            f"{features}, {subsplit}: no .h5 for {len(missing)} class(es) of {folder.name}: "
+            f"{features}, {subsplit}: no {suffix} for {len(missing)} class(es) of {folder.name}: "
             f"{', '.join(missing[:5])}; every class of the split needs audio and video"
         )
-    audio, video, label, names = [], [], [], []
-    for key in wanted:
-        heard, shown = _read_class(files["audio"][key]), _read_class(files["video"][key])
-        if heard.keys() != shown.keys() or not heard:
-            odd = sorted(heard.keys() ^ shown.keys())
-            raise BadInput(
-                f"{files['video'][key]}: {len(heard)} videos with audio, {len(shown)} with picture"
-                f"{', only one side has ' + odd[0] if odd else ''}; both need the same (>= 1) urls"
-            )
-        for url in sorted(heard):
-            audio.append(heard[url])
-            video.append(shown[url])
-            label.append(ids[key])
-            names.append(url)
-    return Split(
-        name=name,
-        audio=np.stack(audio)[:, None],
-        video=np.stack(video)[:, None],
-        label=np.array(label, dtype=np.int64),
-        mask=np.ones((len(label), 1), dtype=np.bool_),
-        names=tuple(names),
-    )
+    read = READERS[suffix]
+    return [(ids[key], read(audio[key], video[key], kind)) for key in wanted]
 
 
-def _read_class(path: Path) -> dict[str, F32]:
-    """Returns url -> feature of one class file."""
-    try:
-        with h5py.File(path, "r") as file:
-            data = np.asarray(file["data"][:], dtype=np.float32)
-            urls = [
-                url.decode() if isinstance(url, bytes) else str(url) for url in file["video_urls"]
-            ]
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
-    if data.ndim != 2 or len(urls) != len(data) or len(set(urls)) != len(urls):
+def _first_features(root: Path) -> FeatureName:
+    found = present_features(root)
+    if not found:
         raise BadInput(
-            f"{path}: data {data.shape} with {len(urls)} urls, {len(set(urls))} of them different; "
-            "one url per row is needed"
-        )
-    return dict(zip(urls, data, strict=True))
-
-
-def _class_files(folder: Path, dataset: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: does not exist; unpack the benchmark's features there")
-    return {_key(path.stem, dataset): path for path in sorted(folder.glob("*.h5"))}
-
-
-def _present_features(root: Path) -> FeatureName:
-    if (root / "features" / "main_features").is_dir():
-        return "main"
-    if (root / "features" / "cls_features").is_dir():
-        return "cls"
-    raise BadInput(f"{root / 'features'}: neither main_features nor cls_features; unpack one there")
-
-
-def _present_dataset(text: Path) -> str:
-    found = [name for name in DATASETS if (text / f"word_embeddings_{name}_normed.npy").is_file()]
-    if len(found) != 1:
-        raise BadInput(
-            f"{text}: word vectors of {found or 'no data set'}; one of {DATASETS} is needed; "
-            "name it with dataset="
+            f"{root / 'features'}: neither main_features nor cls_features; unpack one there"
         )
     return found[0]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the class lists again") from error
-
-
-def _key(name: str, dataset: str) -> str:
-    return name.lower() if dataset == "ucf" else name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -164,7 +164,11 @@ class ZSLData:
 
 
 def join(splits: Sequence[Split]) -> Split:
-    """Returns the splits one after the other as one split; events stay only if all have them."""
+    """Returns the splits one after the other as one split; events stay only if all have them.
+
+    Features are copied only where the splits do not lie one after the other in memory, or in one
+    mapped file, as every reader of this package leaves train, val_seen and val_unseen.
+    """
     events = [s.events for s in splits if s.events is not None]
     shapes = {(s.audio.shape[1:], s.video.shape[1:]) for s in splits}
     if len(shapes) != 1:
@@ -174,13 +178,36 @@ def join(splits: Sequence[Split]) -> Split:
         )
     return Split(
         name="+".join(s.name for s in splits),
-        audio=np.concatenate([s.audio for s in splits]),
-        video=np.concatenate([s.video for s in splits]),
+        audio=_end_to_end([s.audio for s in splits]),
+        video=_end_to_end([s.video for s in splits]),
         label=np.concatenate([s.label for s in splits]),
-        mask=np.concatenate([s.mask for s in splits]),
+        mask=_end_to_end([s.mask for s in splits]),
         names=tuple(name for s in splits for name in s.names),
-        events=np.concatenate(events) if len(events) == len(splits) else None,
+        events=_end_to_end(events) if len(events) == len(splits) else None,
     )
+
+
+Array = TypeVar("Array", F32, U8, Bools)
+
+
+def _end_to_end(parts: Sequence[Array]) -> Array:
+    """The arrays along their first axis: a view of their common base where they are adjacent."""
+    base = parts[0].base
+    row = parts[0].strides[0]
+    if not isinstance(base, np.ndarray) or not base.flags.c_contiguous or row <= 0:
+        return np.concatenate(parts)
+    start = end = (_address(parts[0]) - _address(base)) // row
+    for part in parts:
+        same = part.base is base and part.flags.c_contiguous and part.strides == base.strides
+        if not same or part.dtype != base.dtype or _address(part) != _address(base) + end * row:
+            return np.concatenate(parts)
+        end += len(part)
+    joined: Array = base[start:end]
+    return joined
+
+
+def _address(array: npt.NDArray[np.generic]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def _check_stage(data: ZSLData, stage: Stage) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurozsl.data.batch import SPLITS, Split, ZSLData
+from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
 from neurozsl.errors import BadInput
 
+BLOCK = 1024  # samples whose values are looked at together; bounds memory
 
-def check_data(data: ZSLData, where: str) -> None:
+
+def check_data(data: ZSLData, where: str, *, values: bool = True) -> None:
     """Refuses a data set that training could not use.
 
     Args:
         data: any data set.
         where: file or folder, for messages.
+        values: look at every feature too; off where they were looked at before.
 
     Raises:
         BadInput: a split is missing, arrays disagree, a value is not finite, a label is out of
@@ -36,7 +39,7 @@ def check_data(data: ZSLData, where: str) -> None:
             "1 is needed; normalise the class vectors"
         )
     for name in SPLITS:
-        check_split(data.splits[name], count, where)
+        check_split(data.splits[name], count, where, values=values)
     train = data.splits["train"]
     counts = np.bincount(train.label, minlength=count)
     single = [data.classes[i] for i in np.flatnonzero(counts == 1)]
@@ -47,7 +50,7 @@ def check_data(data: ZSLData, where: str) -> None:
         )
 
 
-def check_split(split: Split, classes: int, where: str) -> None:
+def check_split(split: Split, classes: int, where: str, *, values: bool = True) -> None:
     """Refuses a split whose arrays disagree or hold impossible values."""
     place = f"{where}, split {split.name}"
     n = len(split)
@@ -56,9 +59,8 @@ def check_split(split: Split, classes: int, where: str) -> None:
             raise BadInput(
                 f"{place}, {part}: shape {array.shape}, ({n}, steps, width) is needed; rebuild it"
             )
-        finite = np.isfinite(array)
-        if not finite.all():
-            row = int(np.argmin(finite.reshape(n, -1).all(axis=1)))
+        row = first_not_finite(array) if values else None
+        if row is not None:
             raise BadInput(
                 f"{place}, {part}: sample {row} ({split.names[row]}) holds NaN or infinity; "
                 "remove the sample or encode it again"
@@ -89,3 +91,13 @@ def check_split(split: Split, classes: int, where: str) -> None:
             f"{place}, label: sample {row} ({split.names[row]}) has class id {split.label[row]}, "
             f"0 to {classes - 1} exist; correct the label"
         )
+
+
+def first_not_finite(array: F32) -> int | None:
+    """Returns the first row of (n, ...) with NaN or infinity, or None; looks at a block at once."""
+    for start in range(0, len(array), BLOCK):
+        part = array[start : start + BLOCK]
+        bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        if bad.any():
+            return start + int(np.argmax(bad))
+    return None

@@ -11,9 +11,6 @@ are written into a temporary folder beside the target, which is renamed when com
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ import numpy as np
 
 from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
 from neurozsl.data.checks import check_data
+from neurozsl.data.folders import whole_folder
 from neurozsl.errors import BadInput
 
 SCHEMA = 1
@@ -39,10 +37,7 @@ def save(data: ZSLData, folder: Path) -> None:
     """
     check_data(data, str(folder))
     check_target(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        temporary.chmod(0o755)  # mkdtemp's 0700 would hide the data set from others
+    with whole_folder(folder) as temporary:
         _write_arrays(data, temporary / ARRAYS)
         facts = {
             "schema": SCHEMA,
@@ -54,10 +49,6 @@ def save(data: ZSLData, folder: Path) -> None:
         }
         text = json.dumps(facts, indent=1, allow_nan=False)
         (temporary / FACTS).write_text(text, encoding="utf-8")
-        _move_into_place(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def check_target(folder: Path) -> None:
@@ -187,16 +178,6 @@ def _read_facts(path: Path) -> dict[str, Any]:
     if set(facts["counts"]) != set(SPLITS):
         raise BadInput(f"{path}: counts of {sorted(facts['counts'])}, not of {SPLITS}; {REBUILD}")
     return dict(facts)
-
-
-def _move_into_place(temporary: Path, folder: Path) -> None:
-    if not folder.exists():
-        os.replace(temporary, folder)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    os.replace(folder, retired)  # an empty folder may be replaced by a folder
-    os.replace(temporary, folder)
-    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _brief(error: BaseException) -> str:

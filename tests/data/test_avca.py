@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from neurozsl.data import load
-from neurozsl.data.avca import align, load_avca, read_table, vector_keys
+from neurozsl.data.avca import align, load_avca
+from neurozsl.data.avca_layout import read_table, vector_keys
 from neurozsl.data.safe_pickle import load_npy, load_pickle
 from neurozsl.errors import BadInput
 

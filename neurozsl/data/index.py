@@ -1,0 +1,212 @@
+"""What a data set holds before its features are read: classes, names, and a reader per block.
+
+In: blocks, each the samples of one class in one split with a function that reads them. Out:
+`gather` puts all of them into memory once; `packed.write` streams them to a file. Both need the
+memory of one block beside the result, however the features are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from neurozsl.data.batch import F32, I64, SPLITS, U8, Bools, Split, ZSLData
+from neurozsl.errors import BadInput
+
+Alignment = Literal["by_name", "legacy"]
+ALIGNMENTS: tuple[Alignment, ...] = ("by_name", "legacy")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Features of n samples: audio (n, T, Da), video (n, T, Dv), mask (n, T), events or None."""
+
+    audio: F32
+    video: F32
+    mask: Bools
+    events: U8 | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Samples that are read together: labels (n,), n names, and how to read their features."""
+
+    label: I64
+    names: tuple[str, ...]
+    read: Callable[[], Rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """A data set without its features.
+
+    Attributes:
+        name, classes, synthetic, step_s, meta: as in `ZSLData`.
+        vectors: per alignment (C, 300); "by_name" is always there.
+        blocks: per split of `SPLITS` its blocks.
+        audio_shape, video_shape: (T, D) of a sample.
+        events_width: width of the pixel-event counts, None without.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    vectors: Mapping[Alignment, F32]
+    blocks: Mapping[str, tuple[Block, ...]]
+    audio_shape: tuple[int, int]
+    video_shape: tuple[int, int]
+    synthetic: bool
+    step_s: float
+    meta: Mapping[str, object]
+    events_width: int | None = None
+
+    def count(self, split: str) -> int:
+        """Samples of a split."""
+        return sum(len(block.names) for block in self.blocks[split])
+
+    def __len__(self) -> int:
+        return sum(self.count(split) for split in SPLITS)
+
+
+def read_blocks(index: Index, progress: Progress | None = None) -> Iterator[tuple[slice, Rows]]:
+    """Yields every block's place among all samples (splits in the order of `SPLITS`) and features.
+
+    Raises:
+        BadInput: a block gives another shape than the index says.
+    """
+    done, total = 0, len(index)
+    for split in SPLITS:
+        for block in index.blocks[split]:
+            rows = block.read()
+            n = len(block.names)
+            wanted = ((n, *index.audio_shape), (n, *index.video_shape))
+            if (rows.audio.shape, rows.video.shape) != wanted:
+                raise BadInput(
+                    f"{index.name}, split {split}, samples from {block.names[0]!r}: audio "
+                    f"{rows.audio.shape}, video {rows.video.shape}; {wanted[0]} and {wanted[1]} "
+                    "are needed as in the other files; `neurozsl data check` lists all of them"
+                )
+            yield slice(done, done + n), rows
+            done += n
+            if progress is not None:
+                progress(done, total)
+
+
+def gather(
+    index: Index, alignment: Alignment = "by_name", *, progress: Progress | None = None
+) -> ZSLData:
+    """Returns the data set with its features in memory, held once.
+
+    All splits are views into one array per modality, in the order of `SPLITS`, so that joining
+    train, val_seen and val_unseen for stage 2 copies no feature.
+    """
+    n, steps = len(index), index.audio_shape[0]
+    audio = np.empty((n, *index.audio_shape), dtype=np.float32)
+    video = np.empty((n, *index.video_shape), dtype=np.float32)
+    mask = np.empty((n, steps), dtype=np.bool_)
+    events = None
+    if index.events_width is not None:
+        events = np.empty((n, steps, index.events_width), dtype=np.uint8)
+    for place, rows in read_blocks(index, progress):
+        audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
+        if events is not None:
+            events[place] = rows.events
+    return assemble(index, Rows(audio, video, mask, events), alignment)
+
+
+def assemble(index: Index, rows: Rows, alignment: Alignment) -> ZSLData:
+    """Returns the data set whose samples, in the order of `SPLITS`, have these features."""
+    splits, start = {}, 0
+    for name in SPLITS:
+        blocks = index.blocks[name]
+        stop = start + index.count(name)
+        splits[name] = Split(
+            name=name,
+            audio=rows.audio[start:stop],
+            video=rows.video[start:stop],
+            label=_labels([block.label for block in blocks]),
+            mask=rows.mask[start:stop],
+            names=tuple(text for block in blocks for text in block.names),
+            events=None if rows.events is None else rows.events[start:stop],
+        )
+        start = stop
+    return ZSLData(
+        name=index.name,
+        classes=index.classes,
+        vectors=aligned_vectors(index.name, index.vectors, alignment),
+        splits=splits,
+        synthetic=index.synthetic,
+        step_s=index.step_s,
+        meta=aligned_meta(index.meta, index.vectors, alignment),
+    )
+
+
+def aligned_vectors(name: str, vectors: Mapping[Alignment, F32], alignment: Alignment) -> F32:
+    """Returns the class vectors in one alignment.
+
+    Raises:
+        BadInput: the alignment does not exist, or the data set has no such vectors.
+    """
+    if alignment not in ALIGNMENTS:
+        raise BadInput(f"label_alignment: {alignment!r}; choose by_name or legacy")
+    if alignment not in vectors:
+        raise BadInput(
+            f"{name}: no {alignment} vectors; only the benchmark has them, one vector or more per "
+            "class; use by_name"
+        )
+    return vectors[alignment]
+
+
+def aligned_meta(
+    meta: Mapping[str, object], vectors: Mapping[Alignment, F32], alignment: Alignment
+) -> dict[str, object]:
+    """Returns the facts with the alignment in them, where there is a choice."""
+    if "legacy" not in vectors and "label_alignment" not in meta:
+        return dict(meta)
+    own, used = vectors["by_name"], vectors[alignment]
+    wrong = int(np.any(own != used, axis=1).sum())
+    return {**meta, "label_alignment": alignment, "classes_with_another_vector": wrong}
+
+
+def index_of(data: ZSLData) -> Index:
+    """Returns the index of a data set that is already open; blocks of `BLOCK` samples."""
+    first = data.splits["train"]
+    return Index(
+        name=data.name,
+        classes=data.classes,
+        vectors={"by_name": data.vectors},
+        blocks={name: _blocks_of(data.splits[name]) for name in SPLITS},
+        audio_shape=first.audio.shape[1:],
+        video_shape=first.video.shape[1:],
+        synthetic=data.synthetic,
+        step_s=data.step_s,
+        meta=data.meta,
+        events_width=None if first.events is None else first.events.shape[2],
+    )
+
+
+BLOCK = 1024  # samples of an open data set that are read together
+
+
+def _blocks_of(split: Split) -> tuple[Block, ...]:
+    def block(rows: slice) -> Block:
+        events = split.events
+        return Block(
+            split.label[rows],
+            split.names[rows],
+            lambda: Rows(
+                split.audio[rows],
+                split.video[rows],
+                split.mask[rows],
+                None if events is None else events[rows],
+            ),
+        )
+
+    return tuple(block(slice(i, i + BLOCK)) for i in range(0, len(split), BLOCK))
+
+
+def _labels(parts: list[I64]) -> I64:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
