@@ -77,7 +77,8 @@ def convert(
     Args:
         path: what `load` opens.
         out: folder to write; an older data set there is replaced.
-        feature_name, max_steps: benchmark only, as in `load_avca`.
+        feature_name: benchmark only, as in `load_avca`.
+        max_steps: benchmark only, as in `load_avca`.
         progress: called with (samples done, samples in all).
     """
     path, out = Path(path), Path(out)
