@@ -147,6 +147,11 @@ def vector_file(text: Path, dataset: str) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
+def vector_dataset(path: Path) -> str | None:
+    """Returns the data set whose class vectors a file holds, by its name; None for other files."""
+    return next((name for name in DATASETS if path == vector_file(path.parent, name)), None)
+
+
 def present_dataset(text: Path) -> str:
     """Returns which data set a `text` folder belongs to.
 

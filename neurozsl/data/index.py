@@ -89,6 +89,8 @@ def read_blocks(index: Index, progress: Progress | None = None) -> Iterator[tupl
                     f"{rows.audio.shape}, video {rows.video.shape}; {wanted[0]} and {wanted[1]} "
                     "are needed as in the other files; `neurozsl data check` lists all of them"
                 )
+            if (rows.events is None) != (index.events_width is None):
+                raise BadInput(f"{index.name}, split {split}: events in some samples, not in all")
             yield slice(done, done + n), rows
             done += n
             if progress is not None:
@@ -112,7 +114,7 @@ def gather(
         events = np.empty((n, steps, index.events_width), dtype=np.uint8)
     for place, rows in read_blocks(index, progress):
         audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
-        if events is not None:
+        if events is not None and rows.events is not None:
             events[place] = rows.events
     return assemble(index, Rows(audio, video, mask, events), alignment)
 
@@ -174,26 +176,30 @@ def aligned_meta(
 def index_of(data: ZSLData) -> Index:
     """Returns the index of a data set that is already open; blocks of `BLOCK` samples."""
     first = data.splits["train"]
+    # As in `join`: events stay only if all splits have them.
+    width = None
+    if first.events is not None and all(s.events is not None for s in data.splits.values()):
+        width = first.events.shape[2]
     return Index(
         name=data.name,
         classes=data.classes,
         vectors={"by_name": data.vectors},
-        blocks={name: _blocks_of(data.splits[name]) for name in SPLITS},
+        blocks={name: _blocks_of(data.splits[name], width is not None) for name in SPLITS},
         audio_shape=first.audio.shape[1:],
         video_shape=first.video.shape[1:],
         synthetic=data.synthetic,
         step_s=data.step_s,
         meta=data.meta,
-        events_width=None if first.events is None else first.events.shape[2],
+        events_width=width,
     )
 
 
 BLOCK = 1024  # samples of an open data set that are read together
 
 
-def _blocks_of(split: Split) -> tuple[Block, ...]:
+def _blocks_of(split: Split, with_events: bool) -> tuple[Block, ...]:
     def block(rows: slice) -> Block:
-        events = split.events
+        events = split.events if with_events else None
         return Block(
             split.label[rows],
             split.names[rows],

@@ -58,9 +58,9 @@ def read_class(path: Path) -> ClassFile:
     """
     value = load_pickle(path)
     if not isinstance(value, dict) or not {"features", "video_names"} <= value.keys():
-        found = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
+        holds = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
         raise BadInput(
-            f"{path}: holds {found}, a dict with features and video_names is needed; copy it again"
+            f"{path}: holds {holds}, a dict with features and video_names is needed; copy it again"
         )
     names = tuple(
         name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
