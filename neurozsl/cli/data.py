@@ -1,4 +1,4 @@
-"""`neurozsl data`: make the synthetic set, build a set from clips, look into a set."""
+"""`neurozsl data`: make, build, convert, check and look into data sets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurozsl.errors import BadInput
+
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
+    from neurozsl.data.findings import CheckReport
 
 app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.")
 
@@ -32,9 +35,31 @@ def synth(
     ] = False,
     train_per_class: Annotated[int, typer.Option(help="Training clips per class.")] = 40,
     noise: Annotated[float, typer.Option(help="Pixel noise, of full scale.")] = 0.03,
+    like: Annotated[
+        str, typer.Option(help="Instead: stand-in for a benchmark; ucf, activitynet or vggsound.")
+    ] = "",
+    splits: Annotated[
+        Path | None, typer.Option(help="With --like: folder of the benchmark's class lists.")
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(help="With --like: its class vectors, .npy or .npz.")
+    ] = None,
+    features: Annotated[str, typer.Option(help="With --like: main or cls.")] = "main",
+    videos_per_class: Annotated[
+        int | None, typer.Option(help="With --like: at most so many per class and split.")
+    ] = None,
     json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
 ) -> None:
-    """Make the synthetic set "scenes and motions"."""
+    """Make the synthetic set "scenes and motions", or with --like stand-ins for a benchmark.
+
+    Stand-ins lie in the benchmark's own layout: class lists and class vectors are the given ones,
+    features are drawn around the vectors, and whatever reads them says that they are synthetic.
+    """
+    if like:
+        _stand_ins(like, splits, vectors, features, out, seed, videos_per_class, json_out)
+        return
+    if splits is not None or vectors is not None or videos_per_class is not None:
+        raise BadInput("data synth: --splits, --vectors and --videos-per-class need --like")
     from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
 
     config = SyntheticConfig(
@@ -82,6 +107,56 @@ def build(
 
 
 @app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Data set folder, or root of a benchmark.")],
+    json_out: Annotated[
+        bool, typer.Option("--json", help="All findings as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Name everything that is odd about a data set; exit code 2 if it cannot be used."""
+    from neurozsl.data.check_folder import check_folder
+
+    with _progress("checking") as step:
+        report = check_folder(folder, progress=step)
+    if json_out:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+    else:
+        _show_report(report)
+    if not report.usable:
+        raise typer.Exit(2)
+
+
+@app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="Data set folder, or root of a benchmark.")],
+    out: Out,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Benchmark: main, cls, main_temporal or cls_temporal; default the first there."
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Temporal features: cut longer videos to their middle.")
+    ] = None,
+    json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
+) -> None:
+    """Write a data set as one memory-mapped file, which trains without lying in memory."""
+    from neurozsl.data import convert as convert_set
+    from neurozsl.data.avca_layout import feature_name
+
+    with _progress("converting") as step:
+        data = convert_set(
+            folder,
+            out,
+            feature_name=None if features is None else feature_name(features),
+            max_steps=max_steps,
+            progress=step,
+        )
+    _finish(data, out, json_out)
+
+
+@app.command()
 def inspect(
     folder: Annotated[Path, typer.Argument(help="Data set folder.")],
     json_out: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
@@ -106,7 +181,7 @@ def _finish(data: ZSLData, folder: Path, json_out: bool) -> None:
         typer.echo(json.dumps(summary.to_json(), indent=1))
         return
     console = Console(stderr=True)
-    origin = "synthetic clips" if summary.synthetic else "real data"
+    origin = "synthetic" if summary.synthetic else "real data"
     console.print(
         f"[bold]{escape(summary.name)}[/bold]: {origin}, {summary.classes} classes, "
         f"{summary.steps} step(s) of {summary.step_s:g} s, audio {summary.audio_dim} wide, "
@@ -136,6 +211,71 @@ def _finish(data: ZSLData, folder: Path, json_out: bool) -> None:
         f"next: neurozsl train --data {escape(str(folder))} --model mdft --out {run}",
         soft_wrap=True,
         highlight=False,
+    )
+
+
+def _stand_ins(
+    like: str,
+    splits: Path | None,
+    vectors: Path | None,
+    features: str,
+    out: Path,
+    seed: int,
+    videos_per_class: int | None,
+    json_out: bool,
+) -> None:
+    """Writes stand-in features and says what of them is invented."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from neurozsl.data.standin_set import write_stand_ins
+    from neurozsl.data.standins import StandInConfig
+
+    if splits is None or vectors is None:
+        raise BadInput(f"data synth --like {like}: give --splits and --vectors too")
+    config = StandInConfig(like, features, seed=seed, videos_per_class=videos_per_class)
+    with _progress("generating") as step:
+        facts = write_stand_ins(config, splits, vectors, out, progress=step)
+    if json_out:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    console = Console(stderr=True, highlight=False)
+    counts, invented = facts["counts"], facts["invented"]
+    assert isinstance(counts, dict) and isinstance(invented, dict)
+    console.print(f"[bold]{escape(str(facts['dataset']))}[/bold], stand-in: synthetic features")
+    for subsplit, count in counts.items():
+        origin = "names invented" if subsplit in invented["video_names"] else "names as listed"
+        console.print(f"  {subsplit:<20} {count:>6} videos, {origin}")
+    console.print("  scores on these features compare code with code, never with a paper")
+    shown = escape(str(out))
+    for command in (f"check {shown}", f"convert {shown} --out {shown}-packed"):
+        console.print(f"next: neurozsl data {command}", soft_wrap=True)
+
+
+def _show_report(report: CheckReport) -> None:
+    """Prints findings, the table of label alignment and the verdict."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(stderr=True, highlight=False)
+    colours = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    for each in report.findings:
+        mark = f"[{colours[each.level]}]{each.level}[/] {each.what}"
+        console.print(f"{mark}: {escape(each.line())}", soft_wrap=True)
+    if report.alignment:
+        table = Table("split", "other vector", "classes", box=SIMPLE_HEAD)
+        for row in report.alignment:
+            table.add_row(row.split, str(row.wrong), str(row.total))
+        console.print(table)
+        console.print("other vector: classes to which the label alignment legacy gives another's")
+    count = {level: sum(f.level == level for f in report.findings) for level in colours}
+    kind = f"{report.kind}{', synthetic' if report.synthetic else ''}"
+    console.print(
+        f"{escape(report.folder)} ({kind}): {count['error']} error(s), {count['warning']} "
+        f"warning(s), {count['note']} note(s)",
+        soft_wrap=True,
     )
 
 

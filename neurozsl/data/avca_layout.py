@@ -116,6 +116,18 @@ DATASETS = {
 }
 
 
+def feature_name(text: str) -> FeatureName:
+    """Returns a kind of features from text.
+
+    Raises:
+        BadInput: it is none.
+    """
+    found = next((name for name in FEATURES if name == text), None)
+    if found is None:
+        raise BadInput(f"features: {text!r}; choose one of {', '.join(FEATURES)}")
+    return found
+
+
 def is_avca(root: Path) -> bool:
     """Whether the folder has the benchmark's layout."""
     return (root / "class-split").is_dir() and (root / "features").is_dir()

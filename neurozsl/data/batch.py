@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurozsl.data.mapped import Pages
 from neurozsl.errors import BadInput
 
 F32 = npt.NDArray[np.float32]
@@ -70,6 +71,7 @@ class Split:
         mask: (n, T) bool, True marks a real step.
         names: n sample ids (video url, or file#window).
         events: (n, T, De) uint8 pixel-event counts, or None.
+        pages: the file mapping that the features lie in, None where they lie in memory.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Split:
     mask: Bools
     names: tuple[str, ...]
     events: U8 | None = None
+    pages: Pages | None = None
 
     def __len__(self) -> int:
         return int(self.label.shape[0])
@@ -89,13 +92,17 @@ class Split:
         events = None
         if self.events is not None:
             events = torch.from_numpy(self.events[index].astype(np.float32))
-        return AVBatch(
+        batch = AVBatch(
             audio=torch.from_numpy(self.audio[index]),
             video=torch.from_numpy(self.video[index]),
             mask=torch.from_numpy(self.mask[index]),
             label=torch.from_numpy(self.label[index]),
             events=events,
         )
+        if self.pages is not None:
+            for part in (self.audio, self.video):
+                self.pages.touched(len(index), part[:1].nbytes)
+        return batch
 
     def classes(self) -> I64:
         """Returns the sorted ids of the classes that have samples here."""
@@ -184,6 +191,9 @@ def join(splits: Sequence[Split]) -> Split:
         mask=_end_to_end([s.mask for s in splits]),
         names=tuple(name for s in splits for name in s.names),
         events=_end_to_end(events) if len(events) == len(splits) else None,
+        pages=splits[
+            0
+        ].pages,  # parts of one file share it; a copy lies in memory, where it is idle
     )
 
 

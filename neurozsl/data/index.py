@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from neurozsl.data.batch import F32, I64, SPLITS, U8, Bools, Split, ZSLData
+from neurozsl.data.mapped import Pages
 from neurozsl.errors import BadInput
 
 Alignment = Literal["by_name", "legacy"]
@@ -23,12 +24,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Features of n samples: audio (n, T, Da), video (n, T, Dv), mask (n, T), events or None."""
+    """Features of n samples: audio (n, T, Da), video (n, T, Dv), mask (n, T), events or None.
+
+    `pages` is the mapping that they lie in, None for memory.
+    """
 
     audio: F32
     video: F32
     mask: Bools
     events: U8 | None = None
+    pages: Pages | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +138,7 @@ def assemble(index: Index, rows: Rows, alignment: Alignment) -> ZSLData:
             mask=rows.mask[start:stop],
             names=tuple(text for block in blocks for text in block.names),
             events=None if rows.events is None else rows.events[start:stop],
+            pages=rows.pages,
         )
         start = stop
     return ZSLData(

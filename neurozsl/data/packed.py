@@ -26,6 +26,7 @@ from neurozsl.data.batch import SPLITS, ZSLData
 from neurozsl.data.checks import check_data, first_not_finite
 from neurozsl.data.folders import whole_folder
 from neurozsl.data.index import Alignment, Block, Index, Progress, Rows, assemble, read_blocks
+from neurozsl.data.mapped import Pages
 from neurozsl.data.store import ARRAYS, FACTS, check_target
 from neurozsl.errors import BadInput
 
@@ -166,11 +167,13 @@ def _open(path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
     with h5py.File(path, "r") as file:
         names = tuple(name.decode() for name in file["names"][:])
         label = np.asarray(file["label"][:], dtype=np.int64)
+        pages = Pages(path)
         rows = Rows(
-            audio=_map(path, file["audio"], "<f4"),
-            video=_map(path, file["video"], "<f4"),
+            audio=_map(pages, file["audio"], "<f4"),
+            video=_map(pages, file["video"], "<f4"),
             mask=np.asarray(file["mask"][:], dtype=np.bool_),
-            events=_map(path, file["events"], "u1") if "events" in file else None,
+            events=_map(pages, file["events"], "u1") if "events" in file else None,
+            pages=pages,
         )
         classes = tuple(str(name) for name in file["classes"].asstr()[:])
         vectors = {
@@ -199,13 +202,12 @@ def _open(path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
     return index, rows
 
 
-def _map(path: Path, dataset: Any, dtype: str) -> npt.NDArray[Any]:
+def _map(pages: Pages, dataset: Any, dtype: str) -> npt.NDArray[Any]:
     """A read-only array on the file's own bytes; batches copy the rows that they need."""
     offset = dataset.id.get_offset()
     if dataset.dtype != np.dtype(dtype) or offset is None or offset % dataset.dtype.itemsize:
         raise ValueError(f"{dataset.name} is no contiguous array of {dtype}")
-    mapped = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=dataset.shape)
-    return np.asarray(mapped)
+    return pages.array(offset, dataset.shape, dtype)
 
 
 def _not_read() -> Rows:

@@ -36,12 +36,14 @@ from neurozsl.data.avca_layout import (
     VECTOR_SUFFIXES,
     Dataset,
     class_key,
+    feature_name,
     read_lines,
     read_rows,
     read_table,
     vector_keys,
 )
 from neurozsl.data.averaged import MARK
+from neurozsl.data.batch import F32
 from neurozsl.data.folders import whole_folder
 from neurozsl.data.standins import LIKE, FeatureMaker, StandInConfig
 from neurozsl.errors import BadInput
@@ -98,7 +100,7 @@ def write_stand_ins(
     facts = _facts(config, dataset, lists, vectors)
     with whole_folder(out) as temporary:
         _write_lists(source, temporary / "class-split", dataset, lists)
-        features = temporary / "features" / FEATURES[config.features].folders[0]
+        features = temporary / "features" / FEATURES[feature_name(config.features)].folders[0]
         text = features / "text"
         text.mkdir(parents=True)
         shutil.copyfile(vectors, text / f"word_embeddings_{dataset.key}_normed{vectors.suffix}")
@@ -240,7 +242,7 @@ def _write_features(
 ) -> dict[str, int]:
     """Writes a file per class, split and modality; returns videos per subsplit."""
     ids = {class_key(name, dataset.key): i for i, name in enumerate(classes)}
-    split = FEATURES[maker.config.features].split
+    split = FEATURES[feature_name(maker.config.features)].split
     wanted = {
         subsplit: {
             class_key(name, dataset.key): name
@@ -277,7 +279,7 @@ def _write_features(
     return counts
 
 
-def _write_class(path: Path, values: np.ndarray, names: Sequence[str]) -> None:
+def _write_class(path: Path, values: F32, names: Sequence[str]) -> None:
     encoded = [name.encode("ascii", "replace") for name in names]
     long = [name for name in encoded if len(name) > URL_BYTES]
     if long:

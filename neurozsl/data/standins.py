@@ -19,19 +19,15 @@ These are no features of any video. Scores on them compare code with code, never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from neurozsl.data.avca_layout import FEATURES
+from neurozsl.data.avca_layout import FEATURES, feature_name
 from neurozsl.data.batch import F32
 from neurozsl.errors import BadInput
 
-Like = Literal["ucf", "activitynet", "vggsound"]
-LIKE: Mapping[Like, str] = {"ucf": "ucf", "activitynet": "activity", "vggsound": "vggsound"}
-Kind = Literal["main", "cls"]
+LIKE = {"ucf": "ucf", "activitynet": "activity", "vggsound": "vggsound"}
 MAP_SEED = 20_220_614  # of the maps A, B, N: the same for every data set and every seed
 HIDDEN = 256
 GAIN = 1.5
@@ -53,8 +49,8 @@ class StandInConfig:
         noise: independent noise per feature, of the signal's size.
     """
 
-    like: Like
-    features: Kind = "main"
+    like: str
+    features: str = "main"
     seed: int = 0
     videos_per_class: int | None = None
     spread: float = 2.0  # ridge regression onto the vectors then names about half of UCF's unseen
@@ -110,7 +106,7 @@ class FeatureMaker:
         words = vectors.shape[1]
         rng = np.random.default_rng(MAP_SEED)
         drawn = []
-        for width in FEATURES[config.features].widths:
+        for width in FEATURES[feature_name(config.features)].widths:
             first = rng.standard_normal((words, HIDDEN), dtype=np.float32) * np.float32(GAIN)
             second = rng.standard_normal((HIDDEN, width), dtype=np.float32)
             factors = rng.standard_normal((FACTORS, width), dtype=np.float32)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from neurozsl.data.batch import SPLITS, Split, ZSLData
 from neurozsl.data.events import feature_events
 
+BLOCK = 1024  # samples looked at together; bounds memory
 EVENT_THRESHOLD = 0.2  # of the motion branch's default input
 
 
@@ -78,8 +79,16 @@ def summarise(data: ZSLData) -> Summary:
 def _summarise_split(data: ZSLData, split: Split) -> SplitSummary:
     counts = np.bincount(split.label, minlength=len(data.classes))
     counts = counts[counts > 0]
-    real = split.mask
-    changes = feature_events(torch.from_numpy(split.video), EVENT_THRESHOLD).numpy()[real]
+    audio, video, events, pixel = _Moments(), _Moments(), _Moments(), _Moments()
+    for start in range(0, len(split), BLOCK):
+        # A block at once: the features may be mapped from a file that is larger than memory.
+        block = split.batch(np.arange(start, min(start + BLOCK, len(split))))
+        real = block.mask.numpy()
+        audio.add(block.audio.numpy()[real])
+        video.add(block.video.numpy()[real])
+        events.add(feature_events(block.video, EVENT_THRESHOLD).numpy()[real] != 0)
+        if block.events is not None:
+            pixel.add(block.events.numpy()[real] > 0)
     return SplitSummary(
         name=split.name,
         samples=len(split),
@@ -87,15 +96,36 @@ def _summarise_split(data: ZSLData, split: Split) -> SplitSummary:
         class_names=tuple(data.classes[i] for i in split.classes()),
         fewest=int(counts.min(initial=0) if not counts.size else counts.min()),
         most=int(counts.max(initial=0)),
-        audio_mean=_number(split.audio[real].mean() if real.any() else 0.0),
-        audio_std=_number(split.audio[real].std() if real.any() else 0.0),
-        video_mean=_number(split.video[real].mean() if real.any() else 0.0),
-        video_std=_number(split.video[real].std() if real.any() else 0.0),
-        event_density=_number(np.mean(changes != 0) if changes.size else 0.0),
-        pixel_event_density=None
-        if split.events is None or not split.events.size
-        else _number(np.mean(split.events[real] > 0)),
+        audio_mean=_number(audio.mean),
+        audio_std=_number(audio.std),
+        video_mean=_number(video.mean),
+        video_std=_number(video.std),
+        event_density=_number(events.mean),
+        pixel_event_density=None if not pixel.count else _number(pixel.mean),
     )
+
+
+@dataclass
+class _Moments:
+    """Mean and deviation of values that come in parts; 0 of none."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: npt.NDArray[np.generic]) -> None:
+        wide = values.astype(np.float64)
+        self.count += wide.size
+        self.total += float(wide.sum())
+        self.squares += float(np.vdot(wide, wide))
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+    @property
+    def std(self) -> float:
+        return max(self.squares / self.count - self.mean**2, 0.0) ** 0.5 if self.count else 0.0
 
 
 def _skipped(meta: Mapping[str, object]) -> tuple[dict[str, str], ...]:

@@ -213,7 +213,11 @@ def _data(run: Run) -> schema.DataSummary:
     skipped = data.meta.get("skipped", ())
     notes = []
     if data.synthetic:
-        notes.append("synthetic: rendered pictures and sounds, no recording")
+        notes.append(
+            "synthetic: stand-in features drawn around the class vectors, no video was seen"
+            if "stand_in" in data.meta
+            else "synthetic: rendered pictures and sounds, no recording"
+        )
     if run.settings.options.get("encode") == "repeat":
         notes.append(
             "the features have no time axis and are repeated: motion is nearly absent in them"
@@ -338,5 +342,5 @@ def _notes(run: Run, opened: Bundle | None, motion: _Motion | None) -> tuple[str
         notes.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
     notes += run.result["warnings"]
     if run.data.synthetic:
-        notes.append("Scores on synthetic clips say nothing about real videos.")
+        notes.append("Scores on synthetic data say nothing about real videos.")
     return tuple(notes)
