@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -91,18 +91,17 @@ class Split:
         index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
         events = None
         if self.events is not None:
-            events = torch.from_numpy(self.events[index].astype(np.float32))
-        batch = AVBatch(
-            audio=torch.from_numpy(self.audio[index]),
-            video=torch.from_numpy(self.video[index]),
+            events = torch.from_numpy(self._take(self.events, index).astype(np.float32))
+        return AVBatch(
+            audio=torch.from_numpy(self._take(self.audio, index)),
+            video=torch.from_numpy(self._take(self.video, index)),
             mask=torch.from_numpy(self.mask[index]),
             label=torch.from_numpy(self.label[index]),
             events=events,
         )
-        if self.pages is not None:
-            for part in (self.audio, self.video):
-                self.pages.touched(len(index), part[:1].nbytes)
-        return batch
+
+    def _take(self, array: npt.NDArray[Any], index: I64) -> npt.NDArray[Any]:
+        return array[index] if self.pages is None else self.pages.take(array, index)
 
     def classes(self) -> I64:
         """Returns the sorted ids of the classes that have samples here."""

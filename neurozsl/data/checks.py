@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
+from neurozsl.data.mapped import Pages
 from neurozsl.errors import BadInput
 
 BLOCK = 1024  # samples whose values are looked at together; bounds memory
@@ -59,7 +60,7 @@ def check_split(split: Split, classes: int, where: str, *, values: bool = True) 
             raise BadInput(
                 f"{place}, {part}: shape {array.shape}, ({n}, steps, width) is needed; rebuild it"
             )
-        row = first_not_finite(array) if values else None
+        row = first_not_finite(array, split.pages) if values else None
         if row is not None:
             raise BadInput(
                 f"{place}, {part}: sample {row} ({split.names[row]}) holds NaN or infinity; "
@@ -93,10 +94,12 @@ def check_split(split: Split, classes: int, where: str, *, values: bool = True) 
         )
 
 
-def first_not_finite(array: F32) -> int | None:
+def first_not_finite(array: F32, pages: Pages | None = None) -> int | None:
     """Returns the first row of (n, ...) with NaN or infinity, or None; looks at a block at once."""
     for start in range(0, len(array), BLOCK):
         part = array[start : start + BLOCK]
+        if pages is not None:
+            part = pages.take(array, np.arange(start, start + len(part)))
         bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
         if bad.any():
             return start + int(np.argmax(bad))

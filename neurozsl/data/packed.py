@@ -5,9 +5,10 @@
 
 N counts all five splits one after the other, in the order of `SPLITS`; `counts` in the JSON says
 how many each has. So train, val_seen and val_unseen are one slice, and stage 2 joins them without
-a copy. HDF5 stores such arrays as plain bytes at a known offset: features are mapped from there and
-read when a batch asks for them. Written as a stream, with values checked and hashed on the way;
-`load_packed` reads names and labels alone as long as size and time of the file are those noted.
+a copy. HDF5 stores such arrays as plain bytes at a known offset: features are mapped from there
+(`mapped`) and read when a batch asks for them. Written as a stream, with values checked and hashed
+on the way; `load_packed` reads names and labels alone as long as size and time of the file are
+those noted.
 """
 
 from __future__ import annotations

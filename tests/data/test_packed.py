@@ -136,16 +136,39 @@ def test_splits_that_are_not_adjacent_are_joined_by_copying() -> None:
             np.testing.assert_array_equal(getattr(joined, part), expected)
 
 
-def test_letting_pages_go_changes_no_value(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).random((3000, 1, 64), dtype=np.float32)
+def test_rows_taken_from_the_file_equal_indexing(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((300, 2, 7), dtype=np.float32)
     path = tmp_path / "values"
     path.write_bytes(b"12345678" + values.tobytes())
     pages = Pages(path)
     mapped = pages.array(8, values.shape, "<f4")
-    for seed in range(20):
-        rows = np.random.default_rng(seed).integers(3000, size=500)
-        np.testing.assert_array_equal(mapped[rows], values[rows])
-        pages.touched(500, mapped[:1].nbytes)  # 33 MB each: lets go after eight
+    for rows in ([5, 5, 0, 299, -1], [], [17], [3, 4, 5, 6], [6, 5, 4], list(range(300)), [-2, -1]):
+        index = np.array(rows, dtype=np.int64)
+        taken = pages.take(mapped, index)
+        np.testing.assert_array_equal(taken, values[index])
+        assert taken.flags.writeable and taken.dtype == np.float32
+        np.testing.assert_array_equal(
+            pages.take(mapped[100:], index % 200), values[100:][index % 200]
+        )
+        np.testing.assert_array_equal(
+            pages.take(mapped[::2], index % 150), values[::2][index % 150]
+        )
+        np.testing.assert_array_equal(pages.take(values, index), values[index])  # not in the file
+    for beyond in (300, -301):
+        with pytest.raises(IndexError):
+            pages.take(mapped, np.array([0, beyond]))
+
+
+@pytest.mark.skipif(not hasattr(os, "preadv"), reason="rows are read through the mapping here")
+def test_a_file_cut_short_while_open_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "values"
+    path.write_bytes(bytes(40_000))
+    pages = Pages(path)
+    mapped = pages.array(0, (10, 1000), "<f4")
+    os.truncate(path, 10_000)
+    assert not pages.take(mapped, np.array([0, 1])).any()
+    with pytest.raises(OSError, match="ends at byte 10000"):
+        pages.take(mapped, np.array([1, 2]))
 
 
 def test_training_on_the_file_gives_the_numbers_of_training_on_the_folder(
