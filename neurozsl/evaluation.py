@@ -1,7 +1,8 @@
 """Scores of a model, with its motion branch on any backend.
 
 In: a model, the evaluation splits of a stage, optionally a motion backend (`ChipInput -> Trace`)
-that takes the place of the model's own branch. Out: S, U, HM, ZSL, the recall of every class and
+that takes the place of the model's own branch, optionally several processes that share the samples.
+Out: S, U, HM, ZSL, the recall of every class and
 the traces' spike counts where asked for. `collect` runs the model once; weights of the heads and
 beta are then chosen or applied on the stored distances.
 """
@@ -9,7 +10,7 @@ beta are then chosen or applied on the stored distances.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ import numpy.typing as npt
 import torch
 
 from neurozsl import metrics
-from neurozsl.data.batch import Split, Stage
+from neurozsl.data.batch import AVBatch, Split, Stage
 from neurozsl.metrics import Problem, Scores
 from neurozsl.models.base import distances
 from neurozsl.signals import ChipInput, Trace
+from neurozsl.team import Alone, Team
 
 MotionBackend = Callable[[ChipInput], Trace]
 Progress = Callable[[int, int], None]
@@ -51,8 +53,12 @@ def collect(
     batch: int = 256,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    team: Team | None = None,
 ) -> Collected:
     """Run the model over the stage's evaluation splits.
+
+    The processes of a team take whole batches in turn, the very batches of one process, and add
+    their distances up at the samples' global index; every process returns all of them.
 
     Args:
         model: keeps `models.base.ZSLModel`; its training mode is restored.
@@ -62,28 +68,60 @@ def collect(
         batch: samples at once.
         device: where the host part runs.
         progress: called with (done, total) samples.
+        team: the processes that share the work; None: this one does all of it.
     """
     was_training = model.training
     model.eval()
+    team = team or Alone()
     splits = (stage.seen, stage.unseen)
-    total, done = sum(len(s) for s in splits), 0
-    found = []
+    total = sum(len(s) for s in splits)
+    batches = [
+        (split, first, np.arange(start, min(start + batch, len(split))))
+        for split, first in zip(splits, (0, len(stage.seen)), strict=True)
+        for start in range(0, len(split), batch)
+    ]
+    found: Any = None  # (head, sample, class); 0 where another process knows it
+    times = np.zeros(total, np.int64)
     try:
         with torch.no_grad():
-            words = model.embed_words(torch.as_tensor(vectors, device=device))
-            for split in splits:
-                for start in range(0, len(split), batch):
-                    rows = np.arange(start, min(start + batch, len(split)))
-                    output = forward(model, split, rows, backend=backend, device=device)
-                    found.append(distances(output, words).double().cpu().numpy())
-                    done += len(rows)
-                    if progress is not None:
-                        progress(done, total)
+            dtype = _dtype(model)
+            words = model.embed_words(torch.as_tensor(vectors, dtype=dtype, device=device))
+            # Each process runs at least one batch, so that all know the number of heads.
+            for split, first, rows in batches[team.rank :: team.size] or batches[:1]:
+                output = forward(model, split, rows, backend=backend, device=device)
+                part = distances(output, words).double().cpu().numpy()
+                if found is None:
+                    found = np.zeros((len(part), total, part.shape[2]))
+                if team.rank < len(batches):
+                    found[:, first + rows], times[first + rows] = part, times[first + rows] + 1
+                if progress is not None:
+                    progress(first + int(rows[-1]) + 1, total)
     finally:
         model.train(was_training)
+    if team.size > 1:
+        found, times = (_added(team, x, device) for x in (found, times))
+    assert np.all(times == 1), "a sample was evaluated twice or never"
     label = np.concatenate([s.label for s in splits])
     problem = Problem(label, stage.seen_ids, stage.unseen_ids)
-    return Collected(np.concatenate(found, axis=1), problem)
+    return Collected(found, problem)
+
+
+def _added(team: Team, x: npt.NDArray[Any], device: torch.device | str) -> npt.NDArray[Any]:
+    return np.asarray(team.total(torch.from_numpy(x).to(device)).cpu().numpy())
+
+
+def _dtype(model: Any) -> torch.dtype:
+    """Precision of a model's weights."""
+    first = next(model.parameters(), None)
+    return torch.float32 if first is None else first.dtype
+
+
+def cast(batch: AVBatch, dtype: torch.dtype) -> AVBatch:
+    """The batch with features of another precision."""
+    if batch.audio.dtype == dtype:
+        return batch
+    events = None if batch.events is None else batch.events.to(dtype)
+    return replace(batch, audio=batch.audio.to(dtype), video=batch.video.to(dtype), events=events)
 
 
 def forward(
@@ -95,7 +133,7 @@ def forward(
     device: torch.device | str = "cpu",
 ) -> Any:
     """Embed samples `rows` of a split; with a backend, no motion weight is used on the host."""
-    batch = split.batch(rows).to(device)
+    batch = cast(split.batch(rows).to(device), _dtype(model))
     if backend is None:
         return model(batch)
     prepared = model.prepare(batch)
@@ -129,10 +167,16 @@ class Evaluation:
         }
 
 
-def choose(collected: Collected, weights: Sequence[float] = HEAD_WEIGHTS) -> tuple[Scores, float]:
+def choose(
+    collected: Collected,
+    weights: Sequence[float] = HEAD_WEIGHTS,
+    betas: Sequence[float] = metrics.BETA_GRID,
+) -> tuple[Scores, float]:
     """Beta and head weight with the best HM; the first on ties. Only for validation data."""
     options = weights if len(collected.distance) > 1 else (0.0,)
-    tried = [(metrics.search_beta(collected.combined(w), collected.problem), w) for w in options]
+    tried = [
+        (metrics.search_beta(collected.combined(w), collected.problem, betas), w) for w in options
+    ]
     return max(tried, key=lambda pair: pair[0].HM)
 
 

@@ -9,6 +9,7 @@ All scores are percentages.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-BETA_GRID = np.linspace(0.0, 3.0, 16)  # AVCA's grid, 0 to 3 in steps of 0.2
+BETA_GRID = tuple(float(b) for b in np.linspace(0.0, 3.0, 16))  # AVCA's, in steps of 0.2
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,11 @@ def score(distance: npt.NDArray[np.float64], problem: Problem, beta: float) -> S
     return Scores(100 * seen, 100 * unseen, 100 * hm, 100 * zsl, float(beta))
 
 
-def search_beta(distance: npt.NDArray[np.float64], problem: Problem) -> Scores:
+def search_beta(
+    distance: npt.NDArray[np.float64], problem: Problem, betas: Sequence[float] = BETA_GRID
+) -> Scores:
     """Scores at the beta of the grid with the best HM; the first one on ties."""
-    return max((score(distance, problem, b) for b in BETA_GRID), key=lambda s: s.HM)
+    return max((score(distance, problem, b) for b in betas), key=lambda s: s.HM)
 
 
 def chance_hm(

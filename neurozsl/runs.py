@@ -26,15 +26,17 @@ from torch import nn
 
 from neurozsl import __version__, checkpoint
 from neurozsl import data as datasets
+from neurozsl.crew import Crew
+from neurozsl.data.avca import Alignment, FeatureName
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.fingerprint import fingerprint
 from neurozsl.errors import BadInput
 from neurozsl.hardware.program import Program
+from neurozsl.protocol import TrainConfig, train_config_from
 from neurozsl.qat import FineTuning, IntegerForward, fine_tuning_from, program_of, same_integers
 from neurozsl.training import (
     Progress,
     Selected,
-    TrainConfig,
     final_result,
     fine_tune,
     fit,
@@ -59,7 +61,10 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Settings:
-    """The contents of `run.json`."""
+    """The contents of `run.json`.
+
+    label_alignment, feature_name: how benchmark data are read (`data.load`).
+    """
 
     model: str
     options: Mapping[str, Any]
@@ -69,6 +74,8 @@ class Settings:
     versions: Mapping[str, str]
     schema: int = SCHEMA
     qat: FineTuning | None = None
+    label_alignment: Alignment = "by_name"
+    feature_name: FeatureName | None = None
 
 
 @dataclass(frozen=True)
@@ -88,19 +95,35 @@ class Run:
 
 
 def create(
-    path: Path, *, data_dir: Path, model: str, options: Mapping[str, Any], train: TrainConfig
+    path: Path,
+    *,
+    data_dir: Path,
+    model: str,
+    options: Mapping[str, Any],
+    train: TrainConfig,
+    label_alignment: Alignment = "by_name",
+    feature_name: FeatureName | None = None,
 ) -> Settings:
     """Make the run folder and write `run.json`.
 
+    Args:
+        path: of the run folder.
+        data_dir: data set folder.
+        model: name of the model.
+        options: of the model.
+        train: how to train it.
+        label_alignment: benchmark data alone: which vector a class gets, "by_name" or "legacy".
+        feature_name: benchmark data alone: which of its features.
+
     Raises:
-        BadInput: the folder already holds a run.
+        BadInput: the folder already holds a run, or the data cannot be read that way.
     """
     if (path / "run.json").exists():
         raise BadInput(
             f"run '{path}': already exists; continue it with `neurozsl train --resume {path}` or "
             "choose another --out"
         )
-    data = datasets.load(data_dir)
+    data = load_as(data_dir, label_alignment, feature_name)
     for number in (1, 2):  # an unusable class is refused before anything is written
         data.stage(number)
     resolved = make_model(model, data, options).options()
@@ -118,9 +141,26 @@ def create(
         os.path.relpath(data_dir.resolve(), path.resolve()),
         fingerprint(data_dir),
         versions(),
+        label_alignment=label_alignment,
+        feature_name=feature_name,
     )
     write_settings(path, settings)
     return settings
+
+
+def load_as(folder: Path, label_alignment: Alignment, feature_name: FeatureName | None) -> ZSLData:
+    """Load a data set, its classes with their own vectors or in the published order.
+
+    Raises:
+        BadInput: it cannot be read, or it is no benchmark data and has no published order.
+    """
+    data = datasets.load(folder, feature_name=feature_name, label_alignment=label_alignment)
+    if label_alignment != "by_name" and data.meta.get("label_alignment") != label_alignment:
+        raise BadInput(
+            f"{folder}: label_alignment {label_alignment!r} exists for benchmark data alone; use "
+            "by_name"
+        )
+    return data
 
 
 def write_settings(path: Path, settings: Settings) -> None:
@@ -148,7 +188,7 @@ def read_settings(path: Path) -> Settings:
                 "or use the version that wrote it"
             )
         qat = None if raw.get("qat") is None else fine_tuning_from(raw["qat"])
-        return Settings(**{**raw, "train": TrainConfig(**raw["train"]), "qat": qat})
+        return Settings(**{**raw, "train": train_config_from(raw["train"]), "qat": qat})
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"run '{path}': run.json cannot be read ({error}); restore it") from error
 
@@ -160,7 +200,7 @@ def load_data(path: Path, settings: Settings) -> ZSLData:
         BadInput: it is missing or has changed.
     """
     folder = (path / settings.data).resolve()
-    data = datasets.load(folder)
+    data = load_as(folder, settings.label_alignment, settings.feature_name)
     if fingerprint(folder) != settings.data_fingerprint:
         raise BadInput(
             f"run '{path}': the data in '{settings.data}' changed since training; restore it or "
@@ -169,16 +209,34 @@ def load_data(path: Path, settings: Settings) -> ZSLData:
     return data
 
 
-def train(path: Path, *, progress: Progress | None = None) -> Run:
-    """Train a created run, or continue it from its last checkpoint, and score it."""
+def train(path: Path, *, progress: Progress | None = None, crew: Crew | None = None) -> Run:
+    """Train a created run, or continue it from its last checkpoint, and score it.
+
+    Args:
+        path: of the run folder; with several processes all of them see the same folder.
+        progress: called after every epoch.
+        crew: devices and processes; None: this process, as the settings say.
+
+    Raises:
+        BadInput: the run cannot be read or trained, or it is a fine-tuning and has several
+            processes.
+    """
     settings = read_settings(path)
     data = load_data(path, settings)
-    if (path / "result.json").exists():
+    done = (path / "result.json").exists()
+    first = crew is None or crew.team.rank == 0
+    if crew is not None:
+        crew.team.wait()  # all have looked before the first one can write it
+    if done:
         return open_run(path)
     train_it = _train_new if settings.qat is None else _train_fine
-    model, selected, extra = train_it(path, settings, data, progress)
-    result = {**final_result(model, data, selected, device=settings.train.device), **extra}
-    _write_json(path / "result.json", result)
+    model, selected, extra = train_it(path, settings, data, progress, crew)
+    model.float()  # as `open_run` reads it, so that the scores are those of the stored model
+    device = settings.train.device
+    team = None if crew is None else crew.team
+    result = {**final_result(model, data, selected, device=device, team=team), **extra}
+    if first:
+        _write_json(path / "result.json", result)
     program = _trained_program(path, settings, model)
     return Run(path, settings, data, model.eval(), selected, result, program)
 
@@ -186,7 +244,9 @@ def train(path: Path, *, progress: Progress | None = None) -> Run:
 Trained = tuple[Any, Selected, dict[str, Any]]
 
 
-def _train_new(path: Path, settings: Settings, data: ZSLData, progress: Progress | None) -> Trained:
+def _train_new(
+    path: Path, settings: Settings, data: ZSLData, progress: Progress | None, crew: Crew | None
+) -> Trained:
     """Both stages from new weights."""
     model, selected = fit(
         data,
@@ -195,15 +255,22 @@ def _train_new(path: Path, settings: Settings, data: ZSLData, progress: Progress
         config=settings.train,
         out=path,
         progress=progress,
+        crew=crew,
     )
-    write_model_options(path, settings.model, model)
+    if crew is None or crew.team.rank == 0:
+        write_model_options(path, settings.model, model)
     return model, selected, {}
 
 
 def _train_fine(
-    path: Path, settings: Settings, data: ZSLData, progress: Progress | None
+    path: Path, settings: Settings, data: ZSLData, progress: Progress | None, crew: Crew | None
 ) -> Trained:
     """More epochs from the weights that the run began with."""
+    if crew is not None and crew.team.size > 1:
+        raise BadInput(
+            f"run '{path}': fine-tuning runs in one process, not in {crew.team.size}; leave "
+            "--devices out"
+        )
     found = json.loads((path / "start.json").read_text())
     model = fine_tune(
         data,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neurozsl.runs import Run
 
 
-def parse_options(pairs: list[str]) -> dict[str, Any]:
+def parse_options(pairs: list[str], name: str = "--set") -> dict[str, Any]:
     """Read `key=value` pairs; values are JSON where they parse as JSON, text otherwise.
 
     >>> parse_options(["heads=4", "gate=tokens", "motion=false", "motion_widths=[128,64]"])
@@ -25,7 +25,8 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise BadInput(f"--set '{pair}': expected key=value, for example --set motion=false")
+            example = "motion=false" if name == "--set" else "sampler=weighted"
+            raise BadInput(f"{name} '{pair}': expected key=value, for example {name} {example}")
         try:
             options[key] = json.loads(text)
         except json.JSONDecodeError:
@@ -45,14 +46,46 @@ def train(
     motion_profile: Annotated[
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
     ] = "",
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of stage 1 (default 20), or of --qat (default 5).")
+    protocol: Annotated[
+        str, typer.Option(help="Rules and sizes: ours, or avca (the public code's).")
+    ] = "ours",
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Rule of the protocol key=value; repeatable (sampler=weighted)."),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Samples per batch.")] = 64,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs of stage 1 (default 20; avca 50), or of --qat (default 5)."),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Samples per batch, of all processes together; default 64; avca 256."),
+    ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate; default 3e-3, with --qat 1e-3.")
+        float | None,
+        typer.Option(help="Peak learning rate; default 3e-3; avca and --qat 1e-3."),
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Bound of the gradient norm, 0: none; default 5; avca 0.")
+    ] = None,
+    label_alignment: Annotated[
+        str, typer.Option(help="Benchmark data: by_name, or legacy (vectors as published).")
+    ] = "by_name",
+    features: Annotated[
+        str | None, typer.Option(help="Benchmark data: main or cls, where both are there.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    devices: Annotated[
+        int, typer.Option(help="Processes on this machine (torchrun's number wins).")
+    ] = 1,
+    strategy: Annotated[
+        str, typer.Option(help="How processes share a batch: ddp (auto is the same).")
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="32, 64 or bf16-mixed.")] = "32",
+    dropout: Annotated[
+        str | None,
+        typer.Option(help="Masks: torch, or counter (the same for any number of processes)."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Model option key=value; repeatable.")
@@ -78,42 +111,67 @@ def train(
 
     With --resume RUN --qat CHIP: fine-tune RUN into RUN-qatBITS (or --out), its branch in the
     integers of the chip; with --qat none in float, as a control.
+
+    With --devices N --strategy ddp, or started by torchrun on one or several machines that share
+    the folder --out: N processes train one model, to the scores of one process up to rounding.
     """
     if resume is None and (data is None or out is None):
         raise BadInput("train: give --data and --out for a new run, or --resume RUN")
     if qat is not None and resume is None:
         raise BadInput("train: --qat fine-tunes a finished run; give it with --resume RUN")
 
-    from neurozsl import runs
-    from neurozsl.training import TrainConfig, resolve_device
+    from neurozsl import crew, runs
+    from neurozsl.team import first_does
+    from neurozsl.training import resolve_device, train_config
 
     path = resume if resume is not None else out
     if qat is not None:
         assert resume is not None
+        if crew.processes(devices) > 1:
+            raise BadInput("train: --qat runs in one process; leave --devices and torchrun out")
         path = _fine_tuned(resume, qat, threshold, bits, calibration, epochs, lr, device, out)
-    elif resume is None:
-        assert data is not None and out is not None
-        runs.create(
-            out,
-            data_dir=data,
-            model=model,
-            options={
-                **({"preset": preset} if preset else {}),
-                **({"motion_profile": motion_profile} if motion_profile else {}),
-                **parse_options(option or []),
-            },
-            train=TrainConfig(
-                epochs=20 if epochs is None else epochs,
-                batch=batch,
-                lr=3e-3 if lr is None else lr,
-                seed=seed,
-                device=resolve_device(device),
-                threads=threads,
+    assert path is not None
+    if resume is not None:
+        config = runs.read_settings(path).train
+    else:
+        config = train_config(
+            protocol,
+            rules=parse_options(rule or [], "--rule"),
+            epochs=epochs,
+            batch=batch,
+            lr=lr,
+            clip=clip,
+            seed=seed,
+            device=resolve_device(device),
+            threads=threads,
+            precision=precision,
+            dropout=dropout or ("counter" if crew.processes(devices) > 1 else "torch"),
+        )
+    at_work = crew.start(config, devices=devices, strategy=strategy)  # type: ignore[arg-type]  # checked there
+    if resume is None:
+        assert data is not None
+        options = {
+            **({"preset": preset} if preset else {}),
+            **({"motion_profile": motion_profile} if motion_profile else {}),
+            **parse_options(option or []),
+        }
+        first_does(
+            at_work.team,
+            lambda: runs.create(
+                path,
+                data_dir=data,
+                model=model,
+                options=options,
+                train=config,
+                label_alignment=label_alignment,  # type: ignore[arg-type]  # checked by the reader
+                feature_name=features,  # type: ignore[arg-type]
             ),
         )
-    assert path is not None
+    if at_work.team.rank > 0:
+        runs.train(path, crew=at_work)
+        return
     with progress_bar("training") as update:
-        run = runs.train(path, progress=update)
+        run = runs.train(path, progress=update, crew=at_work)
     _show(run, path)
 
 
