@@ -1,48 +1,158 @@
-"""`neurozsl benchmark`: studies over several seeds, one table each."""
+"""`neurozsl benchmark`: models on your data (`--data`), or a study on the synthetic set."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurozsl.cli.console import emit_json, progress_bar, say, show_table
+from neurozsl.cli.train import parse_options
+from neurozsl.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.benchmark import Settings
+
+_DATA, _STUDY = "Models on your data", "A study on the synthetic set"
 
 
 def benchmark(
+    data: Annotated[
+        Path | None, typer.Option(help="Data folder or benchmark root.", rich_help_panel=_DATA)
+    ] = None,
+    models: Annotated[
+        str,
+        typer.Option(help="Models to compare, with commas between.", rich_help_panel=_DATA),
+    ] = "",
+    protocol: Annotated[
+        str, typer.Option(help="Rules and sizes: ours or avca.", rich_help_panel=_DATA)
+    ] = "",
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(help="Rule of the protocol key=value; repeatable.", rich_help_panel=_DATA),
+    ] = None,
+    label_alignment: Annotated[
+        str,
+        typer.Option(
+            help="Class vectors: by_name, legacy, or both with a comma.", rich_help_panel=_DATA
+        ),
+    ] = "",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Model option MODEL.key=value; repeatable.", rich_help_panel=_DATA
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.", rich_help_panel=_DATA)] = "cpu",
     study: Annotated[
-        str, typer.Option("--study", "--ablation", help="Study to run: motion, quantisation.")
-    ] = "motion",
+        str | None,
+        typer.Option(
+            "--study",
+            "--ablation",
+            help="motion (default without --data) or quantisation.",
+            rich_help_panel=_STUDY,
+        ),
+    ] = None,
     scene_bias: Annotated[
         list[float] | None,
         typer.Option(
             help="Scene bias of the synthetic set; repeatable. Default 0 and 0.9 for motion, 0.9 "
-            "for quantisation."
+            "for quantisation.",
+            rich_help_panel=_STUDY,
+        ),
+    ] = None,
+    test_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Test samples per data set; default 2000.",
+            rich_help_panel=_STUDY,
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 to N-1.")] = 3,
-    epochs: Annotated[int, typer.Option(help="Epochs of stage 1.")] = 20,
-    test_size: Annotated[int, typer.Option(help="Test samples per data set.")] = 2000,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs of stage 1; default 20, with --protocol avca 50."),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Trainings at the same time, one thread each.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the study; default runs/ablation-STUDY.")
+        Path | None,
+        typer.Option(help="Folder; default runs/benchmark-DATA or runs/ablation-STUDY."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Train every variant of a study on the synthetic set and compare mean and spread."""
+    """Train and compare over several seeds: mean and spread in one table.
+
+    With --data: every model of --models on that data set, next to published scores. Without: a
+    study, every variant of one model on the synthetic set. Finished runs are never trained again.
+    """
+    if data is None:
+        wrong: dict[str, Any] = {
+            "--models": models,
+            "--protocol": protocol,
+            "--rule": rule,
+            "--label-alignment": label_alignment,
+            "--set": option,
+        }
+        _refuse(wrong, "needs --data DIR; a study has its own models and data")
+        _study(study or "motion", scene_bias, seeds, epochs, test_size, jobs, out, as_json)
+        return
+    wrong = {"--study": study, "--scene-bias": scene_bias, "--test-size": test_size}
+    _refuse(wrong, "belongs to a study on the synthetic set; leave it or --data out")
+    from neurozsl import benchmark as task
+    from neurozsl.training import resolve_device
+
+    settings = task.Settings(
+        data=data,
+        models=_listed(models or "mdft"),
+        seeds=seeds,
+        protocol=protocol or "ours",
+        alignments=_listed(label_alignment or "by_name"),  # type: ignore[arg-type]  # checked there
+        epochs=epochs,
+        device=resolve_device(device),
+        rules=parse_options(rule or [], "--rule"),
+        options=_per_model(option or []),
+    )
+    _compare(settings, out or Path(f"runs/benchmark-{data.resolve().name}"), jobs, as_json)
+
+
+def _compare(settings: Settings, out: Path, jobs: int, as_json: bool) -> None:
+    from neurozsl import benchmark as task
+
+    with progress_bar("benchmark") as update:
+        result = task.run(settings, out=out, jobs=jobs, progress=update)
+    if as_json:
+        emit_json(result)
+        return
+    table = task.table(result)
+    show_table(table.title, table.columns, table.rows)
+    for note in task.footnotes(result):
+        say(note)
+    say(f"every run and {out}/benchmark.json are in {out}")
+
+
+def _study(
+    name: str,
+    scene_bias: list[float] | None,
+    seeds: int,
+    epochs: int | None,
+    test_size: int | None,
+    jobs: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     from neurozsl import studies
 
-    chosen = studies.find(study)
-    folder = out or Path(f"runs/ablation-{study}")
+    chosen = studies.find(name)
+    folder = out or Path(f"runs/ablation-{name}")
     settings = studies.Settings(
-        name=study,
+        name=name,
         scene_biases=tuple(scene_bias or chosen.scene_biases),
         seeds=seeds,
-        epochs=epochs,
-        test_size=test_size,
+        epochs=20 if epochs is None else epochs,
+        test_size=2000 if test_size is None else test_size,
     )
-    with progress_bar(f"study {study}") as update:
+    with progress_bar(f"study {name}") as update:
         result = studies.run(settings, out=folder, jobs=jobs, progress=update)
     if as_json:
         emit_json(result)
@@ -50,6 +160,27 @@ def benchmark(
     for table in chosen.tables(result):
         show_table(table.title, table.columns, table.rows)
     say(f"every run and {folder}/study.json are in {folder}")
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise BadInput(f"benchmark: {', '.join(given)} {why}")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(x.strip() for x in text.split(",") if x.strip())
+
+
+def _per_model(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """`MODEL.key=value` pairs, by model."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in parse_options(pairs).items():
+        model, dot, key = name.partition(".")
+        if not dot or not key:
+            raise BadInput(f"--set '{name}=...': expected MODEL.key=value, say mdft.hidden=64")
+        found.setdefault(model, {})[key] = value
+    return found
 
 
 def register(app: typer.Typer) -> None:
