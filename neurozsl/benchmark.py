@@ -71,6 +71,7 @@ class Settings:
                 )
             if len(set(chosen)) < len(chosen):
                 raise BadInput(f"benchmark: a {what} is named twice in {', '.join(chosen)}")
+        self.train(0)  # an unknown protocol or rule is refused here
 
     def train(self, seed: int) -> TrainConfig:
         """How a run of this seed is trained."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurozsl.metrics import Problem, chance_hm, score, search_beta
+from neurozsl.metrics import BETA_GRID, Problem, chance_hm, score, search_beta
+from neurozsl.protocol import PROTOCOLS
 
 
 def golden() -> tuple[npt.NDArray[np.float64], Problem]:
@@ -23,6 +24,24 @@ def test_the_beta_search_gives_what_avcas_evaluator_gives() -> None:
     assert scores.beta == pytest.approx(0.6)
     assert (scores.S, scores.U, scores.ZSL) == (75.0, 100.0, 100.0)
     assert pytest.approx(85.7143, abs=1e-4) == scores.HM
+
+
+def test_the_grid_of_the_public_code_gives_the_same_with_its_stand_in_for_zero() -> None:
+    grid = PROTOCOLS["avca"].betas()
+    assert search_beta(*golden(), grid) == search_beta(*golden())
+    far, problem = golden()
+    far = far + 10 * np.isin(np.arange(6), problem.unseen_ids)  # no beta up to 3 helps: a tie
+    assert search_beta(far, problem, grid).beta == 1e-10
+    assert search_beta(far, problem).beta == 0.0
+
+
+def test_the_first_of_equally_good_betas_is_taken() -> None:
+    distance, problem = golden()
+    scores = [score(distance, problem, beta) for beta in BETA_GRID]
+    best = max(s.HM for s in scores)
+    first = next(s for s in scores if s.HM == best)
+    assert sum(s.HM == best for s in scores) > 1
+    assert search_beta(distance, problem) == first
 
 
 def test_a_fixed_beta_gives_what_avcas_evaluator_gives() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ import pytest
 import torch
 
 from neurozsl import checkpoint, runs
+from neurozsl.data.batch import Split
 from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
 from neurozsl.errors import BadInput
 from neurozsl.sampling import balanced_batches
-from neurozsl.training import TrainConfig, learning_rate, resolve_device
+from neurozsl.training import TrainConfig, learning_rate, resolve_device, train_config
 
 EPOCHS = 4
 
@@ -102,6 +104,84 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
     )
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert not all(torch.equal(first[k], other[k]) for k in first)
+
+
+def test_training_in_one_process_gives_the_numbers_that_were_stored(whole: Path) -> None:
+    """Guards the order of every random draw; the margin is for other processors' sums."""
+    stored = json.loads((Path(__file__).parent / "golden_training.json").read_text())
+    lines = log(whole)
+    found = [[x["stage"], x["epoch"], x["loss"], x["joint/triplet"]] for x in lines]
+    assert len(found) >= 4
+    for (*place, loss, part), (*wanted, loss_then, part_then) in zip(found, stored, strict=True):
+        assert place == wanted
+        assert (loss, part) == pytest.approx((loss_then, part_then), rel=2e-3)
+
+
+@pytest.mark.parametrize("protocol", ["ours", "avca"])
+def test_mixed_precision_trains_on_the_cpu_and_is_scored_in_float32(
+    tmp_path: Path, data_dir: Path, protocol: str
+) -> None:
+    rules = {"epoch_batches": 3}
+    runs.create(
+        tmp_path / "run",
+        data_dir=data_dir,
+        model="mdft",
+        options={"motion_widths": [32, 16, 16], "embed": 16, "hidden": 32},
+        train=train_config(protocol, rules=rules, epochs=2, batch=16, precision="bf16-mixed"),
+    )
+    run = runs.train(tmp_path / "run")
+    assert {p.dtype for p in run.model.parameters()} == {torch.float32}
+    assert all(line["ZSL"] >= line["U"] for line in log(tmp_path / "run") if "HM" in line)
+    assert runs.open_run(tmp_path / "run").result == run.result
+
+
+def test_the_public_codes_rules_score_validation_in_both_stages(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    runs.create(
+        tmp_path / "run",
+        data_dir=data_dir,
+        model="mdft",
+        options={"motion_widths": [32, 16, 16], "embed": 16, "hidden": 32},
+        train=train_config("avca", rules={"epoch_batches": 3}, epochs=3, batch=16),
+    )
+    run = runs.train(tmp_path / "run")
+    lines = log(tmp_path / "run")
+    assert [(x["stage"], x["epoch"]) for x in lines] == [
+        *((1, e) for e in (1, 2, 3)),
+        *((2, e + 1) for e in range(run.selected.epochs)),
+    ]
+    assert all(x["ZSL"] >= x["U"] and x["beta"] >= 1e-10 for x in lines)
+    best = max(x["HM"] for x in lines[:3])
+    assert next(x["epoch"] for x in lines if x["HM"] == best) == run.selected.epochs
+    assert run.result["test"]["ZSL"] >= run.result["test"]["U"]
+
+
+def test_stage_2_can_follow_the_whole_schedule(tmp_path: Path, data_dir: Path) -> None:
+    runs.create(
+        tmp_path / "run",
+        data_dir=data_dir,
+        model="mdft",
+        options={"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32},
+        train=train_config("ours", rules={"stage2_epochs": "all"}, epochs=3),
+    )
+    runs.train(tmp_path / "run")
+    assert [x["epoch"] for x in log(tmp_path / "run") if x["stage"] == 2] == [1, 2, 3]
+
+
+def test_batches_of_a_mapped_file_read_the_rows_of_the_batch_alone(tmp_path: Path) -> None:
+    """What training holds of a large feature file is the batch, never the file."""
+    path = tmp_path / "features.npy"
+    np.lib.format.open_memmap(path, "w+", np.float32, (4000, 1, 1024)).flush()
+    features = np.load(path, mmap_mode="r")
+    label = np.arange(4000) % 7
+    split = Split("train", features, features, label, np.ones((4000, 1), bool), ("",) * 4000)
+    tracemalloc.start()
+    for rows, _ in balanced_batches(label, batch=32, seed=0, stage=1, epoch=0, count=4):
+        assert split.batch(rows).audio.shape == (32, 1, 1024)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < features.nbytes / 8
 
 
 def test_training_leaves_the_callers_random_state_alone(tmp_path: Path, data_dir: Path) -> None:
