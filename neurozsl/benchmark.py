@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from neurozsl import models, runs
-from neurozsl.data.avca import Alignment
 from neurozsl.data.batch import ZSLData
+from neurozsl.data.index import Alignment
 from neurozsl.deploy import spread as spread_rows
 from neurozsl.errors import BadInput, NeuroZSLError
 from neurozsl.export.graph import to_nir
