@@ -19,6 +19,7 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.export.thresholds import theta_of
 from neurozsl.hardware.lower import Lowered, LoweredLayer
+from neurozsl.hardware.synapse import apply
 from neurozsl.signals import ChipInput, Trace
 
 Bits = npt.NDArray[np.uint8]
@@ -119,17 +120,18 @@ def worst_margins(
     for layer in lowered.layers:
         differ = values[layer.name] != second.to_numpy().spikes[layer.name]
         if differ.any():
-            before_reset = _potential(layer, values[layer.source], values[layer.name])
+            before_reset = _potential(layer, values, values[layer.name])
             gap = np.abs(before_reset - theta_of(layer, lowered.policy, chip))
             margins[layer.name] = float(gap[differ].max())
     return margins
 
 
 def _potential(
-    layer: LoweredLayer, x: npt.NDArray[Any], z: npt.NDArray[Any]
+    layer: LoweredLayer, values: Mapping[str, npt.NDArray[Any]], z: npt.NDArray[Any]
 ) -> npt.NDArray[np.float64]:
     """v* `(batch, time, neuron)` with the given spikes as resets; equations of `hardware.lower`."""
-    current = np.asarray(x, np.float64) @ layer.weight.T
+    current = sum(apply(s, np.asarray(values[s.source], np.float64)) for s in layer.synapses)
+    assert isinstance(current, np.ndarray)
     to_current = layer.bias if layer.bias_to == "current" else 0.0
     to_membrane = layer.bias if layer.bias_to == "membrane" else 0.0
     u = np.zeros_like(current[:, 0])

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware.synapse import Link, Synapse, check_synapse
 from neurozsl.signals import BranchSpec, InputCode, LayerSpec
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -24,10 +25,15 @@ def check_spec(spec: BranchSpec) -> None:
     """
     faults = _branch_faults(spec)
     sizes = {name: code.size for name, code in spec.inputs.items()}
+    maps: dict[str, tuple[int, ...]] = {}  # of convolutions, and of inputs that one has read
     for layer in spec.layers:
         faults += _name_faults(layer.name, sizes)
-        faults += _layer_faults(layer, sizes.get(layer.source), spec)
-        sizes[layer.name] = int(layer.weight.shape[0]) if layer.weight.ndim == 2 else -1
+        wrong = _geometry_faults(layer, sizes, maps)
+        faults += wrong or _layer_faults(layer, sizes.get(layer.source), spec)
+        sizes[layer.name] = -1 if wrong else layer.size
+        if layer.conv is not None and not wrong:
+            maps[layer.name] = layer.shape
+            maps.setdefault(layer.source, layer.conv.shape)
     known = {layer.name for layer in spec.layers}
     faults += [f"output '{n}' is not one of the layers" for n in spec.outputs if n not in known]
     if faults:
@@ -74,17 +80,42 @@ def _input_faults(name: str, code: InputCode) -> list[str]:
 def _name_faults(name: str, taken: dict[str, int]) -> list[str]:
     if name in taken:
         return [f"the name '{name}' is used twice"]
-    if not name or "/" in name or name.startswith("out.") or name.endswith(".w"):
-        return [f"layer name '{name}' is empty, holds '/', starts with 'out.' or ends with '.w'"]
+    if not name or "/" in name or name.startswith("out.") or name.endswith((".w", ".flat")):
+        return [
+            f"layer name '{name}' is empty, holds '/', starts with 'out.', or ends with '.w' or "
+            "'.flat'"
+        ]
     return []
+
+
+def _geometry_faults(
+    layer: LayerSpec, sizes: dict[str, int], maps: dict[str, tuple[int, ...]]
+) -> list[str]:
+    """Faults of the weights' shape; a map is read with the shape that its source gives it."""
+    where, conv = f"layer '{layer.name}'", layer.conv
+    if conv is None:
+        if layer.weight.ndim != 2:
+            return [f"{where}: weight has shape {layer.weight.shape}, expected (out, in)"]
+        return []
+    try:
+        check_synapse(where, Synapse(layer.source, layer.weight, Link(conv)))
+    except BadInput as error:
+        return [str(error)]
+    faults, (top, bottom, left, right) = [], conv.padding
+    if (top, left) != (bottom, right):
+        faults.append(f"{where}: padding {conv.padding}, NIR pads both ends of an axis alike")
+    if conv.shape[1] == 1 and (layer.weight.shape[2], conv.stride[0], top) != (1, 1, 0):
+        faults.append(f"{where}: a kernel on a map {conv.shape} has height and stride 1 there")
+    given = maps.get(layer.source, conv.shape if layer.source in sizes else None)
+    if given is not None and given != conv.shape:
+        faults.append(f"{where}: reads a map {conv.shape}, '{layer.source}' is one of {given}")
+    return faults
 
 
 def _layer_faults(layer: LayerSpec, source_size: int | None, spec: BranchSpec) -> list[str]:
     where = f"layer '{layer.name}'"
-    if layer.weight.ndim != 2:
-        return [f"{where}: weight has shape {layer.weight.shape}, expected (out, in)"]
     faults = []
-    out, width = layer.weight.shape
+    size, width = layer.size, layer.size_in
     if source_size is None:
         faults.append(f"{where}: its source '{layer.source}' is no input and no earlier layer")
     elif source_size not in (width, -1):
@@ -93,8 +124,9 @@ def _layer_faults(layer: LayerSpec, source_size: int | None, spec: BranchSpec) -
     if layer.syn_kappa is not None:
         vectors["syn_kappa"] = layer.syn_kappa
     for key, vector in vectors.items():
-        if vector.shape != (out,):
-            faults.append(f"{where}: {key} has shape {vector.shape}, expected ({out},)")
+        expected = (layer.weight.shape[0] if key == "bias" else size,)
+        if vector.shape != expected:
+            faults.append(f"{where}: {key} has shape {vector.shape}, expected {expected}")
     table = layer.theta_table
     if table is not None and table.shape != (spec.steps,):
         faults.append(f"{where}: theta_table has shape {table.shape}, expected ({spec.steps},)")

@@ -1,6 +1,7 @@
 """`BranchSpec` to a NIR graph and back.
 
-Nodes per layer: Affine `<layer>.w`, then LIF, CubaLIF or IF `<layer>`; `nir.Input` per input,
+Nodes per layer: Affine or convolution `<layer>.w` (`conv_nodes`; a matrix behind a map has a
+Flatten `<layer>.flat` before it), then LIF, CubaLIF or IF `<layer>`; `nir.Input` per input,
 `nir.Output` `out.<layer>` per output. Weights are unfolded, r = 1, tau = dt / kappa in seconds,
 v_leak = 0, all float32. NIR has no dt, reset or compare rule, so they travel in
 `graph.metadata["neurozsl"]` (one JSON string); decays and threshold tables travel beside it as
@@ -17,6 +18,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any, get_args
 
 import nir
@@ -24,6 +26,16 @@ import numpy as np
 
 from neurozsl.errors import BadInput, UnsupportedNode
 from neurozsl.export.check import check_spec, is_integrator
+from neurozsl.export.conv_nodes import (
+    SYNAPSES,
+    Shape,
+    input_shapes,
+    layer_shape,
+    read_synapse,
+    scaled,
+    shapes_of,
+    synapse_nodes,
+)
 from neurozsl.signals import BranchSpec, FloatArray, InputCode, LayerSpec, Policy
 
 SCHEMA = 1
@@ -47,15 +59,18 @@ def to_nir(spec: BranchSpec) -> nir.NIRGraph:
     check_spec(spec)
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
-    for name, code in spec.inputs.items():
-        nodes[name] = nir.Input(input_type={"input": np.array([code.size])})
+    inputs = input_shapes(spec)
+    shapes = shapes_of(inputs, spec.layers)
+    for name, shape in inputs.items():
+        nodes[name] = nir.Input(input_type={"input": np.array(shape)})
     for layer in spec.layers:
-        nodes[f"{layer.name}.w"] = nir.Affine(weight=_f32(layer.weight), bias=_f32(layer.bias))
+        synapses = synapse_nodes(layer, shapes[layer.source])
+        names = (f"{layer.name}.flat", f"{layer.name}.w")[-len(synapses) :]
+        nodes |= dict(zip(names, synapses, strict=True))
         nodes[layer.name] = _neuron(layer, spec.dt_s)
-        edges += [(layer.source, f"{layer.name}.w"), (f"{layer.name}.w", layer.name)]
-    sizes = {layer.name: layer.weight.shape[0] for layer in spec.layers}
+        edges += pairwise((layer.source, *names, layer.name))
     for name in spec.outputs:
-        nodes[f"out.{name}"] = nir.Output(output_type={"output": np.array([sizes[name]])})
+        nodes[f"out.{name}"] = nir.Output(output_type={"output": np.array(shapes[name])})
         edges.append((name, f"out.{name}"))
     graph = nir.NIRGraph(nodes=nodes, edges=edges)
     graph.metadata = _metadata(spec)
@@ -69,7 +84,7 @@ def from_nir(
     steps: int | None = None,
     inputs: Mapping[str, InputCode] | None = None,
 ) -> BranchSpec:
-    """The branch that a feed-forward graph of Affine/Linear and spiking nodes describes.
+    """The branch that a feed-forward graph of linear maps, kernels and spiking nodes describes.
 
     Args:
         graph: ours, or one of another tool.
@@ -95,10 +110,13 @@ def from_nir(
         meta = {"dt_s": dt_s, "steps": steps, "policy": "fixed"}
     dt_s, before = float(meta["dt_s"]), _predecessors(graph)
     order = meta.get("layers") or _topological(graph, before)
-    layers = tuple(_layer(graph, name, before, dt_s) for name in order)
+    shapes, layers = _input_shapes(graph), []
+    for name in order:
+        layers.append(_layer(graph, name, before, shapes, dt_s))
+        shapes[name] = layer_shape(layers[-1])
     spec = BranchSpec(
         inputs=_codes(graph, meta, inputs),
-        layers=layers,
+        layers=tuple(layers),
         outputs=tuple(meta.get("outputs") or _outputs(graph, before)),
         dt_s=dt_s,
         steps=int(meta["steps"]),
@@ -118,15 +136,16 @@ def _f32(x: Any) -> FloatArray:
 
 
 def _neuron(layer: LayerSpec, dt_s: float) -> Any:
-    ones = np.ones(layer.weight.shape[0], np.float32)
-    threshold = _f32(layer.threshold)
+    shape = layer_shape(layer)
+    ones = np.ones(shape, np.float32)
+    threshold = _f32(layer.threshold).reshape(shape)
     if is_integrator(layer):
         return nir.IF(r=ones, v_threshold=threshold)
-    tau = _f32(dt_s / np.asarray(layer.kappa, np.float64))
+    tau = _f32(dt_s / np.asarray(layer.kappa, np.float64)).reshape(shape)
     rest = {"r": ones, "v_leak": 0 * ones, "v_threshold": threshold}
     if layer.syn_kappa is None:
         return nir.LIF(tau=tau, **rest)
-    syn = np.asarray(layer.syn_kappa, np.float64)
+    syn = np.asarray(layer.syn_kappa, np.float64).reshape(shape)
     return nir.CubaLIF(tau_mem=tau, tau_syn=_f32(dt_s / syn), w_in=_f32(1 / syn), **rest)
 
 
@@ -177,7 +196,7 @@ def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any] | None:
 
 
 def _refuse_unknown(graph: nir.NIRGraph) -> None:
-    known = (nir.Input, nir.Output, nir.Affine, nir.Linear, *_NEURONS)
+    known = (nir.Input, nir.Output, nir.Flatten, *SYNAPSES, *_NEURONS)
     found = [
         f"{name} ({type(node).__name__})"
         for name, node in graph.nodes.items()
@@ -185,7 +204,9 @@ def _refuse_unknown(graph: nir.NIRGraph) -> None:
     ]
     if found:
         raise UnsupportedNode(
-            found, "NIR graph", "a branch holds Affine, Linear, LIF, CubaLIF and IF nodes"
+            found,
+            "NIR graph",
+            "a branch holds Affine, Linear, Conv1d, Conv2d, Flatten, LIF, CubaLIF and IF nodes",
         )
 
 
@@ -250,14 +271,38 @@ def _policy(value: Any) -> Policy:
     raise BadInput(f"NIR graph: policy {value!r}, expected one of {', '.join(allowed)}")
 
 
-def _layer(graph: nir.NIRGraph, name: str, before: Mapping[str, str], dt_s: float) -> LayerSpec:
-    node, synapse = graph.nodes[name], before.get(name)
-    affine = graph.nodes.get(synapse)
-    if not isinstance(affine, nir.Affine | nir.Linear) or before.get(synapse or "") is None:
-        raise BadInput(f"NIR graph: neuron '{name}' is not fed by one Affine or Linear node")
-    weight = np.asarray(affine.weight)
-    out = weight.shape[0]
-    bias = np.asarray(getattr(affine, "bias", np.zeros(out, weight.dtype)))
+def _input_shapes(graph: nir.NIRGraph) -> dict[str, Shape]:
+    return {
+        name: tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
+        for name, node in graph.nodes.items()
+        if isinstance(node, nir.Input)
+    }
+
+
+def _source(graph: nir.NIRGraph, synapse: str | None, before: Mapping[str, str]) -> str | None:
+    """What a synapse reads; a Flatten in between changes the shape alone."""
+    source = before.get(synapse or "")
+    while source is not None and isinstance(graph.nodes[source], nir.Flatten):
+        source = before.get(source)
+    return source
+
+
+def _layer(
+    graph: nir.NIRGraph,
+    name: str,
+    before: Mapping[str, str],
+    shapes: Mapping[str, Shape],
+    dt_s: float,
+) -> LayerSpec:
+    node, at = graph.nodes[name], before.get(name)
+    source = _source(graph, at, before)
+    fed = at is not None and isinstance(graph.nodes[at], SYNAPSES)
+    if at is None or not fed or source is None or source not in shapes:
+        raise BadInput(
+            f"NIR graph: neuron '{name}' is not fed by one matrix or kernel on a layer or an input"
+        )
+    weight, bias, conv = read_synapse(at, graph.nodes[at], source, shapes[source])
+    out = LayerSpec(name, source, weight, bias, bias, bias, conv=conv).size
     for key in ("v_leak", "v_reset"):
         value = np.asarray(getattr(node, key, 0.0))
         if np.any(value != 0):
@@ -269,17 +314,18 @@ def _layer(graph: nir.NIRGraph, name: str, before: Mapping[str, str], dt_s: floa
         stored = extra.get("syn_kappa", {}).get(name)
         syn_kappa = _exact(syn_kappa, stored, f"syn_kappa of '{name}'")
     if not np.allclose(gain, 1, rtol=_SAME, atol=0):
-        weight, bias = weight * gain[:, None], bias * gain
+        weight, bias = scaled(weight, bias, gain)
     table = extra.get("theta_table", {}).get(name)
     return LayerSpec(
         name=name,
-        source=before[str(synapse)],
+        source=source,
         weight=weight,
         bias=bias,
         kappa=kappa,
         threshold=_vector(node.v_threshold, out, name),
         syn_kappa=syn_kappa,
         theta_table=None if table is None else np.asarray(table, np.float64),
+        conv=conv,
     )
 
 

@@ -124,17 +124,30 @@ def run_norse(
             for name, code in spec.inputs.items()
         }
         for layer in spec.layers:
-            current = nn.functional.linear(
-                values[layer.source],
-                torch.as_tensor(layer.weight, dtype=dtype, device=device),
-                torch.as_tensor(layer.bias, dtype=dtype, device=device),
-            )
+            current = _drive(layer, values[layer.source])
             theta = torch.as_tensor(theta_of(layer, spec.policy, chip), dtype=dtype, device=device)
             values[layer.name], v = _run_layer(layer, current, theta)
             if "membrane" in record:
                 membrane[layer.name] = v.cpu().numpy()
     spikes = {x.name: values[x.name].to(torch.uint8).cpu().numpy() for x in spec.layers}
     return Trace(spikes, membrane=membrane)
+
+
+def _drive(layer: LayerSpec, x: torch.Tensor) -> torch.Tensor:
+    """W x + b, `(batch, time, size)`, of a matrix or a kernel."""
+    weight, bias = (
+        torch.as_tensor(value, dtype=x.dtype, device=x.device)
+        for value in (layer.weight, layer.bias)
+    )
+    conv = layer.conv
+    if conv is None:
+        return nn.functional.linear(x, weight, bias)
+    top, bottom, left, right = conv.padding
+    maps = nn.functional.pad(x.reshape(-1, *conv.shape), (left, right, top, bottom))
+    y = nn.functional.conv2d(
+        maps, weight, bias, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
+    )
+    return y.reshape(*x.shape[:2], -1)
 
 
 def _run_layer(
@@ -226,7 +239,7 @@ def _layer(part: _Part, p: Any, **decays: Any) -> LayerSpec:
             raise Refused(f"{key} is not 0")
     if getattr(p, "reset_method", norse.reset_value) is not norse.reset_value:
         raise Refused("reset_method is not reset_value (chips of this package reset to 0)")
-    vectors = {}
+    vectors: dict[str, Any] = {}
     for key, value in {"threshold": p.v_th, **decays}.items():
         value = numbers(value)
         if value.size not in (1, size):

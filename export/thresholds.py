@@ -3,6 +3,7 @@
 fixed, frozen   theta of the layer, one per neuron
 table           theta_table, one per step
 dynamic         theta of the sample, one per sample and step (made on the host)
+closed          not known before the run: freeze it first (`policy`), or run the model itself
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def theta_of(layer: HasThreshold, policy: Policy, chip: ChipInput) -> Theta:
         if layer.theta_table is None:
             raise BadInput(f"layer '{layer.name}': the policy is 'table' but it has no theta_table")
         return np.asarray(layer.theta_table, np.float64)[None, :, None]
+    if policy == "closed":
+        raise BadInput(
+            f"layer '{layer.name}': its threshold follows its own spikes (policy 'closed'); run "
+            "the model's own branch, or freeze it with --threshold frozen"
+        )
     if policy != "dynamic":
         return np.asarray(layer.threshold, np.float64)[None, None, :]
     if chip.theta is None or layer.name not in chip.theta:

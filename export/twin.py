@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurozsl.errors import BadInput
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.signals import BranchSpec, LayerSpec
 
 
 def unfolded(lowered: Lowered) -> BranchSpec:
-    """The branch that lowers to `lowered`."""
+    """The branch that lowers to `lowered`.
+
+    Raises:
+        BadInput: a bias that differs within a channel.
+    """
     return BranchSpec(
         inputs=dict(lowered.inputs),
         layers=tuple(_layer(layer) for layer in lowered.layers),
@@ -26,14 +31,23 @@ def unfolded(lowered: Lowered) -> BranchSpec:
 
 
 def _layer(layer: LoweredLayer) -> LayerSpec:
-    gain = np.where(layer.leak > 0, layer.leak, 1.0)
+    channels = layer.weight.shape[0]
+    gain = np.where(layer.leak > 0, layer.leak, 1.0).reshape(channels, -1)
+    bias = layer.bias.reshape(channels, -1) / gain
+    if np.any(gain != gain[:, :1]) or np.any(bias != bias[:, :1]):
+        raise BadInput(
+            f"layer '{layer.name}': bias or decay differ within a channel of its convolution, "
+            "which a branch cannot hold; export without bias correction"
+        )
+    over = gain[:, 0].reshape(-1, *(1,) * (layer.weight.ndim - 1))
     return LayerSpec(
         name=layer.name,
         source=layer.source,
-        weight=(layer.weight / gain[:, None]).astype(np.float32),
-        bias=(layer.bias / gain).astype(np.float32),
+        weight=(layer.weight / over).astype(np.float32),
+        bias=bias[:, 0].astype(np.float32),
         kappa=layer.leak,
         threshold=layer.threshold.astype(np.float32),
         syn_kappa=None if layer.bias_to == "membrane" else layer.syn_leak,
         theta_table=layer.theta_table,
+        conv=layer.link.conv,
     )

@@ -24,33 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.errors import BadInput
+from neurozsl.signals import Conv as Conv
+from neurozsl.signals import MapShape as MapShape
 
-MapShape = tuple[int, int, int]  # channels, height, width
 Array = npt.NDArray[Any]
 # A matrix of this many entries takes half a GB in float64.
 LARGEST_MATRIX: Final = 1 << 26
 # Neurons of a layer, and values of a padded map: a hostile padding must not fill the memory.
 LARGEST_MAP: Final = 1 << 24
-
-
-@dataclass(frozen=True)
-class Conv:
-    """Geometry of a convolution (cross-correlation, as torch and NIR define it).
-
-    shape: map that is read. padding: zeros at the top, bottom, left, right.
-    """
-
-    shape: MapShape
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    def out_shape(self, weight_shape: Sequence[int]) -> MapShape:
-        """Map that a kernel `(C_out, C_in / groups, height, width)` makes."""
-        rows = _extent(self.shape[1], weight_shape[2], 0, self)
-        columns = _extent(self.shape[2], weight_shape[3], 1, self)
-        return int(weight_shape[0]), rows, columns
 
 
 @dataclass(frozen=True)
@@ -394,9 +375,3 @@ def link_from_json(found: Mapping[str, Any]) -> Link:
         return Link(None, pools, int(found["delay"]))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in conv.items()}
     return Link(Conv(**fields), pools, int(found["delay"]))
-
-
-def _extent(size: int, kernel: int, axis: int, conv: Conv) -> int:
-    before, after = conv.padding[2 * axis : 2 * axis + 2]
-    span = conv.dilation[axis] * (kernel - 1) + 1
-    return int((size + before + after - span) // conv.stride[axis] + 1)

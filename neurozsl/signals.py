@@ -14,11 +14,15 @@ and with a synaptic current (Norse `LIFCell`), `syn_kappa` set::
     j = i + W x + b;  v* = v + kappa (j - v);  i = (1 - syn_kappa) j
 
 and integrate-and-fire (Norse `IAFCell`), kappa 0 in every neuron: `v* = v + W x + b`, gain 1.
+
+W x is a matrix product, or with `conv` set a cross-correlation on a map `(C, H, W)`; values are
+flat, in the order of that map, and one-dimensional maps are `(C, 1, L)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,7 +36,9 @@ Array = Any
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
-Policy = Literal["fixed", "dynamic", "table", "frozen"]
+# closed: theta follows the layer's own spikes of the step before; Norse alone runs it.
+Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]
+MapShape = tuple[int, int, int]  # channels, height, width
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
 Encoder = Literal["direct", "on_off", "level", "rate"]
 
@@ -85,7 +91,7 @@ class ChipInput:
         that hold integers (with a straight-through gradient); `to_numpy` gives int16.
     code: per input name, the `InputCode`.
     theta: per layer name, thresholds `(batch, time)` in the units of the float model; None unless
-        the policy is dynamic.
+        the policy is dynamic, or closed and the branch's own run was asked for its thresholds.
     """
 
     codes: Mapping[str, Array]
@@ -162,10 +168,35 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class LayerSpec:
-    """One Linear + neuron of a branch, as trained (input gain not folded; BatchNorm folded).
+class Conv:
+    """Geometry of a convolution (cross-correlation, as torch and NIR define it).
 
-    weight `(out, in)`, bias `(out,)`; kappa, threshold `(out,)`; syn_kappa `(out,)` or None;
+    shape: map that is read. padding: zeros at the top, bottom, left, right.
+    """
+
+    shape: MapShape
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def out_shape(self, weight_shape: Sequence[int]) -> MapShape:
+        """Map that a kernel `(C_out, C_in / groups, height, width)` makes."""
+        rows, columns = (self._extent(weight_shape[2 + axis], axis) for axis in (0, 1))
+        return int(weight_shape[0]), rows, columns
+
+    def _extent(self, kernel: int, axis: int) -> int:
+        before, after = self.padding[2 * axis : 2 * axis + 2]
+        span = self.dilation[axis] * (kernel - 1) + 1
+        return int((self.shape[1 + axis] + before + after - span) // self.stride[axis] + 1)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One Linear or Conv + neuron of a branch, as trained (gain not folded; BatchNorm folded).
+
+    weight `(out, in)`, or with `conv` a kernel `(out, in / groups, height, width)`; bias `(out,)`,
+    of a kernel one per channel. kappa, threshold `(size,)`; syn_kappa `(size,)` or None;
     theta_table `(time,)` for the policy `table`. `source` names an input or an earlier layer.
     """
 
@@ -177,6 +208,24 @@ class LayerSpec:
     threshold: FloatArray
     syn_kappa: FloatArray | None = None
     theta_table: FloatArray | None = None
+    conv: Conv | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the neurons, `(n,)` or `(C, H, W)`."""
+        if self.conv is None:
+            return (int(self.weight.shape[0]),)
+        return self.conv.out_shape(self.weight.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return math.prod(self.shape)
+
+    @property
+    def size_in(self) -> int:
+        """Width of the source."""
+        return int(self.weight.shape[1]) if self.conv is None else math.prod(self.conv.shape)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ def positive(key: str, value: Any, meaning: str) -> float:
 
 def policy(value: object) -> Policy:
     """A threshold policy by name."""
+    if value == "closed":
+        raise BadInput(
+            "NIR graph: its thresholds follow the layers' own spikes (policy 'closed'), which no "
+            "chip here can do; freeze them first (export.policy)"
+        )
     for known in get_args(Policy):
         if value == known:
             found: Policy = known
