@@ -191,7 +191,7 @@ def _stages(
             (f"{name}, deployed", chosen.backends[0], parts),
         ]
     stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
-    if trained.policy in ("dynamic", "table") and deployed.policy != "frozen":
+    if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
         spec, _ = apply_policy(trained, "frozen", rounding.calibration)
         lowered = lower(to_nir(spec))
         stages.append(("frozen", "norse", Parts(spec, lowered)))
@@ -223,7 +223,8 @@ def _score_steps(
         known = reference if number == 0 else None
         values = known if known is not None else score(backend(name, use))
         figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
-        steps.append(Step(step=step, backend=name, policy=use.lowered.policy, **figures))
+        policy = use.lowered.policy if use.spec is None else use.spec.policy
+        steps.append(Step(step=step, backend=name, policy=policy, **figures))
     return tuple(steps)
 
 

@@ -26,9 +26,11 @@ from neurozsl.export.targets import TARGETS
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.qat import Rounding, default_folder
 from neurozsl.runs import Run, read_settings
-from neurozsl.signals import BranchSpec, ChipInput, Trace
+from neurozsl.signals import BranchSpec, ChipInput, Policy, Trace
 
 CALIBRATION_ROWS = 256
+# As trained, where the target can; a closed loop is frozen, and the manifest says so.
+_DEFAULT_POLICY: Mapping[Policy, Wanted] = {"dynamic": "dynamic", "closed": "frozen"}
 Progress = Callable[[int, int], None]
 
 
@@ -46,6 +48,40 @@ def chip_input(model: Any, split: Split, rows: Any) -> ChipInput:
         raise BadInput("model: it has no motion branch; train with motion=true to deploy it")
     found: ChipInput = prepared.chip_input.to_numpy()
     return found
+
+
+def with_thresholds(model: Any, chip: ChipInput, spec: BranchSpec) -> ChipInput:
+    """The input with the thresholds that the branch itself uses on it, where it closes the loop.
+
+    A closed loop moves its thresholds by its own spikes: `prepare` cannot know them, calibration
+    asks the branch. For every other policy the input is returned as it is.
+    """
+    import torch
+
+    if spec.policy != "closed":
+        return chip
+    with torch.no_grad():
+        found = model.branch.thresholds(_as_float(chip))
+    return ChipInput(chip.codes, chip.code, {k: v.double().numpy() for k, v in found.items()})
+
+
+def own_branch(model: Any) -> MotionBackend:
+    """The model's own branch as a motion backend: Norse, stepped as it was trained."""
+    import torch
+
+    def run(chip: ChipInput) -> Trace:
+        with torch.no_grad():
+            trace: Trace = model.branch(_as_float(chip))
+        return trace.to_numpy()
+
+    return run
+
+
+def _as_float(chip: ChipInput) -> ChipInput:
+    import torch
+
+    codes = {k: torch.as_tensor(v, dtype=torch.float32) for k, v in chip.codes.items()}
+    return ChipInput(codes, chip.code, None)
 
 
 def spread(split: Split, count: int) -> Any:
@@ -130,16 +166,21 @@ def deploy(
         spec,
         target=target,
         out_dir=out or run.path / "deploy" / target,
-        calibration=chip_input(run.model, train, spread(train, CALIBRATION_ROWS)),
+        calibration=with_thresholds(
+            run.model, chip_input(run.model, train, spread(train, CALIBRATION_ROWS)), spec
+        ),
         samples=golden,
         bits=rounding.bits,
         scale=rounding.scale,
         correct_bias=correct_bias,
-        threshold=threshold or ("dynamic" if spec.policy == "dynamic" else "fixed"),
+        threshold=threshold or _DEFAULT_POLICY.get(spec.policy, "fixed"),
         integers=_trained_integers(run, golden),
         score=score,
         max_hm_drop=max_hm_drop,
-        reference_score=None if run.program is None else run.result["test"],
+        # No backend of a bundle steps a closed loop: its score is the one of training.
+        reference_score=(
+            run.result["test"] if run.program is not None or spec.policy == "closed" else None
+        ),
         steps=_related_steps(run, rounding),
         progress=progress,
     )
@@ -170,14 +211,11 @@ def _trained_integers(run: Run, golden: ChipInput) -> TrainedIntegers | None:
 
 def training_spikes(run: Run, samples: ChipInput) -> Trace:
     """Spikes of the branch's own forward in training mode, as its loss saw them."""
-    import torch
-
-    codes = {k: torch.as_tensor(v, dtype=torch.float32) for k, v in samples.codes.items()}
     branch = run.model.branch
     was_training = branch.training
     branch.train()
     try:
-        trace: Trace = branch(ChipInput(codes, samples.code, None))
+        trace: Trace = branch(_as_float(samples))
     finally:
         branch.train(was_training)
     return trace.to_numpy()

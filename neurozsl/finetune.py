@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl import checkpoint, runs
-from neurozsl.deploy import CALIBRATION_ROWS, branch_spec, chip_input, score_backend, spread
+from neurozsl.deploy import (
+    CALIBRATION_ROWS,
+    branch_spec,
+    chip_input,
+    score_backend,
+    spread,
+    with_thresholds,
+)
 from neurozsl.errors import BadInput
 from neurozsl.evaluation import Evaluation
 from neurozsl.export.graph import canonical
@@ -81,7 +88,8 @@ def frozen_model(parent: Run) -> Any:
     """The model of a run as it would be deployed: BatchNorm folded, thresholds constant."""
     described = canonical(branch_spec(parent))
     train = parent.data.stage(2).train
-    calibration = chip_input(parent.model, train, spread(train, CALIBRATION_ROWS))
+    rows = spread(train, CALIBRATION_ROWS)
+    calibration = with_thresholds(parent.model, chip_input(parent.model, train, rows), described)
     spec, _ = apply_policy(described, "frozen", calibration)
     return parent.model.frozen({x.name: float(x.threshold[0]) for x in spec.layers}).eval()
 
@@ -91,7 +99,7 @@ def _scores_before(parent: Run, model: Any, rounding: Rounding | None) -> list[d
     policy = branch_spec(parent).policy
     steps = [_step("trained", "norse", policy, parent.result["test"])]
     frozen = replace(parent, model=model)
-    if policy == "dynamic":
+    if policy in ("dynamic", "closed"):
         steps.append(_step("frozen", "norse", "frozen", _scores(score_backend(frozen, None))))
     if rounding is not None:
         program = program_of(model.branch_spec(), rounding)

@@ -105,6 +105,11 @@ def program_of(spec: BranchSpec, rounding: Rounding) -> Program:
     Raises:
         BadInput: the branch cannot be written in this chip's integers.
     """
+    if any(layer.conv is not None for layer in spec.layers):
+        raise BadInput(
+            "fine-tuning in integers: the branch has convolutions, which have no backward pass in "
+            "integers here; export it without, or fine-tune in float (--qat none)"
+        )
     lowered = lower(to_nir(spec))
     program = quantize(lowered, rounding.chip, bits=rounding.bits, scale=rounding.scale)
     if not isinstance(program, Program):

@@ -17,6 +17,7 @@ _BUILDERS = {
     "avca": "neurozsl.models.avca",
     "mdft": "neurozsl.models.mdft",
     "mdst": "neurozsl.models.mdft",  # the journal's name of MDFT
+    "stft": "neurozsl.models.stft",
 }
 
 
@@ -24,7 +25,7 @@ def names() -> tuple[str, ...]:
     """Names that `build` knows.
 
     >>> names()
-    ('avca', 'mdft', 'mdst')
+    ('avca', 'mdft', 'mdst', 'stft')
     """
     return tuple(_BUILDERS)
 

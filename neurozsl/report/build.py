@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from neurozsl import __version__
-from neurozsl.deploy import branch_spec, check_belongs, default_backend
+from neurozsl.deploy import branch_spec, check_belongs, default_backend, own_branch
 from neurozsl.evaluation import Evaluation, MotionBackend, collect, evaluate
 from neurozsl.export.backends import Parts, backend
 from neurozsl.export.bundle import Bundle, open_bundle
@@ -155,6 +155,9 @@ def _motion(run: Run, opened: Bundle | None) -> _Motion | None:
     if run.model.branch is None or run.model.branch.neuron == "mlp":
         return None
     spec = branch_spec(run)
+    if spec.policy == "closed":  # counts ask for the wiring alone
+        lowered = lower(to_nir(replace(spec, policy="fixed")))
+        return _Motion("norse", spec.policy, _Recorder(own_branch(run.model)), lowered)
     lowered = lower(to_nir(spec))
     if run.program is not None:  # trained in integers: they are the model
         integers = backend("emulator", Parts(spec, lowered, run.program))
@@ -338,6 +341,11 @@ def _notes(run: Run, opened: Bundle | None, motion: _Motion | None) -> tuple[str
         notes.append(NOTHING_SPIKES)
     elif opened is None:
         notes.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
+    if motion is not None and motion.policy == "closed":
+        notes.append(
+            "Thresholds follow the layers' own spikes: that ran on the host, no chip here has the "
+            "controller for it; a deployment has them frozen."
+        )
     if motion is not None and motion.policy == "dynamic":
         notes.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
     notes += run.result["warnings"]

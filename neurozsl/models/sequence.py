@@ -1,0 +1,47 @@
+"""Batches as a model of T steps reads them: sequences as they are, averaged features T times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from neurozsl.data.batch import AVBatch
+from neurozsl.errors import BadInput
+from neurozsl.models.blocks import masked_mean
+
+Encode = Literal["sequence", "repeat"]
+
+
+def as_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
+    """The batch with `steps` steps.
+
+    Args:
+        batch: any number of steps.
+        steps: T of the model.
+        encode: `sequence` takes T steps as they are; `repeat` shows the average T times.
+        model: name for the message.
+
+    Raises:
+        BadInput: a sequence of another length.
+    """
+    found = batch.audio.shape[1]
+    if encode == "sequence":
+        if found != steps:
+            raise BadInput(
+                f"model '{model}': features have {found} steps, the model expects {steps}; use "
+                f"encode=repeat for averaged features or steps={found}"
+            )
+        return batch
+    if found != 1:  # averaged over the real steps first, as the benchmark's files are
+        batch = replace(
+            batch,
+            audio=masked_mean(batch.audio, batch.mask)[:, None],
+            video=masked_mean(batch.video, batch.mask)[:, None],
+            mask=batch.mask.any(1, keepdim=True),
+        )
+    return replace(
+        batch,
+        audio=batch.audio.expand(-1, steps, -1),
+        video=batch.video.expand(-1, steps, -1),
+        mask=batch.mask.expand(-1, steps),
+    )

@@ -1,0 +1,368 @@
+"""STFT: spiking Tucker fusion transformer for audio-visual zero-shot learning.
+
+Li et al., "Spiking Tucker Fusion Transformer for Audio-Visual Zero-Shot Learning". In: an
+`AVBatch`; out: an embedding in the 64-d space of the projected class vectors.
+
+    host   a, v = E_aud, E_vis(features);  R_a, R_v = LKC(a, v)           section III-A, `prepare`
+    host   input of the branch: GLP where it acts there, then the code    Eq. 7
+    chip   o = three Conv - BN - LIF blocks per modality                  section III-B, the branch
+    host   S = TSF(o);  Y = Tucker(R, S) per modality                     Eq. 8, section III-C
+    host   cross-modal transformer (Y_a, Y_v) -> projections              section III-D, `finish`
+
+Readings of single equations stand in the parts: `lkc`, `glp`, `closed_loop`, `tsf`, `tucker`. Eq.
+14 (LN(Q_i) is LN(Q_av)): both directions pass the one block whose weights they share, and are
+averaged over modalities and time. Eq. 15-18 are read as MDFT's 12-15 (`losses`): distances in the
+hinge, squares in the means, F_tex the projected class vector in Eq. 17 and the raw one in Eq. 18.
+The projections have the sizes of AVCA's: W_tex one map, not two, as does the reconstruction.
+
+Two presets: `paper`, and `deploy` (compact; a second head on the spikes alone, as MDFT's and for
+its reason: with one fused head the scene drowns the motion). Options in `stft_config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurozsl.data.batch import AVBatch
+from neurozsl.errors import BadInput
+from neurozsl.models.base import Embedding, LossTerms, Prepared
+from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
+from neurozsl.models.closed_loop import RANGE
+from neurozsl.models.coding import encode, graded_code, level_code, spread
+from neurozsl.models.conv_motion import ConvSpikingBranch
+from neurozsl.models.glp import ShapedInput
+from neurozsl.models.heads import last_map, projection_map
+from neurozsl.models.lkc import LatentKnowledge
+from neurozsl.models.losses import projection, reconstruction, triplet
+from neurozsl.models.sequence import as_steps
+from neurozsl.models.stft_config import STFTConfig, configure
+from neurozsl.models.tsf import synthesise, time_step_factors
+from neurozsl.models.tucker import TuckerFusion
+from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
+
+
+@dataclass(frozen=True)
+class HostContext:
+    """What `prepare` leaves on the host for `finish`."""
+
+    semantic: Mapping[str, Tensor]  # modality -> R `(batch, time, E)`; {} without transformer
+    mask: Tensor  # (batch, time)
+
+
+class CrossModalTransformer(nn.Module):
+    """Eq. 14: one attention block whose weights both directions share."""
+
+    def __init__(
+        self, width: int, *, heads: int, head_width: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.attend = Attention(width, heads, head_width)
+        self.feed = FeedForward(width, hidden, dropout)
+
+    def forward(self, audio: Tensor, video: Tensor, mask: Tensor | None) -> Tensor:
+        """Y_a, Y_v `(batch, time, E)` -> Z_av `(batch, E)`."""
+        both = (
+            self.feed(self.attend(query, key, mask))
+            for query, key in ((audio, video), (video, audio))
+        )
+        return masked_mean(sum(both) / 2, mask)
+
+
+class STFT(nn.Module):
+    """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    def __init__(self, config: STFTConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.encoders = nn.ModuleDict()
+        for name, width in self._encoded_inputs().items():
+            self.encoders[name] = Encoder(width, c.hidden, c.embed, c.drop_enc)
+        self.lkc = self._make_lkc() if c.transformer and c.lkc else None
+        self.shape_input = nn.ModuleDict()
+        if c.motion and c.glp == "input":
+            for name in c.motion_inputs:
+                self.shape_input[name] = ShapedInput(self._snn_width(name))
+        self.branch = self._make_branch() if c.motion else None
+        sizes = {}  # modality -> width of S
+        if self.branch is not None:
+            sizes = {name: self.branch.output_size(name) for name in c.motion_inputs}
+        self.fuse, self.cross = nn.ModuleDict(), None
+        if c.transformer:
+            for name, size in sizes.items():
+                self.fuse[name] = TuckerFusion(
+                    c.embed, size, c.embed, width=c.tucker_width, rank=c.rank, literal=c.literal
+                )
+            self.cross = CrossModalTransformer(
+                c.embed,
+                heads=c.heads,
+                head_width=c.head_width,
+                hidden=c.feed_hidden,
+                dropout=c.drop_enc,
+            )
+        spiking = sum(sizes.values())
+        self.project_joint = projection_map(
+            c.embed if c.transformer else spiking, c.hidden, c.proj, c.drop_dec, c.output
+        )
+        self.project_motion = (
+            projection_map(spiking, c.hidden, c.proj, c.drop_dec, c.output)
+            if c.motion and c.motion_head
+            else None
+        )
+        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+        self.reconstruct = (
+            last_map(c.proj, c.word_dim, c.drop_dec, c.output)
+            if "reconstruction" in c.loss_parts
+            else None
+        )
+
+    def _encoded_inputs(self) -> dict[str, int]:
+        """Modalities whose encoder somebody reads, and the width of their features."""
+        c = self.config
+        widths = {"audio": c.audio_dim, "video": c.video_dim}
+        if c.transformer:
+            return widths
+        read = c.motion_inputs if c.snn_input == "encoded" else ()
+        return {name: widths[name] for name in read}
+
+    def _snn_width(self, name: str) -> int:
+        c = self.config
+        if c.snn_input == "encoded":
+            return c.embed
+        return c.audio_dim if name == "audio" else c.video_dim
+
+    def _make_lkc(self) -> LatentKnowledge:
+        c = self.config
+        return LatentKnowledge(
+            c.embed,
+            slots=c.slots,
+            heads=c.lkc_heads,
+            head_width=c.head_width,
+            hidden=c.feed_hidden,
+            dropout=c.drop_enc,
+            tokens=c.lkc_tokens,
+            state=c.lkc_state,
+        )
+
+    def _make_branch(self) -> ConvSpikingBranch:
+        c = self.config
+        return ConvSpikingBranch(
+            {name: self._code(self._snn_width(name)) for name in c.motion_inputs},
+            c.channels,
+            c.strides,
+            steps=c.steps,
+            dt_s=c.dt_s,
+            axis=c.conv_axis,
+            kernel=c.kernel,
+            decay_u12=c.decay_u12,
+            theta=c.theta,
+            surrogate=c.surrogate,
+            slope=c.slope,
+            norm=c.norm,
+            neuron=c.neuron,
+            shaped=c.glp == "blocks",
+            loop=c.threshold,
+            detach=c.detach_threshold,
+        )
+
+    def _code(self, width: int, values: Tensor | None = None) -> InputCode:
+        """The code of an input; its scale comes from `values`, or from (0, 1) where GLP maps it."""
+        c = self.config
+        inside = c.glp == "input" or values is None
+        if c.input_code == "graded":
+            if inside or values is None:
+                return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
+            return graded_code(values, bits=c.input_bits)
+        top = 1.0 if inside or values is None else spread(values, 0.9)
+        step = top / c.input_levels
+        return level_code(width, levels=c.input_levels, step=step, encoder=c.input_code)
+
+    def calibrate(self, batch: AVBatch) -> None:
+        """Choose the scales of the input codes from training data (any amount that is cheap)."""
+        if self.branch is None or self.config.glp == "input":
+            return
+        batch = self._sequence(batch)
+        with torch.no_grad():
+            read = self._read(batch, self._encode(batch))
+        for name, values in read.items():
+            self.branch.set_code(name, self._code(values.shape[-1], values))
+
+    def warnings(self, batch: AVBatch) -> list[str]:
+        """What a user should know of this trained model; so far, degenerate thresholds."""
+        if self.branch is None or self.config.threshold == "fixed":
+            return []
+        with torch.no_grad():
+            prepared = self.prepare(batch)
+            assert prepared.chip_input is not None
+            thetas = self.branch.thresholds(prepared.chip_input)
+        share, name = max((self._saturated(theta), name) for name, theta in thetas.items())
+        if share < 0.25:
+            return []
+        return [
+            f"threshold={self.config.threshold}: {100 * share:.0f} % of the steps of layer "
+            f"'{name}' sit on an end of the allowed range, the recurrence of Eq. 9 has "
+            "degenerated; threshold=dynamic is the form without it"
+        ]
+
+    def _saturated(self, theta: Tensor) -> float:
+        low, high = self.config.theta / RANGE, self.config.theta * RANGE
+        return float(((theta <= low) | (theta >= high)).float().mean())
+
+    def _sequence(self, batch: AVBatch) -> AVBatch:
+        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model="stft")
+
+    def _encode(self, batch: AVBatch) -> dict[str, Tensor]:
+        features = {"audio": batch.audio, "video": batch.video}
+        return {name: net(features[name], batch.mask) for name, net in self.encoders.items()}
+
+    def _read(self, batch: AVBatch, encoded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the branch reads, before its code, `(batch, time, width)`; padded steps are 0."""
+        c = self.config
+        raw = {"audio": batch.audio, "video": batch.video}
+        found: dict[str, Tensor] = {}
+        for name in c.motion_inputs:
+            x = encoded[name] if c.snn_input == "encoded" else raw[name]
+            if name in self.shape_input:
+                x = self.shape_input[name](x, batch.mask)
+            found[name] = x * batch.mask.unsqueeze(-1)
+        return found
+
+    def prepare(self, batch: AVBatch) -> Prepared:
+        """Do all that comes before the chip: encoders, LKC, and the coded input of the branch."""
+        batch = self._sequence(batch)
+        encoded = self._encode(batch)
+        semantic: dict[str, Tensor] = {}
+        if self.config.transformer:
+            semantic = encoded
+            if self.lkc is not None:
+                audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
+                semantic = {"audio": audio, "video": video}
+        context = HostContext(semantic, batch.mask)
+        if self.branch is None:
+            return Prepared(None, context)
+        read = self._read(batch, encoded)
+        codes = {name: encode(read[name], code) for name, code in self.branch.codes.items()}
+        return Prepared(ChipInput(codes, dict(self.branch.codes)), context)
+
+    def _synthesised(self, trace: Trace | None, context: HostContext) -> dict[str, Tensor]:
+        """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""
+        if trace is None or self.branch is None:
+            return {}
+        like, found = next(self.project_joint.parameters()), {}
+        for name in self.branch.codes:
+            raw = trace.spikes[self.branch.layer_names(name)[-1]]
+            spikes = torch.as_tensor(raw, dtype=like.dtype, device=like.device)
+            if self.config.tsf:
+                factors = time_step_factors(spikes, context.mask, literal=self.config.literal)
+                found[name] = synthesise(spikes, factors)
+            else:
+                found[name] = masked_mean(spikes, context.mask)
+        return found
+
+    def finish(self, trace: Trace | None, context: Any) -> Embedding:
+        """Fuse scene and spikes: TSF, Tucker, cross-modal transformer, projections."""
+        assert isinstance(context, HostContext)
+        spiking = self._synthesised(trace, context)
+        if self.cross is None:
+            joint = torch.cat(list(spiking.values()), -1)
+        else:
+            fused = {
+                name: self.fuse[name](r, spiking[name]) if name in spiking else r
+                for name, r in context.semantic.items()
+            }
+            joint = self.cross(fused["audio"], fused["video"], context.mask)
+        heads = [self.project_joint(joint)]
+        if self.project_motion is not None and spiking:
+            heads.append(self.project_motion(torch.cat(list(spiking.values()), -1)))
+        return Embedding(tuple(heads), {})
+
+    def forward(self, batch: AVBatch) -> Embedding:
+        """The whole model with Norse's neurons in the middle."""
+        prepared = self.prepare(batch)
+        trace = None
+        if self.branch is not None and prepared.chip_input is not None:
+            trace = self.branch(prepared.chip_input, prepared.context.mask)
+        return self.finish(trace, prepared.context)
+
+    def embed_words(self, vectors: Tensor) -> Tensor:
+        """W_tex: `(classes, 300)` -> `(classes, proj)`."""
+        words: Tensor = self.project_word(vectors)
+        return words
+
+    def loss(
+        self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
+    ) -> LossTerms:
+        """0.5 L_t + 0.5 (L_p + L_r) (Eq. 16-18) of every head; `vectors` all classes' `(C, 300)`.
+
+        `parts` are unweighted.
+        """
+        c = self.config
+        raw = vectors[label]
+        word = self.embed_words(raw)
+        parts: dict[str, Tensor] = {}
+        total = torch.zeros((), dtype=word.dtype, device=word.device)
+        for name, head in zip(("joint", "motion"), output.heads, strict=False):
+            terms = {}
+            if "triplet" in c.loss_parts:
+                terms["triplet"] = triplet(head, word, negative, margin=c.margin)
+            if "projection" in c.loss_parts:
+                terms["projection"] = projection(head, word)
+            if self.reconstruct is not None:
+                back = self.reconstruct(head), self.reconstruct(word)
+                terms["reconstruction"] = reconstruction(*back, raw)
+            for part, value in terms.items():
+                weight = c.weight_triplet if part == "triplet" else c.weight_rest
+                total = total + weight * value
+                parts[f"{name}/{part}"] = value
+        return LossTerms(total, parts)
+
+    def branch_spec(self) -> BranchSpec | None:
+        """Describe the spiking branch as deployed; None without one."""
+        return None if self.branch is None else self.branch.spec()
+
+    def frozen(self, theta: Mapping[str, float]) -> STFT:
+        """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
+
+        Args:
+            theta: layer name -> threshold.
+
+        Raises:
+            BadInput: the model has no spiking branch.
+        """
+        if self.branch is None:
+            raise BadInput("model 'stft': motion=false, there is no branch to freeze")
+        options = {**self.options(), "norm": False, "threshold": "fixed", "thetas": dict(theta)}
+        made = build(**options)
+        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
+        made.load_state_dict(rest, strict=False)  # the branch follows
+        assert made.branch is not None
+        made.branch.load_folded(self.branch)
+        return made
+
+    def options(self) -> dict[str, Any]:
+        """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
+        codes = {} if self.branch is None else {k: asdict(v) for k, v in self.branch.codes.items()}
+        thetas = {} if self.branch is None else self.branch.frozen_theta
+        return {**asdict(self.config), "codes": codes, "thetas": dict(thetas)}
+
+
+def build(
+    *,
+    audio_dim: int,
+    video_dim: int,
+    codes: dict[str, Any] | None = None,
+    thetas: dict[str, float] | None = None,
+    **options: Any,
+) -> STFT:
+    """Make an STFT; `codes` and `thetas` restore the input codes and frozen thresholds."""
+    model = STFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
+    for name, code in (codes or {}).items():
+        if model.branch is not None:
+            model.branch.set_code(name, InputCode(**code))
+    if thetas and model.branch is not None:
+        model.branch.freeze(thetas)
+    return model
