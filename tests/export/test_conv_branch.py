@@ -18,8 +18,8 @@ from neurozsl.export.graph import canonical, from_nir, to_nir
 from neurozsl.export.norse import run_norse
 from neurozsl.export.policy import apply_policy
 from neurozsl.export.twin import unfolded
-from neurozsl.hardware.dequantize import dequantize
 from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.loihi.dequantize import dequantize
 from neurozsl.hardware.lower import lower
 from neurozsl.hardware.quantize import quantize
 from neurozsl.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Trace
