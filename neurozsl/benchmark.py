@@ -134,6 +134,12 @@ def run(
     return result
 
 
+def first_runs(settings: Settings, out: Path) -> dict[str, Path]:
+    """The run folder of every model's first seed, with the first alignment."""
+    chosen = [p for p in plan(settings, out) if p.alignment == settings.alignments[0]]
+    return {p.model: p.job.out for p in chosen if p.seed == 0}
+
+
 def _check_same(one: Planned, settings: Settings) -> None:
     """Refuse a run folder that was made with other settings."""
     path = one.job.out

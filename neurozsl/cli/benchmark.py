@@ -45,6 +45,17 @@ def benchmark(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.", rich_help_panel=_DATA)] = "cpu",
+    targets: Annotated[
+        str,
+        typer.Option(
+            help="Also export the first seed to these targets, commas between: what runs where.",
+            rich_help_panel=_DATA,
+        ),
+    ] = "",
+    as_markdown: Annotated[
+        bool,
+        typer.Option("--markdown", help="What runs where as Markdown.", rich_help_panel=_DATA),
+    ] = False,
     study: Annotated[
         str | None,
         typer.Option(
@@ -93,6 +104,8 @@ def benchmark(
             "--rule": rule,
             "--label-alignment": label_alignment,
             "--set": option,
+            "--targets": targets,
+            "--markdown": as_markdown,
         }
         _refuse(wrong, "needs --data DIR; a study has its own models and data")
         _study(study or "motion", scene_bias, seeds, epochs, test_size, jobs, out, as_json)
@@ -113,21 +126,49 @@ def benchmark(
         rules=parse_options(rule or [], "--rule"),
         options=_per_model(option or []),
     )
-    _compare(settings, out or Path(f"runs/benchmark-{data.resolve().name}"), jobs, as_json)
+    if as_markdown and (not targets or as_json):
+        raise BadInput("benchmark: --markdown is the table of --targets, without --json")
+    folder = out or Path(f"runs/benchmark-{data.resolve().name}")
+    _compare(settings, folder, jobs, _listed(targets), as_json, as_markdown)
 
 
-def _compare(settings: Settings, out: Path, jobs: int, as_json: bool) -> None:
+def _compare(
+    settings: Settings,
+    out: Path,
+    jobs: int,
+    targets: tuple[str, ...],
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
     from neurozsl import benchmark as task
+    from neurozsl import deployments
+    from neurozsl.export.targets import target as find_target
 
+    for name in targets:  # an unknown one is refused before hours of training
+        find_target(name)
     with progress_bar("benchmark") as update:
         result = task.run(settings, out=out, jobs=jobs, progress=update)
+    placed = []
+    if targets:
+        with progress_bar("exporting") as update:
+            placed = deployments.deploy_all(
+                task.first_runs(settings, out), targets, progress=update
+            )
     if as_json:
-        emit_json(result)
+        emit_json({**result, "deployments": placed} if targets else result)
+        return
+    if as_markdown:
+        typer.echo(deployments.markdown(placed, targets))
         return
     table = task.table(result)
     show_table(table.title, table.columns, table.rows)
     for note in task.footnotes(result):
         say(note)
+    if targets:
+        header, *rows = deployments.table(placed, targets)
+        show_table("what runs where (first seed, frozen thresholds)", header, rows)
+        for line in deployments.reasons(placed):
+            say(line)
     say(f"every run and {out}/benchmark.json are in {out}")
 
 
