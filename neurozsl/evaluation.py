@@ -21,8 +21,8 @@ from neurozsl import metrics
 from neurozsl.data.batch import AVBatch, Split, Stage
 from neurozsl.metrics import Problem, Scores
 from neurozsl.models.base import distances
+from neurozsl.parallel.team import Alone, Team
 from neurozsl.signals import ChipInput, Trace
-from neurozsl.team import Alone, Team
 
 MotionBackend = Callable[[ChipInput], Trace]
 Progress = Callable[[int, int], None]

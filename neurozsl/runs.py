@@ -26,13 +26,13 @@ from torch import nn
 
 from neurozsl import __version__, checkpoint
 from neurozsl import data as datasets
-from neurozsl.crew import Crew
 from neurozsl.data.avca_layout import FeatureName
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.fingerprint import fingerprint
 from neurozsl.data.index import Alignment
 from neurozsl.errors import BadInput
 from neurozsl.hardware.program import Program
+from neurozsl.parallel.crew import Crew
 from neurozsl.protocol import TrainConfig, train_config_from
 from neurozsl.qat import FineTuning, IntegerForward, fine_tuning_from, program_of, same_integers
 from neurozsl.training import (

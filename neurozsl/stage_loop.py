@@ -22,15 +22,15 @@ from typing import Any
 import torch
 
 from neurozsl import checkpoint
-from neurozsl.crew import Crew
 from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.errors import BadInput
 from neurozsl.evaluation import cast, choose, collect
+from neurozsl.parallel.crew import Crew
+from neurozsl.parallel.shared_layers import Scope, convert
+from neurozsl.parallel.team import assembled_output, average_gradients, share
 from neurozsl.protocol import Protocol, TrainConfig
 from neurozsl.sampling import batch_count, batches
 from neurozsl.schedule import learning_rate, plateau_rate
-from neurozsl.shared_layers import Scope, convert
-from neurozsl.team import assembled_output, average_gradients, share
 
 # (done, total, text): epochs of the stage, and a line about the last one.
 Progress = Callable[[int, int, str], None]

@@ -27,13 +27,13 @@ import numpy as np
 import torch
 
 from neurozsl import checkpoint, models
-from neurozsl.crew import Crew, alone, resolve_device
 from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.evaluation import collect, evaluate
+from neurozsl.parallel.crew import Crew, alone, resolve_device
+from neurozsl.parallel.team import Team
 from neurozsl.protocol import Protocol, TrainConfig, train_config
 from neurozsl.schedule import learning_rate
 from neurozsl.stage_loop import Progress, Selected, fit_stage
-from neurozsl.team import Team
 
 __all__ = [
     "Progress",

@@ -11,8 +11,14 @@ from torch import Tensor, nn
 
 from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding
-from neurozsl.shared_layers import CounterDropout, Scope, SharedBatchNorm, convert, keep_mask
-from neurozsl.team import (
+from neurozsl.parallel.shared_layers import (
+    CounterDropout,
+    Scope,
+    SharedBatchNorm,
+    convert,
+    keep_mask,
+)
+from neurozsl.parallel.team import (
     Alone,
     assembled,
     assembled_output,

@@ -26,7 +26,7 @@ class Meeting:
 
 
 class ThreadTeam:
-    """Keeps `neurozsl.team.Team`."""
+    """Keeps `neurozsl.parallel.team.Team`."""
 
     def __init__(self, rank: int, meeting: Meeting) -> None:
         self.rank, self.size, self._meeting = rank, meeting.size, meeting

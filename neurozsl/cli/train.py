@@ -120,8 +120,9 @@ def train(
     if qat is not None and resume is None:
         raise BadInput("train: --qat fine-tunes a finished run; give it with --resume RUN")
 
-    from neurozsl import crew, runs
-    from neurozsl.team import first_does
+    from neurozsl import runs
+    from neurozsl.parallel import crew
+    from neurozsl.parallel.team import first_does
     from neurozsl.training import resolve_device, train_config
 
     path = resume if resume is not None else out

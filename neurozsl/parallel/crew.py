@@ -16,8 +16,8 @@ import torch
 from lightning_fabric import Fabric
 
 from neurozsl.errors import BadInput
+from neurozsl.parallel.team import Alone, FabricTeam, Team
 from neurozsl.protocol import TrainConfig
-from neurozsl.team import Alone, FabricTeam, Team
 
 Strategy = Literal["auto", "ddp"]
 _PRECISION = {"32": "32-true", "64": "64-true", "bf16-mixed": "bf16-mixed"}

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from neurozsl.errors import BadInput
-from neurozsl.team import Ints, Team, total
+from neurozsl.parallel.team import Ints, Team, total
 
 # Increment and multipliers of splitmix64 (Steele, Lea, Flood, OOPSLA 2014), as signed 64-bit.
 _WEYL = 0x9E3779B97F4A7C15 - 2**64
