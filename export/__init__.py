@@ -6,7 +6,8 @@
     normalise         any NIR graph -> flat, complete, every repair listed: inline (nested graphs),
                       wires (ends, loops), settle (shapes), parameters (full shape)
     norse             a Norse stack -> BranchSpec; BranchSpec run by Norse cells (the reference)
-    norse_graph       from_norse: a Norse stack with maps, loops and read-outs -> NIR graph
+    norse_graph       from_norse: a Norse stack with maps, loops and read-outs -> NIR graph;
+                      norse_layers (modules without state), norse_neurons (cells)
     sinabs_layers     the branch as Sinabs layers
     lava              the branch on lava-nc, in an environment of its own
     backends          all of these as functions ChipInput -> Trace

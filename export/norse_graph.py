@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import nir
@@ -36,38 +36,13 @@ from torch import nn
 
 from neurozsl import norse_cells as norse
 from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.export import norse_layers
 from neurozsl.export.graph import SCHEMA
-from neurozsl.export.nodes import CubaLI
-from neurozsl.export.norse import Refused, flat_modules, numbers
+from neurozsl.export.norse import Refused, flat_modules
+from neurozsl.export.norse_layers import LAST, At, Made, Shape
+from neurozsl.export.norse_neurons import CELLS
 from neurozsl.hardware.neuron import Reset
 from neurozsl.signals import FloatArray, InputCode
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _At:
-    """Where a module stands: its node name, the shape before it, the node before it."""
-
-    name: str
-    shape: Shape
-    last: Any = None
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What a module becomes.
-
-    nodes: in a row, by name (`_LAST` replaces the one before). shape: behind them. loop: from the
-    last node to itself. dt, reset: of a cell. decays: exact, by key.
-    """
-
-    nodes: Mapping[str, Any]
-    shape: Shape
-    loop: Any = None
-    dt: float | None = None
-    decays: Mapping[str, FloatArray] = field(default_factory=dict)
-    reset: Reset | None = None
 
 
 def from_norse(
@@ -145,10 +120,10 @@ class _Building:
     dts: set[float] = field(default_factory=set)
     resets: set[Reset] = field(default_factory=set)
 
-    def add(self, made: _Made, *, cell: bool) -> None:
+    def add(self, made: Made, *, cell: bool) -> None:
         """Append what a module became."""
         for key, node in made.nodes.items():
-            if key != _LAST:
+            if key != LAST:
                 self.edges.append((self.last, key))
                 self.last = key
             self.nodes[self.last] = node
@@ -183,12 +158,12 @@ def _walk(module: nn.Module, built: _Building) -> list[str]:
             continue
         name = _free_name(path or kind.__name__, built.nodes)
         try:
-            made = READERS[kind](child, _At(name, built.shape, built.nodes[built.last]))
+            made = READERS[kind](child, At(name, built.shape, built.nodes[built.last]))
         except Refused as reason:
             faults.append(f"{where}: {reason}")
-            known = kind in _CELLS and kind is not norse.LIFRecurrentCell  # keep the shape
+            known = kind in CELLS and kind is not norse.LIFRecurrentCell  # keep the shape
             continue
-        built.add(made, cell=kind in _CELLS)
+        built.add(made, cell=kind in CELLS)
     return faults
 
 
@@ -239,257 +214,18 @@ def _finished(node: Any, dt_s: float) -> Any:
     return node
 
 
-# --- weights ----------------------------------------------------------------------------------
-
-_LAST: Final = ""  # instead of a name: the node before takes this form
-
-
-def _linear(module: Any, at: _At) -> _Made:
-    if at.shape != (module.in_features,):
-        raise Refused(
-            f"reads {module.in_features} values, before it is {at.shape}; put Flatten in front"
-        )
-    weight = numbers(module.weight)
-    bias = np.zeros(len(weight)) if module.bias is None else numbers(module.bias)
-    return _Made({at.name: nir.Affine(weight=weight, bias=bias)}, (len(weight),))
-
-
-def _conv(module: Any, at: _At) -> _Made:
-    rank = module.weight.ndim - 1
-    if len(at.shape) != rank or at.shape[0] != module.in_channels:
-        raise Refused(f"reads a map of {module.in_channels} channels, before it is {at.shape}")
-    if module.padding_mode != "zeros":
-        raise Refused(f"padding_mode {module.padding_mode!r}: maps here are padded with zeros")
-    shape = _behind(module, at, module.weight)
-    weight, padding = _geometry(module)
-    bias = np.zeros(len(weight)) if module.bias is None else numbers(module.bias)
-    geometry: dict[str, Any] = {k: tuple(getattr(module, k)) for k in ("stride", "dilation")}
-    geometry["padding"] = padding
-    space: Any = at.shape[1:]
-    if rank == 2:
-        space = space[0]
-        geometry = {key: value[0] for key, value in geometry.items()}
-    build = nir.Conv1d if rank == 2 else nir.Conv2d
-    node = build(input_shape=space, weight=weight, bias=bias, groups=module.groups, **geometry)
-    # nir 1.0.4 infers the shape of a square kernel.
-    node.output_type = {"output": np.array(shape)}
-    return _Made({at.name: node}, shape)
-
-
-def _geometry(module: Any) -> tuple[FloatArray, tuple[int, ...]]:
-    """Kernel and padding in numbers, the same on both sides.
-
-    torch's "same" puts the odd zero of an even kernel last; a kernel with a zero in front of it
-    and one more zero in front of the map is the same convolution.
-    """
-    weight = numbers(module.weight)
-    if module.padding == "valid":
-        return weight, (0,) * len(module.stride)
-    if module.padding != "same":
-        return weight, tuple(int(n) for n in module.padding)
-    front, padding = [(0, 0), (0, 0)], []
-    for kernel, dilation in zip(module.kernel_size, module.dilation, strict=True):
-        span = dilation * (kernel - 1)
-        if span % 2 and dilation > 1:
-            raise Refused(
-                f"padding 'same' with kernel {kernel} and dilation {dilation} is not the same on "
-                "both sides; pad in numbers"
-            )
-        front.append((span % 2, 0))
-        padding.append(span // 2 + span % 2)
-    return np.pad(weight, front), tuple(padding)
-
-
-def _batchnorm(module: Any, at: _At) -> _Made:
-    """Fold y = (x - mean) / sqrt(var + eps) gamma + beta into the weights before."""
-    weighted = (nir.Affine, nir.Conv2d) if isinstance(module, nn.BatchNorm2d) else _WEIGHTED
-    if not isinstance(at.last, weighted) or len(at.last.weight) != module.num_features:
-        raise Refused("no Linear or convolution of its width directly before it to fold into")
-    if module.running_mean is None:
-        raise Refused("keeps no running statistics (track_running_stats=False)")
-    scale = 1 / np.sqrt(numbers(module.running_var) + module.eps)
-    shift = -numbers(module.running_mean) * scale
-    if module.affine:
-        gamma, beta = numbers(module.weight), numbers(module.bias)
-        scale, shift = scale * gamma, shift * gamma + beta
-    folded = replace(
-        at.last,
-        weight=at.last.weight * scale.reshape(-1, *[1] * (at.last.weight.ndim - 1)),
-        bias=at.last.bias * scale + shift,
-    )
-    folded.output_type = at.last.output_type
-    return _Made({_LAST: folded}, at.shape)
-
-
-_WEIGHTED: Final = (nir.Affine, nir.Conv1d, nir.Conv2d)
-
-
-def _avg_pool(module: Any, at: _At) -> _Made:
-    kernel, padding = _pair(module.kernel_size), _pair(module.padding)
-    if module.divisor_override not in (None, 1, math.prod(kernel)):
-        raise Refused(f"divides by {module.divisor_override}; a mean or a sum is carried over")
-    if any(padding) and not module.count_include_pad and module.divisor_override is None:
-        raise Refused("count_include_pad=False: divides by other numbers at the border")
-    total = module.divisor_override == 1 and math.prod(kernel) > 1
-    return _pool(module, at, nir.SumPool2d if total else nir.AvgPool2d, padding)
-
-
-def _lp_pool(module: Any, at: _At) -> _Made:
-    if module.norm_type != 1:
-        raise Refused(f"norm_type {module.norm_type:g}: only 1, a sum, is linear")
-    return _pool(module, at, nir.SumPool2d, (0, 0))
-
-
-_POOL: Final = ("kernel_size", "stride", "padding")
-
-
-def _pool(module: Any, at: _At, build: Any, padding: tuple[int, int]) -> _Made:
-    if len(at.shape) != 3:
-        raise Refused(f"pools a map (channels, height, width), before it is {at.shape}")
-    if module.ceil_mode:
-        raise Refused("ceil_mode: windows that do not fit whole are left out here")
-    kernel = _pair(module.kernel_size)
-    stride = kernel if module.stride is None else _pair(module.stride)
-    shape = _behind(module, at, torch.zeros(0))
-    sizes = zip(_POOL, (kernel, stride, padding), strict=True)
-    return _Made({at.name: build(**{key: np.array(value) for key, value in sizes})}, shape)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, second = value if isinstance(value, tuple) else (value, value)
-    return int(first), int(second)
-
-
-def _flatten(module: Any, at: _At) -> _Made:
-    rank = len(at.shape) + 1  # with the batch, as torch counts
-    start, end = module.start_dim % rank, module.end_dim % rank
-    if start == 0:
-        raise Refused(f"start_dim {module.start_dim} joins the samples of a batch; use 1")
-    shape = _behind(module, at, torch.zeros(0))
-    node = nir.Flatten(
-        start_dim=start - 1, end_dim=end - 1, input_type={"input": np.array(at.shape)}
-    )
-    return _Made({at.name: node}, shape)
-
-
-def _nothing(module: Any, at: _At) -> _Made:
-    return _Made({}, at.shape)
-
-
-def _behind(module: nn.Module, at: _At, like: torch.Tensor) -> Shape:
-    """Shape behind a stateless module."""
-    with torch.no_grad():
-        try:
-            made = module(torch.zeros(1, *at.shape, dtype=like.dtype, device=like.device))
-        except (RuntimeError, IndexError) as error:
-            raise Refused(f"does not take {at.shape}: {str(error).splitlines()[0]}") from None
-    return tuple(int(n) for n in made.shape[1:])
-
-
-# --- cells ------------------------------------------------------------------------------------
-
-
-def _lif_box(cell: Any, at: _At) -> _Made:
-    methods: dict[Any, Reset] = {norse.reset_value: "zero", norse.reset_subtract: "subtract"}
-    if cell.p.reset_method not in methods:
-        raise Refused("reset_method is neither reset_value nor reset_subtract")
-    kappa = _decay(cell, "tau_mem_inv", at)
-    node = nir.LIF(tau=1 / kappa, v_threshold=_values(cell.p.v_th, "v_th", at), **_rest(cell, at))
-    exact = {"kappa": kappa.ravel()}
-    return _Made({at.name: node}, at.shape, None, cell.dt, exact, methods[cell.p.reset_method])
-
-
-def _lif(cell: Any, at: _At) -> _Made:
-    kappa, syn = _decay(cell, "tau_mem_inv", at), _decay(cell, "tau_syn_inv", at)
-    node = nir.CubaLIF(
-        tau_mem=1 / kappa,
-        tau_syn=1 / syn,
-        w_in=1 / syn,  # the input jumps the current by exactly itself
-        v_threshold=_values(cell.p.v_th, "v_th", at),
-        **_rest(cell, at),
-    )
-    exact = {"kappa": kappa.ravel(), "syn_kappa": syn.ravel()}
-    return _Made({at.name: node}, at.shape, None, cell.dt, exact, "zero")
-
-
-def _recurrent_lif(cell: Any, at: _At) -> _Made:
-    if at.shape != (int(cell.input_size),):
-        raise Refused(
-            f"reads {int(cell.input_size)} values, before it is {at.shape}; put Flatten in front"
-        )
-    inside = _lif(cell, replace(at, shape=(int(cell.hidden_size),)))
-    into = nir.Linear(weight=numbers(cell.input_weights))
-    loop = nir.Linear(weight=numbers(cell.recurrent_weights))
-    return replace(inside, nodes={f"{at.name}_in": into, **inside.nodes}, loop=loop)
-
-
-def _iaf(cell: Any, at: _At) -> _Made:
-    rest = _rest(cell, at)
-    node = nir.IF(r=rest["r"], v_threshold=_values(cell.p.v_th, "v_th", at))
-    return _Made({at.name: node}, at.shape, dt=cell.dt, reset="zero")
-
-
-def _li_box(cell: Any, at: _At) -> _Made:
-    kappa = _decay(cell, "tau_mem_inv", at)
-    node = nir.LI(tau=1 / kappa, **_rest(cell, at))
-    return _Made({at.name: node}, at.shape, None, cell.dt, {"kappa": kappa.ravel()})
-
-
-def _li(cell: Any, at: _At) -> _Made:
-    kappa, syn = _decay(cell, "tau_mem_inv", at), _decay(cell, "tau_syn_inv", at)
-    node = CubaLI(tau_mem=1 / kappa, tau_syn=1 / syn, w_in=1 / syn, **_rest(cell, at))
-    exact = {"kappa": kappa.ravel(), "syn_kappa": syn.ravel()}
-    return _Made({at.name: node}, at.shape, None, cell.dt, exact)
-
-
-def _rest(cell: Any, at: _At) -> dict[str, Any]:
-    """Gain 1 and rest 0; a Norse cell starts at v_leak, a sample here at 0."""
-    for key in ("v_leak", "v_reset"):
-        if np.any(numbers(getattr(cell.p, key, 0.0)) != 0):
-            raise Refused(f"{key} is not 0; count the membrane from it and move it into the bias")
-    return {"r": np.ones(at.shape), "v_leak": np.zeros(at.shape)}
-
-
-def _decay(cell: Any, key: str, at: _At) -> FloatArray:
-    """Decay of a step, dt / tau, rounded as Norse rounds it."""
-    kappa = _values(cell.dt * getattr(cell.p, key), key, at)
-    if not np.all((kappa > 0) & (kappa <= 1)):
-        raise Refused(
-            f"dt {key} is {kappa.min():g}..{kappa.max():g}, expected a decay in (0, 1]; Norse's "
-            "inverse time constants are in 1/s"
-        )
-    return kappa
-
-
-def _values(value: Any, key: str, at: _At) -> FloatArray:
-    """A parameter in the shape of the layer."""
-    found = numbers(value)
-    try:
-        return np.array(np.broadcast_to(found, (1, *at.shape))[0])
-    except ValueError:
-        raise Refused(f"{key} has shape {found.shape}, the layer {at.shape}") from None
-
-
-_CELLS: Final[Mapping[type, Callable[[Any, _At], _Made]]] = {
-    norse.LIFBoxCell: _lif_box,
-    norse.LIFCell: _lif,
-    norse.IAFCell: _iaf,
-    norse.LIBoxCell: _li_box,
-    norse.LICell: _li,
-    norse.LIFRecurrentCell: _recurrent_lif,
-}
-READERS: Final[Mapping[type, Callable[[Any, _At], _Made]]] = {
-    nn.Linear: _linear,
-    nn.Conv1d: _conv,
-    nn.Conv2d: _conv,
-    nn.BatchNorm1d: _batchnorm,
-    nn.BatchNorm2d: _batchnorm,
-    nn.AvgPool2d: _avg_pool,
-    nn.LPPool2d: _lp_pool,
-    nn.Flatten: _flatten,
-    nn.Dropout: _nothing,
-    nn.Identity: _nothing,
-    **_CELLS,
+READERS: Final[Mapping[type, Callable[[Any, At], Made]]] = {
+    nn.Linear: norse_layers.linear,
+    nn.Conv1d: norse_layers.conv,
+    nn.Conv2d: norse_layers.conv,
+    nn.BatchNorm1d: norse_layers.batchnorm,
+    nn.BatchNorm2d: norse_layers.batchnorm,
+    nn.AvgPool2d: norse_layers.avg_pool,
+    nn.LPPool2d: norse_layers.lp_pool,
+    nn.Flatten: norse_layers.flatten,
+    nn.Dropout: norse_layers.nothing,
+    nn.Identity: norse_layers.nothing,
+    **CELLS,
 }
 _SUPPORTED: Final = ", ".join(kind.__name__ for kind in READERS)
 _REASONS: Final[Mapping[str, str]] = {
