@@ -1,9 +1,11 @@
 """How far two traces agree, layer by layer.
 
 agree    share of equal bits; flattered by sparse zeros, so also
-matched  F1 of the spikes: 2 both / (first + second), 1 where neither has a spike
+matched  F1 of the spikes: 2 both / (first + second), 1 where neither has a spike; of several
+         spikes in a step the smaller count is in both
 margin   largest |v* - theta| among the bits that differ (float backends): near 0 means a tie,
-         anything else a real difference
+         anything else a real difference; of several spikes in a step to the multiple of theta
+         that v* should have crossed, or should not
 membrane largest |v - v'| after a step, in units of the float model, where both recorded v
 """
 
@@ -18,8 +20,9 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.export.thresholds import theta_of
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.synapse import apply
+from neurozsl.hardware.floatsim import drive
+from neurozsl.hardware.floatsim_rules import at_rest
+from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.signals import ChipInput, Trace
 
 Bits = npt.NDArray[np.uint8]
@@ -69,7 +72,7 @@ def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:
         raise BadInput(f"layer '{name}': traces of shape {a.shape} and {b.shape}")
     differ = a != b
     spikes, other = int(a.sum(dtype=np.int64)), int(b.sum(dtype=np.int64))
-    both = int(np.count_nonzero(a & b))
+    both = int(np.minimum(a, b).sum(dtype=np.int64))
     steps = np.flatnonzero(differ.any(axis=(0, 2)))
     return LayerAgreement(
         name=name,
@@ -105,7 +108,7 @@ def worst_membranes(
 def worst_margins(
     lowered: Lowered, chip: ChipInput, first: Trace, second: Trace
 ) -> dict[str, float]:
-    """Per layer with unequal bits the largest |v* - theta| there, v* on the path of `first`.
+    """Per layer with unequal counts the largest |v* - n theta| there, v* on the path of `first`.
 
     Args:
         lowered: the float branch that both traces claim to follow.
@@ -118,26 +121,30 @@ def worst_margins(
     values |= first.to_numpy().spikes
     margins = {}
     for layer in lowered.layers:
-        differ = values[layer.name] != second.to_numpy().spikes[layer.name]
+        own, other = values[layer.name], second.to_numpy().spikes[layer.name]
+        differ = own != other
         if differ.any():
-            before_reset = _potential(layer, values, values[layer.name])
-            gap = np.abs(before_reset - theta_of(layer, lowered.policy, chip))
+            theta = np.broadcast_to(theta_of(layer, lowered.policy, chip), own.shape)
+            edge = np.where(other > own, other, other + 1.0)  # 1 where neurons send one spike
+            gap = np.abs(_potential(layer, drive(layer, values), own, theta) - edge * theta)
             margins[layer.name] = float(gap[differ].max())
     return margins
 
 
 def _potential(
-    layer: LoweredLayer, values: Mapping[str, npt.NDArray[Any]], z: npt.NDArray[Any]
-) -> npt.NDArray[np.float64]:
-    """v* `(batch, time, neuron)` with the given spikes as resets; equations of `hardware.lower`."""
-    current = sum(apply(s, np.asarray(values[s.source], np.float64)) for s in layer.synapses)
-    assert isinstance(current, np.ndarray)
+    layer: LoweredLayer, current: Floats, count: npt.NDArray[Any], theta: Floats
+) -> Floats:
+    """v* `(batch, time, neuron)` with the given counts as resets; equations of `floatsim_rules`."""
     to_current = layer.bias if layer.bias_to == "current" else 0.0
     to_membrane = layer.bias if layer.bias_to == "membrane" else 0.0
-    u = np.zeros_like(current[:, 0])
-    v, found = np.zeros_like(u), np.empty_like(current)
+    rule, found = layer.rule, np.empty_like(current)
+    state = at_rest(len(current), layer.size)
     for t in range(current.shape[1]):
-        u = (1.0 - layer.syn_leak) * u + (current[:, t] + to_current)
-        found[:, t] = (1.0 - layer.leak) * v + (u + to_membrane)
-        v = np.where(z[:, t] != 0, 0.0, found[:, t])
+        sent = count[:, t]
+        state.u = (1.0 - layer.syn_leak) * state.u + (current[:, t] + to_current)
+        found[:, t] = (1.0 - layer.leak) * state.v + (state.u + to_membrane)
+        down = found[:, t] - sent * theta[:, t]
+        state.v = np.where(sent != 0, 0.0, found[:, t]) if rule.reset == "zero" else down
+        if rule.low is not None:
+            state.v = np.maximum(state.v, rule.low)
     return found

@@ -33,7 +33,7 @@ _SAMPLES: Final = 256
 _HELD: Final = 1 << 23  # values of one layer that are held at once, 64 MB
 _PATCHES: Final = 1 << 22  # values of the patches of a convolution, 32 MB
 
-__all__ = ["Progress", "Record", "layer_thresholds", "run_neurons", "simulate", "weighted"]
+__all__ = ["Progress", "Record", "drive", "layer_thresholds", "run_neurons", "simulate", "weighted"]
 
 
 def simulate(
@@ -86,7 +86,7 @@ def simulate(
                 [layer] = stage.layers
                 values[layer.name], v = run_neurons(
                     layer,
-                    _drive(layer, values),
+                    drive(layer, values),
                     theta[layer.name],
                     keep_membrane=layer.name in keep,
                 )
@@ -126,8 +126,13 @@ def weighted(synapse: Synapse, values: Array) -> Floats:
     return sums.reshape(batch, steps, -1)
 
 
-def _drive(layer: LoweredLayer, values: Mapping[str, Any]) -> Floats:
-    """Weighted input of a layer over all steps, `(batch, time, out)`."""
+def drive(layer: LoweredLayer, values: Mapping[str, Any]) -> Floats:
+    """Weighted input of a layer over all steps, `(batch, time, out)`.
+
+    Args:
+        layer: gives the synapses.
+        values: of every source `(batch, time, size)`, spikes or codes times their scale.
+    """
     first, *others = layer.synapses
     total = weighted(first, values[first.source])
     for synapse in others:

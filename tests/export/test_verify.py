@@ -17,9 +17,12 @@ from neurozsl.export.backends import Parts
 from neurozsl.export.graph import canonical, to_nir
 from neurozsl.export.norse import run_norse
 from neurozsl.export.verify import verify
-from neurozsl.hardware.lower import lower
+from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.quantize import quantize
-from neurozsl.signals import BranchSpec, ChipInput, Trace
+from neurozsl.hardware.synapse import Conv, Link, Synapse
+from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]
@@ -198,3 +201,39 @@ def test_lava_is_verified_by_all_four_comparisons(
             assert 0.005 < row["rate"] < 0.9 and row["spikes"] > 0
     assert min(row["agree"] for row in document["backends"]["emulator_vs_norse"]["layers"]) < 1
     assert seen == {"emulator", "lava", "norse", "lava_float", "sinabs"}
+
+
+def test_margins_of_maps_loops_and_several_spikes_are_those_of_the_membrane() -> None:
+    """A kernel of one tap into neurons that subtract, send up to 3 and excite themselves."""
+    maps = Conv((1, 2, 2), (1, 1), (0, 0, 0, 0), (1, 1), 1)
+    kernel, loop = np.full((1, 1, 1, 1), 1.75), np.full((1, 1, 1, 1), 0.5)
+    layer = LoweredLayer(
+        name="maps",
+        source="in",
+        weight=kernel,
+        bias=np.zeros(4),
+        leak=np.zeros(4),
+        syn_leak=np.ones(4),
+        threshold=np.ones(4),
+        link=Link(maps),
+        also=(Synapse("maps", loop, Link(maps, delay=1)),),
+        rule=NeuronRule("subtract", 3, ">="),
+    )
+    code = {"in": InputCode(4, "binary", 1, False, 1.0)}
+    lowered = Lowered(code, (layer,), ("maps",), 1e-3, 3, "fixed")
+    chip = ChipInput({"in": np.ones((1, 3, 4), np.int16)}, code)
+    first = simulate(lowered, chip)
+    # v* = 1.75, 0.75 + 1.75 + 0.5 = 3.0, 0 + 1.75 + 1.5 = 3.25; counts 1, 3, 3
+    assert first.spikes["maps"][0, :, 0].tolist() == [1, 3, 3]
+    tie, real = (first.spikes["maps"].copy() for _ in range(2))
+    tie[0, 1, 2] = 2  # v* = 3.0 is 3 theta
+    real[0, 0, 0], real[0, 2, 1] = 2, 2  # v* = 1.75 below 2 theta, 3.25 above 3 theta
+    margins = [worst_margins(lowered, chip, first, Trace({"maps": x})) for x in (tie, real)]
+    assert margins == [{"maps": pytest.approx(0.0)}, {"maps": pytest.approx(0.25)}]
+
+
+def test_equal_counts_of_several_spikes_match_whole() -> None:
+    one = Trace({"x": np.array([[[1, 3, 4]]], np.uint8)})
+    two = Trace({"x": np.array([[[2, 3, 4]]], np.uint8)})
+    assert compare(one, one, ("x",))[0].matched == 1
+    assert compare(one, two, ("x",))[0].matched == pytest.approx(2 * 8 / (8 + 9))
