@@ -113,8 +113,8 @@ def quantize(
 def _check_chip(lowered: Lowered, chip: Chip, bits: int) -> None:
     if chip.arithmetic != ARITHMETIC:
         raise BadInput(
-            f"chip '{chip.key}': runs {chip.arithmetic or 'no spiking neurons'}, programs are made "
-            f"for {ARITHMETIC} and {SPECK}; choose loihi1, loihi2 or speck2f"
+            f"chip '{chip.key}': has {chip.arithmetic or 'figures of energy only'}, programs are "
+            f"made for {ARITHMETIC} and {SPECK}; choose loihi1, loihi2 or speck2f"
         )
     if (
         isinstance(bits, bool)

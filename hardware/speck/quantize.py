@@ -90,7 +90,7 @@ def quantize_speck(
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     if chip.arithmetic != ARITHMETIC:
-        raise BadInput(f"chip '{chip.key}': runs {chip.arithmetic or 'no spiking neurons'}")
+        raise BadInput(f"chip '{chip.key}': has {chip.arithmetic or 'figures of energy only'}")
     if bits != WEIGHT_BITS:
         raise BadInput(f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}; use --bits 8")
     check_speck(lowered, chip)
