@@ -91,7 +91,10 @@ def encode(
     codes, code, notes = {}, {}, []
     for name, shape in shapes.items():
         if name not in arrays:
-            raise BadInput(f"{where}: no array '{name}'; it holds {', '.join(arrays) or 'nothing'}")
+            raise BadInput(
+                f"{where}: no array '{name}'; it holds {', '.join(arrays) or 'nothing'}, name its "
+                f"arrays after the inputs: {', '.join(shapes)}"
+            )
         values = _shaped(f"{where}: '{name}'", arrays[name], shape)
         codes[name], code[name], note = _code(f"{where}: '{name}'", values)
         notes += [f"input '{name}': {note}"] if note else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -73,7 +74,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Manifest as JSON on stdout.")] = False,
     input_path: options.Input = None,
     poisson: options.Poisson = None,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     dt: options.Dt = None,
     tau_unit: options.TauUnit = None,
     reset: options.Reset = None,
@@ -110,8 +111,8 @@ def export(
             scale=calibration.value if calibration else "max",
         )
         commands = (
-            f"neurozsl simulate {bundle}",
-            f"neurozsl profile {what} --poisson 0.05{options.again(context, feeds=False)}",
+            options.call("simulate", bundle),
+            options.call("profile", what, f" --poisson 0.05{options.again(context, feeds=False)}"),
         )
     else:
         options.refuse_for_folder(context, what)
@@ -128,8 +129,9 @@ def export(
             max_hm_drop=max_hm_drop,
         )
         commands = (
-            f"neurozsl evaluate {what} --bundle {bundle}",
-            f"neurozsl profile {what} --bundle {bundle} --report {what}/report.html",
+            f"neurozsl evaluate {quote(str(what))} --bundle {quote(str(bundle))}",
+            f"neurozsl profile {quote(str(what))} --bundle {quote(str(bundle))} "
+            f"--report {quote(str(what / 'report.html'))}",
         )
     if device:
         configure_device(bundle, device)
@@ -144,7 +146,7 @@ def export(
     say(f"verdict {manifest.verdict}; bundle in {bundle}")
     if target == "speck":
         show_speck_notes(bundle)
-    next_commands(f"neurozsl verify {bundle}", *commands)
+    next_commands(options.call("verify", bundle), *commands)
 
 
 def _export_run(run: Path, target: str, **how: Any) -> Manifest:

@@ -28,7 +28,7 @@ def inspect(
         ),
     ] = False,
     poisson: options.Poisson = None,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     dt: options.Dt = None,
     tau_unit: options.TauUnit = None,
     reset: options.Reset = None,
@@ -45,11 +45,13 @@ def inspect(
 
     said = options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps)
     if markdown:
+        if as_json:
+            raise BadInput("--json, --markdown: both take stdout; give one of them")
         from neurozsl.report.network_table import RATE, markdown_table
 
         rate = RATE if poisson is None else poisson
         asked = options.again(context, feeds=False).strip()
-        typer.echo(markdown_table(files, said, asked=asked, rate=rate, seed=seed))
+        typer.echo(markdown_table(files, said, asked=asked, rate=rate, seed=seed or 0))
         return
     options.refuse(context, options.FEEDS, "inspect runs nothing without --markdown; use simulate")
     found = [inspect_file(file, said) for file in files]
@@ -63,9 +65,9 @@ def inspect(
     if not as_json:
         asked = options.again(context, feeds=False)
         next_commands(
-            f"neurozsl simulate {files[0]} --poisson 0.05{asked}",
-            f"neurozsl profile {files[0]} --poisson 0.05{asked}",
-            f"neurozsl inspect {files[0]}{asked} --json",
+            options.call("simulate", files[0], f" --poisson 0.05{asked}"),
+            options.call("profile", files[0], f" --poisson 0.05{asked}"),
+            options.call("inspect", files[0], f"{asked} --json"),
         )
 
 

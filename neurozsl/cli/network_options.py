@@ -106,7 +106,10 @@ Chip = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of --poisson.", rich_help_panel=PANEL)]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="Of --poisson; default 0.", rich_help_panel=PANEL),
+]
 
 GOLDEN_RATE: Final = 0.05  # of golden samples, where the caller gives no input
 SAYS: Final[Mapping[str, str]] = {
@@ -193,22 +196,33 @@ def source(
     input_path: Path | None,
     poisson: float | None,
     samples: int | None,
-    seed: int,
+    seed: int | None,
     limit: int | None = None,
 ) -> Source:
-    """Where the options take the input from."""
+    """Where the options take the input from.
+
+    Raises:
+        BadInput: a seed beside a file.
+    """
     from neurozsl.export.network_run import Source
 
-    return Source(path=input_path, rate=poisson, samples=samples, seed=seed, limit=limit)
+    if seed is not None and input_path is not None:
+        raise BadInput(f"--seed {seed}: belongs to --poisson, and {input_path} is given; leave out")
+    return Source(path=input_path, rate=poisson, samples=samples, seed=seed or 0, limit=limit)
 
 
 def golden_source(
-    input_path: Path | None, poisson: float | None, samples: int, seed: int
+    input_path: Path | None, poisson: float | None, samples: int, seed: int | None
 ) -> Source:
     """Input of an export: a whole file, else `samples` synthetic ones (at 0.05 by default)."""
     if input_path is None and poisson is None:
         poisson = GOLDEN_RATE
     return source(input_path, poisson, None if poisson is None else samples, seed)
+
+
+def call(command: str, file: Path, options: str = "") -> str:
+    """A command on a file, quoted for the shell, to paste."""
+    return f"neurozsl {command} {shlex.quote(str(file))}{options}"
 
 
 def again(context: typer.Context, *, feeds: bool = True) -> str:

@@ -31,7 +31,7 @@ def profile(
     input_path: options.Input = None,
     poisson: options.Poisson = None,
     samples: options.Samples = None,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     chip: options.Chip = None,
     dt: options.Dt = None,
     tau_unit: options.TauUnit = None,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from neurozsl.cli.console import next_commands, progress_bar, say
+from neurozsl.cli.network_options import call
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.export.foreign import Said
-    from neurozsl.export.network_run import Source
+    from neurozsl.export.network_run import NetworkRun, Source
 
 
 def profile(
@@ -51,7 +52,7 @@ def profile(
     with progress_bar(f"running on {backend}") as update:
         done = network_run.run_network(fed, backend_name=backend, chip=chip, progress=update)
     on_chip = "" if chip is None else f" --chip {chip}"
-    command = f"neurozsl profile {shlex.quote(str(file))}{asked}{on_chip}"
+    command = call("profile", file, asked + on_chip)
     report = report_of(done, source, command=command)
     if page is not None:
         beside = network_text.write_markdown(report, page)
@@ -61,7 +62,22 @@ def profile(
         return
     network_text.print_network(report)
     next_commands(
-        f"{command} --report {file.stem}.md",
-        f"neurozsl simulate {file}{asked}" + (f" --backend emulator{on_chip}" if chip else ""),
-        f"neurozsl export {file} --target {'speck' if chip == 'speck2f' else 'lava'}{asked}",
+        f"{command} --report {shlex.quote(file.stem)}.md",
+        call("simulate", file, asked + (f" --backend emulator{on_chip}" if chip else "")),
+        call("export", file, f" --target {_target(done)}{asked}"),
     )
+
+
+def _target(done: NetworkRun) -> str:
+    """A target that takes the network: of its chip, Lava where that runs it, else Sinabs."""
+    from neurozsl.export.lava.limits import check_network
+    from neurozsl.hardware.speck.program import SpeckProgram
+
+    network = done.network
+    if isinstance(network, SpeckProgram):
+        return "speck"
+    try:
+        check_network(network)
+    except BadInput:
+        return "sinabs"
+    return "lava"

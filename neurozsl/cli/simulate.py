@@ -39,7 +39,7 @@ def simulate(
     input_path: options.Input = None,
     poisson: options.Poisson = None,
     samples: options.Samples = None,
-    seed: options.Seed = 0,
+    seed: options.Seed = None,
     chip: options.Chip = None,
     out: Annotated[
         Path | None,
@@ -71,6 +71,7 @@ def simulate(
         raster=raster,
         as_json=as_json,
         asked=options.again(context),
+        about=options.again(context, feeds=False),
     )
 
 
@@ -110,7 +111,7 @@ def _simulate_bundle(
         say(result.warning)
     if drawn is not None:
         say(f"raster in {drawn}")
-    next_commands(f"neurozsl verify {bundle}")
+    next_commands(options.call("verify", bundle))
 
 
 def register(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
+from neurozsl.cli.network_options import call
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def simulate(
     raster: bool,
     as_json: bool,
     asked: str,
+    about: str,
 ) -> None:
     """Run the network, print every layer, write what was asked for.
 
@@ -37,6 +39,7 @@ def simulate(
         raster: draw the first sample beside `out`, else beside the file.
         as_json: one document instead of tables.
         asked: the options as given, to paste behind the next command.
+        about: those about the file alone.
     """
     from neurozsl.export import network_run
 
@@ -59,8 +62,8 @@ def simulate(
         if path is not None:
             say(f"{written} in {path}")
     next_commands(
-        f"neurozsl profile {file}{asked}" + (f" --chip {done.chip}" if done.chip else ""),
-        f"neurozsl inspect {file}",
+        call("profile", file, asked + (f" --chip {done.chip}" if done.chip else "")),
+        call("inspect", file, about),
     )
 
 

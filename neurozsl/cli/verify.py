@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
-from neurozsl.cli.network_options import is_network
+from neurozsl.cli.network_options import call, is_network
 from neurozsl.errors import BadInput, VerificationFailed
 
 
@@ -25,7 +25,7 @@ def verify(
     if is_network(bundle):
         raise BadInput(
             f"{bundle}: a file, and verify takes the folder of a bundle; make one with "
-            f"`neurozsl export {bundle} --target lava`"
+            f"`{call('export', bundle, ' --target lava')}`"
         )
     opened = open_bundle(bundle)
     with progress_bar("verifying") as update:
@@ -35,7 +35,8 @@ def verify(
         emit_json(result)
     else:
         show_tree(str(bundle), result)
-        next_commands(f"neurozsl simulate {bundle} --backend {default_backend(opened)} --limit 4")
+        backend = default_backend(opened)
+        next_commands(call("simulate", bundle, f" --backend {backend} --limit 4"))
     if result["verdict"] == "FAIL":
         reasons = "; ".join(verification.reasons)
         raise VerificationFailed(f"bundle '{bundle}': verdict FAIL; {reasons}")

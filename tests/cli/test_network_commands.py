@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -311,3 +312,22 @@ def test_profile_writes_a_page_and_its_json(
     assert stored["sha256"] in text and stored["provenance"]["input_sha256"] in text
     assert "Davies et al." in text and "estimate" in text
     assert sorted(path.name for path in page.parent.iterdir()) == ["r.json", "r.md"]
+
+
+def test_what_is_printed_as_next_can_be_pasted(neurozsl: Command, tmp_path: Path) -> None:
+    """A path with a blank, options in quotes, and a network that stock Lava refuses."""
+    path = tmp_path / "my net.nir"
+    files.write(path, files.dense())
+    asked = ["--dt", "0.001", "--reset", "subtract", "--compare", ">="]
+    for command in ("inspect", "simulate", "profile"):
+        feed = [] if command == "inspect" else ["--poisson", "0.2", "--samples", "2"]
+        text = neurozsl(command, str(path), *asked, *feed).err
+        lines = [shlex.split(x) for x in text.split("next:\n")[1].splitlines() if x.strip()]
+        assert len(lines) >= 2
+        for name, *words in lines:
+            assert name == "neurozsl"
+            assert words[1] == str(path)
+            assert words[words.index("--compare") + 1] == ">="
+            if words[0] == "export":
+                assert words[words.index("--target") + 1] == "sinabs"
+                assert neurozsl(*words, "--out", str(tmp_path / "out")).code == 0

@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
     np.savez(tmp_path / "x.npz", **{"in": files.spikes()})
     np.savez(tmp_path / "wide.npz", **{"in": files.spikes(size=7)})
     np.savez(tmp_path / "real.npz", **{"in": files.spikes() * 0.3})
+    np.savez(tmp_path / "other.npz", one=files.spikes(), two=files.spikes())
     (tmp_path / "text.npz").write_text("no archive")
     return tmp_path
 
@@ -38,6 +39,9 @@ def folder(tmp_path: Path) -> Path:
         ("simulate NET --poisson nan", "expected 0..1"),
         ("simulate NET --input X --samples 4", "--limit"),
         ("simulate NET --poisson 0.1 --limit 4", "--samples"),
+        ("simulate NET --input X --seed 4", "belongs to --poisson"),
+        ("simulate NET --input DIR/other.npz", "after the inputs: in"),
+        ("inspect NET --json --markdown", "give one of them"),
         ("simulate NET --input X --steps 7", "the input has 20 steps"),
         ("simulate NET --input DIR/none.npz", "no such file"),
         ("simulate NET --input DIR/text.npz", "numpy.savez"),
