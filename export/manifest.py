@@ -123,7 +123,7 @@ def read(folder: Path) -> Manifest:
     if not path.is_file():
         raise BadInput(
             f"{folder}: no bundle here ({NAME} is missing); make one with "
-            "`neurozsl export RUN --target lava`"
+            "`neurozsl export WHAT --target lava`, WHAT a run or a .nir file"
         )
     try:
         content = json.loads(path.read_text(encoding="utf8"))

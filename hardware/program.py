@@ -179,14 +179,10 @@ class Program:
 
     def __post_init__(self) -> None:
         """Check that sources, sizes, tables and worst-case sums fit together."""
-        if not self.layers or not self.inputs:
-            raise BadInput("program: needs at least one input and one layer")
+        check_parts("program", self.inputs, self.layers, self.outputs)
         _integer("program: steps", self.steps, 1, 2**31 - 1)
         if self.policy not in get_args(Policy):
             raise BadInput(f"program: policy {self.policy!r} is not one of {get_args(Policy)}")
-        check_wiring(
-            "program", {name: code.size for name, code in self.inputs.items()}, self.layers
-        )
         reach = value_ranges(self.inputs, self.layers)
         for layer in self.layers:
             where = f"program layer '{layer.name}'"
@@ -202,10 +198,6 @@ class Program:
                 layer.vth_table is None or len(layer.vth_table) != self.steps
             ):
                 raise BadInput(f"{where}: policy table needs a vth_table of {self.steps} steps")
-        names = {layer.name for layer in self.layers}
-        for name in self.outputs:
-            if name not in names:
-                raise BadInput(f"program: output '{name}' is not a layer")
 
     def layer(self, name: str) -> ProgramLayer:
         """The layer called `name`."""
@@ -284,6 +276,26 @@ def _header(program: Program) -> dict[str, Any]:
         "policy": program.policy,
         "loss": [dataclasses.asdict(loss) for loss in program.loss],
     }
+
+
+def check_parts(
+    where: str,
+    inputs: Mapping[str, InputCode],
+    layers: Sequence[Any],
+    outputs: Sequence[str],
+) -> None:
+    """Inputs, layers and outputs of a program of any chip belong together.
+
+    Raises:
+        BadInput: none of them, a source or an output that is not there, sizes that do not fit.
+    """
+    if not layers or not inputs:
+        raise BadInput(f"{where}: needs at least one input and one layer")
+    check_wiring(where, {name: code.size for name, code in inputs.items()}, layers)
+    names = {layer.name for layer in layers}
+    for name in outputs:
+        if name not in names:
+            raise BadInput(f"{where}: output '{name}' is not a layer")
 
 
 def links_as_json(layer: LayerLinks) -> dict[str, Any]:

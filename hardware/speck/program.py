@@ -36,8 +36,14 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
 from neurozsl.hardware.neuron import MAX_SPIKES, Reset
-from neurozsl.hardware.program import Program, check_input, links_as_json, links_from_json
-from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse, check_wiring
+from neurozsl.hardware.program import (
+    Program,
+    check_input,
+    check_parts,
+    links_as_json,
+    links_from_json,
+)
+from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
 from neurozsl.signals import ChipInput, InputCode, Policy
 
 ARITHMETIC: Final = "speck_if"
@@ -142,8 +148,7 @@ class SpeckProgram:
 
     def __post_init__(self) -> None:
         """Check that inputs, sources and sizes fit together."""
-        if not self.layers or not self.inputs:
-            raise BadInput("Speck program: needs at least one input and one layer")
+        check_parts("Speck program", self.inputs, self.layers, self.outputs)
         if self.policy not in ("fixed", "frozen"):
             raise BadInput(
                 f"Speck program: policy '{self.policy}', the chip has one constant threshold per "
@@ -152,11 +157,6 @@ class SpeckProgram:
         for name, code in self.inputs.items():
             if code.kind != "binary":
                 raise BadInput(f"Speck program: input '{name}' is {code.kind}, expected binary")
-        check_wiring("Speck", {name: code.size for name, code in self.inputs.items()}, self.layers)
-        names = {layer.name for layer in self.layers}
-        for name in self.outputs:
-            if name not in names:
-                raise BadInput(f"Speck program: output '{name}' is not a layer")
 
     def check(self, chip_input: ChipInput) -> ChipInput:
         """The input as int16 codes, refused where it does not belong to this network.

@@ -21,7 +21,7 @@ from neurozsl.hardware.synapse import is_recurrent
 
 REMEDY: Final = (
     "it takes integrate-and-fire neurons, binary inputs and widths that fit the nine cores "
-    "(`neurozsl train --motion-profile speck` trains such a branch)"
+    "(of our own models, `neurozsl train --motion-profile speck` trains such a branch)"
 )
 
 

@@ -246,7 +246,7 @@ def test_a_leaky_wide_branch_is_told_both_faults_and_every_leaky_layer() -> None
 def test_bits_and_chips_that_do_not_exist_are_refused() -> None:
     with pytest.raises(BadInput, match="weight bits: 4, speck2f stores 8"):
         quantize(random_network(0), "speck2f", bits=4)
-    with pytest.raises(BadInput, match="chip 'loihi2': runs loihi_cuba"):
+    with pytest.raises(BadInput, match="chip 'loihi2': has loihi_cuba"):
         quantize_speck(random_network(0), "loihi2")
 
 
