@@ -26,6 +26,7 @@ from neurozsl.export import nirfile
 from neurozsl.export.foreign import Network, Said, from_graph
 from neurozsl.export.manifest import sha256
 from neurozsl.hardware.chip import load_chip
+from neurozsl.hardware.connections import fan_out, present
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.place import place
 from neurozsl.hardware.placing.mapping import Mapping
@@ -197,13 +198,19 @@ def fit(lowered: Lowered, chip: str) -> ChipFit:
         return ChipFit(chip, found.name, cores, None, str(error), isinstance(error, DoesNotFit))
 
 
-def connections(synapse: Synapse) -> int:
+def connections(synapse: Synapse, exists: npt.NDArray[np.bool_] | None = None) -> int:
     """Pairs (value of the source, neuron) that the synapse joins, zero weights included.
+
+    Args:
+        synapse: gives the geometry.
+        exists: weights that count (`hardware.connections.present`); None counts all.
 
     >>> connections(Synapse("a", np.ones((3, 4))))
     12
     """
     link, weight = synapse.link, synapse.weight
+    if exists is not None and not exists.all():
+        return int(fan_out(synapse, exists).sum())
     if link.conv is None and not link.pools:
         return int(weight.size)
     shape = link.pools[0].shape if link.conv is None or link.pools else link.conv.shape
@@ -264,10 +271,10 @@ def _layer(layer: LoweredLayer, place_of: dict[str, int]) -> LayerRow:
             delay=s.link.delay,
             kind="dense" if s.link.conv is None else "conv",
             pools=len(s.link.pools),
-            weights=int(s.weight.size),
-            connections=connections(s),
+            weights=int(exists.sum()),
+            connections=connections(s, exists),
         )
-        for s in layer.synapses
+        for s, exists in zip(layer.synapses, present(layer.synapses), strict=True)
     )
     kind = [*(["pool"] if any(s.pools for s in sources) else []), *(s.kind for s in sources)]
     if any(place_of.get(s.source, -1) >= place_of[layer.name] for s in sources):

@@ -14,6 +14,7 @@ value counts once in each.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,28 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 # What one piece of `reached` may copy, in bytes; a single row may take more.
 PIECE: Final = 1 << 25
+
+
+def present(synapses: Sequence[Synapse]) -> list[Bools]:
+    """Which weights of each synapse of a layer exist, in the shape of its weights.
+
+    All do, zeros included, but where the values of one source arrive with different delays (a NIR
+    Delay): there each delay has a synapse of its own, and the columns of values that come at
+    another time are no connections. A column that is zero in all of them belongs to the first.
+    """
+    found = [np.ones(synapse.weight.shape, np.bool_) for synapse in synapses]
+    groups: dict[Any, list[int]] = {}
+    for i, synapse in enumerate(synapses):
+        groups.setdefault((synapse.source, synapse.weight.shape), []).append(i)
+    for group in groups.values():
+        if len({synapses[i].link.delay for i in group}) < len(group) or len(group) == 1:
+            continue
+        axes = (0,) if synapses[group[0]].link.conv is None else (2, 3)
+        used = [np.any(synapses[i].weight != 0, axis=axes, keepdims=True) for i in group]
+        used[0] = used[0] | ~np.any(used, axis=0)
+        for i, columns in zip(group, used, strict=True):
+            found[i] = found[i] & columns
+    return found
 
 
 def fan_out(synapse: Synapse, connected: npt.NDArray[Any]) -> Ints:

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.connections import PIECE, fan_out, reached
+from neurozsl.hardware.connections import PIECE, Bools, fan_out, present, reached
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.speck.program import AnyProgram, SpeckLayer
 from neurozsl.hardware.synapse import Link, Synapse, shifted
@@ -133,16 +133,17 @@ def _count_layer(layer: Any, values: Mapping[str, npt.NDArray[Any]]) -> LayerCou
     spikes = values[layer.name]
     samples, steps, neurons = spikes.shape
     arriving = [shifted(values[s.source], s.link.delay) for s in layer.synapses]
-    found = [_count_synapse(s, x) for s, x in zip(layer.synapses, arriving, strict=True)]
+    exists = present(layer.synapses)
+    found = [_count_synapse(*x) for x in zip(layer.synapses, arriving, exists, strict=True)]
     share = 1.0 / max(samples, 1)
     active = _active_updates(layer, [x != 0 for x in arriving]) * share
     weights = [synapse.weight for synapse in layer.synapses]
     return LayerCounts(
         name=layer.name,
         source=", ".join(dict.fromkeys(synapse.source for synapse in layer.synapses)),
-        fan_in=sum(int(np.prod(weight.shape[1:])) for weight in weights),
+        fan_in=sum(int(every.sum()) // len(every) for every in exists),
         neurons=neurons,
-        parameters=sum(weight.size for weight in weights) + _biases(layer),
+        parameters=sum(int(every.sum()) for every in exists) + _biases(layer),
         nonzero_weights=sum(int(np.count_nonzero(weight)) for weight in weights),
         steps=steps,
         spikes=float(spikes.sum(dtype=np.int64)) * share,
@@ -177,10 +178,11 @@ class _SynapseCounts:
     dense: int
 
 
-def _count_synapse(synapse: Synapse, arriving: npt.NDArray[Any]) -> _SynapseCounts:
-    """The operations of one synapse on values that are delayed already."""
-    every = np.ones(synapse.weight.shape, np.bool_)
+def _count_synapse(synapse: Synapse, arriving: npt.NDArray[Any], every: Bools) -> _SynapseCounts:
+    """The operations of one synapse on values that are delayed already; every: its weights."""
     event = arriving != 0  # (sample, time, in)
+    if not every.all():  # the others arrive through a synapse of another delay
+        event = event & (fan_out(synapse, every) > 0)
     events = event.sum(axis=0, dtype=np.int64)  # (time, in)
     per_step = events @ fan_out(synapse, synapse.weight != 0)  # (time,)
     binary = np.all((arriving == 0) | (np.abs(arriving) == 1), axis=(0, 2))  # (time,)

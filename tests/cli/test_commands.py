@@ -38,7 +38,7 @@ def test_targets_for_people_go_to_stderr(neurozsl: Command) -> None:
     ran = neurozsl("targets")
     assert ran.code == 0 and ran.out == ""
     assert all(name in ran.err for name in TARGETS)
-    assert "neurozsl export WHAT --target" in ran.err
+    assert "neurozsl export RUN --target" in ran.err
 
 
 def test_inspect_lists_the_nodes_of_a_nir_file(neurozsl: Command, lava_bundle: Path) -> None:

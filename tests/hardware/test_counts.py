@@ -3,15 +3,18 @@
 from dataclasses import replace
 from typing import Any
 
+import nir
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from neurozsl.errors import BadInput
+from neurozsl.export.inspection import layer_rows
 from neurozsl.hardware.connections import reached
 from neurozsl.hardware.counts import LayerCounts, count
 from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
+from neurozsl.hardware.floatsim import simulate
+from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.signals import ChipInput, InputCode, Trace
@@ -434,3 +437,31 @@ def test_a_trace_of_another_run_is_refused() -> None:
         count(network, given, Trace({"l0": np.zeros((4, 2, 1))}))
     with pytest.raises(BadInput, match="'l0' is missing"):
         count(network, given, Trace({}))
+
+
+def test_values_that_arrive_at_different_times_are_counted_once() -> None:
+    """A NIR Delay with an entry per channel; by hand, an event has one delay and 4 targets."""
+    delay, ones = np.array([0.0, 2e-3, 0.0]), np.ones(4)
+    graph = nir.NIRGraph(
+        nodes={
+            "in": nir.Input({"input": np.array([3])}),
+            "d": nir.Delay(delay),
+            "fc": nir.Linear(np.ones((4, 3))),
+            "if": nir.IF(r=ones, v_threshold=2.5 * ones),
+            "out": nir.Output({"output": np.array([4])}),
+        },
+        edges=[("in", "d"), ("d", "fc"), ("fc", "if"), ("if", "out")],
+    )
+    lowered = lower(graph, dt_s=1e-3, steps=5)
+    codes = np.random.default_rng(3).integers(0, 2, (2, 5, 3)).astype(np.int16)
+    chip = ChipInput({"in": codes}, lowered.inputs)
+    events = int(codes[:, :, [0, 2]].sum() + codes[:, :3, 1].sum()) / 2
+    [layer] = count(lowered, chip, simulate(lowered, chip)).layers
+    assert (layer.input_events, layer.synops, layer.synops_weighted) == (
+        events,
+        4 * events,
+        4 * events,
+    )
+    assert (layer.fan_in, layer.parameters, layer.dense) == (3, 12, 5 * 12)
+    [row] = layer_rows(lowered)
+    assert (row.parameters, row.connections) == (12, 12)
