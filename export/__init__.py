@@ -5,6 +5,9 @@
     nirfields, nodes  how each node type is stored; node types that nir 1.0.4 lacks
     normalise         any NIR graph -> flat, complete, every repair listed: inline (nested graphs),
                       wires (ends, loops), settle (shapes), parameters (full shape)
+    foreign           a graph of any tool and what it leaves open -> network, repairs, assumptions
+    inspection        what a .nir file holds, and the chips it fits
+    network_input, network_run     input of a file's network; the network on one backend
     norse             a Norse stack -> BranchSpec; BranchSpec run by Norse cells (the reference)
     norse_graph       from_norse: a Norse stack with maps, loops and read-outs -> NIR graph;
                       norse_layers (modules without state), norse_neurons (cells)
@@ -12,6 +15,7 @@
     lava              the branch on lava-nc, in an environment of its own
     backends          all of these as functions ChipInput -> Trace
     agreement, verify how far two backends agree, and the verdict
+    build_branch, build_network    a bundle of a trained branch, of a file's network
     bundle            the folder that is shipped
     targets           the registry
 

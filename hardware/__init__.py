@@ -13,6 +13,7 @@ The path of a value, one file per verb; a folder holds the parts of a verb or th
     energy     Counts + Chip        -> EnergyRow  joules with sources and bounds
     diagnose   Trace                -> dead and saturated layers
 
-`chip` reads the figures under `chips/`; `fixedpoint` holds the integer rules; `program` the value
-that is saved. Importing this package imports neither torch nor numba.
+`synapse` and `neuron` are what layers consist of, float or integer; `connections` counts what a
+synapse joins. `chip` reads the figures under `chips/`; `fixedpoint` holds the integer rules;
+`program` the value that is saved. Importing this package imports neither torch nor numba.
 """
