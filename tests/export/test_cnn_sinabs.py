@@ -17,11 +17,15 @@ import sinabs.nir
 import torch
 from sinabs.activation import SingleSpike
 
+from neurozsl.export.foreign import Said, open_network
 from neurozsl.export.nirfile import read
 from neurozsl.export.sinabs_layers import run_sinabs
 from neurozsl.export.speck.run import run_discretised
+from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.hardware.place import place
+from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
 from neurozsl.hardware.synapse import Conv, Link, MapShape, Pool, Synapse, apply
@@ -103,16 +107,21 @@ def single(layer: Any) -> None:
 def test_our_sinabs_layers_equal_sinabs_own_simulation_of_its_file(
     change: Callable[[Any], None], rule: NeuronRule, shared_data: Path
 ) -> None:
-    graph = read(shared_data / "nir" / "cnn_sinabs.nir")
+    path = shared_data / "nir" / "cnn_sinabs.nir"
+    graph = read(path)
     lowered = by_hand(graph, rule)
+    said = Said(reset=rule.reset, compare=">=", max_spikes=rule.max_spikes, low=-1.0, steps=STEPS)
+    opened = open_network(path, said).lowered  # what `neurozsl simulate` runs
     rng = np.random.default_rng(0)
     codes = (rng.random((SAMPLES, STEPS, 2 * 34 * 34)) < 0.3).astype(np.int16)
     wanted = sinabs_own(graph, codes, change)
-    found = run_sinabs(lowered, ChipInput({"input": codes}, lowered.inputs))
+    given = ChipInput({"input": codes}, lowered.inputs)
+    found = (run_sinabs(lowered, given), run_sinabs(opened, given), simulate(opened, given))
     assert tuple(wanted) == NEURONS
     for name in NEURONS:
         assert wanted[name].any(), name
-        assert np.array_equal(found.spikes[name], wanted[name]), name
+        for trace in found:
+            assert np.array_equal(trace.spikes[name], wanted[name]), name
     assert bool(wanted["1"].max() > 1) == (rule.max_spikes > 1)
 
 
@@ -126,9 +135,12 @@ def test_integers_and_spikes_on_speck_are_those_of_sinabs_own_discretisation(
     codes = (rng.random((SAMPLES, STEPS, 2 * 34 * 34)) < 0.3).astype(np.int16)
     program, chip = quantize_speck(lowered), ChipInput({"input": codes}, lowered.inputs)
     theirs, ours = run_discretised(lowered, program, chip), speck_reference(program, codes)
+    emulated = emulate_speck(program, chip)
     for name in NEURONS:
         assert ours[name].any(), name
         assert np.array_equal(theirs.spikes[name], ours[name]), name
+        assert np.array_equal(emulated.spikes[name], ours[name]), name
+    assert len(place(program, "speck2f").parts) == 5  # of its nine cores
 
 
 def speck_reference(program: SpeckProgram, codes: Any) -> dict[str, Any]:
