@@ -23,14 +23,13 @@ from neurozsl.export.bundle import Bundle, StageProgress, open_bundle
 from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted
 from neurozsl.export.targets import TARGETS
+from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.qat import Rounding, default_folder
 from neurozsl.runs import Run, read_settings
 from neurozsl.signals import BranchSpec, ChipInput, Policy, Trace
 
 CALIBRATION_ROWS = 256
-# As trained, where the target can; a closed loop is frozen, and the manifest says so.
-_DEFAULT_POLICY: Mapping[Policy, Wanted] = {"dynamic": "dynamic", "closed": "frozen"}
 Progress = Callable[[int, int], None]
 
 
@@ -48,6 +47,18 @@ def chip_input(model: Any, split: Split, rows: Any) -> ChipInput:
         raise BadInput("model: it has no motion branch; train with motion=true to deploy it")
     found: ChipInput = prepared.chip_input.to_numpy()
     return found
+
+
+def default_policy(trained: Policy, target: str) -> Wanted:
+    """The policy of a deployment where none is asked for: as trained, where a target can.
+
+    No target closes the loop of spikes and thresholds. Of what remains the table per step keeps
+    most of it (the loop starts without spikes, so its thresholds rise over the first steps);
+    targets that hold one constant get that. The manifest names the change.
+    """
+    if trained == "closed":
+        return "frozen" if find_target(target).features["table"] == "no" else "table"
+    return "dynamic" if trained == "dynamic" else "fixed"
 
 
 def with_thresholds(model: Any, chip: ChipInput, spec: BranchSpec) -> ChipInput:
@@ -173,7 +184,7 @@ def deploy(
         bits=rounding.bits,
         scale=rounding.scale,
         correct_bias=correct_bias,
-        threshold=threshold or _DEFAULT_POLICY.get(spec.policy, "fixed"),
+        threshold=threshold or default_policy(spec.policy, target),
         integers=_trained_integers(run, golden),
         score=score,
         max_hm_drop=max_hm_drop,

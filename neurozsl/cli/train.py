@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -226,12 +227,23 @@ def _show(run: Run, path: Path) -> None:
         ("", "S", "U", "HM", "ZSL"),
         [(name, *(f"{row[k]:.2f}" for k in ("S", "U", "HM", "ZSL"))) for name, row in rows],
     )
+    say(f"peak memory of this process: {peak_memory() / 1e6:,.0f} MB")
     if run.model.branch is None:  # nothing to export
         next_commands(f"neurozsl evaluate {path}", f"neurozsl profile {path}")
         return
     profile = run.settings.options.get("motion_profile", "")
     target = profile if profile in TARGETS else "lava"
     next_commands(f"neurozsl evaluate {path}", f"neurozsl export {path} --target {target}")
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most, shared libraries included; 0 where it is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(largest * (1 if sys.platform == "darwin" else 1024))
 
 
 def register(app: typer.Typer) -> None:

@@ -226,6 +226,8 @@ class STFT(nn.Module):
         found: dict[str, Tensor] = {}
         for name in c.motion_inputs:
             x = encoded[name] if c.snn_input == "encoded" else raw[name]
+            if c.snn_input == "change":
+                x = torch.diff(x, dim=1, prepend=x[:, :1])
             if name in self.shape_input:
                 x = self.shape_input[name](x, batch.mask)
             found[name] = x * batch.mask.unsqueeze(-1)
