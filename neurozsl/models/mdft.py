@@ -24,7 +24,7 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -34,14 +34,16 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.data.events import feature_events
 from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
+from neurozsl.models.blocks import Encoder, masked_mean
 from neurozsl.models.coding import encode, graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
+from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
+from neurozsl.models.sequence import as_steps
 from neurozsl.models.threshold import saturated_share, thresholds
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
@@ -88,14 +90,14 @@ class MDFT(nn.Module):
             if c.crm
             else MeanFusion(c.embed, motion)
         )
-        self.project_joint = _projection(c.embed, c.hidden, c.proj, c.drop_dec, c.output)
+        self.project_joint = projection_map(c.embed, c.hidden, c.proj, c.drop_dec, c.output)
         self.project_motion = (
-            _projection(sum(motion.values()), c.hidden, c.proj, c.drop_dec, c.output)
+            projection_map(sum(motion.values()), c.hidden, c.proj, c.drop_dec, c.output)
             if c.motion and c.motion_head
             else None
         )
-        self.project_word = _last(c.word_dim, c.proj, c.drop_word, c.output)
-        self.reconstruct = _last(c.proj, c.word_dim, c.drop_dec, c.output)
+        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+        self.reconstruct = last_map(c.proj, c.word_dim, c.drop_dec, c.output)
 
     def _make_branch(self) -> SpikingBranch:
         c = self.config
@@ -128,29 +130,7 @@ class MDFT(nn.Module):
 
     def _sequence(self, batch: AVBatch) -> AVBatch:
         """The batch with T steps: benchmark features without time are repeated T times."""
-        steps = batch.audio.shape[1]
-        if self.config.encode == "sequence":
-            if steps != self.config.steps:
-                raise BadInput(
-                    f"model 'mdft': features have {steps} steps, the model expects "
-                    f"{self.config.steps}; use encode=repeat for averaged features or steps={steps}"
-                )
-            return batch
-        if steps != 1:  # averaged over the real steps first, as the benchmark's files are
-            return self._sequence(
-                replace(
-                    batch,
-                    audio=masked_mean(batch.audio, batch.mask)[:, None],
-                    video=masked_mean(batch.video, batch.mask)[:, None],
-                    mask=batch.mask.any(1, keepdim=True),
-                )
-            )
-        return replace(
-            batch,
-            audio=batch.audio.expand(-1, self.config.steps, -1),
-            video=batch.video.expand(-1, self.config.steps, -1),
-            mask=batch.mask.expand(-1, self.config.steps),
-        )
+        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model="mdft")
 
     def _visual_events(self, batch: AVBatch) -> Tensor:
         """Visual motion features E_v (Eq. 4, 5): ternary changes, or pixel events as 0 and 1."""
@@ -330,18 +310,6 @@ class MDFT(nn.Module):
         codes = {} if self.branch is None else {k: asdict(v) for k, v in self.branch.codes.items()}
         thetas = {} if self.branch is None else self.branch.frozen_theta
         return {**asdict(self.config), "codes": codes, "thetas": dict(thetas)}
-
-
-def _last(inputs: int, outputs: int, dropout: float, form: str) -> nn.Module:
-    """The last map of a projection: linear, or AVCA's block that ends in ReLU and dropout."""
-    return nn.Linear(inputs, outputs) if form == "linear" else LinearBlock(inputs, outputs, dropout)
-
-
-def _projection(inputs: int, hidden: int, outputs: int, dropout: float, form: str) -> nn.Sequential:
-    """AV_proj: block to `hidden`, then the last map."""
-    return nn.Sequential(
-        LinearBlock(inputs, hidden, dropout), _last(hidden, outputs, dropout, form)
-    )
 
 
 def build(

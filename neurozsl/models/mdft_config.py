@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 from neurozsl.errors import BadInput
 from neurozsl.models.crm import Gate
+from neurozsl.models.heads import Output
 from neurozsl.models.mdft_ablations import ablation_options
 from neurozsl.models.motion import Neuron, Surrogate
 from neurozsl.models.profiles import profile_options
+from neurozsl.models.sequence import Encode
 from neurozsl.models.threshold import MODES, ThresholdMode
 
 Preset = Literal["paper", "deploy"]
@@ -38,7 +40,7 @@ class MDFTConfig:
     preset: Preset = "deploy"
     motion_profile: str = ""
     ablation: str = ""
-    encode: Literal["sequence", "repeat"] = "sequence"
+    encode: Encode = "sequence"
     steps: int = 10
     embed: int = 64
     hidden: int = 128
@@ -49,7 +51,7 @@ class MDFTConfig:
     drop_enc: float = 0.2
     drop_dec: float = 0.2
     drop_word: float = 0.1
-    output: Literal["linear", "relu"] = "linear"  # relu: AVCA's block, as printed (Eq. 12)
+    output: Output = "linear"  # relu: AVCA's block, as printed (Eq. 12)
     margin: float = 1.0
     weight_n: float = 1.0  # of L_n, L_p and L_r, for both heads
     weight_p: float = 1.0
