@@ -1,7 +1,7 @@
 """What runs where: the spiking part of trained models on several targets, one row a model.
 
-Every run is exported to every target as `neurozsl export` does it, with frozen thresholds where a
-target or a policy asks for them; nothing is scored, the verdict says whether the spikes arrived. A
+Every run is exported to every target as `neurozsl export` does it, with the thresholds that the
+target takes (as trained, else a table, else frozen; the cell names what was changed); nothing is scored, the verdict says whether the spikes arrived. A
 model without a spiking part, a branch that a chip cannot run or hold, and a failed verification are
 results here, with their reason, and not errors.
 """
@@ -40,7 +40,8 @@ def deploy_all(
 
     Returns:
         Per model its name, parameters, the layers of its spiking part (empty where there is none),
-        what stays on the host, and per target `verdict`, `reason`, `cores` and `bundle`.
+        what stays on the host, and per target `verdict`, `reason`, `policy`, `changed`,
+        `cores` and `bundle`.
 
     Raises:
         BadInput: an unknown target, or a folder that holds no finished run.
@@ -117,24 +118,47 @@ def reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _one(run: runs.Run, target: str) -> dict[str, Any]:
-    policy = branch_spec(run).policy
-    wanted: Any = "frozen" if policy not in ("fixed", "frozen") else None
     out = run.path / "deploy" / target
+    policy = branch_spec(run).policy
+    # A chip that holds one constant per layer gets that; the others what they take by default.
+    constant = policy in ("dynamic", "table") and find_target(target).features["table"] == "no"
     try:
         manifest: Manifest = deploy(
-            run, target=target, threshold=wanted, samples=SAMPLES, max_hm_drop=100.0
+            run,
+            target=target,
+            threshold="frozen" if constant else None,
+            samples=SAMPLES,
+            max_hm_drop=100.0,  # nothing is asked of the accuracy here
         )
     except tuple(_FAILED) as error:
         word = next(word for kind, word in _FAILED.items() if isinstance(error, kind))
         return _none(str(error), word)
     cores = None if manifest.mapping is None else manifest.mapping["cores_used"]
-    return {"verdict": manifest.verdict, "reason": "", "cores": cores, "bundle": str(out)}
+    return {
+        "verdict": manifest.verdict,
+        "reason": "",
+        "policy": manifest.policy,
+        "changed": manifest.policy != policy,
+        "cores": cores,
+        "bundle": str(out),
+    }
 
 
 def _none(reason: str, verdict: str = "-") -> dict[str, Any]:
-    return {"verdict": verdict, "reason": reason, "cores": None, "bundle": None}
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "policy": None,
+        "changed": False,
+        "cores": None,
+        "bundle": None,
+    }
 
 
 def _cell(found: Mapping[str, Any]) -> str:
-    cores = found["cores"]
-    return str(found["verdict"]) + ("" if cores is None else f", {cores} core{'s' * (cores != 1)}")
+    words = [str(found["verdict"])]
+    if found["changed"]:
+        words.append(f"{found['policy']} thresholds")
+    if found["cores"] is not None:
+        words.append(f"{found['cores']} core{'s' * (found['cores'] != 1)}")
+    return ", ".join(words)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding
+from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.parallel.shared_layers import (
     CounterDropout,
     Scope,
@@ -88,6 +89,28 @@ def test_batch_norm_sees_rows_that_processes_have_in_different_numbers() -> None
         return y.detach()
 
     assert torch.allclose(torch.cat(together(2, work)), wanted, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_knowledge_slots_move_by_the_mean_of_the_whole_batch(size: int) -> None:
+    audio, video = torch.randn(2, ROWS, 3, 6, dtype=torch.float64)
+    mask = torch.rand(ROWS, 3) < 0.7
+
+    def work(team: Any) -> Tensor:
+        torch.manual_seed(0)
+        knowledge = LatentKnowledge(
+            6, slots=2, heads=1, head_width=4, hidden=8, dropout=0.0, tokens="pair", state="buffer"
+        ).double()
+        scope, mine = Scope(team), share(ROWS, team)
+        convert(knowledge, scope, dropout=False)
+        with scope.sliced(mine):
+            knowledge(audio[mine], video[mine], mask[mine])
+        return knowledge.slots
+
+    torch.manual_seed(0)
+    [whole] = together(1, work)
+    for slots in together(size, work):
+        assert torch.allclose(slots, whole, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("size", SIZES)

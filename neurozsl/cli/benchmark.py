@@ -166,7 +166,7 @@ def _compare(
         say(note)
     if targets:
         header, *rows = deployments.table(placed, targets)
-        show_table("what runs where (first seed, frozen thresholds)", header, rows)
+        show_table("what runs where (first seed)", header, rows)
         for line in deployments.reasons(placed):
             say(line)
     say(f"every run and {out}/benchmark.json are in {out}")

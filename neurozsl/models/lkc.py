@@ -25,7 +25,7 @@ takes (batch, k, E, E) numbers per step, so it is for small E.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,15 @@ class LatentKnowledge(nn.Module):
         self.attend = Attention(width, heads, head_width)
         self.feed = FeedForward(width, hidden, dropout)
 
+        self._scope: Any = None
+
+    def share(self, scope: Any) -> None:
+        """Read the whole batch where it is trained in several processes (`parallel`)."""
+        self._scope = scope
+
+    def _over_batch(self, x: Tensor) -> Tensor:
+        return x if self._scope is None else self._scope.sum(x)
+
     @property
     def alpha(self) -> Tensor:
         """Rate of the update of every slot, in (0, 1), `(k,)`."""
@@ -97,11 +106,13 @@ class LatentKnowledge(nn.Module):
         if self.training:
             with torch.no_grad():
                 real = torch.ones_like(audio[..., 0]) if mask is None else mask.to(audio.dtype)
-                weight = real / real.sum().clamp_min(1)
-                new = sum(
-                    torch.einsum("bt,bte,btkf->kef", weight, gate, share)
-                    for gate, share in ((gate_a, share_a), (gate_v, share_v))
-                )
+                summed = torch.stack(
+                    [
+                        torch.einsum("bt,bte,btkf->kef", real, gate, share)
+                        for gate, share in ((gate_a, share_a), (gate_v, share_v))
+                    ]
+                ).sum(0)
+                new = self._over_batch(summed) / self._over_batch(real.sum()).clamp_min(1)
                 alpha = self.alpha[:, None, None]
                 self.slots.copy_(alpha * new + (1 - alpha) * self.slots)
         return gate_a * share_a.mean(2), gate_v * share_v.mean(2)

@@ -63,6 +63,10 @@ class Scope:
         count = total(self.team, x.new_tensor(float(len(x))))
         return total(self.team, x.sum(0)) / count
 
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum over the processes of one batch; with gradient."""
+        return x if self.rows is None or self.team.size == 1 else total(self.team, x)
+
     def call(self, layer: str) -> int:
         """How often the layer was called in this step before."""
         count = self._calls.get(layer, 0)
