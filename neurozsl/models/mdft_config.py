@@ -13,7 +13,7 @@ from neurozsl.errors import BadInput
 from neurozsl.models.crm import Gate
 from neurozsl.models.heads import Output
 from neurozsl.models.mdft_ablations import ablation_options
-from neurozsl.models.motion import Neuron, Surrogate
+from neurozsl.models.neurons import Neuron, Surrogate
 from neurozsl.models.profiles import profile_options
 from neurozsl.models.sequence import Encode
 from neurozsl.models.threshold import MODES, ThresholdMode

@@ -1,16 +1,13 @@
-"""The spiking motion branch: per modality, Linear - BatchNorm - Norse LIF blocks over time.
+"""The spiking motion branch: per modality, Linear - BatchNorm - Norse neuron blocks over time.
 
-In: `ChipInput`; out: `Trace` with the spikes of every layer. Neuron of MDFT Eq. 8 and 9 in Norse's
-form, one step per feature step, with dt = 1 so that dt * tau_mem_inv is kappa exactly::
+In: `ChipInput`; out: `Trace` with the spikes of every layer. The neurons are those of
+`models.neurons`, whose leak kappa = decay_u12 / 4096 is a number that a chip with 12-bit decays
+holds too. The membrane is carried over the steps of a sample and starts at 0 for the next one
+(MDFT section 3.2, "reset after processing all the information pairs"). `spec()` describes the
+branch with BatchNorm folded.
 
-    lif  v* = v + kappa (W x + b - v);  z = v* > theta;  v = 0 on z
-    if   v* = v + W x + b, the rest alike (Norse's IAFCell; chips without a leak)
-
-The comparison is strict (the paper prints "reaches", >=): every simulator here can do that one.
-
-kappa = decay_u12 / 4096, so that a chip with 12-bit decays holds the same number. The membrane is
-carried over the steps of a sample and starts at 0 for the next one (section 3.2, "reset after
-processing all the information pairs"). `spec()` describes the branch with BatchNorm folded.
+A pathway is a chain of layers; `taps` are further layers that all read the end of the chain (the
+queries, keys and values of a spiking attention, whose product is the host's).
 
 `override` puts another forward in the place of Norse's, for example the integers of a chip
 (`neurozsl.qat`); this module knows none of them.
@@ -20,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
@@ -28,25 +24,12 @@ from torch import Tensor, nn
 
 from neurozsl.errors import BadInput
 from neurozsl.models.blocks import RowNorm
-from neurozsl.norse_cells import (
-    IAFFeedForwardState,
-    IAFParameters,
-    LIFBoxFeedForwardState,
-    LIFBoxParameters,
-    iaf_feed_forward_step,
-    lif_box_feed_forward_step,
-)
+from neurozsl.models.neurons import Neuron, NeuronConfig, Surrogate, fire
 from neurozsl.signals import BranchSpec, ChipInput, FloatArray, InputCode, LayerSpec, Policy, Trace
-
-DECAY_UNIT = 4096  # Loihi's decays have 12 bits
-Neuron = Literal["lif", "if", "mlp"]
-# Norse's names. In norse 1.1.0 "super" ignores its slope: the gradient is 1 / (|x| + 1)^2 for every
-# alpha (measured), so a slope needs one of the others: tanh is 1 - tanh(slope x)^2.
-Surrogate = Literal["tanh", "heavi_erfc", "super"]
 
 
 class SpikingLayer(nn.Module):
-    """Linear, optional BatchNorm, and a Norse LIF box or IAF neuron over the steps of a sample."""
+    """Linear, optional BatchNorm, and Norse's neurons over the steps of a sample."""
 
     def __init__(
         self,
@@ -64,59 +47,27 @@ class SpikingLayer(nn.Module):
         self.decay_u12, self.theta, self.neuron = decay_u12, theta, neuron
         self.surrogate, self.slope = surrogate, slope
         self.linear = nn.Linear(inputs, outputs)
-        # A LIF neuron multiplies its input by kappa; these gains start what reaches the membrane
-        # at a standard deviation of one threshold.
-        gains = {"lif": theta * DECAY_UNIT / decay_u12, "if": theta, "mlp": 1.0}
-        gain = gains[neuron]
-        self.norm = RowNorm(outputs, gain=gain) if norm else None
+        # This gain starts what reaches the membrane at a standard deviation of one threshold.
+        self.norm = RowNorm(outputs, gain=self.config.unit) if norm else None
+
+    @property
+    def config(self) -> NeuronConfig:
+        """The neuron as it is now (`SpikingBranch.freeze` changes its threshold)."""
+        return NeuronConfig(self.neuron, self.decay_u12, self.theta, self.surrogate, self.slope)
 
     @property
     def kappa(self) -> float:
         """Fraction of the membrane that is lost per step; 0 without a leak."""
-        return 0.0 if self.neuron == "if" else self.decay_u12 / DECAY_UNIT
+        return self.config.kappa
+
+    def drive(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What reaches the neurons: `x` (batch, time, inputs) -> (batch, time, outputs)."""
+        drive: Tensor = self.linear(x)
+        return drive if self.norm is None else self.norm(drive, mask)
 
     def forward(self, x: Tensor, mask: Tensor | None, theta: Tensor | None) -> Tensor:
         """`x` (batch, time, inputs) -> (batch, time, outputs); `theta` (batch, time) or None."""
-        drive = self.linear(x)
-        if self.norm is not None:
-            drive = self.norm(drive, mask)
-        if self.neuron == "mlp":
-            return torch.relu(drive)
-        if self.neuron == "if":
-            return self._integrate(drive, theta)
-        p = LIFBoxParameters(
-            tau_mem_inv=drive.new_tensor(self.kappa),
-            v_leak=drive.new_tensor(0.0),
-            v_th=drive.new_tensor(self.theta),
-            v_reset=drive.new_tensor(0.0),
-            method=self.surrogate,
-            alpha=drive.new_tensor(self.slope),
-        )
-        state = LIFBoxFeedForwardState(v=torch.zeros_like(drive[:, 0]))
-        spikes = []
-        for t in range(drive.shape[1]):
-            if theta is not None:
-                p = p._replace(v_th=theta[:, t, None])  # (batch, 1), one threshold per sample
-            z, state = lif_box_feed_forward_step(drive[:, t], state, p, dt=1.0)
-            spikes.append(z)
-        return torch.stack(spikes, 1)
-
-    def _integrate(self, drive: Tensor, theta: Tensor | None) -> Tensor:
-        """Integrate and fire: `drive` `(batch, time, outputs)` enters the membrane with gain 1."""
-        p = IAFParameters(
-            v_th=drive.new_tensor(self.theta),
-            v_reset=drive.new_tensor(0.0),
-            method=self.surrogate,
-            alpha=drive.new_tensor(self.slope),
-        )
-        state = IAFFeedForwardState(v=torch.zeros_like(drive[:, 0]))
-        spikes = []
-        for t in range(drive.shape[1]):
-            if theta is not None:
-                p = p._replace(v_th=theta[:, t, None])
-            z, state = iaf_feed_forward_step(drive[:, t], state, p)
-            spikes.append(z)
-        return torch.stack(spikes, 1)
+        return fire(self.drive(x, mask), self.config, theta)
 
     def folded(self) -> tuple[FloatArray, FloatArray]:
         """Weight `(out, in)` and bias `(out,)` with BatchNorm folded in, rounded to float32.
@@ -150,11 +101,12 @@ Override = Callable[["SpikingBranch", ChipInput], Trace]
 
 
 class SpikingBranch(nn.Module):
-    """Named pathways (one per modality), each a chain of spiking layers.
+    """Named pathways (one per modality), each a chain of spiking layers, and taps at its end.
 
     Args:
         codes: input name -> `InputCode`; the pathways have the inputs' names.
-        widths: neurons per layer, the same for every pathway.
+        widths: neurons per layer of the chain, the same for every pathway.
+        taps: names of further layers, as wide as the end of the chain, which they read.
         steps: T of a sample.
         dt_s: length of a chip step in seconds, for export and energy.
     """
@@ -173,15 +125,17 @@ class SpikingBranch(nn.Module):
         norm: bool = True,
         neuron: Neuron = "lif",
         dynamic: bool = False,
+        taps: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self.taps = tuple(taps)
         self.codes = dict(codes)
         self.steps, self.dt_s, self.neuron, self.dynamic = steps, dt_s, neuron, dynamic
         self.frozen_theta: dict[str, float] = {}  # layer -> constant, once `freeze` was called
         self.override: Override | None = None
         self.pathways = nn.ModuleDict()
         for name, code in self.codes.items():
-            sizes = [code.size, *widths]
+            sizes = [*pairwise([code.size, *widths]), *((widths[-1], widths[-1]) for _ in taps)]
             self.pathways[name] = nn.ModuleList(
                 SpikingLayer(
                     i,
@@ -193,7 +147,7 @@ class SpikingBranch(nn.Module):
                     norm=norm,
                     neuron=neuron,
                 )
-                for i, o in pairwise(sizes)
+                for i, o in sizes
             )
 
     def set_code(self, name: str, code: InputCode) -> None:
@@ -205,8 +159,13 @@ class SpikingBranch(nn.Module):
         self.codes[name] = code
 
     def layer_names(self, pathway: str) -> list[str]:
-        """Names of a pathway's layers, first to last: `audio.0`, `audio.1`, ..."""
-        return [f"{pathway}.{i}" for i in range(len(self._layers(pathway)))]
+        """Names of a pathway's layers: `audio.0`, `audio.1`, ..., then taps such as `audio.q`."""
+        chain = len(self._layers(pathway)) - len(self.taps)
+        return [f"{pathway}.{i}" for i in (*range(chain), *self.taps)]
+
+    def chain_end(self, pathway: str) -> str:
+        """Name of the layer that the taps read, and without taps the last one."""
+        return self.layer_names(pathway)[len(self._layers(pathway)) - len(self.taps) - 1]
 
     def named_layers(self) -> dict[str, SpikingLayer]:
         """Layers by name, in the order of `spec`."""
@@ -258,12 +217,19 @@ class SpikingBranch(nn.Module):
             return self.override(self, chip_input)
         spikes: dict[str, Tensor] = {}
         for name in self.codes:
-            x = chip_input.codes[name] * chip_input.code[name].scale
-            for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
+            spikes[name] = chip_input.codes[name] * chip_input.code[name].scale
+            for layer_name, source, layer in self._wired(name):
                 theta = None if chip_input.theta is None else chip_input.theta[layer_name]
-                x = layer(x, mask, theta)
-                spikes[layer_name] = x
+                spikes[layer_name] = layer(spikes[source], mask, theta)
+            del spikes[name]
         return Trace(spikes)
+
+    def _wired(self, pathway: str) -> list[tuple[str, str, SpikingLayer]]:
+        """Name, source and layer, in the order of `spec`."""
+        names, end = self.layer_names(pathway), self.chain_end(pathway)
+        chain = names[: names.index(end) + 1]
+        sources = [pathway, *chain[:-1], *(end for _ in self.taps)]
+        return list(zip(names, sources, self._layers(pathway), strict=True))
 
     def spec(self) -> BranchSpec:
         """Describe the branch as deployed: BatchNorm folded, vectors of layer size, float32.
@@ -278,8 +244,7 @@ class SpikingBranch(nn.Module):
             )
         layers = []
         for name in self.codes:
-            source = name
-            for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
+            for layer_name, source, layer in self._wired(name):
                 weight, bias = layer.folded()
                 full = np.ones(len(bias))
                 layers.append(
@@ -287,8 +252,11 @@ class SpikingBranch(nn.Module):
                         layer_name, source, weight, bias, full * layer.kappa, full * layer.theta
                     )
                 )
-                source = layer_name
-        outputs = tuple(self.layer_names(name)[-1] for name in self.codes)
+        outputs = tuple(
+            layer
+            for name in self.codes
+            for layer in (self.chain_end(name), *(f"{name}.{tap}" for tap in self.taps))
+        )
         constant: Policy = "frozen" if self.frozen_theta else "fixed"
         policy: Policy = "dynamic" if self.dynamic else constant
         return BranchSpec(dict(self.codes), tuple(layers), outputs, self.dt_s, self.steps, policy)
