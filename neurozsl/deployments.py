@@ -1,9 +1,9 @@
 """What runs where: the spiking part of trained models on several targets, one row a model.
 
 Every run is exported to every target as `neurozsl export` does it, with the thresholds that the
-target takes (as trained, else a table, else frozen; the cell names what was changed); nothing is scored, the verdict says whether the spikes arrived. A
-model without a spiking part, a branch that a chip cannot run or hold, and a failed verification are
-results here, with their reason, and not errors.
+target takes (as trained, else a table, else frozen; the cell names what was changed). Nothing is
+scored, the verdict says whether the spikes arrived. A model without a spiking part, a branch that a
+chip cannot run or hold, and a failed verification are results here, with their reason, not errors.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from neurozsl.deploy import branch_spec, deploy
 from neurozsl.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
 from neurozsl.export.manifest import Manifest
 from neurozsl.export.targets import target as find_target
+from neurozsl.models.base import host_parts
 
 Progress = Callable[[int, int], None]
 SAMPLES: Final = 16
@@ -61,7 +62,7 @@ def deploy_all(
         try:
             spec = branch_spec(run)
             row["spiking"] = [layer.name for layer in spec.layers]
-            row["host"] = host_parts(run.model)
+            row["host"] = "; ".join(host_parts(run.model)) or "all but the spiking layers"
         except BadInput as error:
             row["host"] = "the whole model"
             row["targets"] = {name: _none(str(error)) for name in targets}
@@ -73,14 +74,6 @@ def deploy_all(
                 progress(done, len(folders) * len(targets))
         rows.append(row)
     return rows
-
-
-def host_parts(model: Any) -> str:
-    """What of a model is computed on the host, in its own words."""
-    told = getattr(model, "host_parts", None)
-    if told is None:
-        return "all but the spiking layers"
-    return str(told()) if callable(told) else str(told)
 
 
 def table(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> list[tuple[str, ...]]:

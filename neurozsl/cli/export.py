@@ -117,7 +117,7 @@ def export(
     else:
         options.refuse_for_folder(context, what)
         bundle = out or what / "deploy" / target
-        manifest = _export_run(
+        manifest, on_host = _export_run(
             what,
             target,
             out=out,
@@ -144,17 +144,22 @@ def export(
         for text in document.get(key, ()) if manifest.source else ():
             say(f"{word}: {text}")
     say(f"verdict {manifest.verdict}; bundle in {bundle}")
+    for part in on_host:
+        say(f"on the host: {part}")
     if target == "speck":
         show_speck_notes(bundle)
     next_commands(options.call("verify", bundle), *commands)
 
 
-def _export_run(run: Path, target: str, **how: Any) -> Manifest:
+def _export_run(run: Path, target: str, **how: Any) -> tuple[Manifest, tuple[str, ...]]:
+    """The manifest, and which spiking parts of the model stay on the host."""
     from neurozsl import deploy, runs
+    from neurozsl.models.base import host_parts
 
     opened = runs.open_run(run)
     with progress_bar(f"exporting to {target}") as update:
-        return deploy.deploy(opened, target=target, progress=stages(update), **how)
+        manifest = deploy.deploy(opened, target=target, progress=stages(update), **how)
+    return manifest, host_parts(opened.model)
 
 
 def configure_device(bundle: Path, device: str) -> None:

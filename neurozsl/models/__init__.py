@@ -17,6 +17,7 @@ _BUILDERS = {
     "avca": "neurozsl.models.avca",
     "mdft": "neurozsl.models.mdft",
     "mdst": "neurozsl.models.mdft",  # the journal's name of MDFT
+    "mdst++": "neurozsl.models.mdstpp",
     "stft": "neurozsl.models.stft",
 }
 
@@ -25,7 +26,7 @@ def names() -> tuple[str, ...]:
     """Names that `build` knows.
 
     >>> names()
-    ('avca', 'mdft', 'mdst', 'stft')
+    ('avca', 'mdft', 'mdst', 'mdst++', 'stft')
     """
     return tuple(_BUILDERS)
 

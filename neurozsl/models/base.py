@@ -81,6 +81,15 @@ class ZSLModel(Protocol):
         """Describe the spiking branch as it will be deployed; None where nothing spikes."""
 
 
+def host_parts(model: Any) -> tuple[str, ...]:
+    """Spiking parts of a model that its branch leaves to the host, each with the reason.
+
+    Models whose spiking parts are the branch, all of them, have no method `host_parts`.
+    """
+    parts = getattr(model, "host_parts", None)
+    return () if parts is None else tuple(parts())
+
+
 def distances(output: Embedding, classes: Tensor) -> Tensor:
     """Euclidean distance of every head to every class: `(heads, batch, classes)`.
 

@@ -19,7 +19,7 @@ from neurozsl.errors import BadInput
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.closed_loop import ClosedLoop, next_theta
 from neurozsl.models.glp import GlobalLocalPooling
-from neurozsl.models.motion import DECAY_UNIT, Neuron, Surrogate
+from neurozsl.models.neurons import DECAY_UNIT, Neuron, Surrogate
 from neurozsl.norse_cells import (
     IAFFeedForwardState,
     IAFParameters,

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from neurozsl.errors import BadInput
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis, ConvSpikingLayer, Map
-from neurozsl.models.motion import Neuron, Surrogate
+from neurozsl.models.neurons import Neuron, Surrogate
 from neurozsl.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Policy, Trace
 
 

@@ -23,9 +23,9 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,8 @@ class HostContext:
 
 class MDFT(nn.Module):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    name: ClassVar[str] = "mdft"
 
     def __init__(self, config: MDFTConfig) -> None:
         super().__init__()
@@ -99,7 +101,7 @@ class MDFT(nn.Module):
         self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
         self.reconstruct = last_map(c.proj, c.word_dim, c.drop_dec, c.output)
 
-    def _make_branch(self) -> SpikingBranch:
+    def _input_codes(self) -> dict[str, InputCode]:
         c = self.config
         audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
         if c.audio_code != "graded":
@@ -114,23 +116,33 @@ class MDFT(nn.Module):
         elif c.video_code == "on_off":
             video = on_off_code(c.video_dim)
         codes = {"audio": audio, "video": video}
+        return {name: codes[name] for name in c.motion_inputs}
+
+    def _make_branch(self) -> SpikingBranch:
+        return self._branch_of(self.config.motion_widths, norm=self.config.norm)
+
+    def _branch_of(
+        self, widths: Sequence[int], *, norm: bool, taps: Sequence[str] = ()
+    ) -> SpikingBranch:
+        c = self.config
         return SpikingBranch(
-            {name: codes[name] for name in c.motion_inputs},
-            c.motion_widths,
+            self._input_codes(),
+            widths,
             steps=c.steps,
             dt_s=c.dt_s,
             decay_u12=c.decay_u12,
             theta=c.theta,
             surrogate=c.surrogate,
             slope=c.slope,
-            norm=c.norm,
+            norm=norm,
             neuron=c.neuron,
             dynamic=c.threshold != "fixed",
+            taps=taps,
         )
 
     def _sequence(self, batch: AVBatch) -> AVBatch:
         """The batch with T steps: benchmark features without time are repeated T times."""
-        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model="mdft")
+        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model=self.name)
 
     def _visual_events(self, batch: AVBatch) -> Tensor:
         """Visual motion features E_v (Eq. 4, 5): ternary changes, or pixel events as 0 and 1."""
@@ -139,8 +151,8 @@ class MDFT(nn.Module):
         if self.config.events == "pixel":
             if batch.events is None:
                 raise BadInput(
-                    "model 'mdft': events=pixel needs data with pixel events; this data set has "
-                    "none, use events=feature"
+                    f"model '{self.name}': events=pixel needs data with pixel events; this data "
+                    "set has none, use events=feature"
                 )
             return (batch.events > 0).to(batch.audio.dtype)
         # Repeated features never change: the first step is compared with zero instead, so that
@@ -238,10 +250,12 @@ class MDFT(nn.Module):
         assert isinstance(context, HostContext)
         motion: dict[str, Tensor] = {}
         if trace is not None and self.branch is not None:
-            like = context.audio
             for name in self.branch.codes:
-                spikes = trace.spikes[self.branch.layer_names(name)[-1]]
-                motion[name] = torch.as_tensor(spikes, dtype=like.dtype, device=like.device)
+                motion[name] = read_spikes(trace, self.branch.layer_names(name)[-1], context.audio)
+        return self._embed(motion, context)
+
+    def _embed(self, motion: Mapping[str, Tensor], context: HostContext) -> Embedding:
+        """Heads of the fused vector and of the spikes `(batch, time, neuron)` of each modality."""
         joint = self.fuse(context.audio, context.video, motion, context.knowledge, context.mask)
         heads = [self.project_joint(joint)]
         if self.project_motion is not None and motion:
@@ -274,13 +288,20 @@ class MDFT(nn.Module):
         word = self.embed_words(raw)
         from_word = self.reconstruct(word)
         parts: dict[str, Tensor] = {}
-        for name, head in zip(("joint", "motion"), output.heads, strict=False):
+        weights: list[float] = []
+        for name, (head, weight) in self._weighted(output).items():
             parts[f"{name}/triplet"] = triplet(head, word, negative, margin=c.margin)
             parts[f"{name}/projection"] = projection(head, word)
             parts[f"{name}/reconstruction"] = reconstruction(self.reconstruct(head), from_word, raw)
-        weights = (c.weight_n, c.weight_p, c.weight_r) * len(output.heads)
+            weights += [weight * w for w in (c.weight_n, c.weight_p, c.weight_r)]
         weighted = [w * part for w, part in zip(weights, parts.values(), strict=True)]
         return LossTerms(torch.stack(weighted).sum(), parts)
+
+    def _weighted(self, output: Embedding) -> dict[str, tuple[Tensor, float]]:
+        """Embeddings that the loss sees, each with the weight of its three terms."""
+        return {
+            name: (head, 1.0) for name, head in zip(("joint", "motion"), output.heads, strict=False)
+        }
 
     def branch_spec(self) -> BranchSpec | None:
         """Describe the spiking branch as deployed; None without one."""
@@ -296,7 +317,7 @@ class MDFT(nn.Module):
             BadInput: the model has no spiking branch.
         """
         if self.branch is None:
-            raise BadInput("model 'mdft': motion=false, there is no branch to freeze")
+            raise BadInput(f"model '{self.name}': motion=false, there is no branch to freeze")
         options = {**self.options(), "norm": False, "threshold": "fixed", "thetas": dict(theta)}
         made = build(**options)
         rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
@@ -322,9 +343,22 @@ def build(
 ) -> MDFT:
     """Make an MDFT; `codes` and `thetas` restore the input codes and frozen thresholds."""
     model = MDFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
-    for name, code in (codes or {}).items():
-        if model.branch is not None:
-            model.branch.set_code(name, InputCode(**code))
-    if thetas and model.branch is not None:
-        model.branch.freeze(thetas)
+    restore(model.branch, codes or {}, thetas or {})
     return model
+
+
+def restore(
+    branch: SpikingBranch | None, codes: Mapping[str, Any], thetas: Mapping[str, float]
+) -> None:
+    """Give a branch the input codes and frozen thresholds that `options` wrote."""
+    if branch is None:
+        return
+    for name, code in codes.items():
+        branch.set_code(name, InputCode(**code))
+    if thetas:
+        branch.freeze(thetas)
+
+
+def read_spikes(trace: Trace, layer: str, like: Tensor) -> Tensor:
+    """Spikes of a layer of the trace as a tensor of the host's type."""
+    return torch.as_tensor(trace.spikes[layer], dtype=like.dtype, device=like.device)

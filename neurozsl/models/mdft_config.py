@@ -6,8 +6,9 @@ an `MDFTConfig`, or an error that names the option, its value and what is allowe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from neurozsl.errors import BadInput
 from neurozsl.models.crm import Gate
@@ -86,7 +87,7 @@ class MDFTConfig:
 
 
 # Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
-_PAPER: dict[str, Any] = {
+PAPER: dict[str, Any] = {
     "preset": "paper",
     "embed": 512,
     "hidden": 512,
@@ -111,80 +112,98 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
     Raises:
         BadInput: an option does not exist or has a value that is not allowed.
     """
-    known = {f.name for f in fields(MDFTConfig)}
+    return resolve("mdft", MDFTConfig, PAPER, audio_dim, video_dim, options)
+
+
+Config = TypeVar("Config", bound=MDFTConfig)
+
+
+def resolve(
+    model: str,
+    kind: type[Config],
+    paper: Mapping[str, Any],
+    audio_dim: int,
+    video_dim: int,
+    options: Mapping[str, Any],
+) -> Config:
+    """The configuration of `model`, whose preset `paper` is given; see `configure`."""
+    known = {f.name for f in fields(kind)}
     unknown = sorted(set(options) - known)
     if unknown:
         raise BadInput(
-            f"model 'mdft': unknown option {', '.join(unknown)}; options are "
+            f"model '{model}': unknown option {', '.join(unknown)}; options are "
             f"{', '.join(sorted(known - {'audio_dim', 'video_dim'}))}"
         )
     preset = options.get("preset", "deploy")
-    _one_of("preset", preset, ("paper", "deploy"))
+    one_of(model, "preset", preset, ("paper", "deploy"))
     profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
     ablated = ablation_options(options.get("ablation", ""), options)
-    values = {**(_PAPER if preset == "paper" else {}), **profile, **ablated, **options}
+    values = {**(paper if preset == "paper" else {}), **profile, **ablated, **options}
     if "motion_widths" in values:
         values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
     for key in ("inputs", "motion_inputs"):
         if key in values:
-            values[key] = _modalities(key, values[key])
-    config = MDFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
+            values[key] = _modalities(model, key, values[key])
+    config = kind(audio_dim=audio_dim, video_dim=video_dim, **values)
     heard = tuple(name for name in config.motion_inputs if name in config.inputs)
     if not heard:
         raise BadInput(
-            f"model 'mdft': motion_inputs={list(config.motion_inputs)} holds nothing of inputs="
+            f"model '{model}': motion_inputs={list(config.motion_inputs)} holds nothing of inputs="
             f"{list(config.inputs)}; use motion=false to ablate motion"
         )
     config = replace(config, motion_inputs=heard)
-    _one_of("encode", config.encode, ("sequence", "repeat"))
-    _one_of("output", config.output, ("linear", "relu"))
-    _one_of("gate", config.gate, ("sigmoid", "tokens"))
-    _one_of("neuron", config.neuron, ("lif", "if", "mlp"))
-    _one_of("surrogate", config.surrogate, ("tanh", "heavi_erfc", "super"))
-    _one_of("threshold", config.threshold, MODES)
-    _one_of("events", config.events, ("feature", "pixel"))
-    _one_of("dab", config.dab, ("elementwise", "norm"))
-    _one_of("audio_code", config.audio_code, ("graded", "level", "rate"))
-    _one_of("video_code", config.video_code, ("ternary", "on_off"))
+    one_of(model, "encode", config.encode, ("sequence", "repeat"))
+    one_of(model, "output", config.output, ("linear", "relu"))
+    one_of(model, "gate", config.gate, ("sigmoid", "tokens"))
+    one_of(model, "neuron", config.neuron, ("lif", "if", "mlp"))
+    one_of(model, "surrogate", config.surrogate, ("tanh", "heavi_erfc", "super"))
+    one_of(model, "threshold", config.threshold, MODES)
+    one_of(model, "events", config.events, ("feature", "pixel"))
+    one_of(model, "dab", config.dab, ("elementwise", "norm"))
+    one_of(model, "audio_code", config.audio_code, ("graded", "level", "rate"))
+    one_of(model, "video_code", config.video_code, ("ternary", "on_off"))
     if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
         raise BadInput(
-            f"model 'mdft': egm=false makes no events, events={config.events} and video_code="
+            f"model '{model}': egm=false makes no events, events={config.events} and video_code="
             f"{config.video_code} code them; leave these options (or the motion profile) out"
         )
     weights = (config.weight_n, config.weight_p, config.weight_r)
     if min(weights) < 0 or max(weights) == 0:
         raise BadInput(
-            f"model 'mdft': loss weights {weights}, expected none below 0 and one above 0"
+            f"model '{model}': loss weights {weights}, expected none below 0 and one above 0"
         )
     if config.theta <= 0:
-        raise BadInput(f"model 'mdft': theta={config.theta}, expected a threshold above 0")
+        raise BadInput(f"model '{model}': theta={config.theta}, expected a threshold above 0")
     if not 1 <= config.audio_levels <= 16:
-        raise BadInput(f"model 'mdft': audio_levels={config.audio_levels}, expected 1..16")
+        raise BadInput(f"model '{model}': audio_levels={config.audio_levels}, expected 1..16")
     if config.threshold != "fixed" and not (config.rjlu and config.motion):
         raise BadInput(
-            f"model 'mdft': threshold={config.threshold} needs the RJLU's joint features and the "
-            "motion branch (Eq. 7); switch both on or use threshold=fixed"
+            f"model '{model}': threshold={config.threshold} needs the RJLU's joint features and "
+            "the motion branch (Eq. 7); switch both on or use threshold=fixed"
         )
     if not 0 < config.decay_u12 < 4096:
         raise BadInput(
-            f"model 'mdft': decay_u12={config.decay_u12}, expected 1..4095 (a 12-bit decay)"
+            f"model '{model}': decay_u12={config.decay_u12}, expected 1..4095 (a 12-bit decay)"
         )
     if config.embed % config.slots:
         raise BadInput(
-            f"model 'mdft': embed={config.embed} is not a multiple of slots={config.slots}"
+            f"model '{model}': embed={config.embed} is not a multiple of slots={config.slots}"
         )
     return config
 
 
-def _modalities(name: str, values: Any) -> tuple[Modality, ...]:
+def _modalities(model: str, name: str, values: Any) -> tuple[Modality, ...]:
     """The listed modalities, each once."""
     if isinstance(values, str) or not values or len(set(values)) != len(values):
-        raise BadInput(f"model 'mdft': {name}={values!r}, expected a list of audio, video or both")
+        raise BadInput(
+            f"model '{model}': {name}={values!r}, expected a list of audio, video or both"
+        )
     for value in values:
-        _one_of(name, value, ("audio", "video"))
+        one_of(model, name, value, ("audio", "video"))
     return tuple(values)
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def one_of(model: str, name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that an option does not take."""
     if value not in allowed:
-        raise BadInput(f"model 'mdft': {name}={value!r}, expected one of {', '.join(allowed)}")
+        raise BadInput(f"model '{model}': {name}={value!r}, expected one of {', '.join(allowed)}")

@@ -20,7 +20,7 @@ from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis
 from neurozsl.models.heads import Output
 from neurozsl.models.lkc import State, Tokens
-from neurozsl.models.motion import Neuron, Surrogate
+from neurozsl.models.neurons import Neuron, Surrogate
 from neurozsl.models.sequence import Encode
 
 Preset = Literal["paper", "deploy"]

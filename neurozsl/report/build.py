@@ -30,6 +30,7 @@ from neurozsl.hardware.energy import estimate_all
 from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.metrics import predict
+from neurozsl.models.base import host_parts
 from neurozsl.report import schema
 from neurozsl.report.reading import NOTHING_SPIKES
 from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy
@@ -244,7 +245,7 @@ def _model(run: Run, host_flops: float) -> schema.ModelSummary:
     branch = run.model.branch
     motion = sum(p.numel() for p in branch.parameters()) if branch is not None else 0
     return schema.ModelSummary(
-        name=run.settings.model,
+        name=getattr(run.model, "title", run.settings.model),
         preset=run.settings.options.get("preset"),
         options=dict(run.settings.options),
         seed=run.settings.train.seed,
@@ -346,6 +347,7 @@ def _notes(run: Run, opened: Bundle | None, motion: _Motion | None) -> tuple[str
             "Thresholds follow the layers' own spikes: that ran on the host, no chip here has the "
             "controller for it; a deployment has them frozen."
         )
+    notes += [f"On the host: {part}." for part in host_parts(run.model)]
     if motion is not None and motion.policy == "dynamic":
         notes.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
     notes += run.result["warnings"]

@@ -1,0 +1,375 @@
+"""MDST++-style reading: MDFT whose spiking part attends, in stages of ever fewer time steps.
+
+Li et al., "Multi-Timescale Motion-Decoupled Spiking Transformer for Audio-Visual Zero-Shot
+Learning". Its 19 equations are not public; what follows reads its abstract and the caption of
+Fig. 4, and is no reproduction: "self-attention and Transformers are integrated", "divides the SNN
+into m stages with progressively compressed time steps (T_1 > T_2 > ... > T_m)", "the outputs at
+different time steps are used to calculate losses". The rest of the model is MDFT's.
+
+    host   a, v, S, h = encoders, RJLU;  E_v = events;  E_a = DAB             as `models.mdft`
+    chip   x = LIF stack(E);  Q, K, V = LIF(BN(W x)) of the first attention   the branch
+    host   s Q K^T V and all that follows it: stages T_1 > ... > T_m          `models.timescales`
+    host   CRM(a, v, x_m, h) -> AV_proj;  a head on every stage's spikes      `finish`
+
+Loss: L(joint) + 1/m sum_i L(head_i(mean_t x_i)), L the three losses of MDFT. The head of the last
+stage is scored at test beside the fused one; those before it only train (as the early classifiers
+of Ding et al., AAAI 2024).
+
+The product of two spike trains is no node of NIR and no synapse of a chip here, so the chip ends in
+front of it (`host_parts` says so). Without attention (`ssa=false`) the first stage is a plain stack
+and lies on the chip as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from neurozsl.data.batch import AVBatch
+from neurozsl.errors import BadInput
+from neurozsl.models.base import Embedding, Prepared
+from neurozsl.models.blocks import masked_mean
+from neurozsl.models.coding import graded_code
+from neurozsl.models.heads import projection_map
+from neurozsl.models.mdft import MDFT, HostContext, read_spikes, restore
+from neurozsl.models.mdft_config import PAPER, MDFTConfig, one_of, resolve
+from neurozsl.models.motion import SpikingBranch
+from neurozsl.models.shrinkage import stage_lengths, stretch
+from neurozsl.models.spiking_attention import (
+    AttentionConfig,
+    Projections,
+    SpikingProduct,
+    Tokens,
+)
+from neurozsl.models.timescales import Timescales
+from neurozsl.signals import ChipInput, InputCode, Trace
+
+TAPS = ("q", "k", "v")
+
+
+@dataclass(frozen=True)
+class MDSTPPConfig(MDFTConfig):
+    """Options beside MDFT's; the defaults are the preset `deploy`.
+
+    motion_widths: the embedding layers; the last width is that of every stage. Ablations:
+    `stages=1`, `shrink="none"`, `ssa=false`, `threshold="fixed"`, `egm=false` (the visual features
+    themselves in place of their events), `stage_losses=false`.
+    """
+
+    motion_widths: tuple[int, ...] = (256, 128)
+    egm: bool = True
+    ssa: bool = True
+    tokens: Tokens = "slots"
+    motion_slots: int = 8
+    motion_heads: int = 1
+    attention_scale: float = (
+        1.0  # Spikformer's 1/8 is for 196 tokens: never fired with 8 (measured)
+    )
+    attention_theta: float = 0.5  # Spikformer's, where every other threshold is 1
+    mlp_ratio: int = 2
+    depth: int = 1
+    stages: int = 3
+    stage_steps: tuple[int, ...] = ()  # T_1, ..., T_m; empty: halve `stages` - 1 times
+    shrink: Literal["mean", "learnt", "none"] = "mean"
+    stage_losses: bool = True
+    on_chip: Literal["qkv", "embedding"] = "qkv"
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Steps of every stage."""
+        if self.shrink == "none":
+            return (self.steps,) * self.stages
+        return self.stage_steps or stage_lengths(self.steps, self.stages)
+
+    @property
+    def attention(self) -> AttentionConfig | None:
+        """Attention of every block; None where it is ablated."""
+        if not self.ssa:
+            return None
+        return AttentionConfig(
+            width=self.motion_widths[-1],
+            slots=self.motion_slots,
+            heads=self.motion_heads,
+            scale=self.attention_scale,
+            theta=self.attention_theta,
+            tokens=self.tokens,
+        )
+
+
+# MDFT's section 4.2, and Spikformer's normalisation, without which deep spiking stacks are silent.
+_PAPER: dict[str, Any] = {
+    **PAPER,
+    "motion_widths": (512,),
+    "norm": True,
+    "attention_scale": 0.125,  # 1 / sqrt(64 channels), as Spikformer
+    "mlp_ratio": 4,
+}
+
+
+def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig:
+    """Resolve a preset and the options on top of it.
+
+    Raises:
+        BadInput: an option does not exist, has a value that is not allowed, or contradicts another.
+    """
+    name = MDSTPP.name
+    if options.get("on_chip") == "attention":
+        raise BadInput(
+            f"model '{name}': on_chip=attention cannot be exported: Q K^T V multiplies spikes with "
+            "spikes, while a synapse of NIR, Loihi 2 or Speck multiplies spikes with stored "
+            "weights, and NIR has no node for the product; use on_chip=qkv (Q, K and V on the "
+            "chip, their product on the host) or ssa=false (a stack without attention)"
+        )
+    if options.get("motion_profile"):  # few cores and destinations: no room for Q, K and V
+        options = {"on_chip": "embedding", **options}
+    config = resolve(name, MDSTPPConfig, _PAPER, audio_dim, video_dim, options)
+    if "stage_steps" in options:
+        lengths = tuple(int(t) for t in options["stage_steps"])
+        config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
+    one_of(name, "neuron", config.neuron, ("lif", "if"))
+    one_of(name, "shrink", config.shrink, ("mean", "learnt", "none"))
+    one_of(name, "tokens", config.tokens, ("slots", "time"))
+    one_of(name, "on_chip", config.on_chip, ("qkv", "embedding"))
+    for option in ("stages", "depth", "mlp_ratio", "motion_slots", "motion_heads"):
+        if getattr(config, option) < 1:
+            raise BadInput(
+                f"model '{name}': {option}={getattr(config, option)}, expected 1 or more"
+            )
+    lengths = config.lengths
+    falling = all(later < earlier for earlier, later in pairwise(lengths))
+    if config.shrink != "none" and (lengths[0] != config.steps or lengths[-1] < 1 or not falling):
+        raise BadInput(
+            f"model '{name}': stage_steps={list(lengths)} with steps={config.steps}, expected to "
+            "start there and to fall from stage to stage, to 1 or more"
+        )
+    if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
+        raise BadInput(
+            f"model '{name}': egm=false shows the visual features themselves, as graded codes; "
+            "leave out events and video_code"
+        )
+    _ = config.attention  # checks its sizes
+    return config
+
+
+@dataclass(frozen=True)
+class StageContext(HostContext):
+    """`HostContext` and the dynamic thresholds of the host's stages, per modality."""
+
+    theta: Mapping[str, Tensor] | None  # (batch, time)
+
+
+class MDSTPP(MDFT):
+    """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    name: ClassVar[str] = "mdst++"
+    title: ClassVar[str] = "mdst++ (MDST++-style reading)"
+    config: MDSTPPConfig
+
+    def __init__(self, config: MDSTPPConfig) -> None:
+        super().__init__(config)
+        c = config
+        self.timescales = nn.ModuleDict()
+        self.project_stages = nn.ModuleList()
+        if self.branch is None:
+            return
+        neuron = {
+            "decay_u12": c.decay_u12,
+            "theta": c.theta,
+            "surrogate": c.surrogate,
+            "slope": c.slope,
+            "norm": c.norm,
+            "neuron": c.neuron,
+        }
+        width = c.motion_widths[-1]
+        for modality in c.motion_inputs:
+            self.timescales[modality] = Timescales(
+                c.attention,
+                width=width,
+                lengths=c.lengths,
+                depth=c.depth,
+                ratio=c.mlp_ratio,
+                learnt=c.shrink == "learnt",
+                projected=c.on_chip == "qkv",
+                neuron=neuron,
+            )
+        if c.stage_losses:
+            own = len(c.lengths) - int(c.motion_head)  # the motion head is that of the last stage
+            joined = width * len(c.motion_inputs)
+            for _ in range(own):
+                self.project_stages.append(
+                    projection_map(joined, c.hidden, c.proj, c.drop_dec, c.output)
+                )
+
+    def _input_codes(self) -> dict[str, InputCode]:
+        codes = super()._input_codes()
+        if not self.config.egm and "video" in codes:
+            bits = self.config.audio_bits
+            codes["video"] = InputCode(self.config.video_dim, "graded", bits, False, 1.0)
+        return codes
+
+    def _make_branch(self) -> SpikingBranch:
+        return self._chip(norm=self.config.norm)
+
+    def _chip(self, *, norm: bool) -> SpikingBranch:
+        """The embedding layers, and of the first stage what has no product of spikes in it."""
+        c = self.config
+        width = c.motion_widths[-1]
+        if not c.ssa:
+            plain = (c.mlp_ratio * width, width) * c.depth
+            return self._branch_of((*c.motion_widths, *plain), norm=norm)
+        taps = TAPS if c.on_chip == "qkv" else ()
+        return self._branch_of(c.motion_widths, norm=norm, taps=taps)
+
+    def _visual_events(self, batch: AVBatch) -> Tensor:
+        """Ternary or pixel events; without the EGM the visual features themselves."""
+        return super()._visual_events(batch) if self.config.egm else batch.video
+
+    def calibrate(self, batch: AVBatch) -> None:
+        """Choose the scales of the graded codes from training data."""
+        super().calibrate(batch)
+        if self.branch is not None and "video" in self.branch.codes and not self.config.egm:
+            video = self._sequence(batch).video
+            self.branch.set_code("video", graded_code(video, bits=self.config.audio_bits))
+
+    def prepare(self, batch: AVBatch) -> Prepared:
+        """As MDFT's; the host's stages keep the thresholds that follow the sample."""
+        chip_input, host = super().prepare(batch)
+        theta = None
+        if self.branch is not None and chip_input is not None and chip_input.theta is not None:
+            theta = {m: chip_input.theta[self.branch.chain_end(m)] for m in self.branch.codes}
+            if not self.branch.dynamic:  # frozen: the chip has constants
+                chip_input = ChipInput(chip_input.codes, chip_input.code)
+        return Prepared(chip_input, StageContext(**vars(host), theta=theta))
+
+    def finish(self, trace: Trace | None, context: Any) -> Embedding:
+        """The stages from the chip's spikes on, then CRM and heads on the last one."""
+        assert isinstance(context, StageContext)
+        if trace is None or self.branch is None:
+            return self._embed({}, context)
+        stages = {name: self._stages(name, trace, context) for name in self.branch.codes}
+        steps = context.mask.shape[1]
+        output = self._embed(
+            {name: stretch(s[-1][0], steps) for name, s in stages.items()}, context
+        )
+        aux = {}
+        for number, project in enumerate(self.project_stages):
+            pooled = [masked_mean(*s[number]) for s in stages.values()]
+            aux[f"stage{number + 1}"] = project(torch.cat(pooled, -1))
+        return Embedding(output.heads, aux)
+
+    def _stages(self, name: str, trace: Trace, context: StageContext) -> list[Any]:
+        """Spikes and mask of every stage of one modality."""
+        assert self.branch is not None
+        x = read_spikes(trace, self.branch.chain_end(name), context.audio)
+        qkv = None
+        if self.branch.taps:
+            taps = (read_spikes(trace, f"{name}.{tap}", context.audio) for tap in TAPS)
+            qkv = Projections(*taps)
+        theta = None if context.theta is None else context.theta[name]
+        stages: list[Any] = self.timescales[name](x, qkv, context.mask, theta)
+        return stages
+
+    def _weighted(self, output: Embedding) -> dict[str, tuple[Tensor, float]]:
+        """The fused head, and 1/m for the head of every stage."""
+        terms = super()._weighted(output)
+        if not self.config.stage_losses:
+            return terms
+        share = 1.0 / len(self.config.lengths)
+        terms |= {name: (head, share) for name, head in output.aux.items()}
+        if "motion" in terms:
+            terms["motion"] = (terms["motion"][0], share)
+        return terms
+
+    def warnings(self, batch: AVBatch) -> list[str]:
+        """Degenerate thresholds, and attention that never fires."""
+        found = super().warnings(batch) if self.branch is None or self.branch.dynamic else []
+        rates = self.attention_rates(batch)
+        return found + [
+            f"attention {name}: its neurons never fire on {len(batch)} training samples, its "
+            "layers only pass the residual on; raise attention_scale or lower attention_theta"
+            for name, rate in rates.items()
+            if rate == 0
+        ]
+
+    @torch.no_grad()
+    def attention_rates(self, batch: AVBatch) -> dict[str, float]:
+        """Spike rate of the neurons that read each product, by modality and stage."""
+        rates: dict[str, float] = {}
+        hooks = [
+            module.register_forward_hook(
+                lambda _module, _given, spikes, key=name: rates.update({key: float(spikes.mean())})
+            )
+            for name, module in self.named_modules()
+            if isinstance(module, SpikingProduct)
+        ]
+        try:
+            self(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {name.removeprefix("timescales."): rate for name, rate in rates.items()}
+
+    def frozen(self, theta: Mapping[str, float]) -> MDSTPP:
+        """A copy that is ready to be deployed; the host's stages stay as they are.
+
+        Args:
+            theta: layer of the branch -> threshold.
+
+        Raises:
+            BadInput: the model has no spiking branch.
+        """
+        if self.branch is None:
+            raise BadInput(f"model '{self.name}': motion=false, there is no branch to freeze")
+        made = build(**{**self.options(), "thetas": dict(theta)})
+        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
+        made.load_state_dict(rest, strict=False)  # the branch follows
+        assert made.branch is not None
+        made.branch.load_folded(self.branch)
+        return made
+
+    def host_parts(self) -> tuple[str, ...]:
+        """Spiking parts that stay on the host, each with the reason."""
+        if self.branch is None:
+            return ()
+        lengths = ", ".join(str(t) for t in self.config.lengths)
+        first = "Q, K and V are on the chip" if self.branch.taps else "as are Q, K and V"
+        parts = []
+        if self.config.ssa:
+            parts.append(
+                f"the product s Q K^T V of every attention ({first}): it multiplies spikes with "
+                "spikes, for which NIR has no node and the chips have no synapse"
+            )
+            parts.append(
+                "the rest of the first stage: it reads that product, and the chip would have to "
+                "wait for the host within a step"
+            )
+        if len(self.config.lengths) > 1:
+            why = "each averages the steps of the one before, and a chip's layers share one clock"
+            if self.config.shrink == "none":
+                why = "as with shrinkage, so that the ablation changes one thing"
+            parts.append(f"the stages after the first (steps per stage {lengths}): {why}")
+        return tuple(parts)
+
+
+def build(
+    *,
+    audio_dim: int,
+    video_dim: int,
+    codes: dict[str, Any] | None = None,
+    thetas: dict[str, float] | None = None,
+    **options: Any,
+) -> MDSTPP:
+    """Make the model; `codes` and `thetas` restore the input codes and frozen thresholds.
+
+    A branch with frozen thresholds has its BatchNorm folded: it is the deployed one.
+    """
+    model = MDSTPP(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
+    if thetas and model.branch is not None:
+        model.branch = model._chip(norm=False)
+    restore(model.branch, codes or {}, thetas or {})
+    return model
