@@ -16,13 +16,14 @@ from pathlib import Path
 
 import torch
 
-from tests.bench import emulator, emulator_conv, lava_streamed
+from tests.bench import emulator, emulator_conv, lava_streamed, train_step
 from tests.bench.measure import Bench, Ratio
 
 BENCHES: tuple[Bench, ...] = (
     emulator.measure,
     emulator_conv.measure,
     lava_streamed.measure,
+    train_step.measure,
 )
 PACKAGES = ("neurozsl", "torch", "numpy", "numba", "norse", "nir")
 INT8 = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")  # what 8-bit dot products are
