@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "head_width": 4,
     "motion_widths": (20, 16),
     "motion_slots": 4,
+    "stages": 3,
     "steps": 8,
     "theta": 0.5,
 }
