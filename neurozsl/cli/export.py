@@ -97,6 +97,7 @@ def export(
         from neurozsl.export.speck.run import require_device
 
         require_device(device, str(chosen.chip))
+    on_host: tuple[str, ...] = ()
     if options.is_network(what):
         options.refuse(context, OF_A_RUN, f"only with a run, and {what} is a file; leave out")
         bundle = out or export_network.default_folder(what, target)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -195,7 +196,7 @@ def _export(spec: BranchSpec, chip: ChipInput, run: Path, monkeypatch: pytest.Mo
     def instead(opened: object, *, target: str, **options: object) -> object:
         return _build(spec, chip, run / "deploy" / target, target=target)
 
-    monkeypatch.setattr(runs, "open_run", lambda path: None)
+    monkeypatch.setattr(runs, "open_run", lambda path: SimpleNamespace(model=None))
     monkeypatch.setattr(deploy, "deploy", instead)
     monkeypatch.setattr("sys.argv", ["neurozsl", "export", str(run), "--target", "lava"])
     with pytest.raises(SystemExit) as end:

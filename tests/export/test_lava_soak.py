@@ -131,6 +131,7 @@ def test_a_timeout_in_the_middle_of_a_run_leaves_no_process_of_lava(
 
 
 _HOST = """
+import signal
 import numpy as np
 from neurozsl.export.lava.run import run_lava
 from neurozsl.hardware.program import Program, ProgramLayer
@@ -141,6 +142,7 @@ weight = np.full((8, 8), 40, np.int16)
 layer = ProgramLayer("a", "x", weight, 8, 0, np.zeros(8, np.int32), 0, 4095, 2048, 100, 1.0)
 program = Program("loihi2", {"x": code}, (layer,), ("a",), 10, 1e-3, "frozen")
 chip = ChipInput({"x": np.ones((20000, 10, 8), np.int16)}, {"x": code})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a script inherit "ignore"
 told = []  # one line: nobody reads more, and a full pipe would keep the host from ending
 
 
