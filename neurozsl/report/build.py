@@ -1,4 +1,4 @@
-"""A run (and the bundle of its branch) -> `Report`: scores, counts, energy, provenance.
+"""A run (and the bundle of its branch) -> `RunReport`: scores, counts, energy, provenance.
 
 One pass over the test splits with the motion branch on its backend gives everything: the scores,
 and the spikes from which operations and energy are counted. With a bundle the branch runs as it
@@ -83,7 +83,7 @@ class _Motion:
 
 def build(
     run: Run, *, bundle: Path | None = None, progress: Progress | None = None
-) -> schema.Report:
+) -> schema.RunReport:
     """Profile a run.
 
     Args:
@@ -120,9 +120,10 @@ def build(
         baseline = dense_baseline(counts, rows)
         raster = _raster(run, trace, predicted, collected.problem.label)
     host_flops, seconds = _host_cost(run, spikes=motion is not None)
-    return schema.Report(
+    return schema.RunReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={**versions(), "neurozsl": __version__},
+        provenance=schema.Provenance(seed=run.settings.train.seed),
         data=_data(run),
         model=_model(run, host_flops),
         accuracy=schema.Accuracy(

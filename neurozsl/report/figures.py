@@ -1,8 +1,8 @@
 """The four figures of a report: scores per deployment step, raster, spike rate, energy by device.
 
-A function takes (part of) a `Report` and returns the matplotlib figure, its title and one sentence
-with its numbers for people who do not see it. Okabe-Ito hues, told apart by colour-blind readers,
-and never the only distinction (markers, labels, panels).
+A function takes (part of) a `RunReport` and returns the matplotlib figure, its title and one
+sentence with its numbers for people who do not see it. Okabe-Ito hues, told apart by colour-blind
+readers, and never the only distinction (markers, labels, panels).
 
 All spikes of a layer are one path: about 25 bytes a spike in SVG instead of 105 for a marker.
 """
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from neurozsl.report.quantities import percent, share, si
-from neurozsl.report.schema import Energy, Raster, RasterLayer, Report
+from neurozsl.report.schema import Energy, Raster, RasterLayer, RunReport
 
 MAX_NEURONS = 64
 """Neurons drawn per layer of the raster, evenly chosen."""
@@ -36,7 +36,7 @@ Drawn = tuple[Figure, str, str]
 T = TypeVar("T")
 
 
-def deployment(report: Report) -> Drawn:
+def deployment(report: RunReport) -> Drawn:
     """S, U, HM and ZSL over the steps of the deployment."""
     steps = report.deployment
     figure, axes = _figure(7.2, 3.0)
@@ -116,7 +116,7 @@ def _raster_panel(axes: Axes, layer: RasterLayer, steps: int, colour: str) -> No
     axes.grid(axis="x")
 
 
-def spike_rate(report: Report) -> Drawn:
+def spike_rate(report: RunReport) -> Drawn:
     """One bar per layer, in the order of the branch."""
     layers = report.layers
     figure, axes = _figure(7.2, 0.9 + 0.34 * len(layers))
@@ -147,7 +147,7 @@ def spike_rate(report: Report) -> Drawn:
     return figure, "Spike rate per layer", told
 
 
-def energy(report: Report) -> Drawn:
+def energy(report: RunReport) -> Drawn:
     """Points on a log axis; bars only where two bounds are published; the host apart."""
     groups: list[tuple[str, Sequence[Energy], str]] = [("motion branch", report.energy, BLUE)]
     if report.baseline is not None and report.baseline.energy:

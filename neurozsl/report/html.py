@@ -1,4 +1,4 @@
-"""`Report` -> one static HTML file: no script, no external resource, names escaped.
+"""`RunReport` -> one static HTML file: no script, no external resource, names escaped.
 
 A number is a `<data value="..." data-key="path.in.the.json">` element that holds the exact value of
 `report.json`, so a program can compare the two; the tests do.
@@ -20,7 +20,7 @@ from neurozsl.report import placement, reading
 from neurozsl.report import quantities as q
 from neurozsl.report.files import replace_text
 from neurozsl.report.plots import Plot, plots, write_plots
-from neurozsl.report.schema import Report, to_json
+from neurozsl.report.schema import RunReport, to_json
 
 FORMATS: dict[str, Callable[[Any], str]] = {
     "percent": q.percent,
@@ -41,7 +41,9 @@ class ReportFiles:
     plots: tuple[Path, ...] = ()
 
 
-def write_report(report: Report, out_html: Path, *, plot_folder: Path | None = None) -> ReportFiles:
+def write_report(
+    report: RunReport, out_html: Path, *, plot_folder: Path | None = None
+) -> ReportFiles:
     """Write the page, the same report as JSON beside it (`r.html`, `r.json`), and plot files.
 
     Each file appears complete or not at all.
@@ -61,7 +63,7 @@ def write_report(report: Report, out_html: Path, *, plot_folder: Path | None = N
     return ReportFiles(out_html, out_json, files)
 
 
-def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
+def render(report: RunReport, drawn: tuple[Plot, ...] | None = None) -> str:
     """The page as text."""
     drawn = plots(report) if drawn is None else drawn
     return _template().render(

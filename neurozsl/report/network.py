@@ -8,7 +8,6 @@ joules. Terminal and Markdown read a `NetworkReport` and nothing else (`network_
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
 
 from neurozsl import __version__
 from neurozsl.export.inspection import CHIPS, ChipFit, fit
@@ -16,69 +15,13 @@ from neurozsl.export.manifest import sha256
 from neurozsl.export.network_run import NetworkRun, Source
 from neurozsl.hardware.energy import estimate_all
 from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy
-from neurozsl.report.schema import Baseline, Energy, Layer, Placement, Value
+from neurozsl.report.schema import Fit, NetworkReport, Placement, Provenance
 from neurozsl.runs import versions
 
 ESTIMATES = (
     "Energies are estimates: counts of this run times published figures, each with its source. "
     "No chip was measured."
 )
-
-
-class Fit(Value):
-    """One chip: the cores that the integers of the network take, or the reason why there are none.
-
-    placement: None where it does not fit; then `reason` says why.
-    """
-
-    chip: str
-    name: str
-    fits: bool
-    cores: int
-    cores_used: int | None
-    reason: str | None
-    placement: Placement | None
-
-
-class Provenance(Value):
-    """How to get the same numbers: the command, the seed, and what was read.
-
-    input: the file of the input and its digest; None for synthetic spikes.
-    """
-
-    command: str
-    seed: int
-    input: str | None = None
-    input_sha256: str | None = None
-
-
-class NetworkReport(Value):
-    """One network on one input.
-
-    backend, chip: what ran; chip is None for the float network. readouts: layers without spikes.
-    """
-
-    schema_version: Literal[1] = 1
-    kind: Literal["network"] = "network"
-    created: str
-    versions: dict[str, str]
-    file: str
-    sha256: str
-    backend: str
-    chip: str | None
-    samples: int
-    steps: int
-    dt_s: float
-    assumptions: tuple[str, ...]
-    repairs: tuple[str, ...]
-    notes: tuple[str, ...]
-    input_notes: tuple[str, ...]
-    layers: tuple[Layer, ...]
-    readouts: tuple[str, ...]
-    placement: tuple[Fit, ...]
-    energy: tuple[Energy, ...]
-    baseline: Baseline
-    provenance: Provenance
 
 
 def report_of(done: NetworkRun, source: Source, *, command: str) -> NetworkReport:
@@ -108,14 +51,13 @@ def report_of(done: NetworkRun, source: Source, *, command: str) -> NetworkRepor
         input_notes=done.fed.given.notes,
         layers=layer_rows(counts, done.trace, readouts=readouts),
         readouts=readouts,
-        placement=tuple(_fit(fit(network.lowered, chip)) for chip in CHIPS),
+        fits=tuple(_fit(fit(network.lowered, chip)) for chip in CHIPS),
         energy=spiking_energy(rows),
         baseline=dense_baseline(counts, rows),
         provenance=Provenance(
             command=command,
             seed=source.seed,
-            input=None if source.path is None else str(source.path),
-            input_sha256=None if source.path is None else sha256(source.path),
+            files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
         ),
     )
 

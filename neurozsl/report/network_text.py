@@ -16,22 +16,22 @@ from neurozsl.errors import BadInput
 from neurozsl.report import quantities as q
 from neurozsl.report import reading
 from neurozsl.report.files import replace_text
-from neurozsl.report.network import Fit, NetworkReport
-from neurozsl.report.schema import Energy, to_json
+from neurozsl.report.schema import Baseline, Energy, Fit, NetworkReport, to_json
 from neurozsl.report.terminal import console, energy_table, layers_table
 
 
 def print_network(report: NetworkReport, out: Console | None = None) -> None:
     """Print the layers, what fits, the energy by device, and everything that was assumed."""
+    base = _baseline(report)
     parts: list[RenderableType] = [
         Text(_head(report), style="bold"),
         Text(),
         layers_table("Layers, per inference", report.layers),
         Text(),
-        energy_table([("network", report.energy), (report.baseline.name, report.baseline.energy)]),
+        energy_table([("network", report.energy), (base.name, base.energy)]),
         Text(),
     ]
-    parts += [Text(f"{fit.chip}: {_fits(fit)}") for fit in report.placement]
+    parts += [Text(f"{fit.chip}: {_fits(fit)}") for fit in report.fits]
     parts += [Text(f"{word}: {text}") for word, text in _said(report)]
     (out or console()).print(Group(*parts), soft_wrap=True)
 
@@ -58,6 +58,7 @@ def write_markdown(report: NetworkReport, path: Path) -> Path:
 
 def markdown(report: NetworkReport) -> str:
     """The page as text."""
+    base = _baseline(report)
     lines = [f"# {_cell(report.file)}", "", _cell(_head(report)), "", f"{_cell(_reading(report))}"]
     lines += ["", "## Layers, per inference", ""]
     lines += _table(
@@ -82,28 +83,31 @@ def markdown(report: NetworkReport) -> str:
     )  # fmt: skip
     lines += ["", "## Does it fit", ""]
     lines += _table(
-        ("chip", "name", "cores"), [(fit.chip, fit.name, _fits(fit)) for fit in report.placement]
+        ("chip", "name", "cores"), [(fit.chip, fit.name, _fits(fit)) for fit in report.fits]
     )
     lines += ["", "## Energy per inference", ""]
     lines += _table(
         ("device", "energy", "published interval", "kind", "latency", "source", "left out"),
-        [*map(_energy_row, report.energy), *map(_energy_row, report.baseline.energy)],
+        [*map(_energy_row, report.energy), *map(_energy_row, base.energy)],
     )
-    lines += ["", f"The last {len(report.baseline.energy)} rows: {report.baseline.name} "
-              f"({_cell(report.baseline.description)})."]  # fmt: skip
+    lines += ["", f"The last {len(base.energy)} rows: {base.name} ({_cell(base.description)})."]
     lines += ["", "## What this rests on", ""]
     lines += [f"- {word}: {_cell(text)}" for word, text in _said(report)]
-    lines += ["", "## Where this comes from", "", f"- SHA-256 of the file: {report.sha256}"]
-    if report.provenance.input is not None:
-        lines.append(
-            f"- input: {_cell(report.provenance.input)}, SHA-256 {report.provenance.input_sha256}"
-        )
+    lines += ["", "## Where this comes from", ""]
+    lines += [
+        f"- {_cell(file)}, SHA-256 {digest}" for file, digest in report.provenance.files.items()
+    ]
     lines += [
         f"- command: `{report.provenance.command.replace('`', '')}`",
         "- versions: " + ", ".join(f"{k} {v}" for k, v in report.versions.items()),
         f"- made: {report.created}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _baseline(report: NetworkReport) -> Baseline:
+    assert report.baseline is not None, "a network report is made with its dense pass"
+    return report.baseline
 
 
 def _head(report: NetworkReport) -> str:

@@ -1,4 +1,4 @@
-"""Four plots of a `Report`: spike raster, spike rate, energy by device, scores per deployment step.
+"""Four plots of a `RunReport`: spike raster, spike rate, energy by device, scores per step.
 
 Each is an inline SVG for the HTML page (colours as CSS variables, so they follow dark mode; ids
 unique per figure; no metadata, no namespace, same bytes every time) and an SVG + PNG file.
@@ -20,7 +20,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from neurozsl.report import figures, svg
-from neurozsl.report.schema import Raster, Report
+from neurozsl.report.schema import Raster, RunReport
 
 _FONT = "DejaVu Sans"  # comes with matplotlib: the same measures everywhere
 _CSS_VARIABLES = {
@@ -74,7 +74,7 @@ class Plot:
     png: bytes
 
 
-def plots(report: Report) -> tuple[Plot, ...]:
+def plots(report: RunReport) -> tuple[Plot, ...]:
     """Every plot that the report has numbers for, in reading order."""
     made = []
     with _style():
@@ -90,7 +90,7 @@ def plots(report: Report) -> tuple[Plot, ...]:
 
 
 def write_plots(
-    report: Report, folder: Path, *, drawn: tuple[Plot, ...] | None = None
+    report: RunReport, folder: Path, *, drawn: tuple[Plot, ...] | None = None
 ) -> tuple[Path, ...]:
     """Write each plot as `NAME.svg` and `NAME.png` into `folder`; returns the paths.
 

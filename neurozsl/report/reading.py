@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from neurozsl.report import quantities as q
 from neurozsl.report.quantities import count, percent, points, share, si, times
-from neurozsl.report.schema import Energy, Report
+from neurozsl.report.schema import Energy, RunReport
 
 VERDICTS = {
     "PASS": "Every compared bit equals the trained model.",
@@ -21,7 +21,7 @@ VERDICTS = {
 NOTHING_SPIKES = "Nothing spikes in this model: all of it runs on the host."
 
 
-def headline(report: Report) -> str:
+def headline(report: RunReport) -> str:
     """The verdict in one sentence."""
     if report.verification is None and not report.layers:
         return f"{NOTHING_SPIKES} There is no deployment to verify."
@@ -35,13 +35,13 @@ def interval(row: Energy) -> str:
     return q.interval(row.joules_low, row.joules_high)
 
 
-def spike_rate(report: Report) -> float:
+def spike_rate(report: RunReport) -> float:
     """Mean rate of the branch: spikes / (neurons x steps), over all layers."""
     updates = sum(x.neuron_updates for x in report.layers)
     return sum(x.spikes for x in report.layers) / updates if updates else 0.0
 
 
-def reading(report: Report) -> str:
+def reading(report: RunReport) -> str:
     """One paragraph: recognition, deployment loss, activity, energy, host."""
     sentences = [
         _recognition(report),
@@ -53,7 +53,7 @@ def reading(report: Report) -> str:
     return " ".join(x for x in sentences if x)
 
 
-def _recognition(report: Report) -> str:
+def _recognition(report: RunReport) -> str:
     a = report.accuracy
     text = (
         f"The deployed model reaches a harmonic mean of {percent(a.HM)} "
@@ -65,7 +65,7 @@ def _recognition(report: Report) -> str:
     return f"{text}, on {count(a.samples)} {test}."
 
 
-def _loss(report: Report) -> str:
+def _loss(report: RunReport) -> str:
     if len(report.deployment) < 2:
         return ""
     first, last = report.deployment[0], report.deployment[-1]
@@ -75,7 +75,7 @@ def _loss(report: Report) -> str:
     )
 
 
-def _activity(report: Report) -> str:
+def _activity(report: RunReport) -> str:
     if not report.layers:
         return NOTHING_SPIKES
     synops = sum(x.synops for x in report.layers)
@@ -92,7 +92,7 @@ def _activity(report: Report) -> str:
     return text + "."
 
 
-def _energy(report: Report) -> str:
+def _energy(report: RunReport) -> str:
     known = sorted((e.joules, e.name) for e in report.energy if e.joules is not None)
     if not known:
         return ""
@@ -110,7 +110,7 @@ def _energy(report: Report) -> str:
     return text + "."
 
 
-def _host(report: Report) -> str:
+def _host(report: RunReport) -> str:
     row = _first(report.host.energy)
     known = [e.joules for e in report.energy if e.joules]
     if not report.layers:

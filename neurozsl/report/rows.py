@@ -7,13 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from neurozsl.hardware.chip import load_chip
+from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.counts import Counts
-from neurozsl.hardware.energy import EnergyRow
+from neurozsl.hardware.energy import EnergyRow, EnergyTerm
 from neurozsl.report import schema
 from neurozsl.signals import Trace
-
-_NEGLIGIBLE: Final = 0.01  # a static share below this gets a note instead of a row of its own
 
 
 def layer_rows(
@@ -40,7 +38,11 @@ def layer_rows(
                 effective_macs=layer.effective_macs,
                 effective_acs=layer.effective_acs,
                 dense=layer.dense,
+                synops_weighted=layer.synops_weighted,
+                input_events=layer.input_events,
                 neuron_updates=layer.neuron_updates,
+                active_updates=layer.active_updates,
+                inactive_updates=layer.inactive_updates,
                 dead_neurons=0 if layer.name in readouts else silent,
                 overflow=trace.overflow.get(layer.name, 0),
                 saturation=trace.saturation.get(layer.name, 0),
@@ -51,57 +53,65 @@ def layer_rows(
 
 def spiking_energy(rows: tuple[EnergyRow, ...]) -> tuple[schema.Energy, ...]:
     """All rows but the dense pass, which is the comparison."""
-    return tuple(e for row in rows if row.method != "dense_pass" for e in energy_rows(row))
+    return tuple(energy_row(row) for row in rows if row.method != "dense_pass")
 
 
-def energy_rows(row: EnergyRow) -> tuple[schema.Energy, ...]:
-    """One row for the dynamic energy, and one with static power where that is published."""
-    notes = [f"latency: {row.latency_note}", *row.warnings]
+def energy_row(row: EnergyRow) -> schema.Energy:
+    """One device and method."""
+    several = len(load_chip(row.device).energy_methods) > 1
+    notes = [f"latency: {row.latency_note}"]
     if row.lower_bound:
         notes.append("a lower bound: see what is excluded")
-    several = len(load_chip(row.device).energy_methods) > 1
-    device = f"{row.device}/{row.method}" if several else row.device
-    terms = {t.name: t.joules for t in row.terms}
-    static_note: tuple[str, ...] = ()
-    if row.static_joules:
-        static_note = (f"static power: {row.static_joules:.3g} J over {row.latency_s:.3g} s",)
-    dynamic = schema.Energy(
-        device=device,
+    return schema.Energy(
+        device=f"{row.device}/{row.method}" if several else row.device,
         name=f"{row.name}, {row.method.replace('_', ' ')}" if several else row.name,
+        method=row.method,
         joules_low=row.joules_low,
         joules=row.joules,
         joules_high=row.joules_high,
         interval=row.interval,
+        static_joules_low=row.static_joules_low,
+        static_joules=row.static_joules,
+        static_joules_high=row.static_joules_high,
         latency_s=row.latency_s,
         source=row.source,
         inherited=row.inherited,
+        lower_bound=row.lower_bound,
         scope=row.scope,
-        terms=terms,
-        included=tuple(i for i in row.included if not i.startswith("static")),
-        excluded=(*row.excluded, *static_note),
-        note="; ".join(n for n in notes if n),
+        terms=tuple(_term(term, load_chip(row.device)) for term in row.terms),
+        included=row.included,
+        excluded=row.excluded,
+        warnings=row.warnings,
+        note="; ".join(notes),
     )
-    if not row.static_joules or row.static_joules < _NEGLIGIBLE * row.joules:
-        return (dynamic,)
-    static = load_chip(row.device).power["static_chip"]
-    bounds = (row.joules_low, row.static_joules_low, row.joules_high, row.static_joules_high)
-    published = None not in bounds
-    low, static_low, high, static_high = (b or 0.0 for b in bounds)
-    whole = dynamic.model_copy(
-        update={
-            "device": f"{device}/with-static",
-            "name": f"{dynamic.name}, with static power",
-            "joules_low": low + static_low if published else None,
-            "joules": row.joules + row.static_joules,
-            "joules_high": high + static_high if published else None,
-            "interval": "published" if published else "unpublished",
-            "source": f"{row.source} | static {static.value:.4g} W [{static.source}]",
-            "terms": {**terms, "static power x latency": row.static_joules},
-            "included": (*dynamic.included, "static power of the whole chip x latency"),
-            "excluded": row.excluded,
-        }
+
+
+_CAUSES: Final[dict[str, schema.Cause]] = {
+    "synop": "synapses",
+    "neuron": "neurons",
+    "spike": "routing",
+    "message": "routing",
+    "hop": "routing",
+    "dynamic": "whole",
+    "mac": "arithmetic",
+    "ac": "arithmetic",
+}
+
+
+def _term(term: EnergyTerm, chip: Chip) -> schema.EnergyTerm:
+    figures = load_chip(chip.inherits_energy).energy if chip.inherits_energy else chip.energy
+    return schema.EnergyTerm(
+        name=term.name,
+        cause=_CAUSES[term.figure.partition("_")[0]],
+        figure=term.figure,
+        count=term.count,
+        joules_each=term.joules_each,
+        joules_low=term.joules_low,
+        joules=term.joules,
+        joules_high=term.joules_high,
+        kind=figures[term.figure].kind,
+        source=term.source,
     )
-    return (dynamic, whole)
 
 
 def dense_baseline(counts: Counts, rows: tuple[EnergyRow, ...]) -> schema.Baseline:
@@ -112,5 +122,5 @@ def dense_baseline(counts: Counts, rows: tuple[EnergyRow, ...]) -> schema.Baseli
             "every weight multiplied once per inference on time-averaged inputs; arithmetic only"
         ),
         macs=counts.total("dense") / max(counts.steps, 1),
-        energy=tuple(e for row in rows if row.method == "dense_pass" for e in energy_rows(row)),
+        energy=tuple(energy_row(row) for row in rows if row.method == "dense_pass"),
     )

@@ -1,4 +1,4 @@
-"""`Report` -> compact tables for people at a terminal, on stderr (stdout belongs to `--json`).
+"""`RunReport` -> compact tables for people at a terminal, on stderr (stdout belongs to `--json`).
 
 Rich decides about colour: plain text when stderr is not a terminal or NO_COLOR is set.
 """
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from neurozsl.report import quantities as q
 from neurozsl.report import reading
-from neurozsl.report.schema import Energy, Layer, Report, Scores
+from neurozsl.report.schema import Energy, Layer, RunReport, Scores
 
 _PLAIN_WIDTH = 100  # of a pipe or a log, where rich would assume 80 and cut the device names
 _VERDICT_STYLE = {
@@ -32,12 +32,12 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, width=_PLAIN_WIDTH)
 
 
-def print_report(report: Report, out: Console | None = None) -> None:
+def print_report(report: RunReport, out: Console | None = None) -> None:
     """Print the verdict and three tables: accuracy per step, layers, energy by device."""
     (out or console()).print(summary(report))
 
 
-def summary(report: Report) -> Group:
+def summary(report: RunReport) -> Group:
     """What `print_report` prints."""
     head = Text.assemble(
         (report.verdict, _VERDICT_STYLE[report.verdict]), "  ", reading.headline(report)
@@ -60,7 +60,7 @@ def _table(title: str) -> Table:
     )
 
 
-def _accuracy(report: Report) -> Table:
+def _accuracy(report: RunReport) -> Table:
     """Scores per deployment step; the scores alone where no step was recorded."""
     table = _table("Accuracy")
     table.add_column("step")

@@ -14,6 +14,7 @@ from neurozsl.report.schema import (
     DataSummary,
     DeploymentStep,
     Energy,
+    EnergyTerm,
     Host,
     Layer,
     LayerAgreement,
@@ -21,7 +22,8 @@ from neurozsl.report.schema import (
     ModelSummary,
     Parameters,
     Placement,
-    Report,
+    Provenance,
+    RunReport,
     Scores,
     Verification,
     raster,
@@ -91,7 +93,16 @@ def _placement() -> Placement:
 
 
 def _energy() -> tuple[Energy, ...]:
-    terms = {"synaptic operations": 2.1e-6, "neuron updates": 1.3e-6}
+    terms = (
+        EnergyTerm(
+            name="synaptic operations", cause="synapses", figure="synop", count=1e5,
+            joules_each=2.1e-11, joules=2.1e-6, kind="simulated", source="Table 0",
+        ),
+        EnergyTerm(
+            name="neuron updates", cause="neurons", figure="neuron_update", count=1e4,
+            joules_each=1.3e-10, joules=1.3e-6, kind="fitted", source="Table 0",
+        ),
+    )  # fmt: skip
     return (
         Energy(
             device="chip_a",
@@ -129,7 +140,7 @@ def _energy() -> tuple[Energy, ...]:
 
 
 @pytest.fixture
-def example() -> Report:
+def example() -> RunReport:
     """A complete report with every section; all of it made up."""
     rng = np.random.default_rng(0)
     layers = _layers()
@@ -149,9 +160,10 @@ def example() -> Report:
         LayerAgreement(name=x.name, agree=1.0, matched=0.9871, spikes=1311, rate=x.spike_rate)
         for x in layers
     )
-    return Report(
+    return RunReport(
         created="2000-01-01T00:00:00+00:00",
         versions={"neurozsl": "0.1.0", "python": "3.11"},
+        provenance=Provenance(command="neurozsl profile made-up", seed=3),
         data=DataSummary(
             name="made-up example",
             synthetic=True,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from neurozsl.report.html import FORMATS, render, write_report
-from neurozsl.report.schema import Report, to_json
+from neurozsl.report.schema import RunReport, to_json
 
 HOSTILE = "<script>alert(1)</script>"
 MAX_BYTES = 1_500_000
@@ -45,11 +45,11 @@ def _look_up(document: Any, key: str) -> Any:
 
 
 @pytest.fixture
-def page(example: Report) -> str:
+def page(example: RunReport) -> str:
     return render(example)
 
 
-def test_every_number_equals_the_json(page: str, example: Report) -> None:
+def test_every_number_equals_the_json(page: str, example: RunReport) -> None:
     document = json.loads(to_json(example))
     numbers = _Page(page).numbers
     assert len(numbers) > 150
@@ -87,7 +87,7 @@ def test_names_are_escaped_everywhere(page: str) -> None:
     assert HOSTILE in _Page(page).text
 
 
-def test_hostile_layer_and_device_names_are_escaped_in_plots(example: Report) -> None:
+def test_hostile_layer_and_device_names_are_escaped_in_plots(example: RunReport) -> None:
     layers = tuple(x.model_copy(update={"name": f"{HOSTILE}{x.name}"}) for x in example.layers)
     energy = tuple(x.model_copy(update={"name": f"{HOSTILE}$a_b$"}) for x in example.energy)
     page = render(example.model_copy(update={"layers": layers, "energy": energy}))
@@ -126,11 +126,11 @@ def test_unpublished_intervals_and_estimates_are_labelled(page: str) -> None:
     assert "data-key" not in missing[0]
 
 
-def test_two_renders_are_the_same_bytes(page: str, example: Report) -> None:
+def test_two_renders_are_the_same_bytes(page: str, example: RunReport) -> None:
     assert render(example) == page
 
 
-def test_a_report_without_optional_parts_renders(example: Report) -> None:
+def test_a_report_without_optional_parts_renders(example: RunReport) -> None:
     bare = example.model_copy(
         update={
             "verification": None,
@@ -150,12 +150,12 @@ def test_a_report_without_optional_parts_renders(example: Report) -> None:
 
 
 def test_write_report_leaves_the_page_the_json_and_the_plots(
-    tmp_path: Path, example: Report
+    tmp_path: Path, example: RunReport
 ) -> None:
     files = write_report(example, tmp_path / "run" / "r.html", plot_folder=tmp_path / "plots")
     assert files.html.read_text(encoding="utf-8") == render(example)
     assert files.json == tmp_path / "run" / "r.json"
-    assert Report.model_validate_json(files.json.read_bytes()) == example
+    assert RunReport.model_validate_json(files.json.read_bytes()) == example
     assert sorted(x.name for x in files.html.parent.iterdir()) == ["r.html", "r.json"]
     assert len(files.plots) == 8
     assert all(x.stat().st_size > 1000 for x in files.plots)

@@ -12,9 +12,9 @@ from rich.console import Console
 from neurozsl.errors import BadInput
 from neurozsl.export.foreign import Said
 from neurozsl.export.network_run import Source, feed, run_network
-from neurozsl.report.network import NetworkReport, report_of
+from neurozsl.report.network import report_of
 from neurozsl.report.network_text import markdown, print_network, write_markdown
-from neurozsl.report.schema import to_json
+from neurozsl.report.schema import NetworkReport, to_json
 from tests import network_files as files
 
 COMMAND = "neurozsl profile net.nir --input x.npz"
@@ -61,6 +61,7 @@ def test_an_energy_is_the_count_times_the_figure_that_its_source_gives(
     [row] = [x for x in report.energy if x.device.startswith("cmos45_fp32")]
     # Horowitz 2014: 0.9 pJ for an addition in fp32; spikes need no multiplication.
     assert row.joules == pytest.approx(0.9e-12 * sum(x.synops for x in report.layers))
+    assert report.baseline is not None
     [dense] = [x for x in report.baseline.energy if x.device.startswith("cmos45_fp32")]
     assert dense.joules == pytest.approx(4.6e-12 * (48 + 32))
 
@@ -76,13 +77,13 @@ def test_page_and_terminal_say_what_was_assumed(report: NetworkReport, tmp_path:
     page = tmp_path / "net.md"
     beside = write_markdown(report, page)
     assert beside.read_text() == to_json(report)
-    assert report.assumptions and report.placement
+    assert report.assumptions and report.fits
     for text in (out.getvalue(), page.read_text().replace("\\", "")):
         for sentence in (*report.assumptions, *report.notes):
             assert sentence in text
-        for fit in report.placement:
+        for fit in report.fits:
             assert (fit.reason or f"{fit.cores_used} of {fit.cores} cores") in text
-    assert COMMAND in page.read_text()
+    assert COMMAND in page.read_text() and report.baseline is not None
     rows = [x for x in page.read_text().splitlines() if x.startswith("|")]
     assert len(rows) == 3 * 2 + 2 + 3 + len(report.energy) + len(report.baseline.energy)
 

@@ -8,14 +8,14 @@ import pytest
 from pydantic import ValidationError
 
 from neurozsl.errors import BadInput
-from neurozsl.report.schema import Energy, Report, Scores, raster, read_report, to_json
+from neurozsl.report.schema import Energy, RunReport, Scores, raster, read_run_report, to_json
 
 
-def test_json_gives_back_the_same_report(example: Report) -> None:
-    assert Report.model_validate_json(to_json(example)) == example
+def test_json_gives_back_the_same_report(example: RunReport) -> None:
+    assert RunReport.model_validate_json(to_json(example)) == example
 
 
-def test_json_has_the_keys_that_others_read(example: Report) -> None:
+def test_json_has_the_keys_that_others_read(example: RunReport) -> None:
     document = json.loads(to_json(example))
     assert {"name", "spike_rate", "synops"} <= document["layers"][0].keys()
     energy_keys = {"device", "joules_low", "joules", "joules_high", "latency_s", "source"}
@@ -26,7 +26,7 @@ def test_json_has_the_keys_that_others_read(example: Report) -> None:
     assert layer.keys() == {"name", "agree", "matched", "spikes", "rate"}
 
 
-def test_unknown_bounds_are_null_in_json(example: Report) -> None:
+def test_unknown_bounds_are_null_in_json(example: RunReport) -> None:
     row = json.loads(to_json(example))["energy"][0]
     assert (row["joules_low"], row["joules_high"], row["interval"]) == (None, None, "unpublished")
 
@@ -89,15 +89,15 @@ def test_raster_of_a_batch_is_refused() -> None:
 
 
 def test_reading_a_file_that_is_no_report_says_what_is_wrong(
-    tmp_path: Path, example: Report
+    tmp_path: Path, example: RunReport
 ) -> None:
     with pytest.raises(BadInput, match="No such file"):
-        read_report(tmp_path / "none.json")
+        read_run_report(tmp_path / "none.json")
     cut = tmp_path / "cut.json"
     cut.write_text(to_json(example)[:-40])
     with pytest.raises(BadInput, match=r"cut\.json"):
-        read_report(cut)
+        read_run_report(cut)
     other = tmp_path / "other.json"
-    other.write_text(to_json(example).replace('"schema_version": 1', '"schema_version": 2'))
+    other.write_text(to_json(example).replace('"schema_version": 2', '"schema_version": 3'))
     with pytest.raises(BadInput, match="schema_version"):
-        read_report(other)
+        read_run_report(other)

@@ -1,0 +1,173 @@
+"""The document: one value whose JSON is the single source of page, card, tables and plots.
+
+A `RunReport` describes a trained run (data, scores, host part, spikes, joules), a `NetworkReport` a
+spiking network of a file (spikes and joules on a named input). What both have is `Report`; the JSON
+says which it is in `kind`. Rates are fractions 0..1, accuracies percent, energies joules, times
+seconds; operations, spikes and updates are counts *per inference* (one sample, all steps). NaN and
+infinity are refused: a figure that is unknown is None, and reads as such.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from neurozsl.errors import BadInput
+from neurozsl.report.schema.accuracy import (
+    Accuracy,
+    BetaCurve,
+    ClassRecall,
+    Confusion,
+    DeploymentStep,
+    Embedding,
+)
+from neurozsl.report.schema.activity import Activity, Layer, NeuroBench, Raster
+from neurozsl.report.schema.energy import Baseline, CalibrationRow, Comparison, Energy, Host
+from neurozsl.report.schema.placement import Fit, Placement
+from neurozsl.report.schema.subject import DataSummary, ModelSummary
+from neurozsl.report.schema.value import Value
+from neurozsl.report.schema.verification import Verdict, Verification
+
+_LONG = ("raster", "activity", "embedding", "confusion", "beta_curve")  # on one line each
+
+
+class Provenance(Value):
+    """How to get the same numbers.
+
+    command: the line that gives this report again. files: SHA-256 of what was read, by name or
+    path. machine: processor (and accelerator) that ran it.
+    """
+
+    command: str = ""
+    seed: int
+    files: dict[str, str] = Field(default_factory=dict)
+    machine: str = ""
+
+
+class Report(Value):
+    """What every profiled network has: activity, fit, energy, comparison, provenance."""
+
+    schema_version: Literal[2] = 2
+    created: str
+    versions: dict[str, str]
+    provenance: Provenance
+    layers: tuple[Layer, ...]
+    activity: tuple[Activity, ...] = ()
+    neurobench: NeuroBench | None = None
+    fits: tuple[Fit, ...] = ()
+    energy: tuple[Energy, ...]
+    baseline: Baseline | None = None
+    comparison: Comparison | None = None
+    calibration: tuple[CalibrationRow, ...] = ()
+    raster: Raster | None = None
+    notes: tuple[str, ...] = ()
+
+
+class RunReport(Report):
+    """One run, from the data to the joules."""
+
+    kind: Literal["run"] = "run"
+    data: DataSummary
+    model: ModelSummary
+    accuracy: Accuracy
+    deployment: tuple[DeploymentStep, ...] = ()
+    verification: Verification | None = None
+    mapping: Placement | None = None
+    host: Host
+    classes: tuple[ClassRecall, ...] = ()
+    confusion: Confusion | None = None
+    beta_curve: BetaCurve | None = None
+    embedding: Embedding | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verdict of the verification; UNVERIFIED without one."""
+        return self.verification.verdict if self.verification else "UNVERIFIED"
+
+
+class NetworkReport(Report):
+    """One network of a file on one input.
+
+    backend, chip: what ran; chip is None for the float network. readouts: layers without spikes.
+    assumptions, repairs: what the file does not say and what was mended. input_notes: what the
+    input is.
+    """
+
+    kind: Literal["network"] = "network"
+    file: str
+    sha256: str
+    backend: str
+    chip: str | None
+    samples: int
+    steps: int
+    dt_s: float
+    assumptions: tuple[str, ...]
+    repairs: tuple[str, ...]
+    input_notes: tuple[str, ...]
+    readouts: tuple[str, ...]
+
+
+Document = Annotated[RunReport | NetworkReport, Field(discriminator="kind")]
+_DOCUMENT: TypeAdapter[RunReport | NetworkReport] = TypeAdapter(Document)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of what `to_json` writes."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "neurozsl report, version 2",
+        **_DOCUMENT.json_schema(mode="serialization"),
+    }
+
+
+def to_json(report: Value) -> str:
+    """The report as JSON text: indented, but parts of thousands of numbers on one line each."""
+    document = report.model_dump(mode="json")
+    lines = []
+    for key, value in document.items():
+        text = json.dumps(
+            value,
+            indent=None if key in _LONG else 2,
+            separators=(",", ":") if key in _LONG else None,
+            ensure_ascii=False,
+            allow_nan=False,
+        )
+        indented = text.replace("\n", "\n  ")
+        lines.append(f'  "{key}": {indented}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def read_report(path: Path) -> RunReport | NetworkReport:
+    """Read a `report.json`, of a run or of a network.
+
+    Raises:
+        BadInput: the file is missing, not JSON, or not a report of this version.
+    """
+    try:
+        return _DOCUMENT.validate_json(path.read_bytes())
+    except OSError as err:
+        raise BadInput(
+            f"report '{path}': {err.strerror}; run `neurozsl profile RUN` first"
+        ) from err
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "document"
+        raise BadInput(
+            f"report '{path}': {where}: {first['msg']} ({err.error_count()} problems); "
+            "write it again with `neurozsl profile RUN --report FILE.html`"
+        ) from err
+
+
+def read_run_report(path: Path) -> RunReport:
+    """Read the report of a run.
+
+    Raises:
+        BadInput: as `read_report`, or it describes the network of a file.
+    """
+    found = read_report(path)
+    if not isinstance(found, RunReport):
+        raise BadInput(f"report '{path}': describes the network {found.file}, expected a run")
+    return found
