@@ -39,6 +39,8 @@ def graded_code(values: Tensor, *, bits: int) -> InputCode:
     """
     signed = bool((values < 0).any())
     high = 2 ** (bits - 1) - 1 if signed else 2**bits - 1
+    if not bool(values.any()):  # no scale fits nothing; 1 keeps the chip's integers in range
+        return InputCode(values.shape[-1], "graded", bits, signed, 1.0)
     scale = 2.0 ** math.ceil(math.log2(spread(values, 0.999) / high))
     return InputCode(values.shape[-1], "graded", bits, signed, scale)
 

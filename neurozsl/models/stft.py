@@ -227,7 +227,9 @@ class STFT(nn.Module):
         for name in c.motion_inputs:
             x = encoded[name] if c.snn_input == "encoded" else raw[name]
             if c.snn_input == "change":
-                x = torch.diff(x, dim=1, prepend=x[:, :1])
+                # Repeated features never change: their first step is compared with zero instead.
+                before = torch.zeros_like(x[:, :1]) if c.encode == "repeat" else x[:, :1]
+                x = torch.diff(x, dim=1, prepend=before)
             if name in self.shape_input:
                 x = self.shape_input[name](x, batch.mask)
             found[name] = x * batch.mask.unsqueeze(-1)

@@ -40,7 +40,8 @@ class STFTConfig:
         lkc_heads, slots, lkc_tokens, lkc_state: see `lkc`.
         snn_input: the branch reads raw features, their change since the step before, or the
             encoders' output. Only the change tells motion from scene without a head start, so
-            `deploy` has it (ours); averaged features do not change.
+            `deploy` has it (ours); repeated averages do not change, so their first step is
+            compared with zero.
         glp: where Eq. 7 acts: in every block as printed (not exportable), on the host's input
             (exportable), nowhere. `deploy` has it off: on the input it cost accuracy (synthetic
             set, one seed, 8 epochs: HM 23 against 37).

@@ -120,6 +120,7 @@ def test_chip_input_holds_integers_inside_the_codes_range() -> None:
 
 
 def test_the_scale_of_graded_codes_is_a_power_of_two_and_rounding_passes_the_gradient() -> None:
+    assert graded_code(torch.zeros(4, 5), bits=4).scale == 1.0  # and not the smallest power of two
     code = graded_code(torch.rand(100, 5) * 3, bits=4)
     assert np.log2(code.scale) == int(np.log2(code.scale))
     assert (code.signed, code.high) == (False, 15)

@@ -154,6 +154,18 @@ def test_chip_input_holds_integers_inside_the_codes_range(code: str, glp: str) -
     assert len(np.unique(codes["audio"])) > 1
 
 
+def test_repeated_features_reach_the_branch_in_the_first_step_alone() -> None:
+    """They never change; a branch that compared them with themselves would be fed with nothing."""
+    averaged = batch(steps=1)
+    model = build(audio_dim=10, video_dim=14, **{**SMALL, "encode": "repeat"})
+    model.calibrate(averaged)
+    prepared = model.prepare(averaged)
+    assert prepared.chip_input is not None
+    for codes in prepared.chip_input.codes.values():
+        assert codes[:, 0].any(dim=1).all()
+        assert not codes[:, 1:].any()
+
+
 def test_options_rebuild_the_same_model() -> None:
     model = small(glp="off")
     loss(model, batch())  # moves slots and statistics
