@@ -37,9 +37,17 @@ EnergyMethod = Literal["per_term", "per_spike", "per_synop", "event_driven", "de
 
 _FIGURE_MAPS: Final = ("limit", "energy", "power", "time", "rate")
 _WORDS: Final = ("neuron_models", "reset", "layers", "energy_methods", "identifiers")
-_TEXTS: Final = ("name", "process", "time_model", "scope", "arithmetic", "inherits_energy")
+_TEXTS: Final = (
+    "name",
+    "family",
+    "process",
+    "time_model",
+    "scope",
+    "arithmetic",
+    "inherits_energy",
+)
 _NOTES: Final = ("reset_note", "energy_note", "leak", "one_layer_per_core")
-_TABLES: Final = ("memory", "allowed")
+_TABLES: Final = ("memory", "mesh", "allowed")
 _OTHER: Final = ("schema", "source", "core", "measurement", "inherits_limits")
 
 
@@ -67,6 +75,9 @@ class Chip:
     arithmetic: which integer neuron it runs (`loihi_cuba`, `speck_if`), or "" for none.
     energy_methods: how `energy.estimate` may use its figures, first one the default.
     inherits_energy: the chip whose energies stand in, always labelled "inherited".
+    family: the silicon that several cost tables describe ("loihi1" for the published and the
+    fitted one); the key itself where there is one table.
+    mesh: width and height in tiles, cores_per_tile, source, grade; empty where unpublished.
     cores: groups of cores that share a memory size; memory, allowed: mapping rules as written
     in the source; measurements: published whole-workload rows.
     """
@@ -84,12 +95,14 @@ class Chip:
     power: Mapping[str, Figure]
     time: Mapping[str, Figure]
     rate: Mapping[str, Figure]
+    family: str = ""
     neuron_models: tuple[str, ...] = ()
     reset: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     memory: Mapping[str, Any] = field(default_factory=dict)
+    mesh: Mapping[str, Any] = field(default_factory=dict)
     allowed: Mapping[str, Any] = field(default_factory=dict)
     cores: tuple[Mapping[str, Any], ...] = ()
     measurements: tuple[Mapping[str, Any], ...] = ()
@@ -147,13 +160,16 @@ def parse_chip(key: str, text: str) -> Chip:
         for group in _FIGURE_MAPS
     }
     memory = _cited(where, table.get("memory", {}), sources)
+    mesh = _mesh(where, _cited(where, table.get("mesh", {}), sources))
     parent = table.get("inherits_limits")
     if parent is not None:  # a limit goes with the rule that counts against it
         maps["limit"] = {**load_chip(parent).limit, **maps["limit"]}
         memory = memory or load_chip(parent).memory
+        mesh = mesh or load_chip(parent).mesh
     return Chip(
         key=key,
         name=table["name"],
+        family=table.get("family", key),
         process=table.get("process", ""),
         time_model=table.get("time_model", ""),
         scope=table["scope"],
@@ -167,6 +183,7 @@ def parse_chip(key: str, text: str) -> Chip:
         identifiers=tuple(table.get("identifiers", ())),
         notes={k: table[k] for k in _NOTES if k in table},
         memory=memory,
+        mesh=mesh,
         allowed=_cited(where, table.get("allowed", {}), sources),
         cores=tuple(table.get("core", ())),
         measurements=tuple(_cited(where, row, sources) for row in table.get("measurement", ())),
@@ -215,3 +232,12 @@ def _cited(where: str, row: Mapping[str, Any], sources: Mapping[str, str]) -> Ma
             f"{where}: a table cites {row.get('source')!r}, which [source] does not hold"
         )
     return {**row, "source": source}
+
+
+def _mesh(where: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The [mesh] table, its three numbers checked."""
+    for name in ("width", "height", "cores_per_tile") if row else ():
+        count = row.get(name)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise BadInput(f"{where}: mesh.{name} is {count!r}, expected a whole number >= 1")
+    return row

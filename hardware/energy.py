@@ -231,7 +231,8 @@ def _event_driven(counts: Counts, figures: Mapping[str, Figure]) -> _Terms:
 
 def _dense_pass(counts: Counts, figures: Mapping[str, Figure]) -> _Terms:
     passes = counts.total("dense") / max(counts.steps, 1)
-    term = _term("multiplies, one dense pass", "mac", passes, figures["mac"])
+    key = next(key for key in ("mac", "mac_bf16") if key in figures)
+    term = _term("multiplies, one dense pass", key, passes, figures[key])
     return (term,), ("arithmetic of the same layers, once",), ("memory", "activations", "control")
 
 

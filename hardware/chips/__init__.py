@@ -12,6 +12,8 @@ CHIPS: Final = (
     "loihi1_sanafe",
     "loihi2",
     "speck2f",
+    "xylo_audio2",
+    "akida_akd1000",
     "truenorth",
     "truenorth_allin",
     "spinnaker1",
@@ -19,4 +21,9 @@ CHIPS: Final = (
     "cmos45_fp32",
     "cmos45_fp16",
     "cmos45_int8",
+    "cpu_i7_4960x",
+    "arm_cortex_a",
+    "gpu_titan_black",
+    "gpu_v100",
+    "gpu_h100",
 )

@@ -9,6 +9,9 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.chip import load_chip, parse_chip
 from neurozsl.hardware.chips import CHIPS
 
+# The device table names a precision that our key `mac` means by itself.
+RENAMED = {"mac_fp32": "mac"}
+
 MINIMAL = """
 schema = 1
 name = "Test"
@@ -74,11 +77,12 @@ def test_loihi2_has_no_energy_per_operation_of_its_own() -> None:
 
 def test_chip_files_agree_with_the_shared_device_table(shared_data: Path) -> None:
     table = tomllib.loads((shared_data.parent / "facts" / "devices.toml").read_text("utf-8"))
+    assert set(table["device"]) == set(CHIPS)
     compared = 0
     for key in CHIPS:
         for group in ("limit", "energy", "power", "time", "rate"):
             for name, raw in table["device"][key].get(group, {}).items():
-                figure = getattr(load_chip(key), group)[name]
+                figure = getattr(load_chip(key), group)[RENAMED.get(name, name)]
                 found = (figure.value, figure.low, figure.high, figure.kind, figure.grade)
                 expected = (
                     raw["value"],
@@ -89,7 +93,33 @@ def test_chip_files_agree_with_the_shared_device_table(shared_data: Path) -> Non
                 )
                 assert found == expected, f"{key}.{group}.{name}"
                 compared += 1
-    assert compared > 60
+    assert compared > 85
+
+
+def test_loihi_1_is_a_mesh_of_32_tiles_and_the_topology_of_loihi_2_is_unpublished() -> None:
+    for key in ("loihi1", "loihi1_sanafe"):  # the second inherits it
+        chip = load_chip(key)
+        mesh = chip.mesh
+        assert (mesh["width"], mesh["height"], mesh["cores_per_tile"]) == (8, 4, 4)
+        assert mesh["width"] * mesh["height"] * mesh["cores_per_tile"] == chip.limit["cores"].value
+        assert (mesh["grade"], "loihi.yaml at c55bfa8" in mesh["source"]) == ("V", True)
+    assert [key for key in CHIPS if load_chip(key).mesh] == ["loihi1", "loihi1_sanafe"]
+
+
+@pytest.mark.parametrize("count", ["0", "-4", "2.5", '"4"', "true"])
+def test_a_mesh_has_whole_tiles_and_cores(count: str) -> None:
+    mesh = f'[mesh]\nwidth = 4\nheight = 2\ncores_per_tile = {count}\nsource = "paper"\n'
+    with pytest.raises(BadInput, match=r"mesh\.cores_per_tile is .* whole number >= 1"):
+        parse_chip("mine", MINIMAL + mesh)
+
+
+def test_two_cost_tables_of_one_silicon_share_a_family() -> None:
+    families = {key: load_chip(key).family for key in CHIPS}
+    assert [key for key, family in families.items() if family == "loihi1"] == [
+        "loihi1",
+        "loihi1_sanafe",
+    ]
+    assert families["speck2f"] == "speck2f"
 
 
 def test_an_unknown_chip_lists_the_known_ones() -> None:
