@@ -22,22 +22,19 @@ of the sums, which is what an artificial network would multiply.
 
 A delay moves events to later steps; those after the last step never arrive. A layer's own spikes
 are events like others.
+
+The counting itself is `tally`; per step and per group of samples it is summed by `activity`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.connections import PIECE, Bools, fan_out, present, reached
-from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.speck.program import AnyProgram, SpeckLayer
-from neurozsl.hardware.synapse import Link, Synapse, shifted
+from neurozsl.hardware.speck.program import SpeckLayer
+from neurozsl.hardware.tally import LayerTally, Network, tally
 from neurozsl.signals import ChipInput, Trace
 
 
@@ -101,7 +98,7 @@ class Counts:
         return any(layer.leaky for layer in self.layers)
 
 
-def count(network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace) -> Counts:
+def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
     """Count the operations of a run.
 
     Args:
@@ -113,106 +110,47 @@ def count(network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace) ->
     Raises:
         BadInput: trace and input do not belong together.
     """
-    codes, spikes = chip_input.to_numpy().codes, trace.to_numpy().spikes
-    samples, steps = chip_input.batch, chip_input.steps
-    values: dict[str, npt.NDArray[Any]] = {**codes, **spikes}
-    for layer in network.layers:
-        sizes = [(synapse.source, synapse.size_in) for synapse in layer.synapses]
-        for name, size in (*sizes, (layer.name, layer.size)):
-            if name not in values or values[name].shape != (samples, steps, size):
-                shape = values[name].shape if name in values else "missing"
-                raise BadInput(
-                    f"counts of layer '{layer.name}': '{name}' is {shape}, expected "
-                    f"{(samples, steps, size)}; pass the input and the trace of the same run"
-                )
-    layers = tuple(_count_layer(layer, values) for layer in network.layers)
-    return Counts(layers, samples, steps)
+    return counts_of(tally(network, chip_input, trace), chip_input.batch, chip_input.steps)
 
 
-def _count_layer(layer: Any, values: Mapping[str, npt.NDArray[Any]]) -> LayerCounts:
-    spikes = values[layer.name]
-    samples, steps, neurons = spikes.shape
-    arriving = [shifted(values[s.source], s.link.delay) for s in layer.synapses]
-    exists = present(layer.synapses)
-    found = [_count_synapse(*x) for x in zip(layer.synapses, arriving, exists, strict=True)]
-    share = 1.0 / max(samples, 1)
-    active = _active_updates(layer, [x != 0 for x in arriving]) * share
+def counts_of(tallies: tuple[LayerTally, ...], samples: int, steps: int) -> Counts:
+    """The sums of a pass over `samples` inferences of `steps` steps, per inference."""
+    return Counts(tuple(_layer_counts(x, samples, steps) for x in tallies), samples, steps)
+
+
+def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
+    layer, each = found.layer, max(samples, 1)
+    synapses, neurons = found.synapses, int(layer.size)
+    spikes, active = int(found.spikes.sum()), int(found.active.sum())
     weights = [synapse.weight for synapse in layer.synapses]
+    through_kernels = [
+        x.acs + x.macs
+        for synapse, x in zip(layer.synapses, synapses, strict=True)
+        if synapse.link.conv is not None
+    ]
     return LayerCounts(
         name=layer.name,
         source=", ".join(dict.fromkeys(synapse.source for synapse in layer.synapses)),
-        fan_in=sum(int(every.sum()) // len(every) for every in exists),
+        fan_in=sum(int(every.sum()) // len(every) for every in found.exists),
         neurons=neurons,
-        parameters=sum(int(every.sum()) for every in exists) + _biases(layer),
+        parameters=sum(int(every.sum()) for every in found.exists) + stored_biases(layer),
         nonzero_weights=sum(int(np.count_nonzero(weight)) for weight in weights),
         steps=steps,
-        spikes=float(spikes.sum(dtype=np.int64)) * share,
-        spike_rate=float(np.mean(spikes)) if spikes.size else 0.0,
-        input_events=float(sum(x.events for x in found)) * share,
-        effective_acs=float(sum(x.acs for x in found)) * share,
-        effective_macs=float(sum(x.macs for x in found)) * share,
-        dense=float(sum(x.dense for x in found)),
-        synops_weighted=float(sum(x.weighted for x in found)) * share,
-        active_updates=active,
-        inactive_updates=float(neurons * steps) - active,
+        spikes=spikes / each,
+        spike_rate=spikes / max(samples * steps * neurons, 1),
+        input_events=sum(x.events for x in synapses) / each,
+        effective_acs=sum(x.acs for x in synapses) / each,
+        effective_macs=sum(x.macs for x in synapses) / each,
+        dense=float(sum(x.dense for x in synapses)),
+        synops_weighted=sum(x.weighted for x in synapses) / each,
+        active_updates=active / each,
+        inactive_updates=(neurons * steps * each - active) / each,
         leaky=_leaky(layer),
-        conv_synops=float(
-            sum(
-                x.acs + x.macs
-                for s, x in zip(layer.synapses, found, strict=True)
-                if s.link.conv is not None
-            )
-        )
-        * share,
+        conv_synops=sum(through_kernels) / each,
     )
 
 
-@dataclass(frozen=True)
-class _SynapseCounts:
-    """Sums over all samples, `dense` of one; exact integers."""
-
-    events: int
-    acs: int
-    macs: int
-    weighted: int
-    dense: int
-
-
-def _count_synapse(synapse: Synapse, arriving: npt.NDArray[Any], every: Bools) -> _SynapseCounts:
-    """The operations of one synapse on values that are delayed already; every: its weights."""
-    event = arriving != 0  # (sample, time, in)
-    if not every.all():  # the others arrive through a synapse of another delay
-        event = event & (fan_out(synapse, every) > 0)
-    events = event.sum(axis=0, dtype=np.int64)  # (time, in)
-    per_step = events @ fan_out(synapse, synapse.weight != 0)  # (time,)
-    binary = np.all((arriving == 0) | (np.abs(arriving) == 1), axis=(0, 2))  # (time,)
-    sent = events if binary.all() else np.abs(arriving.astype(np.int64)).sum(axis=0)
-    unpooled = Synapse(synapse.source, synapse.weight, Link(synapse.link.conv))
-    return _SynapseCounts(
-        events=int(events.sum()),
-        acs=int(per_step[binary].sum()),
-        macs=int(per_step[~binary].sum()),
-        weighted=int(sent.sum(axis=0) @ fan_out(synapse, every)),
-        dense=int(fan_out(unpooled, every).sum()) * arriving.shape[1],
-    )
-
-
-def _active_updates(layer: Any, events: Sequence[npt.NDArray[np.bool_]]) -> int:
-    """Neuron-steps that receive an event through a nonzero weight, over all samples."""
-    if layer.is_dense and np.all(layer.weight != 0):  # every event reaches every neuron
-        return int(np.count_nonzero(events[0].any(axis=2))) * int(layer.size)
-    rows = [event.reshape(-1, event.shape[2]) for event in events]
-    connected = [synapse.weight != 0 for synapse in layer.synapses]
-    found, piece = 0, max(1, PIECE // int(layer.size))
-    for start in range(0, len(rows[0]), piece):
-        touched = np.zeros((min(piece, len(rows[0]) - start), layer.size), np.bool_)
-        for synapse, joined, event in zip(layer.synapses, connected, rows, strict=True):
-            touched |= reached(synapse, joined, event[start : start + piece])
-        found += int(np.count_nonzero(touched))
-    return found
-
-
-def _biases(layer: Any) -> int:
+def stored_biases(layer: Any) -> int:
     """Biases that are stored: one per channel of a map, none where all are 0."""
     bias = layer.bias if hasattr(layer, "bias") else np.zeros(layer.size)
     if not np.any(bias):

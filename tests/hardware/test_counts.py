@@ -18,6 +18,7 @@ from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.signals import ChipInput, InputCode, Trace
+from tests.hardware.connection_loops import CONVS, one_layer, paths_of, paths_of_a_kernel, sparse
 
 Floats = npt.NDArray[np.float64]
 
@@ -165,51 +166,6 @@ def test_counts_equal_a_loop_over_events(zeros: float) -> None:
 # ---------------------------------------------------------------- maps, loops, delays
 
 
-Taps = list[tuple[int, tuple[int, ...]]]  # neuron, and the place in the array of weights
-
-
-def paths_of_a_kernel(synapse: Synapse) -> list[Taps]:
-    """Per value that the weights read, the neurons behind it: one loop per axis, nothing clever."""
-    conv, weight = synapse.link.conv, synapse.weight
-    if conv is None:
-        out, fan_in = weight.shape
-        return [[(o, (o, i)) for o in range(out)] for i in range(fan_in)]
-    (channels, height, width), (made, rows, columns) = conv.shape, conv.out_shape(weight.shape)
-    found: list[Taps] = [[] for _ in range(channels * height * width)]
-    per_group, outs = weight.shape[1], made // conv.groups
-    for o in range(made):
-        for y in range(rows):
-            for x in range(columns):
-                for i in range(per_group):
-                    for a in range(weight.shape[2]):
-                        for b in range(weight.shape[3]):
-                            c = o // outs * per_group + i
-                            row = y * conv.stride[0] + a * conv.dilation[0] - conv.padding[0]
-                            column = x * conv.stride[1] + b * conv.dilation[1] - conv.padding[2]
-                            if 0 <= row < height and 0 <= column < width:
-                                place = (c * height + row) * width + column
-                                found[place].append(((o * rows + y) * columns + x, (o, i, a, b)))
-    return found
-
-
-def windows_of_a_pool(pool: Pool) -> list[list[int]]:
-    """Per value that a pool reads, the sums that it is in."""
-    channels, height, width = pool.shape
-    _, rows, columns = pool.out_shape
-    found: list[list[int]] = [[] for _ in range(channels * height * width)]
-    for c in range(channels):
-        for y in range(rows):
-            for x in range(columns):
-                for a in range(pool.kernel[0]):
-                    for b in range(pool.kernel[1]):
-                        row = y * pool.stride[0] + a - pool.padding[0]
-                        column = x * pool.stride[1] + b - pool.padding[1]
-                        if 0 <= row < height and 0 <= column < width:
-                            place = (c * height + row) * width + column
-                            found[place].append((c * rows + y) * columns + x)
-    return found
-
-
 def slow_layer_counts(synapses: tuple[Synapse, ...], values: dict[str, Any]) -> dict[str, float]:
     """One event, one window, one connection at a time; per sample."""
     samples, steps = next(iter(values.values())).shape[:2]
@@ -217,11 +173,8 @@ def slow_layer_counts(synapses: tuple[Synapse, ...], values: dict[str, Any]) -> 
     found = dict.fromkeys(keys, 0)
     touched: set[tuple[int, int, int]] = set()
     for synapse in synapses:
-        kernel = paths_of_a_kernel(synapse)
-        found["dense"] += samples * steps * sum(map(len, kernel))
-        paths = kernel
-        for pool in reversed(synapse.link.pools):
-            paths = [[tap for w in ws for tap in paths[w]] for ws in windows_of_a_pool(pool)]
+        found["dense"] += samples * steps * sum(map(len, paths_of_a_kernel(synapse)))
+        paths = paths_of(synapse)
         source = values[synapse.source]
         for t in range(steps):
             sent = t - synapse.link.delay
@@ -240,37 +193,6 @@ def slow_layer_counts(synapses: tuple[Synapse, ...], values: dict[str, Any]) -> 
                             touched.add((s, t, neuron))
     found["active"] = len(touched)
     return {key: value / samples for key, value in found.items()}
-
-
-def sparse(rng: np.random.Generator, *shape: int) -> Floats:
-    return rng.normal(0, 1, shape) * (rng.random(shape) < 0.6)
-
-
-def one_layer(*synapses: Synapse) -> LoweredLayer:
-    first, *also = synapses
-    ones = np.ones(first.size_out)
-    return LoweredLayer(
-        "a",
-        first.source,
-        first.weight,
-        0 * ones,
-        0 * ones,
-        ones,
-        ones,
-        link=first.link,
-        also=tuple(also),
-    )
-
-
-MAP = (4, 6, 5)
-CONVS = {
-    "stride": ((2, 4, 3, 2), Conv(MAP, stride=(2, 1))),
-    "padding": ((2, 4, 3, 3), Conv(MAP, padding=(1, 2, 0, 1))),
-    "dilation": ((2, 4, 2, 2), Conv(MAP, stride=(1, 2), dilation=(2, 3))),
-    "groups": ((6, 2, 3, 3), Conv(MAP, padding=(1, 1, 1, 1), groups=2)),
-    "one-dimensional": ((3, 4, 1, 3), Conv((4, 1, 30), stride=(1, 2), padding=(0, 0, 2, 1))),
-    "a rest that no window covers": ((2, 4, 2, 2), Conv(MAP, stride=(3, 3))),
-}
 
 
 @pytest.mark.parametrize("pool", ["none", "2 x 2", "overlapping", "twice"])

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-LIGHT = ["", ".chip", ".lower", ".program", ".quantize", ".floatsim", ".counts", ".energy"]
+LIGHT = ["", ".chip", ".lower", ".program", ".quantize", ".floatsim", ".activity", ".energy"]
 
 
 @pytest.mark.parametrize("module", [*LIGHT, ".diagnose", ".fixedpoint"])
