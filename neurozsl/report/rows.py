@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 import numpy as np
 
-from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.counts import Counts
-from neurozsl.hardware.energy import EnergyRow, EnergyTerm
+from neurozsl.hardware.energy import EnergyRow
 from neurozsl.report import schema
 from neurozsl.signals import Trace
 
@@ -58,13 +56,12 @@ def spiking_energy(rows: tuple[EnergyRow, ...]) -> tuple[schema.Energy, ...]:
 
 def energy_row(row: EnergyRow) -> schema.Energy:
     """One device and method."""
-    several = len(load_chip(row.device).energy_methods) > 1
-    notes = [f"latency: {row.latency_note}"]
+    notes = [row.note, f"latency: {row.latency_note}"]
     if row.lower_bound:
         notes.append("a lower bound: see what is excluded")
     return schema.Energy(
-        device=f"{row.device}/{row.method}" if several else row.device,
-        name=f"{row.name}, {row.method.replace('_', ' ')}" if several else row.name,
+        device=row.key,
+        name=row.name,
         method=row.method,
         joules_low=row.joules_low,
         joules=row.joules,
@@ -73,44 +70,18 @@ def energy_row(row: EnergyRow) -> schema.Energy:
         static_joules_low=row.static_joules_low,
         static_joules=row.static_joules,
         static_joules_high=row.static_joules_high,
+        step_s=row.step_s,
         latency_s=row.latency_s,
         source=row.source,
         inherited=row.inherited,
         lower_bound=row.lower_bound,
         scope=row.scope,
-        terms=tuple(_term(term, load_chip(row.device)) for term in row.terms),
+        terms=tuple(schema.EnergyTerm(**vars(term)) for term in row.terms),
         included=row.included,
         excluded=row.excluded,
+        unknown=row.unknown,
         warnings=row.warnings,
-        note="; ".join(notes),
-    )
-
-
-_CAUSES: Final[dict[str, schema.Cause]] = {
-    "synop": "synapses",
-    "neuron": "neurons",
-    "spike": "routing",
-    "message": "routing",
-    "hop": "routing",
-    "dynamic": "whole",
-    "mac": "arithmetic",
-    "ac": "arithmetic",
-}
-
-
-def _term(term: EnergyTerm, chip: Chip) -> schema.EnergyTerm:
-    figures = load_chip(chip.inherits_energy).energy if chip.inherits_energy else chip.energy
-    return schema.EnergyTerm(
-        name=term.name,
-        cause=_CAUSES[term.figure.partition("_")[0]],
-        figure=term.figure,
-        count=term.count,
-        joules_each=term.joules_each,
-        joules_low=term.joules_low,
-        joules=term.joules,
-        joules_high=term.joules_high,
-        kind=figures[term.figure].kind,
-        source=term.source,
+        note="; ".join(filter(None, notes)),
     )
 
 

@@ -1,0 +1,20 @@
+"""Energy per inference: counts x published figures, each with its source.
+
+    Counts + Chip -> EnergyRow     `estimate`: one chip by one method
+    Counts        -> EnergyRows    `estimate_all`: every cost table, families and anchors
+    EnergyRows    -> SignRows      `compare`: who is cheaper, on which pair of tables
+    sizes, rate   -> Counts        `uniform_counts`: before there is a network to run
+
+Not counted by any method: the host, the input encoder, off-chip input, and learning.
+"""
+
+from neurozsl.hardware.energy.estimates import estimate as estimate
+from neurozsl.hardware.energy.row import Cause as Cause
+from neurozsl.hardware.energy.row import EnergyRow as EnergyRow
+from neurozsl.hardware.energy.row import EnergyTerm as EnergyTerm
+from neurozsl.hardware.energy.row import Interval as Interval
+from neurozsl.hardware.energy.row import Traffic as Traffic
+from neurozsl.hardware.energy.tables import ANCHOR as ANCHOR
+from neurozsl.hardware.energy.tables import DEFAULT_CHIPS as DEFAULT_CHIPS
+from neurozsl.hardware.energy.tables import FAMILY as FAMILY
+from neurozsl.hardware.energy.tables import estimate_all as estimate_all

@@ -1,0 +1,236 @@
+"""Counts and a chip -> the energy of one inference, dynamic and static apart.
+
+    joules = sum over terms of (count x joules per operation)            dynamic energy
+    static_joules = static power x latency                               a line of its own
+
+A chip without steps (Speck) rests at its static power for the window of its input, steps x step_s,
+however quick the events are; without a window there is no static figure.
+
+Bounds: low and high exist only where every term's source publishes them (or a relative error of
+its model); otherwise they are None and `interval` is "unpublished". Nothing is ever added to a
+figure of scope `all_in`. Loihi 2 has no published energies per operation: its row uses those of
+Loihi 1 and is marked `inherited`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from neurozsl.errors import BadInput
+from neurozsl.hardware.chip import Chip, EnergyMethod, Figure, load_chip
+from neurozsl.hardware.counts import Counts
+from neurozsl.hardware.energy.methods import METHODS, Terms, mac_keys
+from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, Traffic
+
+_LOIHI2: Final = "energies per operation of this chip (never published; another chip's stand in)"
+
+
+def estimate(
+    counts: Counts,
+    chip: Chip | str,
+    *,
+    steps: int | None = None,
+    step_s: float | None = None,
+    method: EnergyMethod | None = None,
+    figure: str | None = None,
+    traffic: Traffic | None = None,
+) -> EnergyRow:
+    """Energy of one inference on one chip.
+
+    Args:
+        counts: of one inference (means over samples).
+        chip: the chip or its key.
+        steps: time steps that the chip takes; default those of the counts.
+        step_s: length of a step in seconds; default the figure of the chip. For a chip without
+            steps (Speck), the length of the window that it is powered for is steps x step_s.
+        method: one of the chip's `energy_methods`; default its first.
+        figure: for `dense_pass`, which multiply-accumulate of the chip; default fp32 (`mac`).
+        traffic: messages and hops after placement; without it a spike is one message and hops are
+            left out.
+
+    Raises:
+        BadInput: the chip has no energy method, or not this one, or not this figure.
+    """
+    chip = load_chip(chip) if isinstance(chip, str) else chip
+    figures = load_chip(chip.inherits_energy).energy if chip.inherits_energy else chip.energy
+    # Synaptic operations alone are what much of the literature reports, so any chip may be asked.
+    known = chip.energy_methods + (("per_synop",) if "synop" in figures else ())
+    if not known or (method is not None and method not in known):
+        raise BadInput(
+            f"chip '{chip.key}': no energy method {method or ''}; it has "
+            f"{', '.join(dict.fromkeys(known)) or 'none'}"
+        )
+    method = method or known[0]
+    steps = counts.steps if steps is None else steps
+    if figure is not None:
+        if method != "dense_pass" or figure not in mac_keys(figures):
+            raise BadInput(
+                f"chip '{chip.key}': no figure '{figure}' for {method}; a dense pass has "
+                f"{', '.join(mac_keys(figures)) or 'none'}"
+            )
+        figures = {figure: figures[figure]}
+    found = METHODS[method](counts, figures, traffic)
+    if not found.terms:
+        raise BadInput(f"chip '{chip.key}': publishes no figure that method {method} needs")
+    if chip.scope == "all_in":  # one figure holds everything: a second term would count it twice
+        found = _all_in(found)
+    low, high = _bounds(found.terms, figures)
+    latency, latency_note = _latency(chip, method, len(counts.layers), steps, step_s)
+    stepless = chip.time_model == "asynchronous"
+    powered = (None if step_s is None else steps * step_s) if stepless else latency
+    static = _static(chip, powered)
+    key, name = _named(chip, method, found.terms)
+    row = EnergyRow(
+        device=chip.key,
+        key=key,
+        name=name,
+        method=method,
+        scope=chip.scope,
+        joules_low=low,
+        joules=sum(term.joules for term in found.terms),
+        joules_high=high,
+        interval="unpublished" if low is None or high is None else "published",
+        static_joules_low=static[0],
+        static_joules=static[1],
+        static_joules_high=static[2],
+        step_s=None if stepless or latency is None else latency / max(steps, 1),
+        latency_s=latency,
+        latency_note=latency_note,
+        terms=found.terms,
+        source=_source(chip, found.terms, static[1] is not None),
+        included=found.included + (("static power x latency, own line",) if static[1] else ()),
+        excluded=found.excluded + _static_excluded(chip, powered),
+        unknown=((_LOIHI2,) if chip.inherits_energy else ())
+        + found.unknown
+        + _static_unknown(chip, method),
+        inherited=bool(chip.inherits_energy),
+        lower_bound=_is_lower_bound(method, found.terms, figures),
+        warnings=(),
+        note="; ".join(dict.fromkeys(filter(None, (figures[t.figure].note for t in found.terms)))),
+    )
+    return replace(row, warnings=_warnings(row, chip, counts, powered))
+
+
+def _all_in(found: Terms) -> Terms:
+    first = replace(found.terms[0], cause="whole")
+    return Terms((first,), (*found.included[:1], "static power, memory and control: all in"))
+
+
+# --- parts of a row ---------------------------------------------------------------------------
+
+
+def _named(chip: Chip, method: EnergyMethod, terms: tuple[EnergyTerm, ...]) -> tuple[str, str]:
+    """Key and name of the row: the chip's own where it has one row alone."""
+    key, name = chip.key, chip.name
+    if chip.inherits_energy:
+        name += f" (inherited: constants of {load_chip(chip.inherits_energy).name})"
+    if len(chip.energy_methods) > 1 or method not in chip.energy_methods:
+        key, name = f"{key}/{method}", f"{name}, {method.replace('_', ' ')}"
+    if method == "dense_pass" and len(mac_keys(chip.energy)) > 1:
+        figure = terms[0].figure
+        kind = figure.removeprefix("mac").removeprefix("_").replace("_", " ") or "fp32"
+        key, name = f"{key}/{figure}", f"{name}, {kind}"
+    return key, name
+
+
+def _bounds(
+    terms: tuple[EnergyTerm, ...], figures: Mapping[str, Figure]
+) -> tuple[float | None, float | None]:
+    """Low and high of the sum: a published model error, else the sums of published bounds.
+
+    One published side alone is no interval, so both are None then.
+    """
+    joules = sum(term.joules for term in terms)
+    if "relative_error" in figures:
+        error = figures["relative_error"].value
+        return joules * (1 - error), joules * (1 + error)
+    lows, highs = [t.joules_low for t in terms], [t.joules_high for t in terms]
+    if any(x is None for x in (*lows, *highs)):
+        return None, None
+    return sum(x for x in lows if x is not None), sum(x for x in highs if x is not None)
+
+
+def _is_lower_bound(
+    method: EnergyMethod, terms: tuple[EnergyTerm, ...], figures: Mapping[str, Figure]
+) -> bool:
+    """A figure is its own published minimum or a peak rate, or terms that cost are left out."""
+    used = [figures[term.figure] for term in terms]
+    if any(f.low == f.value or f.kind == "peak_bound" for f in used):
+        return True
+    if any(term.cause == "arithmetic" for term in terms):
+        return True  # arithmetic only
+    return method == "per_synop" and any(key.startswith("neuron") for key in figures)
+
+
+def _latency(
+    chip: Chip, method: EnergyMethod, layers: int, steps: int, step_s: float | None
+) -> tuple[float | None, str]:
+    if method == "dense_pass":
+        return None, "not estimated: one pass, no steps"
+    if chip.time_model == "asynchronous":
+        figure = chip.time.get("nine_layer_latency")
+        if figure is None or layers > 9:
+            return None, "unpublished"
+        return figure.value, f"nine layers, events through the chip ({figure.kind})"
+    if step_s is not None:
+        return steps * step_s, f"{steps} steps of {step_s:g} s as given"
+    step = chip.time.get("step")
+    if step is None:
+        return None, "unpublished"
+    origin = "; ".join(filter(None, (step.kind, step.note)))
+    return steps * step.value, f"{steps} steps of {step.value:g} s ({origin})"
+
+
+def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | None, float | None]:
+    power = chip.power.get("static_chip")
+    if chip.scope == "all_in" or power is None or powered_s is None:
+        return None, None, None
+    low = None if power.low is None else power.low * powered_s
+    high = None if power.high is None else power.high * powered_s
+    return low, power.value * powered_s, high
+
+
+def _static_excluded(chip: Chip, powered_s: float | None) -> tuple[str, ...]:
+    if chip.scope == "all_in":
+        return ("nothing may be added: the figure already holds static power and routing",)
+    if "static_chip" not in chip.power:
+        return ("static power (unpublished)",)
+    return () if powered_s is not None else ("static power (the powered time is not given)",)
+
+
+def _static_unknown(chip: Chip, method: EnergyMethod) -> tuple[str, ...]:
+    """Static power that a chip has and nobody published; reference arithmetic is no chip."""
+    if chip.scope == "all_in" or method in ("event_driven", "dense_pass"):
+        return ()
+    return () if "static_chip" in chip.power else ("static power",)
+
+
+def _source(chip: Chip, terms: tuple[EnergyTerm, ...], static: bool) -> str:
+    """Every constant with its value, then the references in full."""
+    used = [f"{t.figure} {t.joules_each * 1e12:.4g} pJ" for t in terms]
+    references = [t.source for t in terms]
+    if static:
+        power = chip.power["static_chip"]
+        used.append(f"static power {power.value * 1e3:.4g} mW")
+        references.append(power.source)
+    prefix = f"inherited from {chip.inherits_energy}: " if chip.inherits_energy else ""
+    return f"{prefix}{'; '.join(used)} [{' | '.join(dict.fromkeys(references))}]"
+
+
+def _warnings(
+    row: EnergyRow, chip: Chip, counts: Counts, powered_s: float | None
+) -> tuple[str, ...]:
+    found = []
+    plausible = chip.power.get("plausible_mean")
+    if plausible is not None and plausible.low and plausible.high and powered_s:
+        power = row.total_joules / powered_s
+        if not plausible.low <= power <= plausible.high:
+            found.append(
+                f"energy / latency is {power * 1e3:.3g} mW, published workloads took "
+                f"{plausible.low * 1e3:g}..{plausible.high * 1e3:g} mW: one of the two is off"
+            )
+    if chip.neuron_models == ("IF",) and counts.leaky:
+        found.append("the network leaks and the chip runs integrate-and-fire only: as-if figure")
+    return tuple(found)

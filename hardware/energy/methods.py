@@ -1,0 +1,151 @@
+"""How the figures of a chip are used: counts x figures -> terms, one function per method.
+
+    per_term      synaptic operations, neuron updates (active, inactive), spikes out, messages, hops
+    per_spike     dynamic energy per spike, all its synaptic operations inside (Speck)
+    per_synop     synaptic operations alone (Speck, derived bracket)
+    event_driven  Effective_ACs x AC + Effective_MACs x MAC (arithmetic only)
+    dense_pass    one pass of the same layers as an artificial network: Dense / steps x MAC
+
+Every function says what is inside, what this estimate leaves out although a figure exists or none
+is needed, and what costs energy without a published figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from neurozsl.hardware.chip import EnergyMethod, Figure
+from neurozsl.hardware.counts import Counts
+from neurozsl.hardware.energy.row import EnergyTerm, Traffic, term
+
+Figures = Mapping[str, Figure]
+_INPUT: Final = "input encoding: events into the chip"
+_LINK: Final = "link to the host: codes in, spikes back"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of a row, and what they hold, leave out and cannot know."""
+
+    terms: tuple[EnergyTerm, ...]
+    included: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+    """Loihi, SpiNNaker, TrueNorth: every term that the source publishes, nothing else."""
+    spikes = counts.total("spikes")
+    # Where a source has a figure of its own for convolutions, it goes with their operations.
+    convs = counts.total("conv_synops") if "synop_conv" in figures else 0.0
+    messages = None if traffic is None else traffic.messages
+    sent = spikes if messages is None else messages
+    each = "messages, one per spike" if messages is None else "messages to other cores"
+    wanted = (
+        ("synaptic operations", ("synop", "synop_dense"), counts.total("synops") - convs),
+        *((("synaptic operations, convolutions", ("synop_conv",), convs),) if convs else ()),
+        ("neuron updates, active", ("neuron_active",), counts.total("active_updates")),
+        ("neuron updates, inactive", ("neuron_inactive",), counts.total("inactive_updates")),
+        ("neuron accesses", ("neuron_access",), counts.total("neuron_updates")),
+        (
+            "neuron updates",
+            ("neuron_update",),
+            # Beside an access energy the update is paid by active neurons, else by all.
+            counts.total("active_updates" if "neuron_access" in figures else "neuron_updates"),
+        ),
+        ("spikes out", ("spike_out",), spikes),
+        (
+            "spikes out" if messages is None else "messages within a tile",
+            ("spike_in_tile",),
+            sent,
+        ),
+        (each, ("message_out",), sent),
+        *_hops(traffic),
+    )
+    terms = []
+    for name, keys, number in wanted:
+        key = next((k for k in keys if k in figures), None)
+        if key is not None:
+            terms.append(term(name, key, number, figures[key]))
+    unknown = [_INPUT, _LINK]
+    if traffic is not None and traffic.input_messages is not None:
+        unknown[0] = f"{_INPUT} ({traffic.input_messages:.6g} messages)"
+    excluded = []
+    if not any(key.startswith("hop") for key in figures):
+        excluded.append("hops (no figure of their own)")
+    elif traffic is None:
+        excluded.append("hops (no placement)")
+    elif traffic.hops_ew is None or traffic.hops_ns is None:
+        excluded.append("hops (the placement has no mesh)")
+    if not any(key.startswith("neuron") for key in figures):
+        excluded.append("neuron updates (unpublished)")
+    return Terms(
+        tuple(terms), tuple(t.name for t in terms), tuple(excluded), unknown=tuple(unknown)
+    )
+
+
+def _hops(traffic: Traffic | None) -> tuple[tuple[str, tuple[str, ...], float], ...]:
+    if traffic is None or traffic.hops_ew is None or traffic.hops_ns is None:
+        return ()
+    return (
+        ("hops, east-west", ("hop_ew",), traffic.hops_ew),
+        ("hops, north-south", ("hop_ns",), traffic.hops_ns),
+    )
+
+
+def _per_spike(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+    key = "dynamic_per_spike"
+    spikes = term("spikes", key, counts.total("spikes"), figures[key])
+    return Terms(
+        (spikes,),
+        ("all synaptic operations of a spike",),
+        ("input events", "read-out"),
+        unknown=(_INPUT, _LINK),
+    )
+
+
+def _per_synop(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+    key = "synop" if "synop" in figures else "synop_dense"
+    synops = term("synaptic operations", key, counts.total("synops"), figures[key])
+    return Terms(
+        (synops,),
+        ("synaptic operations, input events too",),
+        ("read-out",),
+        unknown=(_INPUT, _LINK),
+    )
+
+
+def _event_driven(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+    adds, macs = counts.total("effective_acs"), counts.total("effective_macs")
+    terms = (
+        term("accumulates (Effective_ACs)", "ac", adds, figures["ac"]),
+        term("multiplies (Effective_MACs)", "mac", macs, figures["mac"]),
+    )
+    return Terms(terms, ("arithmetic of synapses",), ("memory", "neuron updates", "control"))
+
+
+def _dense_pass(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+    key = mac_keys(figures)[0]
+    passes = counts.total("dense") / max(counts.steps, 1)
+    mac = term("multiplies, one dense pass", key, passes, figures[key])
+    return Terms(
+        (mac,),
+        ("arithmetic of the same layers, once",),
+        ("memory", "activations", "control"),
+    )
+
+
+def mac_keys(figures: Figures) -> tuple[str, ...]:
+    """The multiply-accumulates that a chip has figures for, fp32 (`mac`) first."""
+    return tuple(sorted(key for key in figures if key.partition("_")[0] == "mac"))
+
+
+METHODS: Final[Mapping[EnergyMethod, Callable[[Counts, Figures, Traffic | None], Terms]]] = {
+    "per_term": _per_term,
+    "per_spike": _per_spike,
+    "per_synop": _per_synop,
+    "event_driven": _event_driven,
+    "dense_pass": _dense_pass,
+}

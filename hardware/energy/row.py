@@ -1,0 +1,121 @@
+"""What an energy estimate is: a row per device and method, and the terms that it is the sum of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from neurozsl.hardware.chip import Figure, Scope
+
+Cause = Literal["synapses", "neurons", "routing", "static", "input", "link", "arithmetic", "whole"]
+Interval = Literal["published", "between sources", "unpublished"]
+
+_CAUSES: Final[dict[str, Cause]] = {  # first word of a figure's key -> what it pays for
+    "synop": "synapses",
+    "neuron": "neurons",
+    "spike": "routing",
+    "message": "routing",
+    "hop": "routing",
+    "mac": "arithmetic",
+    "ac": "arithmetic",
+    "dynamic": "whole",
+    "workload": "whole",
+}
+
+
+class Traffic(Protocol):
+    """Spike messages of one inference after placement; None where it is not known.
+
+    messages: one per spike and destination core. hops_ew, hops_ns: steps between tiles, east-west
+    and north-south, over all messages. input_messages: those that bring the input into the chip.
+    """
+
+    @property
+    def messages(self) -> float | None: ...
+    @property
+    def hops_ew(self) -> float | None: ...
+    @property
+    def hops_ns(self) -> float | None: ...
+    @property
+    def input_messages(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class EnergyTerm:
+    """count operations x one figure; low and high as published, kind as the figure came about."""
+
+    name: str
+    cause: Cause
+    figure: str
+    count: float
+    joules_each: float
+    joules_low: float | None
+    joules: float
+    joules_high: float | None
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class EnergyRow:
+    """Dynamic energy of one inference on one device, by one method.
+
+    device: key of the chip, or of the family that several cost tables describe. key: of the row,
+    unique among those of one estimate. joules_low, joules_high: None where the source publishes a
+    point only. static_joules: static power x the time that the chip is powered for, None where
+    unpublished or inside an all-in figure. step_s: what latency_s rests on, None without steps.
+    inherited: another chip's figures stand in. lower_bound: a figure is published as a minimum, or
+    terms that cost energy are missing. excluded: left out of this row; unknown: costs energy and
+    nobody has published a figure. warnings: results that measured chips contradict.
+    """
+
+    device: str
+    key: str
+    name: str
+    method: str
+    scope: Scope
+    joules_low: float | None
+    joules: float
+    joules_high: float | None
+    interval: Interval
+    static_joules_low: float | None
+    static_joules: float | None
+    static_joules_high: float | None
+    step_s: float | None
+    latency_s: float | None
+    latency_note: str
+    terms: tuple[EnergyTerm, ...]
+    source: str
+    included: tuple[str, ...]
+    excluded: tuple[str, ...]
+    unknown: tuple[str, ...]
+    inherited: bool
+    lower_bound: bool
+    warnings: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def total_joules(self) -> float:
+        """Dynamic plus static energy (dynamic alone where static is unpublished)."""
+        return self.joules + (self.static_joules or 0.0)
+
+    @property
+    def event_joules(self) -> float:
+        """The part that grows with the number of events: all but neuron updates."""
+        return sum(term.joules for term in self.terms if term.cause != "neurons")
+
+
+def term(name: str, key: str, number: float, figure: Figure) -> EnergyTerm:
+    """`number` operations at a figure of a chip, whose key says what they pay for."""
+    return EnergyTerm(
+        name=name,
+        cause=_CAUSES[key.partition("_")[0]],
+        figure=key,
+        count=number,
+        joules_each=figure.value,
+        joules_low=None if figure.low is None else number * figure.low,
+        joules=number * figure.value,
+        joules_high=None if figure.high is None else number * figure.high,
+        kind=figure.kind,
+        source=figure.source,
+    )

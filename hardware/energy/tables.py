@@ -1,0 +1,191 @@
+"""All cost tables at once: a row per chip and method, and where sources disagree, a row for both.
+
+Several cost tables of the same silicon (`Chip.family`) give one more row whose interval is what
+they span: low the least of them, high the upper end of the greatest, value that of the source
+nearest to silicon. Loihi 2, without energies per operation, gets a row from its measured
+workloads: their mean power x the latency, which knows nothing of this network but its latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.counts import Counts
+from neurozsl.hardware.energy.estimates import estimate
+from neurozsl.hardware.energy.methods import mac_keys
+from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, Traffic
+
+DEFAULT_CHIPS: Final = (
+    "loihi1",
+    "loihi1_sanafe",
+    "loihi2",
+    "speck2f",
+    "cmos45_fp32",
+    "cmos45_int8",
+    "gpu_v100",
+    "gpu_h100",
+    "gpu_titan_black",
+    "cpu_i7_4960x",
+    "arm_cortex_a",
+)
+FAMILY: Final = "between_sources"
+ANCHOR: Final = "workload_anchor"
+
+# Nearest to silicon last.
+_EVIDENCE: Final = ("simulated", "modelled", "derived", "fitted", "measured")
+
+
+def estimate_all(
+    counts: Counts,
+    chips: Sequence[str | Chip] = DEFAULT_CHIPS,
+    *,
+    steps: int | None = None,
+    step_s: Mapping[str, float] | None = None,
+    window_s: float | None = None,
+    traffic: Mapping[str, Traffic] | None = None,
+) -> tuple[EnergyRow, ...]:
+    """One row per chip and method (and per precision of a dense pass), families and anchors.
+
+    Args:
+        counts: of one inference.
+        chips: keys or chips of a user.
+        steps: time steps that the chips take; default those of the counts.
+        step_s: length of a step per chip key where it is not the chip's own.
+        window_s: how long the input of one inference lasts: chips without steps are powered so
+            long. Unknown by default, and so is their static energy then.
+        traffic: messages and hops per chip family, where the network was placed.
+    """
+    steps = counts.steps if steps is None else steps
+    paces = step_s or {}
+    found: list[EnergyRow] = []
+    loaded = [load_chip(c) if isinstance(c, str) else c for c in chips]
+    for place, chip in enumerate(loaded):
+        pace = paces.get(chip.key)
+        if pace is None and chip.time_model == "asynchronous" and window_s is not None:
+            pace = window_s / max(steps, 1)
+        sent = (traffic or {}).get(chip.key, (traffic or {}).get(chip.family))
+        for method in chip.energy_methods:
+            figures = mac_keys(chip.energy) if method == "dense_pass" else (None,)
+            found += [
+                estimate(
+                    counts,
+                    chip,
+                    steps=steps,
+                    step_s=pace,
+                    method=method,
+                    figure=figure,
+                    traffic=sent,
+                )
+                for figure in figures
+            ]
+        if chip.family not in [later.family for later in loaded[place + 1 :]]:
+            members = [c.key for c in loaded if c.family == chip.family]
+            found += family_row([row for row in found if row.device in members], chip.family)
+        if "workload_mean" in chip.power:
+            found += anchor_row(counts, chip, steps=steps, step_s=pace)
+    return tuple(found)
+
+
+def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
+    """The row of a chip with several cost tables; none where fewer than two can be compared.
+
+    All-in figures stay out (they hold static power), and so do rows of further methods of a chip.
+    """
+    rows = [row for row in rows if row.method == "per_term" and row.scope == "per_term"]
+    if len({row.device for row in rows}) < 2:
+        return ()
+    value = max(rows, key=_evidence)
+    low = min(row.joules if row.joules_low is None else row.joules_low for row in rows)
+    high = max(row.joules if row.joules_high is None else row.joules_high for row in rows)
+    static = next((row for row in rows if row.static_joules is not None), value)
+    return (
+        replace(
+            value,
+            device=family,
+            key=f"{family}/{FAMILY}",
+            name=f"{rows[0].name}, {len(rows)} sources",
+            method=FAMILY,
+            joules_low=low,
+            joules_high=high,
+            interval="between sources",
+            static_joules_low=static.static_joules_low,
+            static_joules=static.static_joules,
+            static_joules_high=static.static_joules_high,
+            step_s=static.step_s,
+            latency_s=static.latency_s,
+            latency_note=static.latency_note,
+            source=" || ".join(f"{row.key}: {row.source}" for row in rows),
+            included=tuple(dict.fromkeys((*value.included, *static.included[-1:]))),
+            excluded=tuple(x for x in value.excluded if not x.startswith("static")),
+            unknown=tuple(x for x in value.unknown if x != "static power"),
+            warnings=static.warnings,
+            note=f"low: least of {', '.join(row.key for row in rows)}; value and terms: "
+            f"{value.key}, the source nearest to silicon",
+        ),
+    )
+
+
+def _evidence(row: EnergyRow) -> int:
+    """How near to silicon the figures of a row's largest term are."""
+    largest = max(row.terms, key=lambda term: term.joules)
+    return _EVIDENCE.index(largest.kind) if largest.kind in _EVIDENCE else -1
+
+
+def anchor_row(
+    counts: Counts, chip: Chip, *, steps: int, step_s: float | None = None
+) -> tuple[EnergyRow, ...]:
+    """Mean power of published workloads x this network's latency, static power and all inside."""
+    power = chip.power["workload_mean"]
+    step = chip.time.get("step")
+    pace = step_s if step_s is not None else (None if step is None else step.value)
+    if pace is None:
+        return ()
+    latency = steps * pace
+    low = None if power.low is None else power.low * latency
+    high = None if power.high is None else power.high * latency
+    whole = EnergyTerm(
+        name="seconds at the mean power of other workloads",
+        cause="whole",
+        figure="workload_mean",
+        count=latency,
+        joules_each=power.value,
+        joules_low=low,
+        joules=power.value * latency,
+        joules_high=high,
+        kind=power.kind,
+        source=power.source,
+    )
+    given = step_s is not None
+    return (
+        EnergyRow(
+            device=chip.key,
+            key=f"{chip.key}/{ANCHOR}",
+            name=f"{chip.name}, anchor: mean power of other workloads",
+            method=ANCHOR,
+            scope="all_in",
+            joules_low=low,
+            joules=whole.joules,
+            joules_high=high,
+            interval="unpublished" if low is None or high is None else "published",
+            static_joules_low=None,
+            static_joules=None,
+            static_joules_high=None,
+            step_s=pace,
+            latency_s=latency,
+            latency_note=f"{steps} steps of {pace:g} s "
+            + ("as given" if given else f"({'the chip' if step is None else step.note})"),
+            terms=(whole,),
+            source=f"workload_mean {power.value:.4g} W [{power.source}]",
+            included=("the whole chip while it runs",),
+            excluded=("nothing may be added: the figure already holds static power and routing",),
+            unknown=("how much of it this network takes: no energy per operation is published",),
+            inherited=False,
+            lower_bound=not given,  # the published step is a floor
+            warnings=(),
+            note="an anchor of other workloads, not an estimate from this network's counts; "
+            + power.note,
+        ),
+    )
