@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.floatsim import Record
@@ -24,6 +25,7 @@ from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 MotionBackend = Callable[[ChipInput], Trace]
 Progress = Callable[[int, int], None]  # samples done, samples in all
+RUNS_INTEGERS: Final = ("emulator", "lava", "sinabs_discretised")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurozsl.errors import BadInput
-from neurozsl.export.backends import MotionBackend, Parts, backend
+from neurozsl.export.backends import RUNS_INTEGERS, MotionBackend, Parts, backend
 from neurozsl.export.bundle import StageProgress
 from neurozsl.export.bundle_files import (
     Rounding,
@@ -25,6 +25,7 @@ from neurozsl.export.bundle_files import (
 from neurozsl.export.graph import canonical, to_nir
 from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted, apply_policy
+from neurozsl.export.tally import Tally
 from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
 from neurozsl.export.twin import unfolded
@@ -221,10 +222,16 @@ def _score_steps(
         if progress is not None:
             progress(f"score {step}", number, len(stages))
         known = reference if number == 0 else None
-        values = known if known is not None else score(backend(name, use))
+        integers = use.program if name in RUNS_INTEGERS else None
+        tally = Tally(integers or use.lowered, backend(name, use))
+        values = known if known is not None else score(tally)
         figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
         policy = use.lowered.policy if use.spec is None else use.spec.policy
-        steps.append(Step(step=step, backend=name, policy=policy, **figures))
+        done = tally.operations()
+        steps.append(Step(step=step, backend=name, policy=policy, operations=done, **figures))
+    if reference is not None and all(name in RUNS_INTEGERS for _, name, _ in stages):
+        # Trained in these very integers: what is deployed does what was trained.
+        steps[0] = steps[0].model_copy(update={"operations": steps[-1].operations})
     return tuple(steps)
 
 

@@ -12,14 +12,35 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware.counts import Counts
 
 SCHEMA = 1
 NAME = "manifest.json"
 _PACKAGES = ("neurozsl", "torch", "norse", "nir", "sinabs", "numpy")
 
 
+class Operations(BaseModel):
+    """What the branch did in one inference (mean over the test), summed over its layers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spikes: float
+    synops: float
+    conv_synops: float = 0.0
+    active_updates: float
+    inactive_updates: float
+
+    @classmethod
+    def of(cls, counts: Counts) -> Operations:
+        """The sums of counts."""
+        return cls(**{key: counts.total(key) for key in cls.model_fields})
+
+
 class Step(BaseModel):
-    """Accuracy in percent after one step from the trained model to the deployment."""
+    """Accuracy in percent after one step from the trained model to the deployment.
+
+    operations: None where the step was not run with its counts (bundles of earlier versions).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +51,7 @@ class Step(BaseModel):
     U: float
     HM: float
     ZSL: float
+    operations: Operations | None = None
 
 
 class Manifest(BaseModel):
@@ -77,7 +99,11 @@ class Manifest(BaseModel):
         absent = {"mapping"} if self.mapping is None else set()
         if self.source is None:
             absent |= {"source", "assumptions", "repairs"}
-        return self.model_dump(mode="json", by_alias=True, exclude=absent)
+        content = self.model_dump(mode="json", by_alias=True, exclude=absent)
+        for step in content["steps"]:
+            if step["operations"] is None:
+                del step["operations"]
+        return content
 
     def _own_digest(self) -> str:
         content = self.as_json()

@@ -21,6 +21,7 @@ from neurozsl.evaluation import Evaluation, MotionBackend, collect, evaluate
 from neurozsl.export.build_branch import Steps, TrainedIntegers, build_bundle
 from neurozsl.export.bundle import Bundle, StageProgress, open_bundle
 from neurozsl.export.manifest import Manifest, Step
+from neurozsl.export.manifest import read as read_manifest
 from neurozsl.export.policy import Wanted
 from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
@@ -234,7 +235,7 @@ def training_spikes(run: Run, samples: ChipInput) -> Trace:
 
 def _related_steps(run: Run, rounding: Rounding) -> Steps:
     """Scores of the run that this one was fine-tuned from, or of the one fine-tuned from it."""
-    before = tuple(Step(**step) for step in run.result.get("before", ()))
+    before = _counted(run, tuple(Step(**step) for step in run.result.get("before", ())))
     if run.settings.qat is not None:
         name = "after QAT" if run.program is not None else "fine-tuned in float"
         return Steps(name, before)
@@ -247,6 +248,23 @@ def _related_steps(run: Run, rounding: Rounding) -> Steps:
     test = json.loads((beside / "result.json").read_text())["test"]
     figures = {key: test[key] for key in ("S", "U", "HM", "ZSL")}
     return Steps(after=(Step(step="after QAT", backend="emulator", policy="frozen", **figures),))
+
+
+def _counted(run: Run, before: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Steps of the run before fine-tuning, with the operations that its own bundles counted."""
+    if run.settings.qat is None:
+        return before
+    known: dict[tuple[str, str, str], Any] = {}
+    for target in TARGETS:
+        try:
+            manifest = read_manifest(run.path / run.settings.qat.parent / "deploy" / target)
+        except BadInput:  # not exported, or damaged: nothing is known of it
+            continue
+        known |= {(s.step, s.backend, s.policy): s.operations for s in manifest.steps}
+    return tuple(
+        s.model_copy(update={"operations": known.get((s.step, s.backend, s.policy))})
+        for s in before
+    )
 
 
 def default_backend(bundle: Bundle) -> str:

@@ -26,6 +26,7 @@ from neurozsl.signals import ChipInput, Trace
 
 MotionBackend = Callable[[ChipInput], Trace]
 Progress = Callable[[int, int], None]
+Observe = Callable[[npt.NDArray[np.int64], Any], None]
 HEAD_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # lambda: weight of the motion head in the score
 
 
@@ -52,6 +53,7 @@ def collect(
     backend: MotionBackend | None = None,
     batch: int = 256,
     device: torch.device | str = "cpu",
+    observe: Observe | None = None,
     progress: Progress | None = None,
     team: Team | None = None,
 ) -> Collected:
@@ -67,6 +69,8 @@ def collect(
         backend: runs the spiking branch; None runs the model's own (Norse).
         batch: samples at once.
         device: where the host part runs.
+        observe: called with every batch's samples (their place in the test, seen before unseen)
+            and the model's output; of a team, with those of this process.
         progress: called with (done, total) samples.
         team: the processes that share the work; None: this one does all of it.
     """
@@ -94,6 +98,8 @@ def collect(
                     found = np.zeros((len(part), total, part.shape[2]))
                 if team.rank < len(batches):
                     found[:, first + rows], times[first + rows] = part, times[first + rows] + 1
+                    if observe is not None:
+                        observe(first + rows, output)
                 if progress is not None:
                     progress(first + int(rows[-1]) + 1, total)
     finally:
