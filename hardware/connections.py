@@ -1,11 +1,13 @@
 """Which neurons an event reaches: counted from the geometry of a synapse, no matrix is built.
 
 In: a `Synapse` and which of its weights count (`connected`, as a rule `weight != 0`). Out: per
-source value the number of connections that it goes through (`fan_out`), and per neuron whether an
-event of a step arrives at all (`reached`).
+source value the number of connections that it goes through (`fan_out`), per neuron whether an
+event of a step arrives at all (`reached`), and which source values reach some of the neurons
+(`sources_of`).
 
-    fan_out = pool^T (conv^T 1)          ones sent backwards through kernel and windows, int64
-    reached = conv(pool(event) > 0) > 0  events sent forwards, a few rows at a time
+    fan_out = pool^T (conv^T 1)              ones sent backwards through kernel and windows, int64
+    reached = conv(pool(event) > 0) > 0      events sent forwards, a few rows at a time
+    sources_of = pool^T (conv^T neurons) > 0
 
 Padding is no source, so what it would carry counts nowhere. Where windows of a pool overlap, a
 value counts once in each.
@@ -90,6 +92,27 @@ def reached(synapse: Synapse, connected: npt.NDArray[Any], event: Bools) -> Bool
     return found
 
 
+def sources_of(synapse: Synapse, connected: npt.NDArray[Any], neurons: Bools) -> Bools:
+    """True for the source values that reach at least one of some neurons.
+
+    Args:
+        synapse: gives the geometry.
+        connected: as in `fan_out`.
+        neurons: `(size_out,)`, which neurons.
+
+    Returns:
+        `(size_in,)`.
+    """
+    conv, counted = synapse.link.conv, np.asarray(connected, np.bool_)
+    if conv is None:
+        reach: Ints = np.asarray(counted[neurons].any(axis=0), np.int64)
+    else:
+        reach = _conv_back_from(conv, counted, neurons.reshape(synapse.out_shape))
+    for pool in reversed(synapse.link.pools):
+        reach = _pool_back(pool, reach)
+    return reach.reshape(-1) > 0
+
+
 def _row_entries(synapse: Synapse) -> int:
     """Values that one step takes while it is weighed."""
     conv, entries = synapse.link.conv, synapse.size_in + synapse.size_out
@@ -115,6 +138,32 @@ def _conv_back(conv: Conv, connected: Ints) -> Ints:
             down = _steps(row * conv.dilation[0], conv.stride[0], rows_out)
             across = _steps(column * conv.dilation[1], conv.stride[1], columns_out)
             full[:, down, across] += weights[:, row, column, None, None]
+    return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
+
+
+def _conv_back_from(conv: Conv, connected: Bools, neurons: Bools) -> Ints:
+    """Per value of the map that a kernel reads, 1 where it is joined to one of these neurons."""
+    made, columns, high, wide = connected.shape
+    top, bottom, left, right = conv.padding
+    full = np.zeros(
+        (conv.shape[0], conv.shape[1] + top + bottom, conv.shape[2] + left + right), np.int64
+    )
+    lines, places = (np.flatnonzero(neurons.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if not len(lines):
+        return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
+    # Only the rectangle that the neurons lie in; sums of ones in float32 are above 0 exactly.
+    box = neurons[:, lines[0] : lines[-1] + 1, places[0] : places[-1] + 1].astype(np.float32)
+    _, rows_out, columns_out = box.shape
+    flat = box.reshape(conv.groups, made // conv.groups, -1)
+    taps = connected.astype(np.float32).reshape(conv.groups, -1, columns, high, wide)
+    for row in range(high):
+        for column in range(wide):
+            sums = np.matmul(np.swapaxes(taps[..., row, column], 1, 2), flat)
+            start = row * conv.dilation[0] + int(lines[0]) * conv.stride[0]
+            along = column * conv.dilation[1] + int(places[0]) * conv.stride[1]
+            down = _steps(start, conv.stride[0], rows_out)
+            across = _steps(along, conv.stride[1], columns_out)
+            full[:, down, across] |= sums.reshape(conv.shape[0], rows_out, columns_out) > 0
     return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
 
 

@@ -280,7 +280,7 @@ def test_profile_reports_counts_cores_and_cited_estimates(neurozsl: Command, net
     assert sorted(set(devices)) == sorted(devices)
     assert all(row["estimate"] and row["source"] for row in document["energy"])
     assert [row["device"] for row in document["baseline"]["energy"]]
-    fits = {row["chip"]: row for row in document["placement"]}
+    fits = {row["chip"]: row for row in document["fits"]}
     assert fits["loihi2"]["placement"]["cores_used"] == fits["loihi2"]["cores_used"] == 2
     assert fits["speck2f"]["placement"] is None and "leak" in fits["speck2f"]["reason"]
 
