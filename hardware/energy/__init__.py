@@ -8,6 +8,11 @@
 Not counted by any method: the host, the input encoder, off-chip input, and learning.
 """
 
+from neurozsl.hardware.energy.advantage import SignRow as SignRow
+from neurozsl.hardware.energy.advantage import StepTime as StepTime
+from neurozsl.hardware.energy.advantage import compare as compare
+from neurozsl.hardware.energy.advantage import mean_input_rate as mean_input_rate
+from neurozsl.hardware.energy.advantage import step_times as step_times
 from neurozsl.hardware.energy.estimates import estimate as estimate
 from neurozsl.hardware.energy.row import Cause as Cause
 from neurozsl.hardware.energy.row import EnergyRow as EnergyRow
@@ -18,3 +23,4 @@ from neurozsl.hardware.energy.tables import ANCHOR as ANCHOR
 from neurozsl.hardware.energy.tables import DEFAULT_CHIPS as DEFAULT_CHIPS
 from neurozsl.hardware.energy.tables import FAMILY as FAMILY
 from neurozsl.hardware.energy.tables import estimate_all as estimate_all
+from neurozsl.hardware.energy.uniform import uniform_counts as uniform_counts

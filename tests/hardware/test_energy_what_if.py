@@ -1,0 +1,96 @@
+"""The estimate before training, as rows of a report, and the sentence that follows from them."""
+
+import pytest
+
+from neurozsl.errors import BadInput
+from neurozsl.report import schema
+from neurozsl.report.what_if import what_if
+
+SHEET = what_if((512, 512, 512, 512), steps=10, rate=0.05)
+
+
+def test_it_gives_the_rows_of_a_report() -> None:
+    energy = {row.device: row for row in SHEET.energy}
+    assert len(energy) == len(SHEET.energy)
+    assert energy["loihi1"].joules == pytest.approx(10.5e-6, abs=0.05e-6)
+    family = energy["loihi1/between_sources"]
+    assert family.interval == "between sources"
+    assert family.joules_low == energy["loihi1"].joules
+    assert family.static_joules == pytest.approx(1.04e-3)
+    assert family.step_s == pytest.approx(1e-3)
+    for row in SHEET.energy:
+        assert row.joules is not None and row.source
+        assert row.joules == pytest.approx(sum(term.joules for term in row.terms))
+        assert all(term.kind and term.source for term in row.terms)
+    assert not any(row.method == "dense_pass" for row in SHEET.energy)
+    assert SHEET.baseline.macs == 786_432
+    dense = {row.device: row.joules for row in SHEET.baseline.energy}
+    assert dense["cmos45_fp32/dense_pass"] == pytest.approx(3.6e-6, abs=0.05e-6)
+    assert dense["cmos45_int8/dense_pass"] == pytest.approx(0.18e-6, abs=0.005e-6)
+    assert {"gpu_v100/mac", "gpu_h100", "gpu_titan_black", "cpu_i7_4960x"} <= set(dense)
+
+
+def test_the_sentence_says_that_the_sign_depends_on_the_table() -> None:
+    assert SHEET.comparison is not None
+    text = SHEET.comparison.sentence
+    assert text.startswith("The sign of the advantage depends on the cost table chosen")
+    for said in (
+        "45 nm arithmetic, fp32, 3.62 µJ",
+        "event driven 354 nJ",
+        "Intel Loihi 10.5 µJ",
+        "SANA-FE silicon fit 15.2 µJ",
+        "With steps of 1.00 ms static power alone is 1.04 mJ on Intel Loihi, 99 times its dynamic",
+        "51.11 % on 45 nm arithmetic, fp32",
+        "it is 5.00 % here",
+    ):
+        assert said in text
+    wins = [r for r in SHEET.comparison.rows if r.advantage == "spiking" and not r.with_static]
+    pairs = [r for r in SHEET.comparison.rows if not r.with_static]
+    assert f"cheaper one on {len(wins)} of {len(pairs)} pairs" in text
+
+
+@pytest.mark.parametrize(
+    ("rate", "chips", "start"),
+    [
+        (1.0, ("loihi1", "cmos45_fp32"), "The dense pass is the cheaper one on all 2 pairs"),
+        (0.001, ("cmos45_fp32", "gpu_h100"), "The spiking network is the cheaper one on all 2"),
+    ],
+)
+def test_the_sentence_follows_the_numbers(rate: float, chips: tuple[str, ...], start: str) -> None:
+    found = what_if((64, 64), steps=10, rate=rate, chips=chips).comparison
+    assert found is not None
+    assert found.sentence.startswith(start)
+    expected: set[str] = {"dense"} if rate == 1.0 else {"spiking"}
+    assert {row.advantage for row in found.rows} == expected
+
+
+def test_the_sentence_says_where_no_rate_changes_the_sign() -> None:
+    # 640 updates at 81 pJ are 51.8 nJ; 4,096 multiplies at 1.4 pJ are 5.7 nJ.
+    found = what_if((64, 64), steps=10, rate=1.0, chips=("loihi1", "gpu_h100")).comparison
+    assert found is not None
+    assert "Against one dense pass on NVIDIA H100 SXM, 5.73 nJ" in found.sentence
+    assert "No spike rate changes the sign there; the inputs' mean is 100 %." in found.sentence
+    assert [row.break_even_rate for row in found.rows] == [None, None]
+
+
+def test_a_length_of_a_step_is_shown_and_used() -> None:
+    found = what_if((64, 64), 10, 0.1, step_s={"loihi1": 2e-5}, window_s=0.5, lengths_s=(0.05,))
+    rows = {row.device: row for row in found.energy}
+    assert rows["loihi1"].step_s == pytest.approx(2e-5)
+    assert rows["speck2f/per_spike"].static_joules == pytest.approx(0.42e-3 * 0.5)
+    assert found.comparison is not None
+    lengths = {x.step_s for x in found.comparison.step_times if x.device == "Intel Loihi"}
+    assert {2e-5, 0.05} <= lengths
+
+
+def test_without_a_dense_or_a_spiking_table_there_is_no_comparison() -> None:
+    assert what_if((64, 64), 10, 0.1, chips=("loihi1",)).comparison is None
+    assert what_if((64, 64), 10, 0.1, chips=("gpu_h100",)).comparison is None
+    with pytest.raises(BadInput, match="two widths"):
+        what_if((64,), 10, 0.1)
+
+
+def test_it_fits_the_document_and_survives_json() -> None:
+    assert SHEET.comparison is not None
+    again = schema.Comparison.model_validate_json(SHEET.comparison.model_dump_json())
+    assert again == SHEET.comparison
