@@ -1,33 +1,89 @@
-"""`neurozsl profile`: spikes, operations and energy of a run, or of a `.nir` file."""
+"""`neurozsl profile`: spikes, operations and energy of runs, bundles and `.nir` files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from neurozsl.cli import network_options as options
-from neurozsl.cli import profile_network
-from neurozsl.cli.console import next_commands, progress_bar, say
+from neurozsl.cli import profile_tables, profile_what
+from neurozsl.cli.console import emit_json
+from neurozsl.errors import BadInput
+
+_COMPARISONS = tuple(x.value for x in options.Comparison)
+_TABLE = "--in-one-table"
+
+
+class _Profile(TyperCommand):
+    """`--compare` says how a membrane is compared where a comparison follows, else: one table."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        following = [*args[1:], ""]
+        bare = [
+            _TABLE if word == "--compare" and after not in _COMPARISONS else word
+            for word, after in zip(args, following, strict=True)
+        ]
+        return super().parse_args(ctx, bare)
 
 
 def profile(
     context: typer.Context,
-    what: Annotated[Path, typer.Argument(metavar="WHAT", help="Run folder, or a .nir file.")],
+    what: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="WHAT...",
+            help="Run folder, bundle folder, .nir file, or .json of a report; several with "
+            "--compare.",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Of a run: profile the deployed branch of this bundle; default: the float branch."
+            help="Of a run: profile the deployed branch of this bundle; default: RUN/deploy/lava "
+            "where there is one, else the float branch."
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write this page and its JSON: HTML of a run, Markdown (x.md) of a .nir file."
+            help="Write this page, and its numbers beside it as JSON: x.html, x.md or x.json."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    in_one_table: Annotated[bool, typer.Option(_TABLE, hidden=True)] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a report, and nothing else.")
+    ] = False,
+    device: Annotated[
+        list[Path] | None,
+        typer.Option(help="Device file (TOML) for energy rows of its own; may be repeated."),
+    ] = None,
+    step_time: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Length of a step on the chips, for static power; default: each chip's own.",
+        ),
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="Of a run on recorded clips: their folder, to show pictures of one."),
+    ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="512-512-512",
+            help="Instead of WHAT: estimate dense layers of these widths (input first) at --rate, "
+            "before there is a network.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="With --layers: spikes per channel or neuron and step, 0 to 1."),
+    ] = None,
     input_path: options.Input = None,
     poisson: options.Poisson = None,
     samples: options.Samples = None,
@@ -44,46 +100,85 @@ def profile(
     """Count spikes and operations, estimate energy per inference.
 
     Of a run beside S, U, HM and ZSL; of a .nir file on the input that is given, of the float
-    network, or with --chip of its integers.
+    network, or with --chip of its integers. `profile A B C --compare` (without > or >= behind it)
+    puts several in one table.
     """
-    if not options.is_network(what):
-        options.refuse_for_folder(context, what)
-        _profile_run(what, bundle, report, as_json)
+    if schema:
+        from neurozsl.report.schema import json_schema
+
+        emit_json(json_schema())
         return
-    options.refuse(context, {"bundle": "--bundle"}, f"only with a run, and {what} is a file")
-    profile_network.profile(
-        what,
-        options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps),
-        options.source(input_path, poisson, samples, seed),
+    wanted = profile_what.Wanted(
+        bundle=bundle,
+        devices=tuple(device or ()),
+        step_s=step_time,
+        clips=clips,
+        said=lambda: options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps),
+        source=lambda: options.source(input_path, poisson, samples, seed),
         chip=chip,
-        page=report,
-        as_json=as_json,
         asked=options.again(context),
     )
+    _check(context, what or [], wanted, together=in_one_table, layers=layers, rate=rate)
+    if layers is not None:
+        profile_tables.before_training(layers, rate, steps, wanted, report, as_json)
+    elif in_one_table:
+        profile_tables.side_by_side(what or [], wanted, report, as_json)
+    else:
+        profile_what.one((what or [])[0], wanted, report, as_json)
 
 
-def _profile_run(run: Path, bundle: Path | None, report: Path | None, as_json: bool) -> None:
-    from neurozsl import runs
-    from neurozsl.report import build, write_report
-    from neurozsl.report.schema import to_json
-    from neurozsl.report.terminal import print_report
+def _check(
+    context: typer.Context,
+    what: list[Path],
+    wanted: profile_what.Wanted,
+    *,
+    together: bool,
+    layers: str | None,
+    rate: float | None,
+) -> None:
+    """Refuse options that do not belong together, before anything runs.
 
-    opened = runs.open_run(run)
-    if bundle is None and (run / "deploy" / "lava" / "manifest.json").is_file():
-        bundle = run / "deploy" / "lava"
-        say(f"profiling the deployed branch in {bundle}")
-    with progress_bar("profiling") as update:
-        result = build.build(opened, bundle=bundle, progress=update)
-    if report is not None:
-        write_report(result, report)
-        say(f"report in {report}")
-    if as_json:
-        typer.echo(to_json(result), nl=False)
+    Raises:
+        BadInput: names the options and what to do.
+    """
+    if wanted.step_s is not None and not 0 < wanted.step_s < 1e3:
+        raise BadInput(f"--step-time {wanted.step_s:g}: expected above 0 s and below 1000 s")
+    if layers is not None:
+        if what or together:
+            raise BadInput(f"--layers {layers}: stands instead of WHAT; leave {what[:1]} out")
+        files = {**options.SAYS, **options.FEEDS, "chip": "--chip", "bundle": "--bundle"}
+        del files["steps"]
+        options.refuse(context, files, "not with --layers, where nothing runs; leave out")
         return
-    print_report(result)
-    next_commands(f"neurozsl profile {run} --report {run}/report.html")
+    if rate is not None:
+        raise BadInput(f"--rate {rate:g}: belongs to --layers; of a .nir file give --poisson")
+    if not what:
+        raise BadInput(
+            "profile: 0 of WHAT given, 1 is needed: a run, a bundle, a .nir file, a report.json; "
+            "or --layers 512-512-512 --rate 0.05, or --schema"
+        )
+    if len(what) > 1 and not together:
+        raise BadInput(
+            f"profile: {len(what)} of WHAT given, 1 is profiled at a time; add --compare for one "
+            "table of all"
+        )
+    if together and len(what) < 2:
+        raise BadInput(
+            f"--compare: {len(what)} of WHAT given, 2 or more are compared; name another run, "
+            "bundle, .nir file or report.json (a comparison of a membrane is > or >= in quotes)"
+        )
+    kinds = {path: profile_what.kind(path) for path in what}
+    if "network" not in kinds.values():
+        options.refuse_for_folder(context, what[0])
+    if "run" not in kinds.values():
+        only = {"bundle": "--bundle"}
+        options.refuse(context, only, f"only with a run, and {what[0]} is a {kinds[what[0]]}")
+    if together and wanted.bundle is not None:
+        raise BadInput(
+            f"--bundle {wanted.bundle}: with --compare give the folder of the bundle as WHAT"
+        )
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command()(profile)
+    app.command(cls=_Profile)(profile)

@@ -6,62 +6,39 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from neurozsl.cli.console import next_commands, progress_bar, say
+from neurozsl.cli.console import progress_bar
 from neurozsl.cli.network_options import call
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.foreign import Said
-    from neurozsl.export.network_run import NetworkRun, Source
+    from neurozsl.cli.profile_what import Wanted
+    from neurozsl.export.network_run import NetworkRun
+    from neurozsl.report.schema import NetworkReport
 
 
-def profile(
-    file: Path,
-    said: Said,
-    source: Source,
-    *,
-    chip: str | None,
-    page: Path | None,
-    as_json: bool,
-    asked: str,
-) -> None:
-    """Run the network and report counts, cores and energies.
+def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...]]:
+    """Run the network; its counts, cores and energies, and the commands that can follow.
 
-    Args:
-        file: a `.nir` file.
-        said: what the file may not say.
-        source: of the input.
-        chip: count the integers of this chip; None counts the float network.
-        page: Markdown file to write.
-        as_json: one document instead of tables.
-        asked: the options as given.
+    With a chip its integers are counted, without one the float network.
+
+    Raises:
+        BadInput: the network cannot be run, or no input is given.
     """
     from neurozsl.export import network_run
-    from neurozsl.report import network_text
-    from neurozsl.report.network import report_of
-    from neurozsl.report.schema import to_json
+    from neurozsl.report import network
 
-    if page is not None and page.suffix != ".md":
-        raise BadInput(
-            f"--report {page}: the report of a .nir file is a Markdown page; end its name in .md"
-        )
+    chips, chip = wanted.chips(), wanted.chip
     backend = "floatsim" if chip is None else "emulator"
-    fed = network_run.feed(file, said, source)
+    fed = network_run.feed(file, wanted.said(), wanted.source())
     with progress_bar(f"running on {backend}") as update:
         done = network_run.run_network(fed, backend_name=backend, chip=chip, progress=update)
     on_chip = "" if chip is None else f" --chip {chip}"
-    command = call("profile", file, asked + on_chip)
-    report = report_of(done, source, command=command)
-    if page is not None:
-        beside = network_text.write_markdown(report, page)
-        say(f"report in {page}, its numbers in {beside}")
-    if as_json:
-        typer.echo(to_json(report), nl=False)
-        return
-    network_text.print_network(report)
-    next_commands(
+    command = call("profile", file, wanted.asked + on_chip + wanted.words())
+    report = network.report_of(
+        done, wanted.source(), command=command, devices=chips, step_s=wanted.step_s
+    )
+    asked = wanted.asked
+    return report, (
         f"{command} --report {shlex.quote(file.stem)}.md",
         call("simulate", file, asked + (f" --backend emulator{on_chip}" if chip else "")),
         call("export", file, f" --target {_target(done)}{asked}"),

@@ -7,14 +7,18 @@ joules. Terminal and Markdown read a `NetworkReport` and nothing else (`network_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from neurozsl import __version__
 from neurozsl.export.inspection import CHIPS, ChipFit, fit
 from neurozsl.export.manifest import sha256
 from neurozsl.export.network_run import NetworkRun, Source
-from neurozsl.hardware.energy import estimate_all
-from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy
+from neurozsl.hardware.chip import Chip
+from neurozsl.report import schema
+from neurozsl.report.rooms.costs import costs
+from neurozsl.report.rooms.pictures import raster_inputs
+from neurozsl.report.rooms.provenance import machine
 from neurozsl.report.schema import Fit, NetworkReport, Placement, Provenance
 from neurozsl.runs import versions
 
@@ -24,17 +28,33 @@ ESTIMATES = (
 )
 
 
-def report_of(done: NetworkRun, source: Source, *, command: str) -> NetworkReport:
+def report_of(
+    done: NetworkRun,
+    source: Source,
+    *,
+    command: str,
+    devices: Sequence[Chip] = (),
+    step_s: float | None = None,
+) -> NetworkReport:
     """Count, place and estimate a run.
 
     Args:
         done: of `run_network`.
         source: where its input came from.
         command: the line that gives this report again.
+        devices: chips of the user, for energy rows of their own.
+        step_s: length of a step in seconds, for static power; None: each chip's own.
     """
-    network, counts = done.fed.network, done.counts()
+    network = done.fed.network
     readouts = tuple(x.name for x in network.lowered.layers if x.name not in done.spiking)
-    rows = estimate_all(counts)
+    cost = costs(
+        done.network,
+        done.fed.given.chip_input,
+        done.trace,
+        readouts=readouts,
+        devices=devices,
+        step_s=step_s,
+    )
     return NetworkReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={**versions(), "neurozsl": __version__},
@@ -42,23 +62,41 @@ def report_of(done: NetworkRun, source: Source, *, command: str) -> NetworkRepor
         sha256=sha256(done.fed.file),
         backend=done.backend,
         chip=done.chip,
-        samples=counts.samples,
-        steps=counts.steps,
+        samples=cost.counts.samples,
+        steps=cost.counts.steps,
         dt_s=network.lowered.dt_s,
         assumptions=network.assumptions,
         repairs=network.repairs,
         notes=(*network.notes, ESTIMATES),
         input_notes=done.fed.given.notes,
-        layers=layer_rows(counts, done.trace, readouts=readouts),
+        layers=cost.layers,
         readouts=readouts,
         fits=tuple(_fit(fit(network.lowered, chip)) for chip in CHIPS),
-        energy=spiking_energy(rows),
-        baseline=dense_baseline(counts, rows),
+        energy=cost.energy,
+        baseline=cost.baseline,
+        raster=_raster(done),
         provenance=Provenance(
             command=command,
             seed=source.seed,
             files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
+            machine=machine(),
         ),
+    )
+
+
+def _raster(done: NetworkRun) -> schema.Raster:
+    """The first sample: spikes of the layers that spike, and the codes that came in."""
+    drawn = schema.raster(
+        {name: done.trace.spikes[name][0] for name in done.spiking},
+        sample="the first sample of the input",
+        true_class="",
+        predicted_class="",
+    )
+    return drawn.model_copy(
+        update={
+            "inputs": raster_inputs(done.fed.given.chip_input, 0),
+            "frames_note": "none: the input is spikes, not pictures",
+        }
     )
 
 

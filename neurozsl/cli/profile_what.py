@@ -1,0 +1,187 @@
+"""One thing that is profiled: a run, a bundle of a run, a `.nir` file, or a report made earlier."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from neurozsl.cli import network_options as options
+from neurozsl.cli import profile_network
+from neurozsl.cli.console import next_commands, progress_bar, say
+from neurozsl.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.export.foreign import Said
+    from neurozsl.export.network_run import Source
+    from neurozsl.hardware.chip import Chip
+    from neurozsl.report.compare import Compared
+
+Kind = Literal["run", "bundle", "network", "report"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options that say how to profile.
+
+    devices: files of the user's own chips. step_s: length of a step on the chips. said, source:
+    of a `.nir` file, asked for only where there is one. asked: its options as given.
+    """
+
+    bundle: Path | None
+    devices: tuple[Path, ...]
+    step_s: float | None
+    clips: Path | None
+    said: Callable[[], Said]
+    source: Callable[[], Source]
+    chip: str | None
+    asked: str
+
+    def chips(self) -> tuple[Chip, ...]:
+        """The user's chips.
+
+        Raises:
+            BadInput: a file is missing or holds an invalid figure.
+        """
+        from neurozsl.hardware.chip import parse_chip
+
+        found = []
+        for path in self.devices:
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise BadInput(
+                    f"--device {path}: cannot be read ({error}); give a TOML file"
+                ) from None
+            found.append(parse_chip(path.stem, text))
+        return tuple(found)
+
+    def words(self) -> str:
+        """The options about devices, to paste behind a command."""
+        words = [f" --device {shlex.quote(str(path))}" for path in self.devices]
+        words += [] if self.step_s is None else [f" --step-time {self.step_s!r}"]
+        return "".join(words)
+
+
+def kind(what: Path) -> Kind:
+    """What a path is, by what lies there."""
+    if what.suffix == ".json" and not what.is_dir():
+        return "report"
+    if options.is_network(what):
+        return "network"
+    is_run = (what / "run.json").is_file()
+    return "bundle" if (what / "manifest.json").is_file() and not is_run else "run"
+
+
+def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
+    """Profile it, write the page, print JSON or tables."""
+    from neurozsl.report.schema import RunReport, to_json
+    from neurozsl.report.terminal import print_report
+
+    if page is not None:
+        _check_page(page, kind(what))
+    report, after = report_of(what, wanted)
+    if page is not None:
+        _write(report, page)
+    if as_json:
+        typer.echo(to_json(report), nl=False)
+        return
+    if isinstance(report, RunReport):
+        print_report(report)
+    else:
+        from neurozsl.report.network_text import print_network
+
+        print_network(report)
+    next_commands(*after)
+
+
+def report_of(what: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
+    """The report of anything that can be profiled, and the commands that can follow.
+
+    Raises:
+        BadInput: it is damaged, or not there.
+    """
+    from neurozsl.report.schema import read_report
+
+    found = kind(what)
+    if found == "report":
+        return read_report(what), (f"neurozsl profile {shlex.quote(str(what))} --report r.html",)
+    if found == "network":
+        return profile_network.report_of(what, wanted)
+    if found == "bundle":
+        return _run(_run_of(what), replace(wanted, bundle=what))
+    beside = what / "deploy" / "lava"
+    if wanted.bundle is None and (beside / "manifest.json").is_file():
+        say(f"profiling the deployed branch in {beside}")
+        wanted = replace(wanted, bundle=beside)
+    return _run(what, wanted)
+
+
+def _run_of(bundle: Path) -> Path:
+    """The run that a bundle lies in.
+
+    Raises:
+        BadInput: it lies elsewhere.
+    """
+    run = bundle.resolve().parents[1]
+    if not (run / "run.json").is_file():
+        raise BadInput(
+            f"bundle '{bundle}': lies in no run ({run} has no run.json), so its data are unknown; "
+            f"name the run: neurozsl profile RUN --bundle {shlex.quote(str(bundle))}, or profile "
+            "its motion.nir"
+        )
+    near = bundle.parent.parent
+    return near if near.resolve() == run else run
+
+
+def _run(path: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
+    from neurozsl import runs
+    from neurozsl.report import build
+
+    chips = wanted.chips()
+    opened = runs.open_run(path)
+    command = f"neurozsl profile {shlex.quote(str(path))}"
+    for option, value in (("--bundle", wanted.bundle), ("--clips", wanted.clips)):
+        command += "" if value is None else f" {option} {shlex.quote(str(value))}"
+    command += wanted.words()
+    with progress_bar("profiling") as update:
+        report = build.build(
+            opened,
+            bundle=wanted.bundle,
+            command=command,
+            devices=chips,
+            step_s=wanted.step_s,
+            clips=wanted.clips,
+            progress=update,
+        )
+    page = shlex.quote(str(path / "report.html"))
+    return report, (f"{command} --report {page}",)
+
+
+def _check_page(page: Path, found: Kind) -> None:
+    """Refuse a page that this kind has not, before anything runs."""
+    if found == "network" and page.suffix not in (".md", ".json"):
+        raise BadInput(
+            f"--report {page}: the report of a .nir file is a Markdown page; end its name in .md"
+        )
+
+
+def _write(report: Compared, page: Path) -> None:
+    from neurozsl.report import write_report
+    from neurozsl.report.files import replace_text
+    from neurozsl.report.network_text import write_markdown
+    from neurozsl.report.schema import RunReport, to_json
+
+    if page.suffix == ".json":
+        page.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(page, to_json(report))
+        say(f"report in {page}")
+    elif isinstance(report, RunReport):
+        write_report(report, page)
+        say(f"report in {page}")
+    else:
+        say(f"report in {page}, its numbers in {write_markdown(report, page)}")

@@ -1,0 +1,186 @@
+"""`ReportComparison` -> a table at the terminal, a Markdown page, or one HTML file.
+
+All three show the same cells (`table`): a line per quantity, a column per report. In the HTML file
+a number is a `<data value="..." data-key="path.in.the.json">` element with the exact value of the
+JSON, as in the page of one report; names and paths are escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup, escape
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neurozsl.errors import BadInput
+from neurozsl.report import quantities as q
+from neurozsl.report.compare import ComparedEnergy, ReportComparison
+from neurozsl.report.files import replace_text
+from neurozsl.report.schema import to_json
+from neurozsl.report.terminal import console
+
+SUFFIXES = (".html", ".md", ".json")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text for people; `value` at `key` of the JSON where it is a number."""
+
+    text: str
+    value: float | None = None
+    key: str = ""
+
+
+def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
+    """Title of each line and its cells, one per report."""
+    rows = list(enumerate(compared.rows))
+    yield "what", tuple(Cell(r.what) for _, r in rows)
+    yield "model or file", tuple(Cell(r.name) for _, r in rows)
+    yield "counted on", tuple(Cell(r.subject) for _, r in rows)
+    yield "backend", tuple(Cell(r.backend) for _, r in rows)
+    yield "verdict", tuple(Cell(r.verdict or q.MISSING) for _, r in rows)
+    for name in ("S", "U", "HM", "ZSL"):
+        scores = [None if r.scores is None else getattr(r.scores, name) for _, r in rows]
+        yield (
+            name,
+            tuple(Cell(q.percent(x), x, f"rows.{i}.scores.{name}") for i, x in enumerate(scores)),
+        )
+    for name, write in (
+        ("neurons", q.count),
+        ("parameters", q.count),
+        ("spike_rate", q.share),
+        ("spikes", q.count),
+        ("synops", q.count),
+        ("dense", q.count),
+    ):
+        yield (
+            name.replace("_", " ").replace("synops", "SynOps").replace("dense", "SynOps, dense"),
+            tuple(
+                Cell(write(getattr(r, name)), getattr(r, name), f"rows.{i}.{name}") for i, r in rows
+            ),
+        )
+    for device in compared.devices:
+        yield (
+            f"energy, {device}",
+            tuple(_joules(r.energy, device, f"rows.{i}.energy") for i, r in rows),
+        )
+    yield (
+        "host FLOPs",
+        tuple(Cell(q.count(r.host_flops), r.host_flops, f"rows.{i}.host_flops") for i, r in rows),
+    )
+    for device in dict.fromkeys(e.device for _, r in rows for e in r.host_joules):
+        yield (
+            f"host energy, {device.removeprefix('host/')}",
+            tuple(_joules(r.host_joules, device, f"rows.{i}.host_joules") for i, r in rows),
+        )
+    yield "not comparable", tuple(Cell(r.not_comparable or "-") for _, r in rows)
+
+
+def _joules(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:
+    for place, row in enumerate(energy):
+        if row.device == device:
+            return Cell(q.si(row.joules, "J"), row.joules, f"{path}.{place}.joules")
+    return Cell(q.MISSING)
+
+
+def print_comparison(compared: ReportComparison, out: Console | None = None) -> None:
+    """Print one table, and what must not be read against each other."""
+    drawn = Table(title=Text(compared.title, style="bold"), title_justify="left", box=None)
+    lines = list(table(compared))
+    for place in range(len(compared.rows) + 1):
+        drawn.add_column("", justify="left" if place == 0 else "right", overflow="fold")
+    for title, cells in lines:
+        drawn.add_row(Text(title, style="bold"), *(Text(cell.text) for cell in cells))
+    to = out or console()
+    to.print(drawn)
+    for note in compared.notes:
+        to.print(Text(note), soft_wrap=True)
+
+
+def check_page(page: Path) -> None:
+    """Refuse a name that says nothing about the format.
+
+    Raises:
+        BadInput: its suffix is none of .html, .md and .json.
+    """
+    if page.suffix not in SUFFIXES:
+        raise BadInput(
+            f"--report {page}: suffix '{page.suffix}', known are {', '.join(SUFFIXES)}; end the "
+            "name in one of them"
+        )
+
+
+def write_comparison(compared: ReportComparison, page: Path) -> Path:
+    """Write the page in the format of its suffix, and the JSON beside it; returns the latter.
+
+    Raises:
+        BadInput: another suffix, or the files cannot be written.
+    """
+    check_page(page)
+    beside = page.with_suffix(".json")
+    texts = {".html": html, ".md": markdown}
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(beside, to_json(compared))
+        if page != beside:
+            replace_text(page, texts[page.suffix](compared))
+    except OSError as error:
+        raise BadInput(f"--report {page}: cannot be written ({error.strerror})") from None
+    return beside
+
+
+def markdown(compared: ReportComparison) -> str:
+    """The page as Markdown."""
+    head, *lines = ([title, *(cell.text for cell in cells)] for title, cells in table(compared))
+    rows = [head, ["---"] * len(head), *lines]
+    text = ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
+    notes = [f"- {_plain(note)}" for note in compared.notes]
+    made = f"Made: {compared.created}"
+    return "\n".join([f"# {compared.title}", "", *text, "", *notes, "", made]) + "\n"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([\\|<>*`\[\]])", r"\\\1", " ".join(text.split()))
+
+
+_STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 2rem auto; padding: 0 1rem; max-width: 72rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; }
+th, td { padding: .25rem .75rem; text-align: right; vertical-align: top; overflow-wrap: anywhere; }
+th { text-align: left; font-weight: 600; }
+tr { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
+td { max-width: 22rem; }
+"""
+
+
+def html(compared: ReportComparison) -> str:
+    """The page as one HTML file without script or outside resource."""
+    body = Markup("")
+    for title, cells in table(compared):
+        shown = Markup("").join(Markup("<td>{}</td>").format(_shown(cell)) for cell in cells)
+        body += Markup('<tr><th scope="row">{}</th>{}</tr>\n').format(title, shown)
+    notes = Markup("").join(Markup("<li>{}</li>\n").format(note) for note in compared.notes)
+    return Markup(
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<title>{title}</title><style>{style}</style></head>\n<body><main><h1>{title}</h1>\n"
+        '<div class="wide" tabindex="0" role="region" aria-label="{title}"><table>\n{body}</table>'
+        "</div>\n<ul>{notes}</ul>\n<p>Made: {made}</p></main></body></html>\n"
+    ).format(
+        title=compared.title, style=Markup(_STYLE), body=body, notes=notes, made=compared.created
+    )
+
+
+def _shown(cell: Cell) -> Markup:
+    if cell.value is None:
+        return escape(cell.text)
+    return Markup('<data value="{}" data-key="{}">{}</data>').format(
+        repr(cell.value), cell.key, cell.text
+    )
