@@ -109,7 +109,7 @@ def _bare(signs: Sequence[SignRow]) -> list[SignRow]:
 
 
 def _reference(bare: Sequence[SignRow]) -> list[SignRow]:
-    """The pairs with the dense pass that the sentence speaks of: fp32 at 45 nm where it is there."""
+    """The pairs with the dense pass that the sentence is about: fp32 at 45 nm where it is there."""
     keys = [row.dense.key for row in bare]
     key = _REFERENCE if _REFERENCE in keys else keys[0]
     return [row for row in bare if row.dense.key == key]

@@ -307,9 +307,11 @@ def test_profile_writes_a_page_and_its_json(
     stored = json.loads(page.with_suffix(".json").read_text())
     fresh = neurozsl("profile", network, *options, "--json").document
     assert {**stored, "created": ""} == {**fresh, "created": ""}
-    assert stored["provenance"]["input"] == str(stimulus)
+    digests = stored["provenance"]["files"]
+    assert set(digests) == {str(network), str(stimulus)}
     text = page.read_text()
-    assert stored["sha256"] in text and stored["provenance"]["input_sha256"] in text
+    assert digests[str(network)] == stored["sha256"]
+    assert all(digest in text for digest in digests.values())
     assert "Davies et al." in text and "estimate" in text
     assert sorted(path.name for path in page.parent.iterdir()) == ["r.json", "r.md"]
 
