@@ -1,71 +1,55 @@
-"""Chips as data: figures with a source, read from `hardware/chips/<key>.toml`.
+"""Chips as data: figures with a source, read from `hardware/chips/<key>.toml` or a file of yours.
 
 >>> loihi = load_chip("loihi1")
 >>> loihi.energy["synop"].value, loihi.energy["synop"].high is None
 (2.36e-11, True)
+
+How a file is written: `chips` (with a file to copy). Which figures it may hold: `chips.keys`.
 """
 
 from __future__ import annotations
 
-import math
-import tomllib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Literal, cast, get_args
+from pathlib import Path
+from typing import Any, Final
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chips import CHIPS
-
-SCHEMA: Final = 1
-Kind = Literal[
-    "architectural",
-    "simulated",
-    "measured",
-    "fitted",
-    "derived",
-    "datasheet",
-    "modelled",
-    "peak_bound",
-]
-# V read in source code or run, T read on the primary page, Q quoted by a third party, D arithmetic.
-Grade = Literal["V", "T", "Q", "D"]
-# all_in: the figure already holds static power, routing and neurons; nothing may be added to it.
-Scope = Literal["per_term", "all_in"]
-EnergyMethod = Literal["per_term", "per_spike", "per_synop", "event_driven", "dense_pass"]
-
-_FIGURE_MAPS: Final = ("limit", "energy", "power", "time", "rate")
-_WORDS: Final = ("neuron_models", "reset", "layers", "energy_methods", "identifiers")
-_TEXTS: Final = (
-    "name",
-    "family",
-    "process",
-    "time_model",
-    "scope",
-    "arithmetic",
-    "inherits_energy",
+from neurozsl.hardware.chips.figures import Figure, Grade, Kind, cited, read_figures
+from neurozsl.hardware.chips.keys import KEYS
+from neurozsl.hardware.chips.rules import (
+    NOTES,
+    PARENTS,
+    WORDS,
+    EnergyMethod,
+    Scope,
+    TimeModel,
+    check_all_in,
+    check_methods,
+    check_top,
+    read_measurements,
+    read_mesh,
 )
-_NOTES: Final = ("reset_note", "energy_note", "leak", "one_layer_per_core")
-_TABLES: Final = ("memory", "mesh", "allowed")
-_OTHER: Final = ("schema", "source", "core", "measurement", "inherits_limits")
+from neurozsl.hardware.chips.text import ChipText, read_toml, shorten
 
+__all__ = [
+    "Chip",
+    "EnergyMethod",
+    "Figure",
+    "Grade",
+    "Kind",
+    "Scope",
+    "TimeModel",
+    "find_chip",
+    "load_chip",
+    "parse_chip",
+]
 
-@dataclass(frozen=True)
-class Figure:
-    """One number about a chip, in SI units.
-
-    low, high: published bounds; None where only a point is published.
-    kind: how the number came about. grade: how it was read. source: the reference in full.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    kind: Kind
-    grade: Grade
-    source: str
-    note: str = ""
+_LARGEST_FILE: Final = 2**18  # bytes; ours are below 2**13
 
 
 @dataclass(frozen=True)
@@ -121,123 +105,142 @@ def load_chip(key: str) -> Chip:
     return parse_chip(key, text)
 
 
-def parse_chip(key: str, text: str) -> Chip:
-    """The chip that a TOML text describes; for chips that are not registered, too.
+def find_chip(name: str | Path) -> Chip:
+    """A registered chip by its key, or a chip of the user's own by the path of its TOML file.
+
+    A name that ends in `.toml` or holds a path separator is a path. The key of such a chip is
+    the name of its file without `.toml`; a registered key is refused, since two chips of one
+    name cannot be told apart in a table.
 
     Raises:
-        BadInput: not TOML, a key or figure is missing, unknown or out of range.
+        BadInput: neither; the file is missing, too large, not text, or wrong inside.
     """
-    where = f"chip file '{key}'"
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{where}: not TOML ({error})") from None
-    known = (*_FIGURE_MAPS, *_WORDS, *_TEXTS, *_NOTES, *_TABLES, *_OTHER)
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise BadInput(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(known)}")
-    if table.get("schema") != SCHEMA:
-        raise BadInput(f"{where}: schema {table.get('schema')!r}, this version reads {SCHEMA}")
-    for name in ("name", "scope"):
-        if not isinstance(table.get(name), str):
-            raise BadInput(f"{where}: '{name}' is missing or not a text")
-    if table["scope"] not in get_args(Scope):
+    said = str(name)
+    if isinstance(name, str) and not (said.endswith(".toml") or "/" in said or "\\" in said):
+        if name in CHIPS:
+            return load_chip(name)
         raise BadInput(
-            f"{where}: scope '{table['scope']}', expected {' or '.join(get_args(Scope))}"
+            f"chip '{name}' is unknown; choose one of {', '.join(CHIPS)}, or give the path of a "
+            "TOML file of your own (ending in .toml)"
         )
-    methods = tuple(table.get("energy_methods", ()))
-    for method in methods:
-        if method not in get_args(EnergyMethod):
-            raise BadInput(f"{where}: energy method '{method}' is unknown")
-    sources = cast(Mapping[str, str], table.get("source", {}))
-    for group in (*_FIGURE_MAPS, *_TABLES, "source"):
-        if not isinstance(table.get(group, {}), dict):
-            raise BadInput(f"{where}: '{group}' is {table[group]!r}, expected a table")
-    maps = {
-        group: {k: _figure(f"{where}: {group}.{k}", v, sources) for k, v in table[group].items()}
-        if group in table
-        else {}
-        for group in _FIGURE_MAPS
-    }
-    memory = _cited(where, table.get("memory", {}), sources)
-    mesh = _mesh(where, _cited(where, table.get("mesh", {}), sources))
-    parent = table.get("inherits_limits")
-    if parent is not None:  # a limit goes with the rule that counts against it
-        maps["limit"] = {**load_chip(parent).limit, **maps["limit"]}
-        memory = memory or load_chip(parent).memory
-        mesh = mesh or load_chip(parent).mesh
+    path = Path(name)
+    if path.stem in CHIPS:
+        raise BadInput(
+            f"chip file '{said}': '{path.stem}' is a registered chip; give the file another name"
+        )
+    if not re.fullmatch(r"\w[\w .+-]*\.toml", path.name):
+        raise BadInput(
+            f"chip file '{said}': the file's name becomes the chip's; use letters, digits, "
+            "'-', '_' and the ending .toml"
+        )
+    return parse_chip(path.stem, _read(path), file=said)
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise BadInput(f"chip file '{path}': there is no such file; check the path")
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise BadInput(f"chip file '{path}': cannot be read ({error.strerror})") from None
+    if len(data) > _LARGEST_FILE:
+        raise BadInput(
+            f"chip file '{path}': {path.stat().st_size:,} bytes, at most {_LARGEST_FILE:,} are "
+            "read; is this the file of a chip?"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadInput(f"chip file '{path}', line {line}: not UTF-8; save it as UTF-8") from None
+
+
+def parse_chip(key: str, text: str, *, file: str | None = None) -> Chip:
+    """The chip that a TOML text describes; for chips that are not registered, too.
+
+    Args:
+        key: the chip's.
+        text: of the file.
+        file: what messages call it; default the key.
+
+    Raises:
+        BadInput: not TOML, or a key or figure is missing, unknown or out of range; the message
+            shows the line.
+    """
+    read = read_toml(f"chip file '{file or key}'", text)
+    table = read.table
+    check_top(read)
+    scope: Scope = table["scope"]
+    maps = {group: read_figures(read, group, scope) for group in KEYS}
+    if scope == "all_in":
+        check_all_in(read, maps)
+    limits, lender = (_parent(read, name) for name in PARENTS)
+    check_methods(read, _energies(read, maps["energy"], lender))
+    memory = cited(read, ("memory",), table.get("memory", {}))
+    mesh = read_mesh(read)
+    if limits is not None:  # a limit goes with the rule that counts against it
+        maps["limit"] = {**limits.limit, **maps["limit"]}
+        memory = memory or limits.memory
+        mesh = mesh or limits.mesh
+    words = {name: tuple(table.get(name, ())) for name in WORDS}
     return Chip(
         key=key,
         name=table["name"],
         family=table.get("family", key),
         process=table.get("process", ""),
         time_model=table.get("time_model", ""),
-        scope=table["scope"],
+        scope=scope,
         arithmetic=table.get("arithmetic", ""),
-        energy_methods=methods,
+        energy_methods=words["energy_methods"],
         inherits_energy=table.get("inherits_energy", ""),
-        **maps,
-        neuron_models=tuple(table.get("neuron_models", ())),
-        reset=tuple(table.get("reset", ())),
-        layers=tuple(table.get("layers", ())),
-        identifiers=tuple(table.get("identifiers", ())),
-        notes={k: table[k] for k in _NOTES if k in table},
+        limit=maps["limit"],
+        energy=maps["energy"],
+        power=maps["power"],
+        time=maps["time"],
+        rate=maps["rate"],
+        neuron_models=words["neuron_models"],
+        reset=words["reset"],
+        layers=words["layers"],
+        identifiers=words["identifiers"],
+        notes={k: table[k] for k in NOTES if k in table},
         memory=memory,
         mesh=mesh,
-        allowed=_cited(where, table.get("allowed", {}), sources),
+        allowed=cited(read, ("allowed",), table.get("allowed", {})),
         cores=tuple(table.get("core", ())),
-        measurements=tuple(_cited(where, row, sources) for row in table.get("measurement", ())),
+        measurements=read_measurements(read),
     )
 
 
-def _figure(where: str, raw: object, sources: Mapping[str, str]) -> Figure:
-    """One validated figure; `where` starts every error."""
-    if not isinstance(raw, dict):
-        raise BadInput(f"{where}: is {raw!r}, expected a table with value, kind, grade, source")
-    unknown = sorted(set(raw) - set(Figure.__dataclass_fields__))
-    if unknown:
-        raise BadInput(f"{where}: unknown keys {', '.join(unknown)}")
-    for name in ("value", "low", "high"):
-        number = raw.get(name)
-        if number is None and name != "value":
-            continue
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise BadInput(f"{where}: {name} is {number!r}, expected a number")
-        if not math.isfinite(number) or number < 0:
-            raise BadInput(f"{where}: {name} is {number}, expected a finite number >= 0")
-    value, low, high = raw["value"], raw.get("low"), raw.get("high")
-    if (low is not None and low > value) or (high is not None and high < value):
-        raise BadInput(f"{where}: value {value} is not between low {low} and high {high}")
-    if raw.get("kind") not in get_args(Kind):
-        raise BadInput(
-            f"{where}: kind {raw.get('kind')!r} is not one of {', '.join(get_args(Kind))}"
+def _parent(read: ChipText, name: str) -> Chip | None:
+    """The registered chip that `inherits_limits` or `inherits_energy` names."""
+    key = read.table.get(name)
+    if not key:
+        return None
+    if key not in CHIPS:
+        allowed = f"registered chips are {', '.join(CHIPS)}"
+        raise read.refuse((name,), f"is {shorten(key)}", allowed, "name one of them")
+    return load_chip(key)
+
+
+def _energies(
+    read: ChipText, own: Mapping[str, Figure], lender: Chip | None
+) -> Mapping[str, Figure]:
+    """The energies that estimates use: the chip's own, or all of another's."""
+    if lender is None:
+        return own
+    if own:
+        raise read.refuse(
+            ("energy",),
+            "stands beside inherits_energy",
+            "energies are either the chip's own or another's: of a mixture no label would be true",
+            "delete [energy] or inherits_energy",
         )
-    if raw.get("grade") not in get_args(Grade):
-        raise BadInput(f"{where}: grade {raw.get('grade')!r} is not one of V, T, Q, D")
-    source = sources.get(str(raw.get("source")))
-    if not source:
-        raise BadInput(
-            f"{where}: source {raw.get('source')!r} has no line in [source]; add it there"
+    if lender.scope != read.table["scope"]:
+        raise read.refuse(
+            ("inherits_energy",),
+            f"is '{lender.key}', whose scope is '{lender.scope}'",
+            f"the scope of this file is '{read.table['scope']}'",
+            "inherit from a chip of the same scope",
         )
-    return Figure(value, low, high, raw["kind"], raw["grade"], source, str(raw.get("note", "")))
-
-
-def _cited(where: str, row: Mapping[str, Any], sources: Mapping[str, str]) -> Mapping[str, Any]:
-    """A table whose source key is replaced by the reference in full."""
-    if not row:
-        return {}
-    source = sources.get(str(row.get("source")))
-    if not source:
-        raise BadInput(
-            f"{where}: a table cites {row.get('source')!r}, which [source] does not hold"
-        )
-    return {**row, "source": source}
-
-
-def _mesh(where: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The [mesh] table, its three numbers checked."""
-    for name in ("width", "height", "cores_per_tile") if row else ():
-        count = row.get(name)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise BadInput(f"{where}: mesh.{name} is {count!r}, expected a whole number >= 1")
-    return row
+    return lender.energy

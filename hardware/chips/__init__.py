@@ -1,8 +1,38 @@
 """Chips as data: one TOML file per chip beside this file, one line per chip below.
 
-A figure is a table `{value, low, high, kind, grade, source, note}`; `source` names a line of the
-file's `[source]` table, which holds the reference in full. Low and high stay absent where nobody
-published them.
+Absent means unknown: an estimate says what it could not count, and nothing is ever filled in. Each
+figure is one line with its unit (SI, the one of its key in `chips.keys`), how the number came
+about (kind), how it was read (grade), and the key of its reference in `[source]`; low and high
+stay absent where nobody published them. A file to copy, for `--device my.toml`:
+
+    schema = 1
+    name = "My chip, first silicon"
+    scope = "per_term"                # terms add up; "all_in": one figure holds everything
+    time_model = "barrier_step"       # or fixed_step, software_step, clocked_step, asynchronous
+    energy_methods = ["per_term"]     # or per_spike, per_synop, event_driven, dense_pass
+    inherits_limits = "loihi1"        # optional: limits, memory and mesh of a registered chip
+
+    [source]                          # the references in full
+    paper = "Author et al., Journal 1(2):3, 2026, Table 4"
+
+    [energy.synop]                    # or on one line: synop = { value = 2.4e-11, ... }
+    value = 2.4e-11                   # in the unit below
+    low = 2.0e-11                     # only where the source has bounds
+    high = 3.0e-11
+    unit = "J"
+    kind = "measured"                 # or simulated, fitted, derived, datasheet, architectural,
+    grade = "T"                       #    modelled, peak_bound
+    source = "paper"
+    note = "at 0.8 V"
+
+    [power]
+    static_chip = { value = 0.05, unit = "W", kind = "measured", grade = "T", source = "paper" }
+
+    [time]
+    step = { value = 1e-4, unit = "s", kind = "datasheet", grade = "T", source = "paper" }
+
+Grades: V read in source code or run, T read on the primary page, Q quoted by a third party, D
+arithmetic on other figures.
 """
 
 from typing import Final

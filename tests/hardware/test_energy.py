@@ -161,12 +161,9 @@ energy_methods = ["per_term"]
 [source]
 paper = "Author, Title, 2014"
 [energy]
-synop = { value = 26e-12, kind = "measured", grade = "Q", source = "paper" }
-neuron_update = { value = 1e-9, kind = "measured", grade = "Q", source = "paper" }
-[power]
-static_chip = { value = 1.0, kind = "measured", grade = "Q", source = "paper" }
+synop = { value = 26e-12, unit = "J", kind = "measured", grade = "Q", source = "paper" }
 [time]
-step = { value = 1e-3, kind = "measured", grade = "Q", source = "paper" }
+step = { value = 1e-3, unit = "s", kind = "measured", grade = "Q", source = "paper" }
 """
 
 

@@ -465,16 +465,16 @@ schema = 1
 name = "Small"
 scope = "per_term"
 [source]
-paper = "Author, Title, 2020, Table 1"
+p = "Author, Title, 2020, Table 1"
 [limit]
-cores = { value = 400, kind = "datasheet", grade = "T", source = "paper" }
-neurons_per_core = { value = 20, kind = "datasheet", grade = "T", source = "paper" }
-synapse_bits_per_core = { value = 3000, kind = "datasheet", grade = "T", source = "paper" }
-in_axons_per_core = { value = 90, kind = "datasheet", grade = "T", source = "paper" }
-out_axons_per_core = { value = 60, kind = "datasheet", grade = "T", source = "paper" }
+cores = { value = 400, unit = "1", kind = "datasheet", grade = "T", source = "p" }
+neurons_per_core = { value = 20, unit = "1", kind = "datasheet", grade = "T", source = "p" }
+synapse_bits_per_core = { value = 3000, unit = "bit", kind = "derived", grade = "T", source = "p" }
+in_axons_per_core = { value = 90, unit = "1", kind = "datasheet", grade = "T", source = "p" }
+out_axons_per_core = { value = 60, unit = "1", kind = "datasheet", grade = "T", source = "p" }
 [memory]
 placement = "split"
-source = "paper"
+source = "p"
 """
 
 
@@ -934,8 +934,8 @@ scope = "per_term"
 [source]
 paper = "Author, Title, 2020, Table 1"
 [limit]
-cores = { value = 3, kind = "datasheet", grade = "T", source = "paper" }
-neurons_per_core = { value = 10, kind = "datasheet", grade = "T", source = "paper" }
+cores = { value = 3, unit = "1", kind = "datasheet", grade = "T", source = "paper" }
+neurons_per_core = { value = 10, unit = "1", kind = "datasheet", grade = "T", source = "paper" }
 [memory]
 placement = "split"
 source = "paper"
@@ -953,7 +953,11 @@ def test_a_new_chip_is_a_file_alone() -> None:
     ("layers", "chip", "message"),
     [
         (chain(4, 4), "cmos45_fp32", "no .memory. placement"),
-        (chain(4, 4), parse_chip("mine", NEW_CHIP.replace("cores =", "rows =")), "limit. cores"),
+        (
+            chain(4, 4),
+            parse_chip("mine", NEW_CHIP.replace("\ncores =", "\nfan_in =")),
+            "limit. cores",
+        ),
         ((), "loihi2", "no layers"),
         ((*chain(4, 4), *chain(4, 4)), "loihi2", "'l0' is used twice"),
         (chain(4, 4, bits=9), "loihi2", "9-bit weights, chip 'loihi2' stores up to 8"),

@@ -1,0 +1,216 @@
+"""One figure of a chip, read and checked: number, bounds, unit, kind, grade, source.
+
+    synop = { value = 2.4e-11, unit = "J", kind = "measured", grade = "T", source = "paper" }
+
+What is absent is unknown and stays None; nothing is filled in, converted or rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from neurozsl.hardware.chips.keys import KEYS, UNIT_NAMES, Group, Unit
+from neurozsl.hardware.chips.text import ChipText, Place, closest, shorten
+
+Kind = Literal[
+    "architectural",
+    "simulated",
+    "measured",
+    "fitted",
+    "derived",
+    "datasheet",
+    "modelled",
+    "peak_bound",
+]
+# V read in source code or run, T read on the primary page, Q quoted by a third party, D arithmetic.
+Grade = Literal["V", "T", "Q", "D"]
+
+_MOST: Final = 1e300  # above it, an integer is no float
+_PREFIXES: Final[Mapping[str, float]] = {
+    "f": 1e-15,
+    "p": 1e-12,
+    "n": 1e-9,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number about a chip, in SI units.
+
+    low, high: published bounds; None where only a point is published. unit: that of its key.
+    kind: how the number came about. grade: how it was read. source: the reference in full.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    unit: Unit
+    kind: Kind
+    grade: Grade
+    source: str
+    note: str = ""
+
+
+_FIGURE_KEYS: Final = (*Figure.__dataclass_fields__, "scope")
+
+
+def read_figures(file: ChipText, group: Group, scope: str) -> dict[str, Figure]:
+    """All figures of one table, e.g. [energy], each checked."""
+    figures = file.table.get(group, {})
+    if not isinstance(figures, dict):
+        raise file.refuse(
+            (group,), f"is {shorten(figures)}", "expected a table of figures", f"write [{group}]"
+        )
+    return {key: _figure(file, group, key, raw, scope) for key, raw in figures.items()}
+
+
+def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> Figure:
+    place = (group, key)
+    known = KEYS[group]
+    if key not in known:
+        raise file.refuse(
+            place,
+            "is no figure that this version reads",
+            f"[{group}] knows {', '.join(known)}",
+            closest(key, known),
+        )
+    if not isinstance(raw, dict):
+        raise file.refuse(
+            place,
+            f"is {shorten(raw)}",
+            "expected a table with value, unit, kind, grade and source",
+            f'write {{ value = ..., unit = "{known[key].unit}", kind = ..., grade = ..., '
+            "source = ... }",
+        )
+    for name in raw:
+        if name not in _FIGURE_KEYS:
+            raise file.refuse(
+                (*place, name),
+                "is no part of a figure",
+                f"parts are {', '.join(_FIGURE_KEYS)}",
+                closest(name, _FIGURE_KEYS),
+            )
+    unit = known[key].unit
+    _check_numbers(file, place, raw)
+    _check_unit(file, place, raw, unit)
+    if raw["value"] == 0 and unit in ("J", "W", "s"):
+        raise file.refuse(
+            (*place, "value"),
+            "is 0",
+            f"a 0 would say that {known[key].meaning} is free; absent means unknown",
+            "delete the line where no figure is published",
+        )
+    for name, words in (("kind", get_args(Kind)), ("grade", get_args(Grade))):
+        if raw.get(name) not in words:
+            raise file.refuse(
+                (*place, name),
+                f"is {shorten(raw[name])}" if name in raw else "is missing",
+                f"allowed are {', '.join(words)}",
+                f"say in {name} how the number "
+                + ("came about" if name == "kind" else "was read, D for arithmetic"),
+            )
+    if raw.get("scope", scope) != scope:
+        raise file.refuse(
+            (*place, "scope"),
+            f"is {shorten(raw['scope'])}",
+            f"the scope of this file is '{scope}': all-in and per-term figures cannot be mixed, "
+            "since the one holds what the other adds",
+            "move the figure to a file of its own scope",
+        )
+    return Figure(
+        raw["value"],
+        raw.get("low"),
+        raw.get("high"),
+        unit,
+        raw["kind"],
+        raw["grade"],
+        _reference(file, place, raw),
+        str(raw.get("note", "")),
+    )
+
+
+def _check_numbers(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
+    for name in ("value", "low", "high"):
+        if name in raw or name == "value":
+            check_number(file, (*place, name), raw.get(name))
+    value, low, high = raw["value"], raw.get("low"), raw.get("high")
+    if (low is not None and low > value) or (high is not None and high < value):
+        raise file.refuse(
+            place,
+            f"has value {value}, low {low}, high {high}",
+            "expected low <= value <= high",
+            "mend the bound, or leave it out where only a point is published",
+        )
+
+
+def check_number(file: ChipText, place: Place, number: object) -> None:
+    """A finite number that is not negative, or a refusal."""
+    if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= _MOST:
+        return
+    raise file.refuse(
+        place,
+        "is missing" if number is None else f"is {shorten(number)}",
+        "expected a finite number >= 0 in SI units",
+        "write it plain, e.g. 2.4e-11",
+    )
+
+
+def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit) -> None:
+    said = raw.get("unit")
+    if said == unit:
+        return
+    remedy = f'write unit = "{unit}" and the value in {UNIT_NAMES[unit]}'
+    if isinstance(said, str) and said[1:] == unit and said[0] in _PREFIXES:
+        value = float(f"{raw['value'] * _PREFIXES[said[0]]:.12g}")
+        remedy = f'write value = {value!r}, unit = "{unit}" (low and high in the same way)'
+    raise file.refuse(
+        (*place, "unit"),
+        f"is {shorten(said)}" if "unit" in raw else "is missing",
+        f"expected '{unit}', {UNIT_NAMES[unit]}",
+        remedy,
+    )
+
+
+def cited(file: ChipText, place: Place, row: object) -> Mapping[str, Any]:
+    """A table whose source key is replaced by the reference in full; an empty one stays empty."""
+    if not isinstance(row, dict):
+        raise file.refuse(place, f"is {shorten(row)}", "expected a table", f"write [{place[0]}]")
+    return {**row, "source": _reference(file, place, row)} if row else {}
+
+
+def _reference(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
+    sources = _sources(file)
+    found = sources.get(str(raw.get("source")))
+    if found is None:
+        raise file.refuse(
+            (*place, "source"),
+            f"is {shorten(raw['source'])}" if "source" in raw else "is missing",
+            f"[source] holds {', '.join(sources) or 'no line'}",
+            "add the reference in full to [source] and cite its key",
+        )
+    return found
+
+
+def _sources(file: ChipText) -> Mapping[str, str]:
+    """Key -> reference in full."""
+    sources = file.table.get("source", {})
+    if not isinstance(sources, dict):
+        raise file.refuse(
+            ("source",), f"is {shorten(sources)}", "expected a table", "write [source]"
+        )
+    for key, text in sources.items():
+        if not isinstance(text, str) or not text.strip():
+            raise file.refuse(
+                ("source", key),
+                f"is {shorten(text)}",
+                "expected the reference as a text",
+                "write author, title or journal, year and table",
+            )
+    return sources

@@ -1,0 +1,155 @@
+"""What a chip's file may say as a whole: its top, its scope, its methods, mesh and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, get_args
+
+from neurozsl.hardware.chips.figures import Figure, check_number, cited
+from neurozsl.hardware.chips.keys import ALL_IN_CAUSES, KEYS, MEASUREMENT, Group
+from neurozsl.hardware.chips.text import ChipText, closest, shorten
+
+SCHEMA: Final = 1
+# all_in: the figure already holds static power, routing and neurons; nothing may be added to it.
+Scope = Literal["per_term", "all_in"]
+EnergyMethod = Literal["per_term", "per_spike", "per_synop", "event_driven", "dense_pass"]
+TimeModel = Literal[
+    "",
+    "barrier_step",
+    "fixed_step",
+    "software_step",
+    "clocked_step",
+    "asynchronous",
+    "single_pass",
+]
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "scope": get_args(Scope),
+    "time_model": get_args(TimeModel),
+}
+# Methods, and the figures of which one is needed each.
+_NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "per_term": (("synop", "synop_dense"),),
+    "per_spike": (("dynamic_per_spike",),),
+    "per_synop": (("synop",),),
+    "event_driven": (("ac",), ("mac",)),
+    "dense_pass": (("mac", "mac_int8", "mac_bf16", "mac_fp16_tensor"),),
+}
+WORDS: Final = ("neuron_models", "reset", "layers", "energy_methods", "identifiers")
+PARENTS: Final = ("inherits_limits", "inherits_energy")
+_TEXTS: Final = ("name", "family", "process", "time_model", "scope", "arithmetic", *PARENTS)
+NOTES: Final = ("reset_note", "energy_note", "leak", "one_layer_per_core")
+_TABLES: Final = ("memory", "mesh", "allowed")
+_KNOWN: Final = (
+    "schema",
+    *_TEXTS,
+    *WORDS,
+    *NOTES,
+    "source",
+    *KEYS,
+    *_TABLES,
+    "core",
+    "measurement",
+)
+
+
+def check_top(read: ChipText) -> None:
+    """What stands above the tables: known keys of the right type, schema, name and scope."""
+    table = read.table
+    for key in table:
+        if key not in _KNOWN:
+            allowed = f"known are {', '.join(_KNOWN)}"
+            raise read.refuse((key,), "is unknown", allowed, closest(key, _KNOWN))
+    if table.get("schema") != SCHEMA:
+        found = f"is {shorten(table['schema'])}" if "schema" in table else "is missing"
+        remedy = f"write schema = {SCHEMA}"
+        raise read.refuse(("schema",), found, f"this version reads {SCHEMA}", remedy)
+    for key in _TEXTS:
+        if key not in table and key not in ("name", "scope"):
+            continue
+        said, words = table.get(key), _CHOICES.get(key)
+        if not isinstance(said, str) or (words and said not in words):
+            allowed = f"expected one of {', '.join(filter(None, words))}" if words else "a text"
+            remedy = f'write {key} = "..." above the first [table]'
+            found = f"is {shorten(said)}" if key in table else "is missing"
+            raise read.refuse((key,), found, allowed, remedy)
+    for key in WORDS:
+        said = table.get(key, [])
+        if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
+            remedy = f'write {key} = ["...", "..."]'
+            raise read.refuse((key,), f"is {shorten(said)}", "expected a list of texts", remedy)
+    for key in ("core", "measurement"):
+        said = table.get(key, [])
+        if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
+            raise read.refuse((key,), f"is {shorten(said)}", "expected rows", f"write [[{key}]]")
+
+
+def check_all_in(read: ChipText, maps: Mapping[Group, Mapping[str, Figure]]) -> None:
+    """Nothing that an all-in figure already holds stands beside it."""
+    for group, figures in maps.items():
+        for key in figures:
+            cause = KEYS[group][key].cause
+            if cause is not None and cause not in ALL_IN_CAUSES:
+                raise read.refuse(
+                    (group, key),
+                    f"stands in a file with scope = 'all_in' (it pays for: {cause})",
+                    "an all-in figure already holds neurons, routing and static power, and the "
+                    "two cannot be mixed",
+                    "delete the line, or describe the chip term by term with scope = 'per_term'",
+                )
+
+
+def check_methods(read: ChipText, energy: Mapping[str, Figure]) -> None:
+    """Every energy method is known and finds its figures, the chip's own or inherited ones."""
+    for method in read.table.get("energy_methods", []):
+        if method not in _NEEDS:
+            raise read.refuse(
+                ("energy_methods",),
+                f"holds '{method}'",
+                f"allowed are {', '.join(_NEEDS)}",
+                closest(method, _NEEDS),
+            )
+        for one_of in _NEEDS[method]:
+            if not any(key in energy for key in one_of):
+                raise read.refuse(
+                    ("energy_methods",),
+                    f"holds '{method}', which needs {' or '.join(one_of)}",
+                    f"[energy] holds {', '.join(energy) or 'no figure'}",
+                    "add the figure with its source, or delete the method",
+                )
+
+
+def read_mesh(read: ChipText) -> Mapping[str, Any]:
+    row = cited(read, ("mesh",), read.table.get("mesh", {}))
+    for name in ("width", "height", "cores_per_tile") if row else ():
+        count = row.get(name)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise read.refuse(
+                ("mesh", name),
+                f"is {shorten(count)}" if name in row else "is missing",
+                "expected a whole number >= 1",
+                "give tiles in each direction and cores in each tile; leave [mesh] out where the "
+                "topology is unpublished",
+            )
+    return row
+
+
+def read_measurements(read: ChipText) -> tuple[Mapping[str, Any], ...]:
+    """Rows of [[measurement]], their sources in full."""
+    rows = []
+    for at, raw in enumerate(read.table.get("measurement", ())):
+        for name, value in raw.items():
+            place = ("measurement", at, name)
+            if name not in MEASUREMENT:
+                allowed = f"known are {', '.join(MEASUREMENT)}"
+                raise read.refuse(place, "is unknown", allowed, closest(name, MEASUREMENT))
+            if MEASUREMENT[name] == "text":
+                continue
+            for number in value if isinstance(value, list) else [value]:
+                check_number(read, place, number)
+        for name in ("task", "grade"):
+            if not isinstance(raw.get(name), str):
+                place, remedy = ("measurement", at, name), f'write {name} = "..."'
+                raise read.refuse(place, "is missing", "every row names its task", remedy)
+        rows.append(cited(read, ("measurement", at), raw))
+    return tuple(rows)
