@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,10 +22,9 @@ class _Profile(TyperCommand):
     """`--compare` says how a membrane is compared where a comparison follows, else: one table."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        following = [*args[1:], ""]
         bare = [
             _TABLE if word == "--compare" and after not in _COMPARISONS else word
-            for word, after in zip(args, following, strict=True)
+            for word, after in pairwise([*args, ""])
         ]
         return super().parse_args(ctx, bare)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import typer
@@ -31,7 +32,8 @@ def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: b
         typer.echo(to_json(compared), nl=False)
         return
     compare_text.print_comparison(compared)
-    next_commands(f"neurozsl profile {' '.join(map(str, what))} --compare --report compare.html")
+    names = " ".join(shlex.quote(str(path)) for path in what)
+    next_commands(f"neurozsl profile {names} --compare --report compare.html")
 
 
 def before_training(

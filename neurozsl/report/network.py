@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import numpy as np
+
 from neurozsl import __version__
 from neurozsl.export.inspection import CHIPS, ChipFit, fit
 from neurozsl.export.manifest import sha256
@@ -22,6 +24,7 @@ from neurozsl.report.rooms.provenance import machine
 from neurozsl.report.schema import Fit, NetworkReport, Placement, Provenance
 from neurozsl.runs import versions
 
+_RASTER_EVENTS = 40_000  # drawn at most; more are a grey area and megabytes
 ESTIMATES = (
     "Energies are estimates: counts of this run times published figures, each with its source. "
     "No chip was measured."
@@ -85,17 +88,23 @@ def report_of(
 
 
 def _raster(done: NetworkRun) -> schema.Raster:
-    """The first sample: spikes of the layers that spike, and the codes that came in."""
+    """The first sample, from its first step on: spikes, and the codes that came in."""
+    chip_input = done.fed.given.chip_input
+    shown = [done.trace.spikes[name][0] for name in done.spiking]
+    shown += [codes[0] for codes in chip_input.codes.values()]
+    events = sum(np.count_nonzero(x, axis=1) for x in shown)  # (time,)
+    steps = max(1, int(np.count_nonzero(np.cumsum(events) <= _RASTER_EVENTS)))
     drawn = schema.raster(
-        {name: done.trace.spikes[name][0] for name in done.spiking},
+        {name: done.trace.spikes[name][0, :steps] for name in done.spiking},
         sample="the first sample of the input",
         true_class="",
         predicted_class="",
     )
+    part = "" if steps == len(events) else f"; the first {steps} of {len(events)} steps"
     return drawn.model_copy(
         update={
-            "inputs": raster_inputs(done.fed.given.chip_input, 0),
-            "frames_note": "none: the input is spikes, not pictures",
+            "inputs": raster_inputs(chip_input, 0, steps),
+            "frames_note": f"none: the input is codes, not pictures{part}",
         }
     )
 

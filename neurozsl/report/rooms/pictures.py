@@ -64,11 +64,13 @@ def raster(
     return drawn.model_copy(update={"inputs": inputs, "frames": shown, "frames_note": note})
 
 
-def raster_inputs(chip_input: ChipInput, row: int) -> tuple[schema.RasterInput, ...]:
-    """Codes of one sample that are not 0, per input."""
+def raster_inputs(
+    chip_input: ChipInput, row: int, steps: int | None = None
+) -> tuple[schema.RasterInput, ...]:
+    """Codes of one sample that are not 0, per input; of its first steps, or all."""
     found = []
     for name, value in chip_input.codes.items():
-        codes = np.asarray(value[row])
+        codes = np.asarray(value[row])[:steps]
         place = np.argwhere(codes)
         events = np.column_stack([place, codes[tuple(place.T)]]).astype(np.int64)
         found.append(

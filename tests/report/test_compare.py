@@ -1,0 +1,121 @@
+"""Several reports side by side; what was not counted on the same thing says so."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from neurozsl.errors import BadInput
+from neurozsl.report import compare_text
+from neurozsl.report.compare import compare
+from neurozsl.report.schema import NetworkReport, Provenance, RunReport, to_json
+
+DATA = "data (fingerprint of the folder)"
+
+
+@pytest.fixture
+def run(example: RunReport) -> RunReport:
+    return example.model_copy(
+        update={"provenance": Provenance(seed=3, files={DATA: "f00d", "run/model": "1"})}
+    )
+
+
+@pytest.fixture
+def network(example: RunReport) -> NetworkReport:
+    shared = {
+        key: getattr(example, key)
+        for key in ("created", "versions", "layers", "energy", "baseline")
+    }
+    return NetworkReport(
+        **shared,
+        provenance=Provenance(seed=0, files={"net.nir": "1", "x.npz": "2"}),
+        file="net.nir", sha256="1", backend="floatsim", chip=None, samples=4, steps=10, dt_s=1e-3,
+        assumptions=(), repairs=(), input_notes=(), readouts=("video.2",),
+    )  # fmt: skip
+
+
+def moved(report: RunReport, **files: str) -> RunReport:
+    found = report.provenance.model_copy(update={"files": {**report.provenance.files, **files}})
+    return report.model_copy(update={"provenance": found})
+
+
+def test_runs_on_the_same_data_are_comparable_and_others_are_not(run: RunReport) -> None:
+    other = moved(run, **{DATA: "beef"})
+    found = compare([("a", run), ("b", moved(run, **{"run/model": "2"})), ("c", other)])
+    assert [bool(row.not_comparable) for row in found.rows] == [False, False, True]
+    assert "other data" in found.rows[2].not_comparable
+    assert any("Not comparable with a: c" in note for note in found.notes)
+    nameless = run.model_copy(update={"provenance": Provenance(seed=3)})
+    assert "not identified" in compare([("a", run), ("b", nameless)]).rows[1].not_comparable
+
+
+def test_networks_are_comparable_on_the_same_input(network: NetworkReport) -> None:
+    elsewhere = {"other.nir": "7", "x.npz": "2"}
+    same = network.model_copy(
+        update={"file": "other.nir", "provenance": Provenance(seed=9, files=elsewhere)}
+    )
+    longer = network.model_copy(update={"steps": 20})
+    found = compare([("a", network), ("b", same), ("c", longer)])
+    assert [bool(row.not_comparable) for row in found.rows] == [False, False, True]
+    drawn = [
+        network.model_copy(
+            update={
+                "provenance": Provenance(seed=seed, files={"net.nir": "1"}),
+                "input_notes": ("synthetic",),
+            }
+        )
+        for seed in (0, 0, 1)
+    ]
+    rows = compare([("a", drawn[0]), ("b", drawn[1]), ("c", drawn[2])]).rows
+    assert [bool(row.not_comparable) for row in rows] == [False, False, True]
+
+
+def test_a_run_beside_a_network_is_marked(run: RunReport, network: NetworkReport) -> None:
+    found = compare([("a", run), ("b", network)])
+    assert "a network on an input" in found.rows[1].not_comparable
+    assert found.rows[1].scores is None and found.rows[0].scores is not None
+    assert found.rows[0].verdict == run.verdict
+    silent = network.readouts[0]
+    spikes = sum(x.spikes for x in network.layers)
+    updates = sum(x.neuron_updates for x in network.layers if x.name != silent)
+    assert found.rows[1].spike_rate == pytest.approx(spikes / updates)
+    assert found.devices == tuple(e.device for e in run.energy)
+
+
+def test_one_report_is_no_comparison(run: RunReport) -> None:
+    with pytest.raises(BadInput, match="1 report"):
+        compare([("a", run)])
+
+
+def test_every_number_of_the_page_is_the_number_of_the_json(
+    run: RunReport, network: NetworkReport, tmp_path: Path
+) -> None:
+    found = compare([("<script>alert(1)</script>", run), ("b|c", network)])
+    page = tmp_path / "out" / "c.html"
+    beside = compare_text.write_comparison(found, page)
+    text, document = page.read_text(), json.loads(beside.read_text())
+    shown = re.findall(r'<data value="([^"]+)" data-key="([^"]+)">', text)
+    assert len(shown) > 20
+    for value, key in shown:
+        place = document
+        for part in key.split("."):
+            place = place[int(part)] if part.isdigit() else place[part]
+        assert float(value) == place, key
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert "http" not in text
+    assert sorted(x.name for x in page.parent.iterdir()) == ["c.html", "c.json"]
+
+
+def test_the_card_escapes_what_markdown_reads_and_other_suffixes_are_refused(
+    run: RunReport, tmp_path: Path
+) -> None:
+    found = compare([("a|b", run), ("c", run)])
+    compare_text.write_comparison(found, tmp_path / "c.md")
+    lines = (tmp_path / "c.md").read_text().splitlines()
+    cells = [line.replace("\\|", "").count("|") for line in lines if line.startswith("|")]
+    assert len(set(cells)) == 1 and len(cells) > 10
+    assert json.loads((tmp_path / "c.json").read_text()) == json.loads(to_json(found))
+    with pytest.raises(BadInput, match=r"\.html, \.md, \.json"):
+        compare_text.write_comparison(found, tmp_path / "c.pdf")
+    assert not (tmp_path / "c.pdf").exists()
