@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from neurozsl.deploy import (
     with_thresholds,
 )
 from neurozsl.errors import BadInput
-from neurozsl.evaluation import Evaluation
+from neurozsl.evaluation import MotionBackend
+from neurozsl.export.bundle import StageProgress
 from neurozsl.export.graph import canonical
 from neurozsl.export.policy import apply_policy
 from neurozsl.hardware.emulator import emulate
@@ -40,7 +42,12 @@ LR = 1e-3
 
 
 def create(
-    parent: Run, *, rounding: Rounding | None, train: TrainConfig, out: Path | None = None
+    parent: Run,
+    *,
+    rounding: Rounding | None,
+    train: TrainConfig,
+    out: Path | None = None,
+    progress: StageProgress | None = None,
 ) -> Path:
     """Make the folder of a fine-tuned run; `runs.train` then trains it.
 
@@ -49,6 +56,7 @@ def create(
         rounding: the chip's integers; None for the control in float.
         train: epochs, learning rate and seed of the fine-tuning.
         out: folder of the new run; default beside the parent.
+        progress: called with the step that is scored, samples done, samples in all.
 
     Returns:
         The folder; one that already holds this very fine-tuning is left as it is, to be continued.
@@ -69,7 +77,7 @@ def create(
         _check_same(path, qat, train)
         return path
     model = frozen_model(parent)
-    before = _scores_before(parent, model, rounding)
+    before = _scores_before(parent, model, rounding, progress)
     options = {k: v for k, v in model.options().items() if k in parent.settings.options}
     data = (parent.path / parent.settings.data).resolve()
     settings = replace(
@@ -94,22 +102,25 @@ def frozen_model(parent: Run) -> Any:
     return parent.model.frozen({x.name: float(x.threshold[0]) for x in spec.layers}).eval()
 
 
-def _scores_before(parent: Run, model: Any, rounding: Rounding | None) -> list[dict[str, Any]]:
+def _scores_before(
+    parent: Run, model: Any, rounding: Rounding | None, progress: StageProgress | None
+) -> list[dict[str, Any]]:
     """S, U, HM, ZSL as trained, frozen, and rounded without fine-tuning."""
     policy = branch_spec(parent).policy
     steps = [_step("trained", "norse", policy, parent.result["test"])]
     frozen = replace(parent, model=model)
+
+    def score(step: str, backend: MotionBackend | None) -> dict[str, Any]:
+        told = None if progress is None else partial(progress, step)
+        return asdict(score_backend(frozen, backend, progress=told).scores)
+
     if policy in ("dynamic", "closed"):
-        steps.append(_step("frozen", "norse", "frozen", _scores(score_backend(frozen, None))))
+        steps.append(_step("frozen", "norse", "frozen", score("frozen", None)))
     if rounding is not None:
         program = program_of(model.branch_spec(), rounding)
-        rounded = score_backend(frozen, lambda chip: emulate(program, chip))
-        steps.append(_step("fixed-point", "emulator", "frozen", _scores(rounded)))
+        rounded = score("fixed-point", lambda chip: emulate(program, chip))
+        steps.append(_step("fixed-point", "emulator", "frozen", rounded))
     return steps
-
-
-def _scores(result: Evaluation) -> dict[str, Any]:
-    return asdict(result.scores)
 
 
 def _step(step: str, backend: str, policy: str, scores: Any) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def train(path: Path, *, progress: Progress | None = None, crew: Crew | None = N
 
     Args:
         path: of the run folder; with several processes all of them see the same folder.
-        progress: called after every epoch.
+        progress: called after every epoch, and while the test set is scored.
         crew: devices and processes; None: this process, as the settings say.
 
     Raises:
@@ -235,7 +235,10 @@ def train(path: Path, *, progress: Progress | None = None, crew: Crew | None = N
     model.float()  # as `open_run` reads it, so that the scores are those of the stored model
     device = settings.train.device
     team = None if crew is None else crew.team
-    result = {**final_result(model, data, selected, device=device, team=team), **extra}
+    scored = final_result(
+        model, data, selected, device=device, team=team, progress=progress if first else None
+    )
+    result = {**scored, **extra}
     if first:
         _write_json(path / "result.json", result)
     program = _trained_program(path, settings, model)

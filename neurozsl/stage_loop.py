@@ -97,6 +97,8 @@ def fit_stage(
         meta = checkpoint.load_training(folder / "last.safetensors", model, optimiser)
         history = meta["history"]
         best = Selected(**meta["best"]) if meta["best"] else None
+        if progress is not None and team.rank == 0:
+            progress(len(history), epochs, f"stage {number}, continued")
 
     for epoch in range(len(history), epochs):
         # 3. one pass over class-balanced batches

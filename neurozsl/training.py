@@ -167,10 +167,26 @@ def _calibration_batch(stage: Stage) -> Any:
 
 
 def final_result(
-    model: Any, data: ZSLData, selected: Selected, *, device: str = "cpu", team: Team | None = None
+    model: Any,
+    data: ZSLData,
+    selected: Selected,
+    *,
+    device: str = "cpu",
+    team: Team | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Scores of the trained model on the test splits, as `result.json` keeps them."""
-    collected = collect(model, data.stage(2), data.vectors, device=_home(model, device), team=team)
+    """Scores of the trained model on the test splits, as `result.json` keeps them.
+
+    progress: called with samples done, samples in all and what is done.
+    """
+    collected = collect(
+        model,
+        data.stage(2),
+        data.vectors,
+        device=_home(model, device),
+        team=team,
+        progress=None if progress is None else lambda done, of: progress(done, of, "test set"),
+    )
     result = evaluate(collected, beta=selected.beta, head_weight=selected.head_weight)
     warnings = model.eval().warnings(_calibration_batch(data.stage(2)).to(_home(model, device)))
     return {"selected": asdict(selected), "test": result.as_json(), "warnings": warnings}

@@ -3,11 +3,16 @@
 Human text goes to stderr, `--json` alone to stdout. Exit codes: 0 ok, 1 internal, 2 usage or bad
 input, 3 verification failed, 4 does not fit the chip, 5 missing optional part. No command module
 imports torch at the top, so that `--help` stays quick.
+
+`--progress MODE` is taken out of the arguments before typer sees them, so that it may stand before
+or after the command; typer declares it for the help.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 import typer
 
@@ -26,7 +31,8 @@ from neurozsl.cli import (
     train,
     verify,
 )
-from neurozsl.cli.console import fail
+from neurozsl.cli.console import fail, fail_unforeseen, printing
+from neurozsl.cli.progress import OPTION, VARIABLE, Mode, take
 from neurozsl.errors import NeuroZSLError
 
 app = typer.Typer(
@@ -51,8 +57,16 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version."
     ),
+    progress: str = typer.Option(
+        "bar",
+        OPTION,
+        envvar=VARIABLE,
+        metavar="[bar|lines|json|off]",
+        help="Before or after the command: a bar on a terminal; plain lines in a log; every line "
+        "of stderr one JSON object; errors alone.",
+    ),
 ) -> None:
-    del version
+    del version, progress  # taken by `main`
 
 
 for _module in (
@@ -73,13 +87,47 @@ app.add_typer(setup.app, name="setup")
 app.command("doctor")(setup.doctor)
 
 
+_GROUPS = ("data", "setup")
+_UsageError: Any = typer.BadParameter.__base__  # typer shows what it raises, not its base class
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line; every foreseen error is one message and its exit code.
 
-    Usage errors and the exit itself are typer's.
+    Usage errors and the exit itself are typer's, but where every line on stderr has a form.
     """
     try:
-        app(prog_name="neurozsl")
+        mode, arguments = take(sys.argv[1:], os.environ)
     except NeuroZSLError as error:
         fail(str(error))
         sys.exit(error.exit_code)
+    words = [word for word in arguments if not word.startswith("-")]
+    command = " ".join(words[: 2 if words[:1] and words[0] in _GROUPS else 1])
+    with printing(mode, command):
+        try:
+            if mode in ("json", "off"):
+                sys.exit(_in_form(arguments, mode))
+            app(arguments, prog_name="neurozsl")
+        except NeuroZSLError as error:
+            fail(str(error), exit_code=error.exit_code)
+            sys.exit(error.exit_code)
+
+
+def _in_form(arguments: list[str], mode: Mode) -> int:
+    """Run the app, its own messages in our form; returns the exit code."""
+    try:
+        code = app(arguments, prog_name="neurozsl", standalone_mode=False)
+    except _UsageError as error:
+        fail(error.format_message(), exit_code=error.exit_code)
+        return int(error.exit_code)
+    except NeuroZSLError:
+        raise
+    except Exception as error:
+        if mode == "off":
+            raise  # Python prints it, on the stderr that is back by then
+        fail_unforeseen(error)
+        return 1
+    if code == _INTERRUPTED:
+        fail("interrupted", exit_code=_INTERRUPTED)
+    return code if isinstance(code, int) else 0

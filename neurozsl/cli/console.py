@@ -1,12 +1,23 @@
-"""What commands print: human text on stderr, one JSON document on stdout."""
+"""What commands print: human text on stderr, one JSON document on stdout.
+
+`printing` sets the mode of `--progress` for one command:
+
+    bar     text; a bar with an ETA where stderr is a terminal, else no progress
+    lines   text; progress as plain lines
+    json    every line of stderr is one JSON object (`json_lines`)
+    off     errors alone
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,18 +31,80 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from neurozsl.cli import json_lines
+from neurozsl.cli.progress import EVERY_S, Meter, Mode, Reading
+
 # Rich would assume 80 columns of a pipe or a log and cut the tables.
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 100)
 
 
+@dataclass(frozen=True)
+class _Printing:
+    """How this command prints; stream: stderr as it was found."""
+
+    mode: Mode = "bar"
+    command: str = ""
+    stream: TextIO | None = None
+
+    def event(self, event: str, **fields: Any) -> None:
+        """One JSON line."""
+        assert self.stream is not None
+        json_lines.write(self.stream, self.command, event, **fields)
+
+
+_now = _Printing()
+
+
+@contextmanager
+def printing(mode: Mode, command: str) -> Iterator[None]:
+    """Print in this mode inside; stderr is as before afterwards."""
+    global _now
+    before, stream = _now, sys.stderr
+    own: dict[Mode, Callable[[], TextIO]] = {
+        "json": lambda: json_lines.Lines(stream, command),  # type: ignore[dict-item, return-value]  # keeps TextIO's methods
+        "off": json_lines.Nothing,  # type: ignore[dict-item]
+    }
+    _now = _Printing(mode, command, stream)
+    replaced = own[mode]() if mode in own else stream
+    sys.stderr = replaced
+    try:
+        yield
+    finally:
+        if isinstance(replaced, json_lines.Lines):
+            replaced.finish()
+        sys.stderr, _now = stream, before
+
+
+def mode() -> Mode:
+    """The mode of the command that runs."""
+    return _now.mode
+
+
 def say(text: str) -> None:
     """One line for people; paths in it are never broken."""
+    if _now.mode == "json":
+        _now.event("message", message=text)
+        return
     err.print(escape(text), soft_wrap=True)
 
 
-def fail(text: str) -> None:
-    """An error for people."""
-    err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+def fail(text: str, *, exit_code: int = 1) -> None:
+    """An error for people, printed in every mode."""
+    if _now.mode == "json":
+        _now.event("error", message=text, exit_code=exit_code)
+    elif _now.mode == "off":
+        Console(file=_now.stream, highlight=False).print(
+            f"[bold red]error:[/] {escape(text)}", soft_wrap=True
+        )
+    else:
+        err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+
+def fail_unforeseen(error: Exception) -> None:
+    """An error of the program itself, with what is needed to mend it; of the mode json alone."""
+    lines = traceback.format_exception(error)
+    message = f"{type(error).__name__}: {error}"
+    _now.event("error", message=message, exit_code=1, traceback="".join(lines))
 
 
 def emit_json(value: Any) -> None:
@@ -41,6 +114,9 @@ def emit_json(value: Any) -> None:
 
 def next_commands(*commands: str) -> None:
     """Close a command with what can be pasted next."""
+    if _now.mode == "json":
+        _now.event("next", commands=commands)
+        return
     err.print("[dim]next:[/]")
     for command in commands:
         err.print(f"  {escape(command)}", soft_wrap=True)
@@ -48,6 +124,9 @@ def next_commands(*commands: str) -> None:
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print one table; the first column is left-aligned, the others right."""
+    if _now.mode == "json":
+        _now.event("table", title=title, columns=list(columns), rows=[list(row) for row in rows])
+        return
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         first = index == 0
@@ -59,7 +138,15 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[..., None]]:
-    """A bar with an ETA; yields `update(done, total, text="")`. Silent when not a terminal."""
+    """Progress with an ETA, as the mode prints it; yields `update(done, total, text="")`."""
+    if _now.mode in EVERY_S:
+        tell = _tell_event if _now.mode == "json" else _tell_line
+        meter = Meter(label, tell, every_s=EVERY_S[_now.mode])
+        try:
+            yield meter.update
+        finally:
+            meter.flush()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -68,7 +155,8 @@ def progress_bar(label: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    silent = _now.mode == "off" or not err.is_terminal
+    with Progress(*columns, console=err, transient=True, disable=silent) as progress:
         task = progress.add_task(label, total=None, text="")
 
         def update(done: int, total: int, text: str = "") -> None:
@@ -77,6 +165,59 @@ def progress_bar(label: str) -> Iterator[Callable[..., None]]:
         yield update
 
 
+def _tell_event(reading: Reading) -> None:
+    fields = asdict(reading)
+    fields["total"] = reading.total or None
+    fields["elapsed_s"] = round(reading.elapsed_s, 3)
+    fields["eta_s"] = None if reading.eta_s is None else round(reading.eta_s, 3)
+    _now.event("progress", **fields)
+
+
+def _tell_line(reading: Reading) -> None:
+    if not reading.total:
+        say(f"{reading.label}: begun")
+        return
+    parts = [f"{reading.label}: {reading.done}/{reading.total}", f"{clock(reading.elapsed_s)} gone"]
+    if reading.eta_s is not None:
+        parts.append(f"{clock(reading.eta_s)} left")
+    say(", ".join([*parts, *filter(None, (reading.stage,))]))
+
+
+def clock(seconds: float) -> str:
+    """A duration as h:mm:ss.
+
+    >>> clock(7384.6)
+    '2:03:05'
+    """
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
 def stages(update: Callable[..., None]) -> Callable[[str, int, int], None]:
     """The bar as export and verification report to it: stage, done, total."""
     return lambda stage, done, total: update(done, total, stage)
+
+
+def epochs(update: Callable[..., None], run: Path) -> Callable[[int, int, str], None]:
+    """The bar as training reports to it; in the mode json every epoch's line of the log beside it.
+
+    Args:
+        update: of a bar.
+        run: folder with `log.jsonl`, which is complete when an epoch is reported.
+    """
+    log = run / "log.jsonl"
+    told = {(x["stage"], x["epoch"]) for x in _log_lines(log)}
+
+    def report(done: int, total: int, text: str = "") -> None:
+        if _now.mode == "json":
+            for line in _log_lines(log):
+                if (line["stage"], line["epoch"]) not in told:
+                    told.add((line["stage"], line["epoch"]))
+                    _now.event("epoch", **line)
+        update(done, total, text)
+
+    return report
+
+
+def _log_lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in log.read_text().splitlines() if x] if log.exists() else []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurozsl.cli import console as output
+from neurozsl.cli.console import progress_bar
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def synth(
         test_size=test_size,
         noise=noise,
     )
-    with _progress("rendering and encoding") as step:
+    with progress_bar("rendering and encoding") as step:
         data = write_synthetic(config, out, progress=step)
     _finish(data, out, json_out)
 
@@ -93,7 +93,7 @@ def build(
     """Build a data set from video clips with sound."""
     from neurozsl.data.clips import WindowSpec, write_clips
 
-    with _progress("decoding and encoding") as step:
+    with progress_bar("decoding and encoding") as step:
         data, _ = write_clips(
             clips,
             labels,
@@ -116,13 +116,17 @@ def check(
     """Name everything that is odd about a data set; exit code 2 if it cannot be used."""
     from neurozsl.data.check_folder import check_folder
 
-    with _progress("checking") as step:
+    with progress_bar("checking") as step:
         report = check_folder(folder, progress=step)
     if json_out:
         typer.echo(json.dumps(report.to_json(), indent=1))
     else:
         _show_report(report)
     if not report.usable:
+        if output.mode() in ("json", "off"):  # the one thing that must be read
+            for each in report.findings:
+                if each.level == "error":
+                    output.fail(f"{each.what}: {each.line()}", exit_code=2)
         raise typer.Exit(2)
 
 
@@ -145,7 +149,7 @@ def convert(
     from neurozsl.data import convert as convert_set
     from neurozsl.data.avca_layout import feature_name
 
-    with _progress("converting") as step:
+    with progress_bar("converting") as step:
         data = convert_set(
             folder,
             out,
@@ -234,7 +238,7 @@ def _stand_ins(
     if splits is None or vectors is None:
         raise BadInput(f"data synth --like {like}: give --splits and --vectors too")
     config = StandInConfig(like, features, seed=seed, videos_per_class=videos_per_class)
-    with _progress("generating") as step:
+    with progress_bar("generating") as step:
         facts = write_stand_ins(config, splits, vectors, out, progress=step)
     if json_out:
         typer.echo(json.dumps(facts, indent=1))
@@ -277,26 +281,3 @@ def _show_report(report: CheckReport) -> None:
         f"warning(s), {count['note']} note(s)",
         soft_wrap=True,
     )
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with ETA on stderr; yields the callback that moves it."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, stages
 from neurozsl.errors import BadInput
 
@@ -56,7 +57,7 @@ def demo(
         train=TrainConfig(epochs=epochs, seed=seed),
     )
     with progress_bar("training") as update:
-        run = runs.train(out, progress=update)
+        run = runs.train(out, progress=every_epoch(update, out))
     for target in ("nir", "sinabs", "lava"):
         say(f"3/5  export to {target} ({', '.join(TARGETS[target].fidelity)}), verify, score")
         with progress_bar(f"exporting to {target}") as update:

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, next_commands, say, show_table
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 
 app = typer.Typer(help="Set up optional parts.", no_args_is_help=True)
 
@@ -28,6 +28,7 @@ _PACKAGES = (
     "lightning-fabric",
 )
 _MISSING_PART = 5
+_LAVA_STAGES = 2  # of `lava.environment.create`: the environment, its packages
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,16 @@ def setup_lava() -> None:
     """Build the Python 3.10 environment in which lava-nc runs (once; about a minute)."""
     from neurozsl.export.lava.environment import create
 
-    create(report=say)
+    with progress_bar("setting up Lava") as update:
+        done = 0
+
+        def report(line: str) -> None:  # after the first line a stage is done with each
+            nonlocal done
+            say(line)
+            update(min(done, _LAVA_STAGES), _LAVA_STAGES, line)
+            done += 1
+
+        create(report=report)
     next_commands("neurozsl doctor", "neurozsl export RUN --target lava")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import next_commands, progress_bar, say, show_table
+from neurozsl.cli.console import epochs as every_epoch
+from neurozsl.cli.console import next_commands, progress_bar, say, show_table, stages
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def train(
         runs.train(path, crew=at_work)
         return
     with progress_bar("training") as update:
-        run = runs.train(path, progress=update, crew=at_work)
+        run = runs.train(path, progress=every_epoch(update, path), crew=at_work)
     _show(run, path)
 
 
@@ -207,7 +208,10 @@ def _fine_tuned(
         device=resolve_device(device),
     )
     rounding = rounding_from(chip, bits, scale)
-    return finetune.create(opened, rounding=rounding, train=train, out=out)
+    with progress_bar("scoring before") as update:
+        return finetune.create(
+            opened, rounding=rounding, train=train, out=out, progress=stages(update)
+        )
 
 
 def _show(run: Run, path: Path) -> None:

@@ -105,13 +105,16 @@ def data_folder(out: Path, bias: float, seed: int) -> Path:
     return out / f"data-bias{bias}-seed{seed}"
 
 
-def make_data(settings: Settings, out: Path, *, unbiased_val: bool = False) -> None:
+def make_data(
+    settings: Settings, out: Path, *, unbiased_val: bool = False, progress: Progress | None = None
+) -> None:
     """Write the data sets that are missing.
 
     Args:
         settings: biases, seeds and test size.
         out: folder of the study.
         unbiased_val: see `data.synthetic.SyntheticConfig`.
+        progress: called with clips done, clips in all and which set.
     """
     from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
 
@@ -125,7 +128,12 @@ def make_data(settings: Settings, out: Path, *, unbiased_val: bool = False) -> N
                     test_size=settings.test_size,
                     unbiased_val=unbiased_val,
                 )
-                write_synthetic(config, folder)
+                write_synthetic(config, folder, progress=_named(progress, folder.name))
+
+
+def _named(progress: Progress | None, text: str) -> Callable[[int, int], None] | None:
+    """Progress of one piece of work, whose reports have no text of their own."""
+    return None if progress is None else lambda done, total: progress(done, total, text)
 
 
 def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -> None:
@@ -149,7 +157,8 @@ def _train(job: Job) -> None:
     command = [sys.executable, "-m", "neurozsl", "train"]
     begun = (job.out / "run.json").exists()
     command += ["--resume", str(job.out)] if begun else job.begin
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Its stderr is read where it fails alone, and then nothing but the error is wanted.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEUROZSL_PROGRESS": "off"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise NeuroZSLError(

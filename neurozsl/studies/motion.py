@@ -48,7 +48,7 @@ class MotionStudy:
     ) -> dict[str, Any]:
         """Train and compare; see `base.Study`."""
         planned = plan(settings, out)
-        base.make_data(settings, out)
+        base.make_data(settings, out, progress=progress)
         base.train_all([x.job for x in planned], at_once=jobs, progress=progress)
         return {"study": asdict(settings), "rows": summarise(settings, planned)}
 

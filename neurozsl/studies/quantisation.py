@@ -50,7 +50,7 @@ class QuantisationStudy:
         self, settings: Settings, *, out: Path, jobs: int, progress: Progress | None
     ) -> dict[str, Any]:
         """Train, fine-tune and compare; see `base.Study`."""
-        base.make_data(settings, out, unbiased_val=True)
+        base.make_data(settings, out, unbiased_val=True, progress=progress)
         pairs = [(bias, seed) for bias in settings.scene_biases for seed in range(settings.seeds)]
         trained = [_first(settings, out, bias, seed) for bias, seed in pairs]
         tuned = [job for bias, seed in pairs for job in _tuned(out, bias, seed)]
@@ -59,7 +59,11 @@ class QuantisationStudy:
         base.train_all(tuned, at_once=jobs, progress=_shifted(progress, len(trained), total))
         rows = []
         for bias in settings.scene_biases:
-            outcomes = [outcome(out, bias, seed) for seed in range(settings.seeds)]
+            outcomes = []
+            for seed in range(settings.seeds):
+                outcomes.append(outcome(out, bias, seed))
+                if progress is not None:
+                    progress(seed + 1, settings.seeds, f"scoring, bias {bias}, seed {seed}")
             rows += [{"scene_bias": bias, **row} for row in compare(outcomes)]
         return {"study": asdict(settings), "resamples": RESAMPLES, "rows": rows}
 
