@@ -25,7 +25,7 @@ from neurozsl.export.bundle_files import (
 from neurozsl.export.graph import canonical, to_nir
 from neurozsl.export.manifest import Manifest, Step
 from neurozsl.export.policy import Wanted, apply_policy
-from neurozsl.export.tally import Tally
+from neurozsl.export.tally import Tally, mesh_cores
 from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
 from neurozsl.export.twin import unfolded
@@ -218,12 +218,13 @@ def _score_steps(
     if score is None:
         return ()
     steps = []
+    cores = mesh_cores(stages[-1][2].lowered)
     for number, (step, name, use) in enumerate(stages):
         if progress is not None:
             progress(f"score {step}", number, len(stages))
         known = reference if number == 0 else None
         integers = use.program if name in RUNS_INTEGERS else None
-        tally = Tally(integers or use.lowered, backend(name, use))
+        tally = Tally(integers or use.lowered, backend(name, use), cores)
         values = known if known is not None else score(tally)
         figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
         policy = use.lowered.policy if use.spec is None else use.spec.policy

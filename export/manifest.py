@@ -12,7 +12,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.counts import Counts
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -20,7 +19,10 @@ _PACKAGES = ("neurozsl", "torch", "norse", "nir", "sinabs", "numpy")
 
 
 class Operations(BaseModel):
-    """What the branch did in one inference (mean over the test), summed over its layers."""
+    """What the branch did in one inference (mean over the test), summed over its layers.
+
+    messages, hops_ew, hops_ns: on the cores of Loihi 1; None where the network does not fit it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,11 +31,9 @@ class Operations(BaseModel):
     conv_synops: float = 0.0
     active_updates: float
     inactive_updates: float
-
-    @classmethod
-    def of(cls, counts: Counts) -> Operations:
-        """The sums of counts."""
-        return cls(**{key: counts.total(key) for key in cls.model_fields})
+    messages: float | None = None
+    hops_ew: float | None = None
+    hops_ns: float | None = None
 
 
 class Step(BaseModel):

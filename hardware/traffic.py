@@ -100,6 +100,18 @@ class Traffic:
         return sum(layer.messages for layer in self.layers)
 
     @property
+    def hops_ew(self) -> float | None:
+        """Steps along rows, of all layers; None without a mesh."""
+        found = [layer.hops_ew for layer in self.layers if layer.hops_ew is not None]
+        return sum(found) if found else None
+
+    @property
+    def hops_ns(self) -> float | None:
+        """Steps along columns, of all layers; None without a mesh."""
+        found = [layer.hops_ns for layer in self.layers if layer.hops_ns is not None]
+        return sum(found) if found else None
+
+    @property
     def hops(self) -> float | None:
         """Of all layers; None without a mesh."""
         found = [layer.hops for layer in self.layers if layer.hops is not None]

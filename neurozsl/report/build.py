@@ -22,10 +22,10 @@ from neurozsl import __version__
 from neurozsl.evaluation import collect, evaluate
 from neurozsl.export.bundle import open_bundle
 from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.metrics import predict
+from neurozsl.metrics import Problem, predict
 from neurozsl.report import schema
 from neurozsl.report.rooms import deployment, pictures, recognition, subject
-from neurozsl.report.rooms.costs import costs
+from neurozsl.report.rooms.costs import Devices, costs
 from neurozsl.report.rooms.embedding import embedding
 from neurozsl.report.rooms.motion import motion
 from neurozsl.report.rooms.provenance import run_provenance
@@ -91,7 +91,15 @@ def build(
     cost = raster = None
     if branch is not None:
         chip_input, trace = branch.recorder.joined()
-        cost = costs(branch.network, chip_input, trace, devices=devices, step_s=step_s)
+        seconds_in = run.data.step_s * chip_input.steps
+        cost = costs(
+            branch.network,
+            branch.lowered,
+            chip_input,
+            trace,
+            groups=_roles(problem),
+            devices=Devices(tuple(devices), step_s, seconds_in),
+        )
         raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
     host_flops, seconds = _host_cost(run, spikes=branch is not None)
     names = run.data.classes
@@ -104,11 +112,13 @@ def build(
         accuracy=schema.Accuracy(
             **vars(result.scores), chance=result.chance, samples=result.samples
         ),
-        deployment=deployment.deployment(opened, None if cost is None else cost.counts),
+        deployment=deployment.deployment(opened, cost.operations if cost else None, step_s),
         verification=deployment.verification(opened),
         mapping=deployment.placement(opened),
-        layers=() if cost is None else cost.layers,
-        energy=() if cost is None else cost.energy,
+        layers=cost.layers if cost else (),
+        activity=cost.activity if cost else (),
+        fits=cost.fits if cost else (),
+        energy=cost.energy if cost else (),
         host=schema.Host(
             device="cpu",
             motion_backend=branch.backend if branch else "none",
@@ -116,7 +126,8 @@ def build(
             energy=(_host_energy(host_flops),),
             seconds_per_inference=seconds,
         ),
-        baseline=None if cost is None else cost.baseline,
+        baseline=cost.baseline if cost else None,
+        comparison=cost.comparison if cost else None,
         raster=raster,
         classes=recognition.class_recalls(result.recalls, problem, names),
         confusion=recognition.confusion(predicted, problem, names),
@@ -124,6 +135,12 @@ def build(
         embedding=embedding(embedded.joined(), _class_embeddings(run), problem, predicted, names),
         notes=subject.notes(run, branch, deployed=opened is not None),
     )
+
+
+def _roles(problem: Problem) -> dict[str, Any]:
+    """Samples by the role of their class in the test."""
+    unseen = np.isin(problem.label, problem.unseen_ids)
+    return {"seen": ~unseen, "unseen": unseen}
 
 
 def _class_embeddings(run: Run) -> Any:

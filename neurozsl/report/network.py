@@ -13,15 +13,14 @@ from datetime import UTC, datetime
 import numpy as np
 
 from neurozsl import __version__
-from neurozsl.export.inspection import CHIPS, ChipFit, fit
 from neurozsl.export.manifest import sha256
 from neurozsl.export.network_run import NetworkRun, Source
 from neurozsl.hardware.chip import Chip
 from neurozsl.report import schema
-from neurozsl.report.rooms.costs import costs
+from neurozsl.report.rooms.costs import Devices, costs
 from neurozsl.report.rooms.pictures import raster_inputs
 from neurozsl.report.rooms.provenance import machine
-from neurozsl.report.schema import Fit, NetworkReport, Placement, Provenance
+from neurozsl.report.schema import NetworkReport, Provenance
 from neurozsl.runs import versions
 
 _RASTER_EVENTS = 40_000  # drawn at most; more are a grey area and megabytes
@@ -52,11 +51,11 @@ def report_of(
     readouts = tuple(x.name for x in network.lowered.layers if x.name not in done.spiking)
     cost = costs(
         done.network,
+        network.lowered,
         done.fed.given.chip_input,
         done.trace,
         readouts=readouts,
-        devices=devices,
-        step_s=step_s,
+        devices=Devices(tuple(devices), step_s),
     )
     return NetworkReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,9 +73,11 @@ def report_of(
         input_notes=done.fed.given.notes,
         layers=cost.layers,
         readouts=readouts,
-        fits=tuple(_fit(fit(network.lowered, chip)) for chip in CHIPS),
+        activity=cost.activity,
+        fits=cost.fits,
         energy=cost.energy,
         baseline=cost.baseline,
+        comparison=cost.comparison,
         raster=_raster(done),
         provenance=Provenance(
             command=command,
@@ -107,9 +108,3 @@ def _raster(done: NetworkRun) -> schema.Raster:
             "frames_note": f"none: the input is codes, not pictures{part}",
         }
     )
-
-
-def _fit(found: ChipFit) -> Fit:
-    mapping = found.mapping
-    placement = None if mapping is None else Placement.model_validate(mapping.as_json())
-    return Fit(**found.as_json(), placement=placement)

@@ -1,27 +1,75 @@
 """Counts of one execution -> everything that a report says of activity and energy.
 
 In: what ran, what went in, what came out. Out: `Costs`, the parts that a report of a run and one of
-a network have in common. Energies are joules of one inference.
+a network have in common. Energies are joules of one inference. Messages are those between the cores
+of the first chip that the network fits (Loihi 1, else Loihi 2); hops need a mesh, which is
+published for Loihi 1 alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy.typing as npt
+
+from neurozsl.errors import BadInput
+from neurozsl.export.inspection import CHIPS, ChipFit, fit
 from neurozsl.export.manifest import Operations
-from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.counts import Counts, LayerCounts, count
+from neurozsl.export.tally import MESH_CHIP, operations_of
+from neurozsl.hardware.activity import LayerActivity, count_with_activity
+from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.hardware.traffic import Mesh, Traffic, traffic
 from neurozsl.report import schema
+from neurozsl.report.comparison import comparison
 from neurozsl.report.rows import dense_baseline, layer_rows, spiking_energy
 from neurozsl.signals import ChipInput, Trace
 
-STEP_DEVICE: Final = "loihi1"
+STEP_DEVICE: Final = MESH_CHIP
 """Whose figures price a step of the deployment: per-operation figures of its own, all published."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What is priced: the registered tables and a user's own chips, and their pace.
+
+    step_s: length of a step in seconds; None: each chip's own. window_s: how long the input of one
+    inference lasts, for chips without steps.
+    """
+
+    own: tuple[Chip, ...] = ()
+    step_s: float | None = None
+    window_s: float | None = None
+
+    @property
+    def chips(self) -> tuple[str | Chip, ...]:
+        """All of them.
+
+        Raises:
+            BadInput: a chip of the user has the key of a registered one, or has no energy figures.
+        """
+        for chip in self.own:
+            if chip.key in DEFAULT_CHIPS:
+                raise BadInput(
+                    f"--device '{chip.key}': a registered device has this name; rename the file"
+                )
+            if not chip.energy_methods:
+                raise BadInput(
+                    f"--device '{chip.key}': 0 energy_methods, 1 is needed for a row; add "
+                    'energy_methods = ["per_term"] and the figures in [energy]'
+                )
+        return (*DEFAULT_CHIPS, *self.own)
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """Length of a step per chip, where one was given."""
+        keys = [chip if isinstance(chip, str) else chip.key for chip in self.chips]
+        return {} if self.step_s is None else dict.fromkeys(keys, self.step_s)
 
 
 @dataclass(frozen=True)
@@ -29,54 +77,102 @@ class Costs:
     """Fields of `Report`, by their names there, and the counts behind them."""
 
     counts: Counts
+    operations: Operations
     layers: tuple[schema.Layer, ...]
+    activity: tuple[schema.Activity, ...]
+    fits: tuple[schema.Fit, ...]
     energy: tuple[schema.Energy, ...]
     baseline: schema.Baseline
+    comparison: schema.Comparison | None
 
 
 def costs(
     network: AnyProgram | Lowered,
+    lowered: Lowered,
     chip_input: ChipInput,
     trace: Trace,
     *,
     readouts: Collection[str] = (),
-    devices: Sequence[Chip] = (),
-    step_s: float | None = None,
+    groups: Mapping[str, npt.ArrayLike] | None = None,
+    devices: Devices | None = None,
 ) -> Costs:
-    """Count a run and price it on every device.
+    """Count a run, place it and price it on every device.
 
     Args:
         network: what ran; its weights are counted.
+        lowered: its float layers, which are placed.
         chip_input: codes `(sample, time, channel)`.
         trace: spikes of the same samples.
         readouts: layers without spikes.
-        devices: chips of the user, beside the registered ones.
-        step_s: length of a step in seconds, for static power; None: each chip's own.
+        groups: samples by role ("seen", "unseen"), for the activity of each.
+        devices: what is priced; default the registered tables.
     """
-    counts = count(network, chip_input, trace)
-    rows = priced(counts, devices, step_s)
+    devices = devices or Devices()
+    counts, active = count_with_activity(network, chip_input, trace, groups)
+    fits = {chip: fit(lowered, chip) for chip in CHIPS}
+    sent = _sent(network, chip_input, trace, fits)
+    rows = estimate_all(
+        counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
+    )
     return Costs(
         counts=counts,
-        layers=layer_rows(counts, trace, readouts=readouts),
+        operations=operations_of(counts, sent.get(STEP_DEVICE)),
+        layers=_with_messages(
+            layer_rows(counts, trace, readouts=readouts), next(iter(sent.values()), None)
+        ),
+        activity=tuple(map(_activity, active)),
+        fits=tuple(map(_fit, fits.values())),
         energy=spiking_energy(rows),
         baseline=dense_baseline(counts, rows),
+        comparison=comparison(
+            counts, rows, chips=devices.chips, lengths_s=tuple(devices.paces.values())[:1]
+        ),
     )
 
 
-def priced(
-    counts: Counts, devices: Sequence[Chip] = (), step_s: float | None = None
-) -> tuple[EnergyRow, ...]:
-    """One row per device and method; step_s: length of a step where it is not the chip's own."""
-    paces = None if step_s is None else dict.fromkeys(DEFAULT_CHIPS, step_s)
-    own = tuple(
-        estimate(counts, chip, step_s=step_s, method=method)
-        for chip in devices
-        for method in chip.energy_methods
+def _sent(
+    network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace, fits: Mapping[str, ChipFit]
+) -> dict[str, Traffic]:
+    """Messages per chip that the network fits and that has figures for them."""
+    found = {}
+    for chip, placed in fits.items():
+        mesh = Mesh.of(load_chip(chip))
+        sent = traffic(network, chip_input, trace, placed.mapping, mesh)
+        if sent is not None and load_chip(chip).time_model != "asynchronous":
+            found[chip] = sent
+    return found
+
+
+def _with_messages(
+    layers: tuple[schema.Layer, ...], sent: Traffic | None
+) -> tuple[schema.Layer, ...]:
+    """The rows with what the layers send from core to core."""
+    if sent is None:
+        return layers
+    by_name = {x.layer: {"messages": x.messages, "hops": x.hops} for x in sent.layers}
+    return tuple(x.model_copy(update=by_name[x.name]) for x in layers)
+
+
+def _activity(found: LayerActivity) -> schema.Activity:
+    return schema.Activity(
+        layer=found.layer,
+        modality=found.layer.rpartition(".")[0],
+        group=found.group,  # type: ignore[arg-type]  # one of the schema's words
+        samples=found.samples,
+        spike_rate=found.spike_rate,
+        spikes=found.spikes,
+        synops=found.synops,
+        active_updates=found.active_updates,
     )
-    return (*estimate_all(counts, step_s=paces), *own)
 
 
-def step_energy(operations: Operations, steps: int) -> EnergyRow:
+def _fit(found: ChipFit) -> schema.Fit:
+    mapping = found.mapping
+    placed = None if mapping is None else schema.Placement.model_validate(mapping.as_json())
+    return schema.Fit(**found.as_json(), placement=placed)
+
+
+def step_energy(operations: Operations, steps: int, step_s: float | None = None) -> EnergyRow:
     """Dynamic energy and latency of a step of the deployment, from the sums over its layers."""
     whole = LayerCounts(
         name="all layers",
@@ -98,4 +194,14 @@ def step_energy(operations: Operations, steps: int) -> EnergyRow:
         leaky=True,
         conv_synops=operations.conv_synops,
     )
-    return estimate(Counts((whole,), 1, steps), STEP_DEVICE)
+    sent = None if operations.messages is None else _Sent(operations)
+    return estimate(Counts((whole,), 1, steps), STEP_DEVICE, step_s=step_s, traffic=sent)
+
+
+class _Sent:
+    """Messages and hops of operations, as an estimate asks for them."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.messages = operations.messages
+        self.hops_ew, self.hops_ns = operations.hops_ew, operations.hops_ns
+        self.input_messages: float | None = None

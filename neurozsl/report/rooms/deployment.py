@@ -8,27 +8,32 @@ from __future__ import annotations
 
 from neurozsl.export.bundle import Bundle
 from neurozsl.export.manifest import Operations, Step
-from neurozsl.hardware.counts import Counts
 from neurozsl.report import schema
 from neurozsl.report.rooms.costs import STEP_DEVICE, step_energy
 
 
-def deployment(opened: Bundle | None, counts: Counts | None) -> tuple[schema.DeploymentStep, ...]:
+def deployment(
+    opened: Bundle | None, ran: Operations | None, step_s: float | None
+) -> tuple[schema.DeploymentStep, ...]:
     """One row per step, from the trained model to the deployment.
 
-    counts: of the deployed branch, from this report's own pass: those of the last own step.
+    Args:
+        opened: the bundle, or None.
+        ran: of the deployed branch, from this report's own pass: those of the last step.
+        step_s: length of a step on the chip; None: its own.
     """
     if opened is None:
         return ()
     trained_so = opened.manifest.trained_forward == "integers"
     # Of a float run the bundle also lists the run fine-tuned from it, which is another model.
     steps = [s for s in opened.manifest.steps if trained_so or s.step != "after QAT"]
-    ran = None if counts is None else Operations.of(counts)
-    return tuple(_step(s, ran if s is steps[-1] else s.operations, opened) for s in steps)
+    return tuple(_step(s, ran if s is steps[-1] else s.operations, opened, step_s) for s in steps)
 
 
-def _step(step: Step, operations: Operations | None, opened: Bundle) -> schema.DeploymentStep:
-    row = None if operations is None else step_energy(operations, opened.manifest.T)
+def _step(
+    step: Step, operations: Operations | None, opened: Bundle, step_s: float | None
+) -> schema.DeploymentStep:
+    row = None if operations is None else step_energy(operations, opened.manifest.T, step_s)
     return schema.DeploymentStep(
         step=step.step,
         backend=step.backend,

@@ -53,12 +53,16 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Motion:
-    """The branch as it ran: where, with which thresholds, and the network that counts."""
+    """The branch as it ran: where, with which thresholds, and the network that counts.
+
+    lowered: its float layers, the network itself where it ran in float.
+    """
 
     backend: str
     policy: str
     recorder: Recorder
     network: AnyProgram | Lowered
+    lowered: Lowered
 
 
 def motion(run: Run, opened: Bundle | None) -> Motion | None:
@@ -71,15 +75,19 @@ def motion(run: Run, opened: Bundle | None) -> Motion | None:
         check_belongs(run, opened)
         network = opened.program or opened.parts.lowered
         name = default_backend(opened)
-        return Motion(name, opened.spec.policy, Recorder(opened.backend(name)), network)
+        return Motion(
+            name, opened.spec.policy, Recorder(opened.backend(name)), network, opened.parts.lowered
+        )
     if run.model.branch is None or run.model.branch.neuron == "mlp":
         return None
     spec = branch_spec(run)
     if spec.policy == "closed":  # counts ask for the wiring alone
         lowered = lower(to_nir(replace(spec, policy="fixed")))
-        return Motion("norse", spec.policy, Recorder(own_branch(run.model)), lowered)
+        return Motion("norse", spec.policy, Recorder(own_branch(run.model)), lowered, lowered)
     lowered = lower(to_nir(spec))
     if run.program is not None:  # trained in integers: they are the model
         integers = backend("emulator", Parts(spec, lowered, run.program))
-        return Motion("emulator", spec.policy, Recorder(integers), run.program)
-    return Motion("norse", spec.policy, Recorder(backend("norse", Parts(spec, lowered))), lowered)
+        return Motion("emulator", spec.policy, Recorder(integers), run.program, lowered)
+    return Motion(
+        "norse", spec.policy, Recorder(backend("norse", Parts(spec, lowered))), lowered, lowered
+    )
