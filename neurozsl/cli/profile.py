@@ -59,7 +59,10 @@ def profile(
     ] = False,
     device: Annotated[
         list[Path] | None,
-        typer.Option(help="Device file (TOML) for energy rows of its own; may be repeated."),
+        typer.Option(
+            help="Device file of your own (x.toml), or a chip that is not priced by default, for "
+            "further energy rows; may be repeated."
+        ),
     ] = None,
     step_time: Annotated[
         float | None,

@@ -8,8 +8,10 @@ from pathlib import Path
 import typer
 
 from neurozsl.cli.console import next_commands, say
-from neurozsl.cli.profile_what import Wanted, report_of
+from neurozsl.cli.profile_what import Wanted, report_of, show
 from neurozsl.errors import BadInput
+
+STEPS = 10  # of --layers, where --steps says nothing
 
 
 def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: bool) -> None:
@@ -44,5 +46,34 @@ def before_training(
     page: Path | None,
     as_json: bool,
 ) -> None:
-    """Estimate dense layers that nobody has trained."""
-    raise BadInput("--layers: not yet")
+    """Estimate dense layers that nobody has trained: counts by arithmetic, joules from tables."""
+    from neurozsl.report.uniform import report_of_sizes
+
+    if page is not None and page.suffix not in (".md", ".json"):
+        raise BadInput(
+            f"--report {page}: an estimate of --layers is a Markdown page; end its name in .md"
+        )
+    sizes = _sizes(layers)
+    if rate is None:
+        raise BadInput(f"--layers {layers}: needs --rate, spikes per neuron and step, e.g. 0.05")
+    steps = STEPS if steps is None else steps
+    command = f"neurozsl profile --layers {layers} --rate {rate!r} --steps {steps}{wanted.words()}"
+    report = report_of_sizes(
+        sizes, rate, steps, command=command, devices=wanted.chips(), step_s=wanted.step_s
+    )
+    show(report, page, as_json, (f"{command} --report estimate.md",))
+
+
+def _sizes(layers: str) -> tuple[int, ...]:
+    """Widths between hyphens.
+
+    Raises:
+        BadInput: one of them is no whole number.
+    """
+    words = layers.split("-")
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise BadInput(
+            f"--layers {layers}: expected whole numbers between hyphens, the input's width first, "
+            "e.g. 512-512-64"
+        )
+    return tuple(map(int, words))

@@ -45,20 +45,11 @@ class Wanted:
         """The user's chips.
 
         Raises:
-            BadInput: a file is missing or holds an invalid figure.
+            BadInput: a file is missing or holds an invalid figure, or there is no such chip.
         """
-        from neurozsl.hardware.chip import parse_chip
+        from neurozsl.hardware.chip import find_chip
 
-        found = []
-        for path in self.devices:
-            try:
-                text = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise BadInput(
-                    f"--device {path}: cannot be read ({error}); give a TOML file"
-                ) from None
-            found.append(parse_chip(path.stem, text))
-        return tuple(found)
+        return tuple(find_chip(str(path)) for path in self.devices)
 
     def words(self) -> str:
         """The options about devices, to paste behind a command."""
@@ -79,12 +70,18 @@ def kind(what: Path) -> Kind:
 
 def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile it, write the page, print JSON or tables."""
-    from neurozsl.report.schema import RunReport, to_json
-    from neurozsl.report.terminal import print_report
-
     if page is not None:
         _check_page(page, kind(what))
     report, after = report_of(what, wanted)
+    show(report, page, as_json, after)
+
+
+def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, ...]) -> None:
+    """Write the page, then JSON on stdout or tables with the commands that can follow."""
+    from neurozsl.report.network_text import print_network
+    from neurozsl.report.schema import RunReport, to_json
+    from neurozsl.report.terminal import print_report
+
     if page is not None:
         _write(report, page)
     if as_json:
@@ -93,8 +90,6 @@ def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
     if isinstance(report, RunReport):
         print_report(report)
     else:
-        from neurozsl.report.network_text import print_network
-
         print_network(report)
     next_commands(*after)
 

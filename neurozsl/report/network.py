@@ -75,9 +75,9 @@ def report_of(
         readouts=readouts,
         activity=cost.activity,
         fits=cost.fits,
-        energy=cost.energy,
-        baseline=cost.baseline,
-        comparison=cost.comparison,
+        energy=cost.prices.energy,
+        baseline=cost.prices.baseline,
+        comparison=cost.prices.comparison,
         raster=_raster(done),
         provenance=Provenance(
             command=command,

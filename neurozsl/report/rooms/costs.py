@@ -51,12 +51,12 @@ class Devices:
         """All of them.
 
         Raises:
-            BadInput: a chip of the user has the key of a registered one, or has no energy figures.
+            BadInput: a chip is priced already, or has no energy figures.
         """
         for chip in self.own:
             if chip.key in DEFAULT_CHIPS:
                 raise BadInput(
-                    f"--device '{chip.key}': a registered device has this name; rename the file"
+                    f"--device '{chip.key}': is priced in every report already; leave it out"
                 )
             if not chip.energy_methods:
                 raise BadInput(
@@ -73,6 +73,15 @@ class Devices:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """Fields of `Report` that follow from counts and cost tables alone."""
+
+    energy: tuple[schema.Energy, ...]
+    baseline: schema.Baseline
+    comparison: schema.Comparison | None
+
+
+@dataclass(frozen=True)
 class Costs:
     """Fields of `Report`, by their names there, and the counts behind them."""
 
@@ -81,9 +90,7 @@ class Costs:
     layers: tuple[schema.Layer, ...]
     activity: tuple[schema.Activity, ...]
     fits: tuple[schema.Fit, ...]
-    energy: tuple[schema.Energy, ...]
-    baseline: schema.Baseline
-    comparison: schema.Comparison | None
+    prices: Prices
 
 
 def costs(
@@ -111,9 +118,6 @@ def costs(
     counts, active = count_with_activity(network, chip_input, trace, groups)
     fits = {chip: fit(lowered, chip) for chip in CHIPS}
     sent = _sent(network, chip_input, trace, fits)
-    rows = estimate_all(
-        counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
-    )
     return Costs(
         counts=counts,
         operations=operations_of(counts, sent.get(STEP_DEVICE)),
@@ -122,11 +126,20 @@ def costs(
         ),
         activity=tuple(map(_activity, active)),
         fits=tuple(map(_fit, fits.values())),
+        prices=prices(counts, devices, sent),
+    )
+
+
+def prices(counts: Counts, devices: Devices, sent: Mapping[str, Traffic] | None = None) -> Prices:
+    """Every device and what follows from them; sent: messages per chip that holds the network."""
+    rows = estimate_all(
+        counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
+    )
+    lengths = tuple(devices.paces.values())[:1]
+    return Prices(
         energy=spiking_energy(rows),
         baseline=dense_baseline(counts, rows),
-        comparison=comparison(
-            counts, rows, chips=devices.chips, lengths_s=tuple(devices.paces.values())[:1]
-        ),
+        comparison=comparison(counts, rows, chips=devices.chips, lengths_s=lengths),
     )
 
 

@@ -1,0 +1,230 @@
+"""`neurozsl profile`: one document behind page and JSON, several in one table, own devices."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests import network_files as files
+
+Command = Callable[..., Any]
+SAID = ("--dt", 0.001, "--reset", "subtract", "--compare", ">=")
+DEVICE = """
+schema = 1
+name = "A made-up chip"
+scope = "per_term"
+energy_methods = ["per_term"]
+time_model = "barrier_step"
+
+[source]
+us = "nobody, nowhere; a chip of this test"
+
+[energy]
+synop = { value = 1e-12, unit = "J", kind = "measured", grade = "D", source = "us" }
+
+[power]
+static_chip = { value = 0.5, unit = "W", kind = "measured", grade = "D", source = "us" }
+"""
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return files.write(tmp_path / "net.nir", files.dense())
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(DEVICE)
+    return path
+
+
+def at(document: Any, key: str) -> Any:
+    """The value at `rows.0.name` of a document."""
+    for part in key.split("."):
+        document = document[int(part)] if isinstance(document, list) else document[part]
+    return document
+
+
+def test_the_numbers_of_the_page_are_those_of_the_json_and_of_the_published_schema(
+    neurozsl: Command, run_dir: Path, network: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "r.html"
+    document = neurozsl("profile", run_dir, "--report", page, "--json").document
+    shown = re.findall(r'<data value="([^"]*)" data-key="([^"]*)">', page.read_text())
+    assert len(shown) > 50
+    for value, key in shown:
+        assert float(value) == at(document, key), key
+    assert json.loads(page.with_suffix(".json").read_text()) == document
+    ran = neurozsl("profile", "--schema")
+    assert ran.code == 0 and ran.err == ""
+    schema = ran.document
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema)
+    jsonschema.validate(
+        neurozsl("profile", network, "--poisson", 0.1, *SAID, "--json").document, schema
+    )
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "surprise": 1}, schema)
+
+
+def test_a_bundle_is_profiled_as_its_run_with_it(
+    neurozsl: Command, run_dir: Path, lava_bundle: Path
+) -> None:
+    by_bundle = neurozsl("profile", lava_bundle, "--json").document
+    by_run = neurozsl("profile", run_dir, "--bundle", lava_bundle, "--json").document
+    changing = ("created", "provenance", "host")
+    for key in set(by_run) - set(changing):
+        assert by_bundle[key] == by_run[key], key
+    assert f"--bundle {lava_bundle}" in by_bundle["provenance"]["command"]
+
+
+def test_a_bundle_away_from_its_run_names_the_remedy(
+    neurozsl: Command, lava_bundle: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(lava_bundle, tmp_path / "a" / "b" / "lava")
+    ran = neurozsl("profile", tmp_path / "a" / "b" / "lava")
+    assert ran.code == 2 and ran.out == ""
+    assert "lies in no run" in ran.err and "neurozsl profile RUN --bundle" in ran.err
+
+
+def test_the_command_of_a_report_gives_the_same_report_again(
+    neurozsl: Command, run_dir: Path, device: Path
+) -> None:
+    options = ("--device", device, "--step-time", 1e-4)
+    first = neurozsl("profile", run_dir, *options, "--json").document
+    words = first["provenance"]["command"].split()
+    assert words[0] == "neurozsl"
+    again = neurozsl(*words[1:], "--json").document
+    for key in ("accuracy", "layers", "energy", "comparison", "confusion", "provenance"):
+        assert again[key] == first[key], key
+
+
+def test_runs_bundles_networks_and_reports_in_one_table(
+    neurozsl: Command, run_dir: Path, network: Path, tmp_path: Path
+) -> None:
+    stored = tmp_path / "stored.html"
+    assert neurozsl("profile", run_dir, "--report", stored).code == 0
+    page = tmp_path / "c.html"
+    what = (run_dir, run_dir / "deploy" / "sinabs", stored.with_suffix(".json"), network)
+    feed = ("--poisson", 0.1, "--dt", 0.001, "--reset", "zero")
+    document = neurozsl("profile", *what, "--compare", *feed, "--report", page, "--json").document
+    assert [row["what"] for row in document["rows"]] == list(map(str, what))
+    assert [row["kind"] for row in document["rows"]] == ["run", "run", "run", "network"]
+    assert [row["backend"] for row in document["rows"][:2]] == ["emulator", "sinabs"]
+    assert [bool(row["not_comparable"]) for row in document["rows"]] == [False] * 3 + [True]
+    first, _, again, _ = document["rows"]
+    assert first["scores"] == again["scores"] and first["energy"] == again["energy"]
+    shown = re.findall(r'<data value="([^"]*)" data-key="([^"]*)">', page.read_text())
+    assert len(shown) > 40
+    assert all(float(value) == at(document, key) for value, key in shown)
+    told = neurozsl("profile", run_dir, stored.with_suffix(".json"), "--compare")
+    assert told.code == 0 and told.out == "" and "Comparison of reports" in told.err
+
+
+def test_compare_with_a_comparison_behind_it_is_the_membranes(
+    neurozsl: Command, network: Path
+) -> None:
+    fed = ("--poisson", 0.2, "--dt", 0.001, "--reset", "subtract", "--json")
+    one = neurozsl("profile", network, *fed, "--compare", ">=").document
+    assert one["kind"] == "network" and "--compare '>='" in one["provenance"]["command"]
+    both = neurozsl("profile", network, network, *fed, "--compare", ">=", "--compare").document
+    assert both["kind"] == "comparison" and len(both["rows"]) == 2
+    assert neurozsl("profile", network, *fed, "--compare=>=").document["layers"] == one["layers"]
+
+
+def test_a_device_of_ones_own_has_a_row_and_the_step_time_its_effect(
+    neurozsl: Command, run_dir: Path, device: Path
+) -> None:
+    long = neurozsl("profile", run_dir, "--device", device, "--step-time", 1e-3, "--json").document
+    short = neurozsl("profile", run_dir, "--device", device, "--step-time", 1e-5, "--json").document
+    rows = [{row["device"]: row for row in x["energy"]} for x in (long, short)]
+    synops = sum(layer["synops"] for layer in long["layers"])
+    assert rows[0]["mine"]["joules"] == pytest.approx(synops * 1e-12)
+    assert rows[0]["mine"]["static_joules"] == pytest.approx(0.5 * 10 * 1e-3)
+    for key in ("mine", "loihi1"):
+        assert rows[0][key]["static_joules"] == pytest.approx(100 * rows[1][key]["static_joules"])
+        assert rows[0][key]["joules"] == rows[1][key]["joules"]
+    assert short["deployment"][-1]["latency_s"] == pytest.approx(1e-4)
+
+
+def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_path: Path) -> None:
+    """The case of three layers of 512, ten steps, 5 %: 10.5 uJ and 15.2 uJ against 3.6 uJ."""
+    asked = ("--layers", "512-512-512-512", "--rate", 0.05, "--steps", 10)
+    document = neurozsl("profile", *asked, "--json").document
+    jsonschema.validate(document, neurozsl("profile", "--schema").document)
+    joules = {row["device"]: row["joules"] for row in document["energy"]}
+    assert joules["loihi1"] == pytest.approx(10.5e-6, abs=0.05e-6)
+    assert joules["loihi1_sanafe"] == pytest.approx(15.2e-6, abs=0.05e-6)
+    dense = {row["device"]: row["joules"] for row in document["baseline"]["energy"]}
+    assert dense["cmos45_fp32/dense_pass"] == pytest.approx(3.6e-6, abs=0.05e-6)
+    assert "depends on the cost table" in document["comparison"]["sentence"]
+    assert document["raster"] is None and "nothing ran" in " ".join(document["notes"])
+    page = tmp_path / "x.md"
+    assert neurozsl("profile", *asked, "--report", page).code == 0
+    assert "512-512-512-512" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("profile", "0 of WHAT given, 1 is needed"),
+        ("profile RUN RUN", "2 of WHAT given, 1 is profiled at a time; add --compare"),
+        ("profile RUN --compare", "1 of WHAT given, 2 or more"),
+        ("profile RUN RUN --compare --report DIR/x.pdf", "suffix '.pdf', known are .html"),
+        ("profile RUN RUN --compare --bundle BUNDLE", "give the folder of the bundle as WHAT"),
+        ("profile BUNDLE --bundle BUNDLE", "--bundle: only with a run"),
+        ("profile RUN --step-time 0", "--step-time 0: expected above 0 s"),
+        ("profile RUN --rate 0.1", "--rate 0.1: belongs to --layers"),
+        ("profile RUN --device DIR/none.toml", "none.toml"),
+        ("profile RUN --device loihi1", "leave it out"),
+        ("profile RUN --poisson 0.1", "only with a .nir file"),
+        ("profile --layers 512-64", "needs --rate"),
+        ("profile --layers 512-a --rate 0.1", "whole numbers between hyphens"),
+        ("profile --layers 512 --rate 0.1", "at least two widths"),
+        ("profile --layers 8-8 --rate 1.5", "expected 0..1"),
+        ("profile RUN --layers 8-8 --rate 0.5", "stands instead of WHAT"),
+        ("profile --layers 8-8 --rate 0.5 --poisson 0.1", "--poisson: not with --layers"),
+        ("profile DIR/none.json", "none.json"),
+        ("profile DIR/none RUN --compare", "no run.json there"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused_and_nothing_is_written(
+    command: str,
+    said: str,
+    neurozsl: Command,
+    run_dir: Path,
+    lava_bundle: Path,
+    tmp_path: Path,
+    listing: Callable[[Path], dict[str, int]],
+) -> None:
+    before = listing(run_dir)
+    places = {"RUN": str(run_dir), "BUNDLE": str(lava_bundle)}
+    words = [places.get(w, w.replace("DIR", str(tmp_path))) for w in command.split()]
+    ran = neurozsl(*words)
+    assert (ran.code, ran.out) == (2, ""), ran.err
+    line = ran.err.splitlines()[-1]
+    assert line.startswith("error: ") and said in line
+    assert listing(run_dir) == before and list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_network_is_profiled_without_any_other_part(
+    neurozsl: Command, shared_data: Path
+) -> None:
+    path = shared_data / "nir" / "cnn_sinabs.nir"
+    document = neurozsl("profile", path, "--poisson", 0.05, "--samples", 2, "--json").document
+    assert document["kind"] == "network" and len(document["layers"]) == 5
+    assert document["comparison"]["sentence"] and document["activity"]
+    raster = document["raster"]
+    assert raster["inputs"][0]["events"] and raster["true_class"] == ""
+    events = sum(len(x["spikes"]) for x in raster["layers"]) + len(raster["inputs"][0]["events"])
+    assert events <= 40_000
+    if raster["steps"] < document["steps"]:
+        assert f"the first {raster['steps']} of {document['steps']} steps" in raster["frames_note"]
