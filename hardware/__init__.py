@@ -11,7 +11,8 @@ The path of a value, one file per verb; a folder holds the parts of a verb or th
     schedule   layers               -> Stages     which run at once, which step by step
     counts     layers + codes + Trace -> Counts   spikes, synaptic operations, updates
     activity   the same, per step and group of samples; `tally` is the pass that both sum up
-    traffic    Trace + Mapping      -> Traffic      messages between cores, hops; `host_link`: bytes
+    traffic    Trace + Mapping      -> Traffic    messages between cores, hops; `host_link`: bytes
+    neurobench/ the same run under NeuroBench's names and definitions, and where they differ
     energy/    Counts + Chip        -> EnergyRow  joules with sources and bounds; who is cheaper
     diagnose   Trace                -> dead and saturated layers
 

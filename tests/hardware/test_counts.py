@@ -19,6 +19,7 @@ from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, paths_of_a_kernel, sparse
+from tests.hardware.neurobench_golden import leaky_like_snntorch, neurobench_network
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,36 +36,6 @@ def lowered(*weights: Any, code: InputCode, steps: int) -> Lowered:
     return Lowered({"x": code}, tuple(layers), (source,), 1e-3, steps, "frozen")
 
 
-def neurobench_network() -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """The formulas of the published golden network: 20-16-5, weights in 1/16, 12 samples."""
-
-    def weight(out: int, fan_in: int, k: int) -> Floats:
-        o, i = np.mgrid[:out, :fan_in]
-        value = (((7 * o + 13 * i + k) % 17) - 6) / 16
-        return np.where((o + 2 * i) % 5 == 0, 0.0, value)
-
-    s, t, i = np.mgrid[:12, :8, :20]
-    x = ((3 * s + 5 * t + 7 * i + s * i) % 11 < 4).astype(np.int64)
-    return weight(16, 20, 1), weight(5, 16, 5), x
-
-
-def leaky_like_snntorch(inputs: npt.NDArray[Any], weight: Floats, reset: str) -> Any:
-    """snnTorch's Leaky, slow: beta 0.875, threshold 1, reset from the previous membrane."""
-    samples, steps, _ = inputs.shape
-    spikes = np.zeros((samples, steps, len(weight)), np.uint8)
-    for s in range(samples):
-        for n in range(len(weight)):
-            m = 0.0
-            for t in range(steps):
-                current = float(np.dot(weight[n], inputs[s, t]))
-                fired_before = m > 1.0
-                m = 0.875 * m * (0.0 if fired_before and reset == "zero" else 1.0) + current
-                if fired_before and reset == "subtract":
-                    m -= 1.0
-                spikes[s, t, n] = m > 1.0
-    return spikes
-
-
 @pytest.mark.parametrize(
     ("reset", "acs", "sparsity"),
     [("subtract", 910.916667, 0.5198412698), ("zero", 873.333333, 0.6220238095)],
@@ -74,8 +45,8 @@ def test_the_golden_values_of_neurobench_are_reproduced(
 ) -> None:
     w1, w2, x = neurobench_network()
     assert (w1.sum(), w2.sum(), x.sum()) == (27.8125, 8.3125, 700)
-    z1 = leaky_like_snntorch(x, w1, reset)
-    z2 = leaky_like_snntorch(z1, w2, reset)
+    z1 = leaky_like_snntorch(x, w1, reset)[0]
+    z2 = leaky_like_snntorch(z1, w2, reset)[0]
     if reset == "subtract":
         assert (int(z1.sum()), int(z2.sum())) == (705, 263)
     code = InputCode(20, "binary", 1, False, 1.0)
@@ -100,8 +71,8 @@ def test_one_graded_value_turns_the_step_of_the_whole_batch_into_multiplies() ->
     x = x.copy()
     x[5, 2, np.flatnonzero(x[5, 2])[0]] = 2
     code = InputCode(20, "graded", 2, False, 1.0)
-    z1 = leaky_like_snntorch(x, w1, "subtract")
-    z2 = leaky_like_snntorch(z1, w2, "subtract")
+    z1 = leaky_like_snntorch(x, w1, "subtract")[0]
+    z2 = leaky_like_snntorch(z1, w2, "subtract")[0]
     found = count(
         lowered(w1, w2, code=code, steps=8),
         ChipInput({"x": x}, {"x": code}),

@@ -6,7 +6,7 @@ import pytest
 LIGHT = ["", ".chip", ".lower", ".program", ".quantize", ".floatsim", ".activity", ".energy"]
 
 
-@pytest.mark.parametrize("module", [*LIGHT, ".diagnose", ".fixedpoint"])
+@pytest.mark.parametrize("module", [*LIGHT, ".diagnose", ".fixedpoint", ".traffic", ".neurobench"])
 def test_hardware_without_the_emulator_imports_neither_torch_nor_numba(module: str) -> None:
     code = (
         f"import neurozsl.hardware{module}, sys;"

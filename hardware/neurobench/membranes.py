@@ -1,0 +1,121 @@
+"""Membranes of a run after each step, and how many of them changed: NeuroBench's MembraneUpdates.
+
+The trace may hold them (`record=("spikes", "membrane")`); else they are computed again, some
+samples at a time. In float the recorded spikes give them back without a threshold where the reset
+is to zero, so it does not matter which backend and which policy made them::
+
+    u = (1 - syn_leak) u + W x;   v = (1 - leak) v + u + bias;   v = 0 (or v - n theta) where n
+
+Integers are run once more, which gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.hardware.floatsim import drive, layer_thresholds
+from neurozsl.hardware.lowered import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.program import Program
+from neurozsl.hardware.speck.program import SpeckProgram
+from neurozsl.hardware.tally import Network
+from neurozsl.signals import ChipInput, Trace
+
+_HELD: Final = 1 << 23  # membranes of a layer that are held at once, 64 MB
+Membranes = Mapping[str, npt.NDArray[Any]]  # of layers, (sample, time, neuron)
+
+
+def membrane_updates(
+    network: Network, chip_input: ChipInput, trace: Trace, layers: Sequence[str]
+) -> int:
+    """All neurons in the first step, later those whose membrane changed; over all samples.
+
+    Args:
+        network: equations of the neurons.
+        chip_input: codes that went in; with theta where the policy of a program is dynamic.
+        trace: spikes, and membranes where they were recorded.
+        layers: which layers count.
+
+    Raises:
+        BadInput: a program has to run again and its thresholds are missing.
+    """
+    found = 0
+    for membranes in _pieces(network, chip_input, trace, layers):
+        for name in layers:
+            v = membranes[name]
+            found += v[:, :1].size + int(np.count_nonzero(v[:, 1:] != v[:, :-1]))
+    return found
+
+
+def _pieces(
+    network: Network, chip_input: ChipInput, trace: Trace, layers: Sequence[str]
+) -> Iterator[Membranes]:
+    """Some samples at a time."""
+    if all(name in trace.membrane for name in layers):
+        yield trace.to_numpy().membrane
+        return
+    widest = max(layer.size for layer in network.layers)
+    several = max(1, _HELD // max(1, chip_input.steps * widest))
+    for start in range(0, chip_input.batch, several):
+        rows = slice(start, start + several)
+        spikes = {name: x[rows] for name, x in trace.spikes.items()}
+        yield _AGAIN[type(network)](network, chip_input.take(rows), Trace(spikes))
+
+
+def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membranes:
+    given, spikes = chip_input.to_numpy(), trace.to_numpy().spikes
+    codes = {name: given.codes[name] * code.scale for name, code in network.inputs.items()}
+    values = {**codes, **spikes}
+    return {
+        layer.name: _after_steps(
+            layer,
+            drive(layer, values),
+            spikes[layer.name],
+            layer_thresholds(network.policy, layer, given),
+        )
+        for layer in network.layers
+    }
+
+
+def _after_steps(
+    layer: LoweredLayer, current: Floats, spikes: npt.NDArray[np.uint8], theta: Floats
+) -> Floats:
+    """The neuron of `floatsim` with its spikes given, `(sample, time, neuron)`."""
+    to_current, to_membrane = (
+        layer.bias if layer.bias_to == place else 0.0 for place in ("current", "membrane")
+    )
+    limit, found = np.broadcast_to(theta, current.shape), np.empty(current.shape)
+    u, v = np.zeros((2, len(current), layer.size))
+    for t in range(current.shape[1]):
+        fired = spikes[:, t] > 0
+        u = (1.0 - layer.syn_leak) * u + (current[:, t] + to_current)
+        v = (1.0 - layer.leak) * v + (u + to_membrane)
+        # A layer that never fires may have an infinite threshold.
+        taken = v if layer.rule.reset == "zero" else spikes[:, t] * np.where(fired, limit[:, t], 0)
+        v = np.where(fired, v - taken, v)
+        if layer.rule.low is not None:
+            v = np.maximum(v, layer.rule.low)
+        found[:, t] = v
+    return found
+
+
+def _on_loihi(network: Program, chip_input: ChipInput, trace: Trace) -> Membranes:
+    from neurozsl.hardware.emulator import emulate  # imports torch and numba
+
+    return emulate(network, chip_input, record=("spikes", "membrane")).membrane
+
+
+def _on_speck(network: SpeckProgram, chip_input: ChipInput, trace: Trace) -> Membranes:
+    from neurozsl.hardware.speck.emulator import emulate_speck  # imports torch
+
+    return emulate_speck(network, chip_input, record=("spikes", "membrane")).membrane
+
+
+_AGAIN: Final[Mapping[type, Callable[[Any, ChipInput, Trace], Membranes]]] = {
+    Lowered: _in_float,
+    Program: _on_loihi,
+    SpeckProgram: _on_speck,
+}
