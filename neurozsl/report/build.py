@@ -7,7 +7,6 @@ of operations come from the same pass.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,18 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from neurozsl import __version__
 from neurozsl.evaluation import collect, evaluate
 from neurozsl.export.bundle import open_bundle
-from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.chip import Chip
+from neurozsl.hardware.host_link import host_link
+from neurozsl.host_energy import host
 from neurozsl.metrics import Problem, predict
 from neurozsl.report import schema
 from neurozsl.report.rooms import deployment, pictures, recognition, subject
 from neurozsl.report.rooms.costs import Devices, costs
 from neurozsl.report.rooms.embedding import embedding
-from neurozsl.report.rooms.motion import motion
+from neurozsl.report.rooms.motion import Motion, motion
 from neurozsl.report.rooms.provenance import run_provenance
 from neurozsl.runs import Run, versions
 
@@ -88,7 +88,7 @@ def build(
     result = evaluate(collected, beta=run.selected.beta, head_weight=run.selected.head_weight)
     distance, problem = collected.combined(run.selected.head_weight), collected.problem
     predicted = predict(distance, problem, run.selected.beta)
-    cost = raster = None
+    cost = raster = link_bytes = None
     if branch is not None:
         chip_input, trace = branch.recorder.joined()
         seconds_in = run.data.step_s * chip_input.steps
@@ -100,15 +100,16 @@ def build(
             groups=_roles(problem),
             devices=Devices(tuple(devices), step_s, seconds_in),
         )
+        link_bytes = host_link(branch.network, chip_input, trace).sparse_bytes
         raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
-    host_flops, seconds = _host_cost(run, spikes=branch is not None)
+    host_part = _host(run, branch, link_bytes)
     names = run.data.classes
     return schema.RunReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={**versions(), "neurozsl": __version__},
         provenance=run_provenance(run, opened, command),
         data=subject.data_summary(run),
-        model=subject.model_summary(run, host_flops),
+        model=subject.model_summary(run, host_part.flops),
         accuracy=schema.Accuracy(
             **vars(result.scores), chance=result.chance, samples=result.samples
         ),
@@ -119,13 +120,7 @@ def build(
         activity=cost.activity if cost else (),
         fits=cost.fits if cost else (),
         energy=cost.prices.energy if cost else (),
-        host=schema.Host(
-            device="cpu",
-            motion_backend=branch.backend if branch else "none",
-            flops=host_flops,
-            energy=(_host_energy(host_flops),),
-            seconds_per_inference=seconds,
-        ),
+        host=host_part,
         baseline=cost.prices.baseline if cost else None,
         comparison=cost.prices.comparison if cost else None,
         raster=raster,
@@ -151,42 +146,13 @@ def _class_embeddings(run: Run) -> Any:
     return words.double().cpu().numpy()
 
 
-def _host_cost(run: Run, *, spikes: bool) -> tuple[float, float]:
-    """FLOPs per inference and measured seconds on this CPU of everything but what spikes."""
+def _host(run: Run, branch: Motion | None, link_bytes: float | None) -> schema.Host:
+    """The host part of the first test samples, the motion branch left out where there is one."""
     split = run.data.stage(2).seen
-    rows = np.arange(min(_TIMED_ROWS, len(split)))
-    batch = split.batch(rows)
-    model = run.model
-    # Class vectors are embedded once per class set, not per inference, and are left out.
-    with torch.no_grad():
-        prepared = model.prepare(batch)
-        trace = model.branch(prepared.chip_input, prepared.context.mask) if spikes else None
-
-    def infer() -> None:
-        if spikes:
-            model.finish(trace, model.prepare(batch).context)
-        else:
-            model(batch)
-
-    with torch.no_grad():
-        start = time.perf_counter()
-        infer()
-        seconds = time.perf_counter() - start
-    # Outside no_grad: the counter hooks into autograd and fails on views of parameters inside it.
-    with FlopCounterMode(display=False) as counter:
-        infer()
-    return counter.get_total_flops() / len(rows), seconds / len(rows)
-
-
-def _host_energy(flops: float) -> schema.Energy:
-    """Lower bound of the host part: its multiplications as 45 nm arithmetic."""
-    mac = load_chip("cmos45_fp32").energy["mac"]
-    return schema.Energy(
-        device="host/cmos45_fp32",
-        name="host part as 45 nm fp32 arithmetic",
-        joules=flops / 2 * mac.value,
-        source=f"mac {mac.value * 1e12:.4g} pJ [{mac.source}]",
-        included=("matrix products (FLOPs / 2 multiply-accumulates)",),
-        excluded=("memory", "control", "feature extraction", "the processor's idle power"),
-        note="a lower bound: see what is excluded",
+    return host(
+        run.model,
+        split.batch(np.arange(min(_TIMED_ROWS, len(split)))),
+        motion_backend=branch.backend if branch else "none",
+        spikes=branch is not None,
+        link_bytes=link_bytes,
     )
