@@ -150,6 +150,7 @@ def test_a_chip_of_a_user_is_compared_like_any_other() -> None:
         bench = "Own bench, 2026"
         [energy.synop]
         value = 1e-12
+        unit = "J"
         low = 5e-13
         high = 2e-12
         kind = "measured"

@@ -59,19 +59,19 @@ def test_the_family_holds_its_sources_where_the_fit_is_the_cheaper_one() -> None
 
 def test_one_cost_table_is_no_family_and_all_in_figures_join_none() -> None:
     assert not any(row.key.endswith("between_sources") for row in estimate_all(SHEET, ("loihi1",)))
-    family = 'family = "truenorth"\nname'
     files = {
         key: parse_chip(
             key,
             f"""
             schema = 1
-            {family} = "{key}"
+            family = "one"
+            name = "{key}"
             scope = "{scope}"
             energy_methods = ["per_term"]
             [source]
-            paper = "Author, Title, 2014"
+            p = "Author, Title, 2014"
             [energy]
-            synop = {{ value = {value}, kind = "measured", grade = "Q", source = "paper" }}
+            synop = {{ value = {value}, unit = "J", kind = "measured", grade = "Q", source = "p" }}
             """,
         )
         for key, scope, value in (("mine", "per_term", 1e-12), ("other", "all_in", 2e-12))

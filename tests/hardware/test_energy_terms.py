@@ -95,6 +95,15 @@ def test_traffic_adds_nothing_to_an_all_in_figure_nor_where_no_hop_has_a_figure(
         assert with_it.joules == without.joules, chip
 
 
+def test_the_traffic_of_a_placement_goes_to_every_cost_table_of_that_chip() -> None:
+    rows = {
+        row.key: row for row in estimate_all(COUNTS, traffic={"loihi1": Sent(70.0, 200.0, 90.0)})
+    }
+    for key in ("loihi1", "loihi1_sanafe", "loihi1/between_sources"):
+        assert {t.figure: t.count for t in rows[key].terms}["hop_ew"] == 200, key
+    assert not any(t.figure == "hop_ew" for t in rows["loihi2"].terms)  # placed on its own
+
+
 def test_every_row_of_a_chip_names_what_costs_energy_and_has_no_figure() -> None:
     rows = {row.key: row for row in estimate_all(COUNTS, CHIPS)}
     assert len(rows) > 15
