@@ -90,7 +90,9 @@ def dense_baseline(counts: Counts, rows: tuple[EnergyRow, ...]) -> schema.Baseli
     return schema.Baseline(
         name="the same layers as an MLP, one pass",
         description=(
-            "every weight multiplied once per inference on time-averaged inputs; arithmetic only"
+            "every weight multiplied once per inference on time-averaged inputs: at 45 nm "
+            "arithmetic alone, on V100 and H100 the board at its peak rate (both lower bounds), on "
+            "the others a published figure per operation"
         ),
         macs=counts.total("dense") / max(counts.steps, 1),
         energy=tuple(energy_row(row) for row in rows if row.method == "dense_pass"),
