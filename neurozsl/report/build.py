@@ -20,14 +20,13 @@ from neurozsl import __version__
 from neurozsl.evaluation import collect, evaluate
 from neurozsl.export.bundle import open_bundle
 from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.host_link import host_link
 from neurozsl.host_energy import host
 from neurozsl.metrics import Problem, predict
 from neurozsl.report import schema
 from neurozsl.report.rooms import deployment, pictures, recognition, subject
-from neurozsl.report.rooms.costs import Devices, costs
+from neurozsl.report.rooms.costs import Devices, calibration, costs
 from neurozsl.report.rooms.embedding import embedding
-from neurozsl.report.rooms.motion import Motion, motion
+from neurozsl.report.rooms.motion import motion
 from neurozsl.report.rooms.provenance import run_provenance
 from neurozsl.runs import Run, versions
 
@@ -88,7 +87,7 @@ def build(
     result = evaluate(collected, beta=run.selected.beta, head_weight=run.selected.head_weight)
     distance, problem = collected.combined(run.selected.head_weight), collected.problem
     predicted = predict(distance, problem, run.selected.beta)
-    cost = raster = link_bytes = None
+    cost = raster = None
     if branch is not None:
         chip_input, trace = branch.recorder.joined()
         seconds_in = run.data.step_s * chip_input.steps
@@ -100,16 +99,22 @@ def build(
             groups=_roles(problem),
             devices=Devices(tuple(devices), step_s, seconds_in),
         )
-        link_bytes = host_link(branch.network, chip_input, trace).sparse_bytes
         raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
-    host_part = _host(run, branch, link_bytes)
+    split = run.data.stage(2).seen
+    on_host = host(
+        run.model,
+        split.batch(np.arange(min(_TIMED_ROWS, len(split)))),
+        motion_backend=branch.backend if branch else "none",
+        spikes=branch is not None,
+        link_bytes=cost.link_bytes if cost else None,
+    )
     names = run.data.classes
     return schema.RunReport(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={**versions(), "neurozsl": __version__},
         provenance=run_provenance(run, opened, command),
         data=subject.data_summary(run),
-        model=subject.model_summary(run, host_part.flops),
+        model=subject.model_summary(run, on_host.flops),
         accuracy=schema.Accuracy(
             **vars(result.scores), chance=result.chance, samples=result.samples
         ),
@@ -118,11 +123,13 @@ def build(
         mapping=deployment.placement(opened),
         layers=cost.layers if cost else (),
         activity=cost.activity if cost else (),
+        neurobench=cost.neurobench if cost else None,
         fits=cost.fits if cost else (),
         energy=cost.prices.energy if cost else (),
-        host=host_part,
+        host=on_host,
         baseline=cost.prices.baseline if cost else None,
         comparison=cost.prices.comparison if cost else None,
+        calibration=calibration() if cost else (),
         raster=raster,
         classes=recognition.class_recalls(result.recalls, problem, names),
         confusion=recognition.confusion(predicted, problem, names),
@@ -144,15 +151,3 @@ def _class_embeddings(run: Run) -> Any:
     with torch.no_grad():
         words = run.model.embed_words(torch.as_tensor(run.data.vectors, dtype=dtype))
     return words.double().cpu().numpy()
-
-
-def _host(run: Run, branch: Motion | None, link_bytes: float | None) -> schema.Host:
-    """The host part of the first test samples, the motion branch left out where there is one."""
-    split = run.data.stage(2).seen
-    return host(
-        run.model,
-        split.batch(np.arange(min(_TIMED_ROWS, len(split)))),
-        motion_backend=branch.backend if branch else "none",
-        spikes=branch is not None,
-        link_bytes=link_bytes,
-    )

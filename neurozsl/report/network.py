@@ -17,7 +17,7 @@ from neurozsl.export.manifest import sha256
 from neurozsl.export.network_run import NetworkRun, Source
 from neurozsl.hardware.chip import Chip
 from neurozsl.report import schema
-from neurozsl.report.rooms.costs import Devices, costs
+from neurozsl.report.rooms.costs import Devices, calibration, costs
 from neurozsl.report.rooms.pictures import raster_inputs
 from neurozsl.report.rooms.provenance import machine
 from neurozsl.report.schema import NetworkReport, Provenance
@@ -74,10 +74,12 @@ def report_of(
         layers=cost.layers,
         readouts=readouts,
         activity=cost.activity,
+        neurobench=cost.neurobench,
         fits=cost.fits,
         energy=cost.prices.energy,
         baseline=cost.prices.baseline,
         comparison=cost.prices.comparison,
+        calibration=calibration(),
         raster=_raster(done),
         provenance=Provenance(
             command=command,

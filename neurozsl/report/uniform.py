@@ -15,7 +15,7 @@ from neurozsl import __version__
 from neurozsl.hardware.chip import Chip
 from neurozsl.hardware.counts import LayerCounts
 from neurozsl.hardware.energy import uniform_counts
-from neurozsl.report.rooms.costs import Devices, prices
+from neurozsl.report.rooms.costs import Devices, calibration, prices
 from neurozsl.report.rooms.provenance import machine
 from neurozsl.report.schema import Layer, NetworkReport, Provenance
 from neurozsl.runs import versions
@@ -74,6 +74,7 @@ def report_of_sizes(
         energy=priced.energy,
         baseline=priced.baseline,
         comparison=priced.comparison,
+        calibration=calibration(),
         provenance=Provenance(command=command, seed=0, machine=machine()),
     )
 

@@ -19,10 +19,13 @@ from neurozsl.export.inspection import CHIPS, ChipFit, fit
 from neurozsl.export.manifest import Operations
 from neurozsl.export.tally import MESH_CHIP, operations_of
 from neurozsl.hardware.activity import LayerActivity, count_with_activity
+from neurozsl.hardware.calibration import calibrate
 from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
+from neurozsl.hardware.host_link import host_link
 from neurozsl.hardware.lower import Lowered
+from neurozsl.hardware.neurobench import NeuroBench, neurobench
 from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.hardware.traffic import Mesh, Traffic, traffic
 from neurozsl.report import schema
@@ -89,7 +92,9 @@ class Costs:
     operations: Operations
     layers: tuple[schema.Layer, ...]
     activity: tuple[schema.Activity, ...]
+    neurobench: schema.NeuroBench
     fits: tuple[schema.Fit, ...]
+    link_bytes: float
     prices: Prices
 
 
@@ -125,7 +130,9 @@ def costs(
             layer_rows(counts, trace, readouts=readouts), next(iter(sent.values()), None)
         ),
         activity=tuple(map(_activity, active)),
+        neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
         fits=tuple(map(_fit, fits.values())),
+        link_bytes=host_link(network, chip_input, trace).sparse_bytes,
         prices=prices(counts, devices, sent),
     )
 
@@ -177,6 +184,16 @@ def _activity(found: LayerActivity) -> schema.Activity:
         synops=found.synops,
         active_updates=found.active_updates,
     )
+
+
+def _neurobench(found: NeuroBench) -> schema.NeuroBench:
+    rows = tuple(schema.Difference(**vars(row)) for row in found.differences)
+    return schema.NeuroBench(**{**vars(found), "differences": rows})
+
+
+def calibration() -> tuple[schema.CalibrationRow, ...]:
+    """Published measurements of chips beside what the same figures give for them."""
+    return tuple(schema.CalibrationRow(**vars(row)) for row in calibrate())
 
 
 def _fit(found: ChipFit) -> schema.Fit:

@@ -42,7 +42,11 @@ class Recorder:
         spikes = {
             k: np.concatenate([t.spikes[k] for t in self.traces]) for k in self.traces[0].spikes
         }
-        return ChipInput(codes, first.code), Trace(
+        theta = None
+        if first.theta is not None:
+            parts = [i.theta for i in self.inputs if i.theta is not None]
+            theta = {k: np.concatenate([part[k] for part in parts]) for k in first.theta}
+        return ChipInput(codes, first.code, theta), Trace(
             spikes, self._summed("overflow"), self._summed("saturation")
         )
 
