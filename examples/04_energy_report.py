@@ -8,6 +8,7 @@ the published figures of several chips, and writes the page with all sources:
     ...
       1.23 uJ  interval unpublished  Intel Loihi 2 (inherited: Loihi 1 constants)
     ...
+    The sign of the advantage depends on the cost table chosen: ...
     report in runs/examples/report.html
 
 Every joule is an estimate: a count of this run times a figure of somebody's measurement.
@@ -35,7 +36,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Build the report from one pass over the test splits, print its core, write the page."""
     given = arguments()
-    report = build(runs.open_run(given.run), bundle=given.run / "deploy" / given.target)
+    bundle = given.run / "deploy" / given.target
+    command = f"neurozsl profile {given.run} --bundle {bundle}"
+    report = build(runs.open_run(given.run), bundle=bundle, command=command)
     scores = report.accuracy
     print(
         f"S {scores.S:.1f}  U {scores.U:.1f}  HM {scores.HM:.1f}  ZSL {scores.ZSL:.1f}  "
@@ -51,6 +54,8 @@ def main() -> None:
         if row.joules_low is not None:
             bounds = f"{si(row.joules_low, 'J')} to {si(row.joules_high, 'J')}"
         print(f"{si(row.joules, 'J'):>9}  {bounds:<20}  {row.name}")
+    if report.comparison is not None:
+        print(report.comparison.sentence)
     page = given.run / "report.html"
     write_report(report, page)
     print(f"report in {page}")

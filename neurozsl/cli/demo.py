@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -66,7 +67,8 @@ def demo(
     say("4/5  the test set on the emulator, counts and energy estimates")
     bundle = out / "deploy" / "lava"
     with progress_bar("profiling") as update:
-        result = report.build(run, bundle=bundle, progress=update)
+        command = f"neurozsl profile {shlex.quote(str(out))}"
+        result = report.build(run, bundle=bundle, command=command, progress=update)
     say("5/5  report")
     write_report(result, out / "report.html", plot_folder=out / "plots")
     print_report(result)
