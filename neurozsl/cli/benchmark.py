@@ -1,13 +1,17 @@
-"""`neurozsl benchmark`: models on your data (`--data`), or a study on the synthetic set."""
+"""`neurozsl benchmark`: models on your data (`--data`), or a study on the synthetic set.
+
+With --pareto: HM against energy of one model over weight bits, steps and thresholds, on either.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, progress_bar, say, show_table
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.train import parse_options
 from neurozsl.errors import BadInput
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from neurozsl.benchmark import Settings
 
 _DATA, _STUDY = "Models on your data", "A study on the synthetic set"
+_PARETO = "HM against energy, on your data or on the synthetic set"
 
 
 def benchmark(
@@ -80,6 +85,34 @@ def benchmark(
             rich_help_panel=_STUDY,
         ),
     ] = None,
+    pareto: Annotated[
+        bool,
+        typer.Option(
+            "--pareto",
+            help="One model over weight bits, steps and threshold policies: HM against energy.",
+            rich_help_panel=_PARETO,
+        ),
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="The model; default mdft.", rich_help_panel=_PARETO)
+    ] = "",
+    steps: Annotated[
+        str,
+        typer.Option(
+            help="Time steps T, commas between; default 5,10, of data with a time axis its own and "
+            "half of them.",
+            rich_help_panel=_PARETO,
+        ),
+    ] = "",
+    bits: Annotated[
+        str, typer.Option(help="Weight bits; default 4,6,8.", rich_help_panel=_PARETO)
+    ] = "",
+    policies: Annotated[
+        str,
+        typer.Option(
+            help="Threshold policies; default dynamic,table,frozen.", rich_help_panel=_PARETO
+        ),
+    ] = "",
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 to N-1.")] = 3,
     epochs: Annotated[
         int | None,
@@ -88,17 +121,47 @@ def benchmark(
     jobs: Annotated[int, typer.Option(help="Trainings at the same time, one thread each.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder; default runs/benchmark-DATA or runs/ablation-STUDY."),
+        typer.Option(
+            help="Folder; default runs/benchmark-DATA, runs/ablation-STUDY or runs/pareto-MODEL."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Train and compare over several seeds: mean and spread in one table.
 
     With --data: every model of --models on that data set, next to published scores. Without: a
-    study, every variant of one model on the synthetic set. Finished runs are never trained again.
+    study, every variant of one model on the synthetic set. With --pareto: one model, trained once
+    per T and seed, deployed with every number of bits and every threshold policy, in the integers
+    of --targets (default lava). Finished runs are never trained again.
     """
-    if data is None:
+    listed = {"--model": model, "--steps": steps, "--bits": bits, "--policies": policies}
+    if pareto:
         wrong: dict[str, Any] = {
+            "--models": models,
+            "--protocol": protocol,
+            "--rule": rule,
+            "--label-alignment": label_alignment,
+            "--markdown": as_markdown,
+            "--study": study,
+        }
+        _refuse(wrong, "does not go with --pareto")
+        if data is not None:
+            wrong = {"--scene-bias": scene_bias, "--test-size": test_size}
+            _refuse(wrong, "belongs to the synthetic set; leave it or --data out")
+        _pareto(
+            _Asked(model or "mdft", steps, bits, policies, targets, option or [], scene_bias),
+            data,
+            seeds,
+            epochs,
+            test_size,
+            jobs,
+            out,
+            as_json,
+        )
+        return
+    _refuse(listed, "needs --pareto")
+    if data is None:
+        wrong = {
             "--models": models,
             "--protocol": protocol,
             "--rule": rule,
@@ -201,6 +264,82 @@ def _study(
     for table in chosen.tables(result):
         show_table(table.title, table.columns, table.rows)
     say(f"every run and {folder}/study.json are in {folder}")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The points of the Pareto study as they stand on the command line."""
+
+    model: str
+    steps: str
+    bits: str
+    policies: str
+    targets: str
+    option: list[str]
+    scene_bias: list[float] | None
+
+
+def _pareto(
+    asked: _Asked,
+    data: Path | None,
+    seeds: int,
+    epochs: int | None,
+    test_size: int | None,
+    jobs: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from neurozsl import models
+    from neurozsl.studies import pareto
+
+    if asked.model not in models.names():
+        raise BadInput(f"--model '{asked.model}': choose one of {', '.join(models.names())}")
+    if len(asked.scene_bias or ()) > 1:
+        raise BadInput("benchmark --pareto: one --scene-bias, not several")
+    options = _per_model(asked.option)
+    other = sorted(set(options) - {asked.model})
+    if other:
+        raise BadInput(f"--set {other[0]}.*: the model is {asked.model}")
+    settings = pareto.Settings(
+        model=asked.model,
+        data=data,
+        steps=_numbers("--steps", asked.steps),
+        bits=_numbers("--bits", asked.bits or "4,6,8"),
+        policies=_listed(asked.policies or "dynamic,table,frozen"),  # type: ignore[arg-type]  # checked there
+        targets=_listed(asked.targets or "lava"),
+        seeds=seeds,
+        epochs=epochs,
+        scene_bias=asked.scene_bias[0] if asked.scene_bias else 0.9,
+        test_size=2000 if test_size is None else test_size,
+        options=options.get(asked.model, {}),
+    )
+    folder = out or Path(f"runs/pareto-{asked.model.replace('+', 'p')}")
+    with progress_bar("pareto") as update:
+        result = pareto.run(settings, out=folder, jobs=jobs, progress=update)
+    if not result["points"]:
+        reasons = "; ".join(dict.fromkeys(row["reason"] for row in result["refused"]))
+        raise BadInput(f"benchmark --pareto: no point can be made: {reasons}")
+    from neurozsl.report.pareto_figure import write_pareto
+    from neurozsl.studies import pareto_table
+
+    write_pareto(result, pareto_table.main_table(result), folder)
+    if as_json:
+        emit_json(result)
+        return
+    table = pareto_table.table(result)
+    show_table(table.title, table.columns, table.rows)
+    for note in pareto_table.footnotes(result):
+        say(note)
+    say(f"figure in {folder}/pareto.svg and .png, every point in {folder}/pareto.json")
+    first = result["trained"][0]
+    next_commands(f"neurozsl profile {folder}/run-T{first['steps']}-seed{first['seed']}")
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(x) for x in _listed(text))
+    except ValueError as error:
+        raise BadInput(f"{name} '{text}': expected whole numbers, commas between") from error
 
 
 def _refuse(options: dict[str, Any], why: str) -> None:

@@ -55,6 +55,7 @@ class SyntheticConfig:
         blob: brightness of the moving blob, of full scale.
         background: contrast of the scene, of full scale.
         sound_noise: noise floor over the sound's own level.
+        steps: T; the same clips, described in so many steps.
     """
 
     scene_bias: float = 0.9
@@ -69,6 +70,7 @@ class SyntheticConfig:
     blob: float = 0.9
     background: float = 0.15
     sound_noise: float = 0.3
+    steps: int = STEPS
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.scene_bias <= 1.0:
@@ -79,6 +81,10 @@ class SyntheticConfig:
             raise BadInput("synthetic set: a class with 0 clips; give every split at least 1")
         if self.train_per_class < 2:
             raise BadInput(f"train_per_class: {self.train_per_class}; at least 2 are needed")
+        if not 2 <= self.steps <= round(WINDOW_S * FPS):
+            raise BadInput(
+                f"steps: {self.steps}; choose 2 to {round(WINDOW_S * FPS)}, the frames of a clip"
+            )
         if self.test_size < 48:
             raise BadInput(f"test_size: {self.test_size}; at least 48 (two clips per class)")
 
@@ -195,7 +201,7 @@ def generate(config: SyntheticConfig, *, progress: Progress | None = None) -> ZS
         parts = []
         for chunk in range(-(-len(planned.label) // CHUNK)):
             clips = render(config, split, chunk)
-            parts.append(describe(clips, steps=STEPS))
+            parts.append(describe(clips, steps=config.steps))
             done += len(clips)
             if progress is not None:
                 progress(done, total)
@@ -207,7 +213,7 @@ def generate(config: SyntheticConfig, *, progress: Progress | None = None) -> ZS
         vectors=class_vectors(),
         splits={s: _split(s, plans[s], described[s], encoder) for s in SPLITS},
         synthetic=True,
-        step_s=WINDOW_S / STEPS,
+        step_s=WINDOW_S / config.steps,
         meta=_meta(config, plans, encoder),
     )
 

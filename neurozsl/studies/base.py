@@ -84,8 +84,12 @@ def new_run(label: str, *, data: Path, out: Path, seed: int, epochs: int, **opti
     return Job(label, out, tuple(begin))
 
 
-def claim(settings: Settings, out: Path) -> None:
+def claim(settings: Any, out: Path) -> None:
     """Write the study's definition; refuse a folder with another one.
+
+    Args:
+        settings: a dataclass, all that the runs in the folder depend on.
+        out: folder of the study.
 
     Raises:
         BadInput: the folder holds another study.
@@ -128,10 +132,10 @@ def make_data(
                     test_size=settings.test_size,
                     unbiased_val=unbiased_val,
                 )
-                write_synthetic(config, folder, progress=_named(progress, folder.name))
+                write_synthetic(config, folder, progress=named(progress, folder.name))
 
 
-def _named(progress: Progress | None, text: str) -> Callable[[int, int], None] | None:
+def named(progress: Progress | None, text: str) -> Callable[[int, int], None] | None:
     """Progress of one piece of work, whose reports have no text of their own."""
     return None if progress is None else lambda done, total: progress(done, total, text)
 

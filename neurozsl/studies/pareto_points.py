@@ -1,0 +1,277 @@
+"""The points of the Pareto study: a trained run -> scores, counts and energy of each deployment.
+
+In: finished runs, one per T and seed. Out: the document `pareto.json`:
+
+    points     one per T, seed, bits, policy and target; `on_front` is among the points of its seed
+    settings   mean, least and most over the seeds; `on_front` is among these means
+    refused    what cannot be made, with the reason
+    trained    the runs themselves, in float and with the thresholds they were trained with
+    tables     every cost table: name, source of its figures, what it leaves out
+
+The front of a cost table is over HM (more is better) and its dynamic joules per inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from neurozsl import runs
+from neurozsl.deploy import (
+    CALIBRATION_ROWS,
+    branch_spec,
+    chip_input,
+    spread,
+    with_thresholds,
+)
+from neurozsl.errors import BadInput, DoesNotFit
+from neurozsl.evaluation import collect, evaluate
+from neurozsl.export.backends import MotionBackend, Parts, backend
+from neurozsl.export.graph import canonical, to_nir
+from neurozsl.export.policy import apply_policy
+from neurozsl.export.targets import target as find_target
+from neurozsl.hardware.counts import Counts, count
+from neurozsl.hardware.energy import ANCHOR, EnergyRow, estimate_all
+from neurozsl.hardware.lower import lower
+from neurozsl.hardware.place import place
+from neurozsl.hardware.quantize import quantize
+from neurozsl.runs import Run
+from neurozsl.signals import ChipInput, Trace
+from neurozsl.studies import base
+from neurozsl.studies.base import Progress
+from neurozsl.studies.front import on_front
+from neurozsl.studies.pareto import SCHEMA, Planned, Settings, settings_of
+
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "loihi2": ("loihi1", "loihi1_sanafe", "loihi2", "cmos45_fp32"),
+    "speck2f": ("speck2f", "cmos45_fp32"),
+}
+"""Cost tables for the integers of each chip."""
+SCORES: Final = ("S", "U", "HM", "ZSL", "chance")
+COUNTS: Final = (
+    "spikes",
+    "synops",
+    "effective_acs",
+    "effective_macs",
+    "active_updates",
+    "inactive_updates",
+)
+_JOULES: Final = ("joules_low", "joules", "joules_high")
+_STATIC: Final = ("static_joules_low", "static_joules", "static_joules_high", "latency_s")
+_FACTS: Final = ("name", "method", "source", "included", "excluded", "inherited", "lower_bound")
+NOTES: Final = (
+    "energy: estimates for the motion branch per inference, counts of this test set x published "
+    "figures, nothing was measured; host and static power are not in it",
+    "no published figure depends on the width of a weight: fewer bits save energy here only where "
+    "weights become 0 or neurons spike less",
+)
+
+
+def measure(
+    settings: Settings,
+    planned: Sequence[Planned],
+    refused_steps: Mapping[int, str],
+    steps_from: str,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The whole document.
+
+    Args:
+        settings: what is asked for.
+        planned: the finished runs.
+        refused_steps: T that the data cannot have, with the reason.
+        steps_from: what T means on this data.
+        progress: called with points done, points in all and the point.
+    """
+    points: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = [
+        {"steps": t, "policy": None, "bits": None, "target": None, "seed": None, "reason": why}
+        for t, why in refused_steps.items()
+    ]
+    trained, tables = [], dict[str, dict[str, Any]]()
+    wanted, data = list(settings_of(settings)), None
+    for number, one in enumerate(planned):
+        run = runs.open_run(one.job.out)
+        data = run.data
+        test = {key: run.result["test"][key] for key in (*SCORES, "samples")}
+        trained.append({"steps": one.steps, "seed": one.seed, **test})
+        deployed = _Deployed(run)
+        for place_, (target, policy, bits) in enumerate(wanted):
+            what = {"steps": one.steps, "policy": policy, "bits": bits, "target": target}
+            what["seed"] = one.seed
+            try:
+                found, rows = deployed.point(target, policy, bits)
+                points.append({**what, **found})
+                tables |= {row.key: {key: getattr(row, key) for key in _FACTS} for row in rows}
+            except (BadInput, DoesNotFit) as error:
+                refused.append({**what, "reason": str(error)})
+            if progress is not None:
+                done = number * len(wanted) + place_ + 1
+                label = f"{one.job.label}, {policy}, {bits} bits, {target}"
+                progress(done, len(planned) * len(wanted), label)
+    assert data is not None
+    return {
+        "schema": SCHEMA,
+        "model": settings.model,
+        "options": settings.trained_options,
+        "data": {"name": data.name, "synthetic": data.synthetic},
+        "test_samples": trained[0]["samples"],
+        "seeds": settings.seeds,
+        "steps_from": steps_from,
+        "notes": list(NOTES),
+        "tables": {k: {n: _json(v) for n, v in facts.items()} for k, facts in tables.items()},
+        "trained": trained,
+        "points": marked(points, by_seed=True),
+        "settings": marked(over_seeds(points), by_seed=False),
+        "refused": refused,
+    }
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+# --- one point -------------------------------------------------------------------------------
+
+
+@dataclass
+class _Heard:
+    """A motion backend that keeps what went in and out."""
+
+    run: MotionBackend
+    inputs: list[ChipInput] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    def __call__(self, given: ChipInput) -> Trace:
+        trace = self.run(given).to_numpy()
+        self.inputs.append(given)
+        self.traces.append(trace)
+        return trace
+
+    def joined(self) -> tuple[ChipInput, Trace]:
+        """All batches end to end."""
+
+        def end_to_end(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+        codes = end_to_end([x.codes for x in self.inputs])
+        spikes = end_to_end([x.spikes for x in self.traces])
+        return ChipInput(codes, self.inputs[0].code), Trace(spikes)
+
+
+class _Deployed:
+    """The branch of one run, in any policy, rounding and target."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.spec = canonical(branch_spec(run))
+        train = run.data.stage(2).train
+        rows = spread(train, CALIBRATION_ROWS)
+        self.calibration = with_thresholds(run.model, chip_input(run.model, train, rows), self.spec)
+
+    def point(
+        self, target: str, policy: Any, bits: int
+    ) -> tuple[dict[str, Any], tuple[EnergyRow, ...]]:
+        """Scores, counts and energy, and the rows that the energies come from.
+
+        Raises:
+            BadInput: policy or integers cannot be made. DoesNotFit: not on this chip.
+        """
+        chosen = find_target(target)
+        if chosen.features[policy] == "no":
+            raise BadInput(f"target '{target}': it has no {policy} thresholds, use frozen")
+        assert chosen.chip is not None
+        spec, _ = apply_policy(self.spec, policy, self.calibration)
+        spec = canonical(spec)
+        lowered = lower(to_nir(spec))
+        program = quantize(lowered, chosen.chip, bits=bits)
+        mapping = place(program, program.chip)
+        heard = _Heard(backend("emulator", Parts(spec, lowered, program)))
+        run = self.run
+        collected = collect(run.model, run.data.stage(2), run.data.vectors, backend=heard)
+        result = evaluate(
+            collected, beta=run.selected.beta, head_weight=run.selected.head_weight
+        ).as_json()
+        counts = count(program, *heard.joined())
+        rows = energy_rows(counts, chosen.chip)
+        found = {
+            **{key: result[key] for key in SCORES},
+            "counts": {key: counts.total(key) for key in COUNTS},
+            "spike_rate": _rate(counts),
+            "cores": mapping.as_json()["cores_used"],
+            "energy": {
+                row.key: {key: getattr(row, key) for key in (*_JOULES, "interval", *_STATIC)}
+                for row in rows
+            },
+        }
+        return found, rows
+
+
+def energy_rows(counts: Counts, chip: str) -> tuple[EnergyRow, ...]:
+    """The rows that grow with the counts of a spiking run, one per cost table."""
+    rows = estimate_all(counts, TABLES[chip])
+    return tuple(row for row in rows if row.method not in ("dense_pass", ANCHOR))
+
+
+def _rate(counts: Counts) -> float:
+    """Spikes per neuron and step."""
+    places = sum(layer.neurons * layer.steps for layer in counts.layers)
+    return counts.total("spikes") / places
+
+
+# --- all points ------------------------------------------------------------------------------
+
+_SETTING: Final = ("steps", "policy", "bits", "target")
+
+
+def over_seeds(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per setting: mean and extremes over its seeds."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for point in points:
+        groups.setdefault(tuple(point[key] for key in _SETTING), []).append(point)
+    rows = []
+    for own in groups.values():
+        row: dict[str, Any] = {key: own[0][key] for key in _SETTING} | {"seeds": len(own)}
+        row |= {key: base.spread([p[key] for p in own]) for key in (*SCORES, "spike_rate")}
+        row["counts"] = {key: base.spread([p["counts"][key] for p in own]) for key in COUNTS}
+        row["energy"] = {
+            key: {
+                **base.spread([p["energy"][key]["joules"] for p in own]),
+                **{end: _mean([p["energy"][key][end] for p in own]) for end in _ENDS},
+                "interval": own[0]["energy"][key]["interval"],
+            }
+            for key in own[0]["energy"]
+        }
+        rows.append(row)
+    return rows
+
+
+_ENDS: Final = ("joules_low", "joules_high", "static_joules", "latency_s")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def marked(rows: Sequence[Mapping[str, Any]], *, by_seed: bool) -> list[dict[str, Any]]:
+    """The rows with `on_front` per cost table, among all of them or among those of a seed."""
+    found = [{**row, "on_front": dict[str, bool]()} for row in rows]
+
+    def position(row: Mapping[str, Any], key: str) -> tuple[float, float]:
+        if by_seed:
+            return row["energy"][key]["joules"], row["HM"]
+        return row["energy"][key]["mean"], row["HM"]["mean"]
+
+    groups: dict[tuple[Any, str], list[dict[str, Any]]] = {}
+    for row in found:
+        for key in row["energy"]:
+            groups.setdefault((row["seed"] if by_seed else None, key), []).append(row)
+    for (_, key), own in groups.items():
+        for row, on in zip(own, on_front([position(r, key) for r in own]), strict=True):
+            row["on_front"][key] = on
+    return found
