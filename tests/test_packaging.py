@@ -86,7 +86,7 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
         names = archive.namelist()
     suffixes = (".py", ".toml", ".json", ".j2", ".css", ".lock", ".txt", ".typed")
     wanted = {name for name, _ in _files(*suffixes)}
-    assert {"neurozsl/report/template.html.j2", "neurozsl/hardware/chips/loihi2.toml"} <= wanted
+    assert {"neurozsl/report/page/page.html.j2", "neurozsl/hardware/chips/loihi2.toml"} <= wanted
     assert sorted(wanted - set(names)) == []
     assert sorted(set(names)) == sorted(names)
     roots = {name.split("/")[0] for name in names}

@@ -49,7 +49,7 @@ def profile(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write this page, and its numbers beside it as JSON: x.html, x.md or x.json."
+            help="Write a page (x.html), a model card (x.md), both with their JSON, or x.json."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,

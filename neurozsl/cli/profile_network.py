@@ -39,7 +39,7 @@ def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...
     )
     asked = wanted.asked
     return report, (
-        f"{command} --report {shlex.quote(file.stem)}.md",
+        f"{command} --report {shlex.quote(file.stem + '.html')}",
         call("simulate", file, asked + (f" --backend emulator{on_chip}" if chip else "")),
         call("export", file, f" --target {_target(done)}{asked}"),
     )

@@ -70,16 +70,17 @@ def kind(what: Path) -> Kind:
 
 def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile it, write the page, print JSON or tables."""
+    from neurozsl.report import check_suffix
+
     if page is not None:
-        _check_page(page, kind(what))
+        check_suffix(page)
     report, after = report_of(what, wanted)
     show(report, page, as_json, after)
 
 
 def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, ...]) -> None:
     """Write the page, then JSON on stdout or tables with the commands that can follow."""
-    from neurozsl.report.network_text import print_network
-    from neurozsl.report.schema import RunReport, to_json
+    from neurozsl.report.schema import to_json
     from neurozsl.report.terminal import print_report
 
     if page is not None:
@@ -87,10 +88,7 @@ def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, .
     if as_json:
         typer.echo(to_json(report), nl=False)
         return
-    if isinstance(report, RunReport):
-        print_report(report)
-    else:
-        print_network(report)
+    print_report(report)
     next_commands(*after)
 
 
@@ -157,26 +155,9 @@ def _run(path: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
     return report, (f"{command} --report {page}",)
 
 
-def _check_page(page: Path, found: Kind) -> None:
-    """Refuse a page that this kind has not, before anything runs."""
-    if found == "network" and page.suffix not in (".md", ".json"):
-        raise BadInput(
-            f"--report {page}: the report of a .nir file is a Markdown page; end its name in .md"
-        )
-
-
 def _write(report: Compared, page: Path) -> None:
     from neurozsl.report import write_report
-    from neurozsl.report.files import replace_text
-    from neurozsl.report.network_text import write_markdown
-    from neurozsl.report.schema import RunReport, to_json
 
-    if page.suffix == ".json":
-        page.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(page, to_json(report))
-        say(f"report in {page}")
-    elif isinstance(report, RunReport):
-        write_report(report, page)
-        say(f"report in {page}")
-    else:
-        say(f"report in {page}, its numbers in {write_markdown(report, page)}")
+    written = write_report(report, page)
+    beside = "" if written.json == page else f", its numbers in {written.json}"
+    say(f"report in {page}{beside}")

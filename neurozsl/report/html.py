@@ -1,7 +1,8 @@
-"""`RunReport` -> one static HTML file: no script, no external resource, names escaped.
+"""A report of either kind -> one static HTML file: no script, no external resource, names escaped.
 
 A number is a `<data value="..." data-key="path.in.the.json">` element that holds the exact value of
-`report.json`, so a program can compare the two; the tests do.
+`report.json`, so a program can compare the two; the tests do. `SECTIONS` is the order of the page:
+each has a template in `page/` and is there only where the report has something for it.
 """
 
 from __future__ import annotations
@@ -10,17 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from neurozsl.report import placement, reading
+from neurozsl.report import columns, placement, reading
 from neurozsl.report import quantities as q
-from neurozsl.report.files import replace_text
-from neurozsl.report.plots import Plot, plots, write_plots
-from neurozsl.report.schema import RunReport, to_json
+from neurozsl.report.plots import Plot, plots
+from neurozsl.report.schema import Confusion, Report, RunReport
 
 FORMATS: dict[str, Callable[[Any], str]] = {
     "percent": q.percent,
@@ -28,61 +27,84 @@ FORMATS: dict[str, Callable[[Any], str]] = {
     "count": q.count,
     "joules": lambda x: q.si(x, "J"),
     "seconds": lambda x: q.si(x, "s"),
+    "watts": lambda x: q.si(x, "W"),
+    "bytes": lambda x: q.si(x, "B"),
+    "ratio": q.ratio,
     "number": lambda x: q.MISSING if x is None else f"{x:g}",
 }
+_CONFUSED = 12  # pairs of classes that are listed
 
 
 @dataclass(frozen=True)
-class ReportFiles:
-    """What `write_report` wrote."""
+class Section:
+    """A part of the page: its anchor (and template), its title, and when it is there."""
 
-    html: Path
-    json: Path
-    plots: tuple[Path, ...] = ()
-
-
-def write_report(
-    report: RunReport, out_html: Path, *, plot_folder: Path | None = None
-) -> ReportFiles:
-    """Write the page, the same report as JSON beside it (`r.html`, `r.json`), and plot files.
-
-    Each file appears complete or not at all.
-
-    Args:
-        report: what to write.
-        out_html: the page; its folder is made.
-        plot_folder: where the plots go as SVG and PNG files; None writes none.
-    """
-    out_html.parent.mkdir(parents=True, exist_ok=True)
-    out_json = out_html.with_suffix(".json")
-    drawn = plots(report)
-    page = render(report, drawn)
-    replace_text(out_json, to_json(report))
-    replace_text(out_html, page)
-    files = () if plot_folder is None else write_plots(report, plot_folder, drawn=drawn)
-    return ReportFiles(out_html, out_json, files)
+    name: str
+    title: str
+    has: Callable[[Report], bool]
 
 
-def render(report: RunReport, drawn: tuple[Plot, ...] | None = None) -> str:
+def _any(*fields: str) -> Callable[[Report], bool]:
+    """Whether the report has one of these fields, and it is not empty."""
+    return lambda report: any(bool(getattr(report, field, None)) for field in fields)
+
+
+SECTIONS = (
+    Section("network", "The file, and what was assumed", _any("file")),
+    Section("deployment", "What deployment costs", _any("deployment")),
+    Section("layers", "What the spikes do", _any("layers")),
+    Section("clip", "One clip, spike by spike", _any("raster")),
+    Section("energy", "What it costs in energy", _any("energy")),
+    Section("comparison", "Spikes against a dense pass", _any("comparison", "baseline")),
+    Section("host", "The host part", _any("host")),
+    Section("calibration", "Our figures against measured chips", _any("calibration")),
+    Section("chip", "Where it lies on the chip", _any("mapping", "fits")),
+    Section("classes", "Class by class", _any("classes")),
+    Section("confusion", "What unseen classes are taken for", _any("confusion")),
+    Section("stacking", "Calibrated stacking", _any("beta_curve")),
+    Section("embedding", "The joint space", _any("embedding")),
+    Section("neurobench", "NeuroBench metrics", _any("neurobench")),
+    Section("verification", "Verification", lambda report: isinstance(report, RunReport)),
+    Section(
+        "limits",
+        "Limits, stated plainly",
+        lambda report: bool(report.notes or (isinstance(report, RunReport) and report.data.notes)),
+    ),
+    Section("origin", "How to get the same numbers", lambda _: True),
+)
+
+
+def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
     """The page as text."""
     drawn = plots(report) if drawn is None else drawn
-    return _template().render(
-        report=report,
-        verdict=report.verdict,
-        headline=reading.headline(report),
-        reading=reading.reading(report),
-        mean_rate=reading.spike_rate(report),
-        # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
-        plots={x.name: Markup(x.svg) for x in drawn},
-        titles={x.name: x.title for x in drawn},
-        interval=reading.interval,
-        core_groups=placement.groups,
-        data=_data,
-        any_json=_any,
-    )
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            run=isinstance(report, RunReport),
+            verdict=report.verdict if isinstance(report, RunReport) else None,
+            headline=reading.headline(report),
+            paragraphs=reading.paragraphs(report),
+            mean_rate=reading.spike_rate(report),
+            sections=[x for x in SECTIONS if x.has(report)],
+            # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
+            plots={x.name: Markup(x.svg) for x in drawn},
+            titles={x.name: x.title for x in drawn},
+            tables=(columns.used(columns.MAIN, report.layers),
+                    columns.used(columns.REST, report.layers)),
+        )
+    )  # fmt: skip
 
 
-def _data(key: str, value: float | None, kind: str) -> Markup:
+def most_confused(found: Confusion) -> list[tuple[int, int]]:
+    """Places (true, predicted) of the largest counts off the diagonal, largest first."""
+    size = range(len(found.classes))
+    pairs = [(a, b) for a in size for b in size if a != b and found.counts[a][b]]
+    return sorted(pairs, key=lambda x: -found.counts[x[0]][x[1]])[:_CONFUSED]
+
+
+def data(key: str, value: float | None, kind: str) -> Markup:
     """One number: exact for programs, rounded for people."""
     text = FORMATS[kind](value)
     if value is None:
@@ -90,22 +112,33 @@ def _data(key: str, value: float | None, kind: str) -> Markup:
     return Markup('<data value="{}" data-key="{}">{}</data>').format(repr(value), key, text)
 
 
-def _any(value: object) -> str:
+def _text(value: object) -> str:
     """An option value as text."""
     if isinstance(value, dict):
-        return ", ".join(f"{k}={_any(v)}" for k, v in value.items())
+        return ", ".join(f"{k}={_text(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_any, value))
+        return ", ".join(map(_text, value))
     return str(value)
 
 
 @cache
-def _template() -> Template:
-    """The template beside this file, its style sheet put in."""
-    folder = resources.files("neurozsl.report")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def _environment() -> Environment:
+    """The templates in `page/`, with what they call; the style sheet is put in."""
+    made = Environment(
+        loader=PackageLoader("neurozsl.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters.update(share=q.share, count=q.count)
-    environment.globals["style"] = Markup((folder / "style.css").read_text(encoding="utf-8"))
-    return environment.from_string((folder / "template.html.j2").read_text(encoding="utf-8"))
+    made.filters.update(share=q.share, count=q.count, joules=FORMATS["joules"], text=_text)
+    style = (resources.files("neurozsl.report.page") / "style.css").read_text(encoding="utf-8")
+    made.globals.update(
+        style=Markup(style),
+        data=data,
+        kind=reading.kind,
+        unknown=reading.unknown,
+        core_groups=placement.groups,
+        most_confused=most_confused,
+    )
+    return made

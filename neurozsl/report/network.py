@@ -2,7 +2,7 @@
 
 The second kind of report: a file without data set, classes or host part. Counts are per inference
 (one sample, all steps) of the run that is named, rates are spikes per neuron and step, energies
-joules. Terminal and Markdown read a `NetworkReport` and nothing else (`network_text`).
+joules. Page, card and terminal read a `NetworkReport` and nothing else.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def write_pareto(result: Mapping[str, Any], table: str, folder: Path) -> tuple[P
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "pareto.svg", folder / "pareto.png"
     paths[0].write_text(plot.svg_file, encoding="utf-8")
-    paths[1].write_bytes(plot.png)
+    paths[1].write_bytes(plot.png())
     return paths
 
 

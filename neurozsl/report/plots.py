@@ -1,4 +1,4 @@
-"""Four plots of a `RunReport`: spike raster, spike rate, energy by device, scores per step.
+"""The plots of a report: which there are, and their forms.
 
 Each is an inline SVG for the HTML page (colours as CSS variables, so they follow dark mode; ids
 unique per figure; no metadata, no namespace, same bytes every time) and an SVG + PNG file.
@@ -12,7 +12,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,20 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from neurozsl.report import figures, svg
-from neurozsl.report.schema import Raster, RunReport
+from neurozsl.report.figures import drawing
+from neurozsl.report.figures.chip import has_limits
+from neurozsl.report.figures.energy import split_rows
+from neurozsl.report.schema import Placement, Raster, Report, RunReport
 
 _FONT = "DejaVu Sans"  # comes with matplotlib: the same measures everywhere
 _CSS_VARIABLES = {
-    figures.INK: "--ink",
-    figures.SOFT: "--soft",
-    figures.GRID: "--grid",
-    figures.BLUE: "--blue",
-    figures.ORANGE: "--orange",
-    figures.GREEN: "--green",
-    figures.PURPLE: "--purple",
+    drawing.INK: "--ink",
+    drawing.SOFT: "--soft",
+    drawing.GRID: "--grid",
+    drawing.BLUE: "--blue",
+    drawing.ORANGE: "--orange",
+    drawing.GREEN: "--green",
+    drawing.PURPLE: "--purple",
     "#ffffff": "--page",
 }
 
@@ -42,20 +45,20 @@ _RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": [_FONT],
     "font.size": 10,
-    "text.color": figures.INK,
-    "axes.edgecolor": figures.SOFT,
-    "axes.labelcolor": figures.INK,
+    "text.color": drawing.INK,
+    "axes.edgecolor": drawing.SOFT,
+    "axes.labelcolor": drawing.INK,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "xtick.color": figures.SOFT,
-    "ytick.color": figures.SOFT,
-    "xtick.labelcolor": figures.INK,
-    "ytick.labelcolor": figures.INK,
-    "grid.color": figures.GRID,
+    "xtick.color": drawing.SOFT,
+    "ytick.color": drawing.SOFT,
+    "xtick.labelcolor": drawing.INK,
+    "ytick.labelcolor": drawing.INK,
+    "grid.color": drawing.GRID,
     "grid.linewidth": 0.8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -71,26 +74,74 @@ class Plot:
     description: str
     svg: str  # for inlining in HTML
     svg_file: str  # stands alone
-    png: bytes
+    figure: Figure = field(compare=False, repr=False)
+
+    def png(self) -> bytes:
+        """The plot as a picture."""
+        image = io.BytesIO()
+        with _style():
+            self.figure.savefig(image, format="png", dpi=160, metadata={"Software": None})
+        return image.getvalue()
 
 
-def plots(report: RunReport) -> tuple[Plot, ...]:
+def plots(report: Report) -> tuple[Plot, ...]:
     """Every plot that the report has numbers for, in reading order."""
-    made = []
     with _style():
-        if report.deployment:
-            made.append(_finish("deployment", *figures.deployment(report)))
-        if report.raster is not None and report.raster.layers:
-            made.append(_finish("raster", *figures.raster(report.raster)))
-        if report.layers:
-            made.append(_finish("spike_rate", *figures.spike_rate(report)))
-        if report.energy:
-            made.append(_finish("energy", *figures.energy(report)))
-    return tuple(made)
+        return tuple(_finish(name, *drawn) for name, drawn in _drawn(report))
+
+
+def _drawn(report: Report) -> Iterator[tuple[str, drawing.Drawn]]:
+    run = report if isinstance(report, RunReport) else None
+    if run is not None and run.deployment:
+        yield "deployment", figures.deployment(run.deployment)
+    if report.raster is not None and report.raster.layers:
+        yield "raster", figures.raster(report.raster)
+    if report.layers:
+        yield "spike_rate", figures.spike_rate(report.layers, report.activity)
+    if any(row.spikes for row in report.activity):
+        neurons = {x.name: x.neurons for x in report.layers}
+        yield "activity", figures.activity(report.activity, neurons)
+    groups = energy_groups(report)
+    if groups:
+        yield "energy", figures.energy(groups)
+    split = split_rows(report.energy)
+    if split:
+        yield "energy_split", figures.energy_split(split)
+    if report.comparison is not None and report.comparison.rows:
+        yield "advantage", figures.advantage(report.comparison.rows)
+    if report.comparison is not None and report.comparison.step_times:
+        yield "step_time", figures.step_time(report.comparison.step_times)
+    placed = shown_placement(report)
+    if placed is not None and has_limits(placed):
+        yield "cores", figures.cores(placed)
+    if run is not None and run.confusion is not None and run.confusion.classes:
+        yield "confusion", figures.confusion(run.confusion)
+    if run is not None and run.beta_curve is not None and run.beta_curve.points:
+        yield "beta_curve", figures.beta_curve(run.beta_curve)
+    if run is not None and run.embedding is not None and run.embedding.classes:
+        yield "embedding", figures.embedding(run.embedding)
+
+
+def energy_groups(report: Report) -> list[tuple[str, tuple[Any, ...]]]:
+    """Energy rows by what they run; groups without rows are left out."""
+    run = report if isinstance(report, RunReport) else None
+    groups = [("motion branch" if run else "network", report.energy)]
+    if report.baseline is not None:
+        groups.append((report.baseline.name, report.baseline.energy))
+    if run is not None:
+        groups.append(("host part", run.host.energy))
+    return [(name, rows) for name, rows in groups if rows]
+
+
+def shown_placement(report: Report) -> Placement | None:
+    """The placement that is drawn: that of the bundle, else the first chip that it fits."""
+    if isinstance(report, RunReport) and report.mapping is not None:
+        return report.mapping
+    return next((x.placement for x in report.fits if x.placement is not None), None)
 
 
 def write_plots(
-    report: RunReport, folder: Path, *, drawn: tuple[Plot, ...] | None = None
+    report: Report, folder: Path, *, drawn: tuple[Plot, ...] | None = None
 ) -> tuple[Path, ...]:
     """Write each plot as `NAME.svg` and `NAME.png` into `folder`; returns the paths.
 
@@ -104,7 +155,7 @@ def write_plots(
     for plot in plots(report) if drawn is None else drawn:
         paths += [folder / f"{plot.name}.svg", folder / f"{plot.name}.png"]
         paths[-2].write_text(plot.svg_file, encoding="utf-8")
-        paths[-1].write_bytes(plot.png)
+        paths[-1].write_bytes(plot.png())
     return tuple(paths)
 
 
@@ -114,7 +165,7 @@ def write_raster(raster: Raster, path: Path) -> Path:
         plot = _finish("raster", *figures.raster(raster))
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png":
-        path.write_bytes(plot.png)
+        path.write_bytes(plot.png())
     else:
         path.write_text(plot.svg_file, encoding="utf-8")
     return path
@@ -131,12 +182,10 @@ def _style() -> Iterator[None]:
 
 
 def _finish(name: str, figure: Figure, title: str, description: str) -> Plot:
-    """Render a figure to its three forms."""
+    """Render a figure to its forms."""
     text = io.StringIO()
     no_metadata = {"Creator": None, "Date": None, "Format": None, "Type": None}
     figure.savefig(text, format="svg", metadata=no_metadata)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=160, metadata={"Software": None})
-    whole = svg.titled(text.getvalue(), name, title, description)
+    whole = svg.titled(svg.rounded(text.getvalue()), name, title, description)
     inline = svg.inlined(whole, _CSS_VARIABLES, _FONT)
-    return Plot(name, title, description, inline, whole, image.getvalue())
+    return Plot(name, title, description, inline, whole, figure)

@@ -91,8 +91,21 @@ def interval(low: float | None, high: float | None) -> str:
     return "unpublished"
 
 
+def ratio(value: float | None) -> str:
+    """A quotient, with three significant digits.
+
+    >>> ratio(0.0312), ratio(0.99721), ratio(1.0), ratio(1234.5), ratio(None)
+    ('0.0312 ×', '0.997 ×', '1.00 ×', '1,230 ×', 'n/a')
+    """
+    if value is None:
+        return MISSING
+    rounded = float(f"{value:.3g}")
+    digits = 0 if rounded >= 100 or not rounded else 2 - math.floor(math.log10(rounded))
+    return f"{rounded:,.{digits}f} \N{MULTIPLICATION SIGN}"
+
+
 def times(value: float) -> str:
-    """A ratio.
+    """How often one is the other, in words.
 
     >>> times(0.0312), times(3.26), times(1234.5)
     ('0.031 times', '3.3 times', '1,200 times')

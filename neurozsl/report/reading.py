@@ -1,13 +1,16 @@
 """The result in words: what the verdict means, and one paragraph that a newcomer can read.
 
-Every sentence is chosen by the numbers, also where they speak against the chip.
+Every sentence is chosen by the numbers, also where they speak against the chip; what nobody has
+published is named as unknown. The paragraph has the sign of the advantage over a dense pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from neurozsl.report import quantities as q
 from neurozsl.report.quantities import count, percent, points, share, si, times
-from neurozsl.report.schema import Energy, RunReport
+from neurozsl.report.schema import Energy, NetworkReport, Report, RunReport
 
 VERDICTS = {
     "PASS": "Every compared bit equals the trained model.",
@@ -17,40 +20,63 @@ VERDICTS = {
     "UNVERIFIED": "No reference simulator has checked this deployment.",
 }
 
-
 NOTHING_SPIKES = "Nothing spikes in this model: all of it runs on the host."
+_NAMED = 4  # unknown costs that are written out; the table has all
 
 
-def headline(report: RunReport) -> str:
-    """The verdict in one sentence."""
+def headline(report: Report) -> str:
+    """What is known in one sentence: the verdict of a run, or what was counted of a network."""
+    if isinstance(report, NetworkReport):
+        where = "the float network" if report.chip is None else f"the integers of {report.chip}"
+        return (
+            f"{count(report.samples)} samples of {count(report.steps)} steps, counts of {where} "
+            f"({report.backend})."
+        )
+    assert isinstance(report, RunReport)
     if report.verification is None and not report.layers:
         return f"{NOTHING_SPIKES} There is no deployment to verify."
     return VERDICTS[report.verdict]
 
 
 def interval(row: Energy) -> str:
-    """The bounds that the source publishes; a measured value has none to publish."""
+    """The bounds that sources give; a measured value has none to publish."""
     if not row.estimate and row.joules_low is None and row.joules_high is None:
         return q.MISSING
-    return q.interval(row.joules_low, row.joules_high)
+    text = q.interval(row.joules_low, row.joules_high)
+    return f"{text}, between sources" if row.interval == "between sources" else text
 
 
-def spike_rate(report: RunReport) -> float:
-    """Mean rate of the branch: spikes / (neurons x steps), over all layers."""
-    updates = sum(x.neuron_updates for x in report.layers)
-    return sum(x.spikes for x in report.layers) / updates if updates else 0.0
+def kind(row: Energy) -> str:
+    """Where a figure comes from, in a word or three."""
+    words = ["estimate" if row.estimate else "measured"]
+    words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
+    words += ["all-in"] * (row.scope == "all_in" and row.estimate)
+    return ", ".join(words)
 
 
-def reading(report: RunReport) -> str:
-    """One paragraph: recognition, deployment loss, activity, energy, host."""
-    sentences = [
-        _recognition(report),
-        _loss(report),
-        _activity(report),
-        _energy(report),
-        _host(report),
-    ]
-    return " ".join(x for x in sentences if x)
+def spike_rate(report: Report) -> float:
+    """Mean rate: spikes / (neurons x steps), over all layers that spike."""
+    quiet = report.readouts if isinstance(report, NetworkReport) else ()
+    layers = [x for x in report.layers if x.name not in quiet]
+    updates = sum(x.neuron_updates for x in layers)
+    return sum(x.spikes for x in layers) / updates if updates else 0.0
+
+
+def reading(report: Report) -> str:
+    """The result in one paragraph."""
+    return " ".join(paragraphs(report))
+
+
+def paragraphs(report: Report) -> tuple[str, ...]:
+    """What it reaches; what it costs, with the sign of the advantage; what is in doubt."""
+    run = report if isinstance(report, RunReport) else None
+    reached = [_recognition(run), _loss(run)] if run else []
+    costs = [_activity(report), _energy(report), _static(report.energy), _sign(report)]
+    costs.append(_host(run) if run else "")
+    doubts = [_fits(report)] if isinstance(report, NetworkReport) else []
+    doubts += [_calibrated(report), unknown(report.energy)]
+    joined = (" ".join(x for x in part if x) for part in (reached, costs, doubts))
+    return tuple(x for x in joined if x)
 
 
 def _recognition(report: RunReport) -> str:
@@ -59,8 +85,10 @@ def _recognition(report: RunReport) -> str:
         f"The deployed model reaches a harmonic mean of {percent(a.HM)} "
         f"({percent(a.S)} on seen classes, {percent(a.U)} on unseen ones)"
     )
-    if a.chance is not None:
+    if a.chance is not None and a.HM > a.chance:
         text += f", where shuffled class vectors stay below {percent(a.chance)} 19 times out of 20"
+    elif a.chance is not None:
+        text += f", which is not above chance: shuffled class vectors reach {percent(a.chance)}"
     test = "synthetic test samples" if report.data.synthetic else "test samples"
     return f"{text}, on {count(a.samples)} {test}."
 
@@ -75,44 +103,81 @@ def _loss(report: RunReport) -> str:
     )
 
 
-def _activity(report: RunReport) -> str:
+def _activity(report: Report) -> str:
     if not report.layers:
         return NOTHING_SPIKES
     synops = sum(x.synops for x in report.layers)
     dense = sum(x.dense for x in report.layers)
-    text = f"The motion branch spikes at a mean rate of {share(spike_rate(report))}"
+    what = "motion branch" if isinstance(report, RunReport) else "network"
+    text = f"The {what} spikes at a mean rate of {share(spike_rate(report))}"
     if dense:
         text += (
             f": {count(synops)} synaptic operations per inference, {share(synops / dense)} of the "
             f"{count(dense)} that the same layers need without sparsity"
         )
-    quiet = [x.name for x in report.layers if x.spikes == 0]
+    readouts = report.readouts if isinstance(report, NetworkReport) else ()
+    quiet = [x.name for x in report.layers if x.spikes == 0 and x.name not in readouts]
     if quiet:
         text += f"; no spike at all in {', '.join(quiet)}"
     return text + "."
 
 
-def _energy(report: RunReport) -> str:
-    known = sorted((e.joules, e.name) for e in report.energy if e.joules is not None)
+def _fits(report: NetworkReport) -> str:
+    held = [f"{x.name} ({x.cores_used} of {x.cores} cores)" for x in report.fits if x.fits]
+    refused = [x.name for x in report.fits if not x.fits]
+    parts = [f"It fits {', '.join(held)}"] if held else []
+    parts += [f"{'it' if held else 'It'} does not fit {', '.join(refused)}"] if refused else []
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _energy(report: Report) -> str:
+    known = sorted((e for e in report.energy if e.joules is not None), key=lambda e: e.joules or 0)
     if not known:
         return ""
-    (low, low_name), (high, high_name) = known[0], known[-1]
-    text = f"Its energy is estimated at {si(low, 'J')} on {low_name}"
-    if high > low:
-        text += f" to {si(high, 'J')} on {high_name}, depending on whose figures are used"
-    base = _first(report.baseline.energy) if report.baseline else None
-    if report.baseline and base and low > 0 and base.joules:
-        text += (
-            f"; the comparison without spikes ({report.baseline.name}) costs "
-            f"{si(base.joules, 'J')} on {base.name}, {times(base.joules / low)} the lowest and "
-            f"{times(base.joules / high)} the highest of these"
-        )
+    low, high = known[0], known[-1]
+    text = f"Its energy is estimated at {_at(low)}"
+    if (high.joules or 0) > (low.joules or 0):
+        text += f" to {_at(high)}, depending on whose figures are used"
     return text + "."
 
 
-def _host(report: RunReport) -> str:
-    row = _first(report.host.energy)
+def _at(row: Energy) -> str:
+    """Energy and device, with what weakens the figure."""
+    weak = ["a lower bound"] * row.lower_bound + ["figures of another chip"] * row.inherited
+    return f"{si(row.joules, 'J')} on {row.name}" + (f" ({', '.join(weak)})" if weak else "")
+
+
+def _static(rows: Sequence[Energy]) -> str:
+    """Static power x latency where it is largest: it may outweigh everything above."""
+    known = [(e.static_joules, e) for e in rows if e.static_joules]
+    if not known:
+        return ""
+    static, row = max(known, key=lambda x: x[0])
+    step = f" with steps of {si(row.step_s, 's')}" if row.step_s else ""
+    text = f"Static power comes on top, up to {si(static, 'J')} on {row.name}{step}"
+    if row.joules:
+        text += f", {times(static / row.joules)} its dynamic energy"
+    return text + "."
+
+
+def _sign(report: Report) -> str:
+    """Who costs less, the spikes or a dense pass."""
+    if report.comparison is not None:
+        return report.comparison.sentence
+    base = first_known(report.baseline.energy) if report.baseline else None
     known = [e.joules for e in report.energy if e.joules]
+    if report.baseline is None or base is None or not base.joules or not known:
+        return ""
+    return (
+        f"The comparison without spikes ({report.baseline.name}) costs {si(base.joules, 'J')} on "
+        f"{base.name}, {times(base.joules / min(known))} the lowest and "
+        f"{times(base.joules / max(known))} the highest of these."
+    )
+
+
+def _host(report: RunReport) -> str:
+    row = first_known(report.host.energy)
+    known = [e.total_joules for e in report.energy if e.total_joules]
     if not report.layers:
         return "" if row is None else f"An inference takes {si(row.joules, 'J')}: {row.name}."
     if row is None or row.joules is None:
@@ -123,6 +188,33 @@ def _host(report: RunReport) -> str:
     return text + "."
 
 
-def _first(rows: tuple[Energy, ...]) -> Energy | None:
+def _calibrated(report: Report) -> str:
+    tested = [x for x in report.calibration if x.holds is not None]
+    if not tested:
+        return ""
+    held = sum(x.holds is True for x in tested)
+    return (
+        f"Of {len(tested)} published measurements that the figures were tested against, {held} "
+        "agree."
+    )
+
+
+def unknown(rows: Sequence[Energy]) -> str:
+    """What costs energy and has no figure, with the devices; "" where nothing is unknown."""
+    devices: dict[str, list[str]] = {}
+    for row in rows:
+        for cost in row.unknown:
+            devices.setdefault(cost, []).append(row.name)
+    parts = [f"{cost} ({', '.join(names)})" for cost, names in devices.items()]
+    more = len(parts) - _NAMED
+    parts = parts[:_NAMED] + ([f"and {more} more, in the table"] if more > 0 else [])
+    text = f"Unknown, and in no figure here: {'; '.join(parts)}." if parts else ""
+    bare = [row.name for row in rows if row.joules is None]
+    if bare:
+        text += f"{' ' if text else ''}No figure is published for {', '.join(bare)}."
+    return text
+
+
+def first_known(rows: Sequence[Energy]) -> Energy | None:
     """The first row with a value."""
     return next((x for x in rows if x.joules is not None), None)

@@ -21,6 +21,20 @@ def titled(svg: str, name: str, title: str, description: str) -> str:
     return re.sub(r"<svg ([^>]*)>", lambda m: f"<svg {label} {m[1]}>{head}", svg, count=1)
 
 
+def rounded(svg: str) -> str:
+    """Path coordinates with two digits: a hundredth of a point cannot be seen, six digits cost.
+
+    >>> rounded('<path d="M 1.23456 2 L 30.5 4.567"/>')
+    '<path d="M 1.23 2 L 30.5 4.57"/>'
+    """
+    number = re.compile(r"\d+\.\d{3,}")
+
+    def shorter(found: re.Match[str]) -> str:
+        return number.sub(lambda x: f"{float(x[0]):.2f}", found[0])
+
+    return re.sub(r' d="[^"]*"', shorter, svg)
+
+
 def inlined(svg: str, variables: Mapping[str, str], font: str) -> str:
     """The SVG for an HTML page: colours as CSS `variables`, the page's font, as wide as its box."""
     svg = svg[svg.index("<svg ") :]  # no XML prologue or doctype

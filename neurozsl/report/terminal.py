@@ -1,12 +1,13 @@
-"""`RunReport` -> compact tables for people at a terminal, on stderr (stdout belongs to `--json`).
+"""A report of either kind -> compact tables for people at a terminal.
 
-Rich decides about colour: plain text when stderr is not a terminal or NO_COLOR is set.
+They go to stderr (stdout belongs to `--json`). Rich decides about colour: plain text when stderr is
+not a terminal or NO_COLOR is set.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -14,7 +15,9 @@ from rich.text import Text
 
 from neurozsl.report import quantities as q
 from neurozsl.report import reading
-from neurozsl.report.schema import Energy, Layer, RunReport, Scores
+from neurozsl.report.card import fit_text
+from neurozsl.report.plots import energy_groups
+from neurozsl.report.schema import Energy, Layer, NetworkReport, Report, RunReport, Scores
 
 _PLAIN_WIDTH = 100  # of a pipe or a log, where rich would assume 80 and cut the device names
 _VERDICT_STYLE = {
@@ -32,26 +35,48 @@ def console() -> Console:
     return Console(stderr=True, highlight=False, width=_PLAIN_WIDTH)
 
 
-def print_report(report: RunReport, out: Console | None = None) -> None:
-    """Print the verdict and three tables: accuracy per step, layers, energy by device."""
-    (out or console()).print(summary(report))
+def print_report(report: Report, out: Console | None = None) -> None:
+    """Print the verdict or the file, then tables: accuracy per step, layers, energy by device."""
+    # Sentences are not broken into lines: they can be searched for, and the terminal wraps them.
+    (out or console()).print(summary(report), soft_wrap=True)
 
 
-def summary(report: RunReport) -> Group:
+def summary(report: Report) -> Group:
     """What `print_report` prints."""
-    head = Text.assemble(
-        (report.verdict, _VERDICT_STYLE[report.verdict]), "  ", reading.headline(report)
-    )
-    parts: list[RenderableType] = [head, Text()]
-    groups = [("motion", report.energy)] if report.energy else []
-    groups.append(("host", report.host.energy))
-    if report.baseline is not None:
-        groups.insert(1, (report.baseline.name, report.baseline.energy))
+    parts: list[RenderableType] = []
+    if isinstance(report, RunReport):
+        style = _VERDICT_STYLE[report.verdict]
+        parts += [Text.assemble((report.verdict, style), "  ", reading.headline(report)), Text()]
+        parts += [_accuracy(report), Text()]
+    elif isinstance(report, NetworkReport):
+        parts += [Text(f"{report.file}: {reading.headline(report)}", style="bold"), Text()]
     motion: RenderableType = Text(reading.NOTHING_SPIKES)
     if report.layers:
-        motion = layers_table("Motion branch, per inference", report.layers)
-    parts += [_accuracy(report), Text(), motion, Text(), energy_table(groups)]
+        title = "Motion branch" if isinstance(report, RunReport) else "Layers"
+        motion = layers_table(f"{title}, per inference", report.layers)
+    parts += [motion, Text(), energy_table(energy_groups(report)), Text()]
+    parts += [Text(line) for line in _lines(report)]
     return Group(*parts)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    """What follows from the tables, one sentence a line; what fits; what was assumed."""
+    if report.comparison is not None:
+        yield report.comparison.sentence
+    unknown = reading.unknown(report.energy)
+    if unknown:
+        yield unknown
+    for row in report.energy:
+        yield from (f"warning: {row.name}: {text}" for text in row.warnings)
+    yield from (f"{fit.chip}: {fit_text(fit)}" for fit in report.fits)
+    if isinstance(report, NetworkReport):
+        for word, texts in (
+            ("note", report.input_notes),
+            ("repaired", report.repairs),
+            ("assumed", report.assumptions),
+            ("note", report.notes),
+        ):
+            yield from (f"{word}: {text}" for text in texts)
 
 
 def _table(title: str) -> Table:
@@ -85,31 +110,32 @@ def layers_table(title: str, layers: Sequence[Layer]) -> Table:
     """Size, spike rate and synaptic operations of every layer."""
     table = _table(title)
     table.add_column("layer")
-    for name in ("neurons", "spike rate", "SynOps", "of dense"):
+    routed = any(x.messages is not None for x in layers)
+    for name in ("neurons", "spike rate", "SynOps", "of dense", *["messages"] * routed):
         table.add_column(name, justify="right")
     for x in layers:
         share = q.share(x.synops / x.dense) if x.dense else q.MISSING
         rate = Text(q.share(x.spike_rate), style="bold red" if x.spikes == 0 else "")
-        table.add_row(Text(x.name), q.count(x.neurons), rate, q.count(x.synops), share)
+        cells = (q.count(x.neurons), rate, q.count(x.synops), share)
+        table.add_row(Text(x.name), *cells, *[q.count(x.messages)] * routed)
     return table
 
 
 def energy_table(groups: Sequence[tuple[str, Sequence[Energy]]]) -> Table:
-    """Every device, grouped by the part that it runs."""
+    """Every device, grouped by the part that it runs; static energy only where one is known."""
+    static = any(row.static_joules is not None for _, rows in groups for row in rows)
     table = _table("Energy per inference")
-    table.add_column("part")
+    table.add_column("part", max_width=16)
     table.add_column("device")
-    table.add_column("energy", justify="right")
-    table.add_column("published interval")
+    table.add_column("dynamic", justify="right", no_wrap=True)
+    table.add_column("interval")
+    if static:
+        table.add_column("static", justify="right", no_wrap=True)
     table.add_column("kind")
     for part, rows in groups:
         for place, row in enumerate(rows):
-            table.add_row(Text("" if place else part), *_energy_row(row))
+            cells: list[Text | str] = [Text("" if place else part), Text(row.name)]
+            cells += [q.si(row.joules, "J"), reading.interval(row)]
+            cells += [q.si(row.static_joules, "J")] * static
+            table.add_row(*cells, reading.kind(row))
     return table
-
-
-def _energy_row(row: Energy) -> tuple[Text, str, str, str]:
-    kind = "estimate" if row.estimate else "measured"
-    if row.inherited:
-        kind += ", inherited"
-    return Text(row.name), q.si(row.joules, "J"), reading.interval(row), kind

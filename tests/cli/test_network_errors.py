@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
         ("simulate NET --poisson 0.1 --lower-bound 2", "0 or less"),
         ("simulate DIR/none.nir --poisson 0.1", "no such file"),
         ("simulate DIR/text.npz --poisson 0.1", "text.npz"),
-        ("profile NET --poisson 0.1 --report DIR/r.html", ".md"),
+        ("profile NET --poisson 0.1 --report DIR/r.pdf", ".md"),
         ("profile NET --poisson 0.1 --bundle DIR", "--bundle: only with a run"),
         ("export NET --target lava --threshold frozen", "--threshold: only with a run"),
         ("export NET --target lava --max-hm-drop 2 --bias-correction", "--max-hm-drop"),

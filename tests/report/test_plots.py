@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 
 from neurozsl.report import figures
+from neurozsl.report.figures.drawing import short, spread
 from neurozsl.report.plots import plots, write_raster
-from neurozsl.report.schema import Energy, RunReport, raster
+from neurozsl.report.schema import BetaCurve, BetaPoint, Energy, NetworkReport, RunReport, raster
+from tests.report import made_up
 
-NAMES = ["deployment", "raster", "spike_rate", "energy"]
+NAMES = [
+    "deployment", "raster", "spike_rate", "activity", "energy", "energy_split", "advantage",
+    "step_time", "cores", "confusion", "beta_curve", "embedding",
+]  # fmt: skip
+OF_A_NETWORK = [x for x in NAMES if x not in ("deployment", "confusion", "beta_curve", "embedding")]
 
 
 def test_every_plot_is_drawn_with_a_title_and_a_description(example: RunReport) -> None:
@@ -23,7 +29,11 @@ def test_every_plot_is_drawn_with_a_title_and_a_description(example: RunReport) 
         assert root.get("role") == "img"
         assert root[0].text == plot.title
         assert root[1].text == plot.description
-        assert plot.png.startswith(b"\x89PNG")
+        assert plot.png().startswith(b"\x89PNG")
+
+
+def test_a_network_has_the_plots_that_need_no_classes(network_example: NetworkReport) -> None:
+    assert [x.name for x in plots(network_example)] == OF_A_NETWORK
 
 
 def test_bytes_are_reproducible(example: RunReport) -> None:
@@ -36,7 +46,7 @@ def test_a_full_raster_stays_small(example: RunReport) -> None:
     spikes = {f"{m}.{k}": rng.random((100, 512)) < 0.1 for m in ("audio", "video") for k in "012"}
     large = raster(spikes, sample="s", true_class="a", predicted_class="b")
     drawn = plots(example.model_copy(update={"raster": large}))
-    assert sum(len(x.svg) for x in drawn) < 400_000
+    assert sum(len(x.svg) for x in drawn if x.name == "raster") < 250_000
 
 
 @pytest.mark.parametrize(("name", "start"), [("r.svg", b"<?xml"), ("r.png", b"\x89PNG")])
@@ -74,7 +84,7 @@ def test_colours_are_variables_in_the_page_and_plain_in_the_file(example: RunRep
     [(1e-6, 4e-6, 1, "estimate)"), (None, None, 0, "unpublished"), (1e-6, None, 0, "unpublished")],
 )
 def test_error_bars_stand_for_published_intervals_only(
-    example: RunReport, low: float | None, high: float | None, bars: int, word: str
+    low: float | None, high: float | None, bars: int, word: str
 ) -> None:
     row = Energy(
         device="d",
@@ -85,20 +95,78 @@ def test_error_bars_stand_for_published_intervals_only(
         interval="published" if bars else "unpublished",
         source="s",
     )
-    bare = example.model_copy(
-        update={
-            "energy": (row,),
-            "baseline": None,
-            "host": example.host.model_copy(update={"energy": ()}),
-        }
-    )
-    figure, _, description = figures.energy(bare)
+    figure, _, description = figures.energy([("motion branch", (row,))])
     lines = [x for x in figure.axes[0].lines if x.get_marker() == "|"]
     assert len(lines) == bars
     assert word in description
 
 
 def test_labels_that_would_overlap_are_pushed_apart() -> None:
-    placed = figures._spread([50.0, 50.1, 50.2, 10.0], 3.0)
+    placed = spread([50.0, 50.1, 50.2, 10.0], 3.0)
     assert np.diff(sorted(placed)).min() >= 3.0 - 1e-6
     assert placed[3] == 10.0
+
+
+@pytest.mark.parametrize("classes", [1, 5, 12, 13, 41, 70])
+def test_confusion_is_drawn_for_few_and_many_classes(classes: int) -> None:
+    names = [f"class {k} $x_2$" for k in range(classes)]
+    figure, _, description = figures.confusion(made_up.confusion(names, samples=30))
+    [axes] = figure.axes
+    assert len(axes.get_yticklabels()) == classes
+    assert all(float(x.get_fontsize()) > 6 for x in axes.get_yticklabels())
+    assert f"{classes} classes, {30 * classes} samples" in description
+    assert figure.get_figheight() < 11
+    assert bool(axes.texts) is (classes <= 12)
+
+
+def test_a_class_without_samples_and_a_perfect_matrix_are_drawn() -> None:
+    empty = made_up.confusion(["a", "b"]).model_copy(
+        update={"counts": ((3, 0), (0, 0)), "elsewhere": (0, 0)}
+    )
+    assert "3 called by their class, 0 by another" in figures.confusion(empty)[2]
+
+
+def test_a_curve_of_one_point_and_of_zeros_is_drawn(example: RunReport) -> None:
+    point = BetaPoint(beta=0.0, S=0.0, U=0.0, HM=0.0)
+    curve = BetaCurve(points=(point,), chosen=0.0)
+    drawn = plots(example.model_copy(update={"beta_curve": curve}))
+    assert "1 values of beta" in next(x.description for x in drawn if x.name == "beta_curve")
+
+
+def test_a_network_that_never_spikes_is_drawn(network_example: NetworkReport) -> None:
+    energy = tuple(
+        x.model_copy(
+            update={
+                "joules": 0.0, "joules_low": None, "joules_high": None, "interval": "unpublished",
+                "static_joules": None, "static_joules_low": None, "static_joules_high": None,
+            }
+        )
+        for x in network_example.energy
+    )  # fmt: skip
+    silent = network_example.model_copy(update={"energy": energy, "baseline": None})
+    text = next(x.description for x in plots(silent) if x.name == "energy")
+    assert "Chip A (made up): 0 J" in text
+
+
+def test_activity_of_a_layer_without_a_row_is_drawn(example: RunReport) -> None:
+    layers = tuple(x.model_copy(update={"name": f"other {x.name}"}) for x in example.layers)
+    assert len(plots(example.model_copy(update={"layers": layers}))) == len(NAMES)
+
+
+def test_the_text_beside_a_point_stays_inside_the_figure() -> None:
+    """Whatever the energies: labels are measured by matplotlib, the axis is ours."""
+    for far in (1e-6, 1e-2, 10.0):
+        rows = (
+            Energy(device="a", name="A" * 60, joules=1e-7, source="s"),
+            Energy(device="b", name="B", joules=far, source="s", inherited=True, static_joules=far),
+        )
+        figure, _, _ = figures.energy([("network", rows)])
+        figure.draw_without_rendering()
+        width = figure.bbox.width
+        ends = [x.get_window_extent().x1 for x in figure.axes[0].texts]
+        assert len(ends) == 2 and max(ends) <= width + 1
+
+
+def test_a_long_name_is_cut_and_never_lost() -> None:
+    assert short("<script>alert(1)</script>", 12) == "<script>ale …"
+    assert short("a\n b", 12) == "a b"

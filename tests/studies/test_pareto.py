@@ -94,7 +94,7 @@ def test_a_point_scores_what_the_exported_bundle_scores(result: Result, out: Pat
             run,
             target="lava",
             out=out / f"bundle-{policy}",
-            threshold=policy,  # type: ignore[arg-type]
+            threshold=policy,
             bits=4,
             samples=4,
             max_hm_drop=100,
@@ -164,7 +164,7 @@ def test_the_figure_and_the_table_hold_every_setting(result: Result) -> None:
     assert key == "loihi1"
     plot = draw(result, key)
     assert ElementTree.fromstring(plot.svg_file).get("role") == "img"
-    assert plot.png.startswith(b"\x89PNG") and plot == draw(result, key)
+    assert plot.png().startswith(b"\x89PNG") and plot.svg == draw(result, key).svg
     table = pareto_table.table(result)
     assert len(table.rows) == len(result["settings"])
     assert plot.description.count("HM ") == len(result["settings"])
@@ -231,7 +231,14 @@ def test_a_wrong_option_is_one_error(tmp_path: Path, given: tuple[Any, ...], mes
 
 
 def test_the_command_prints_the_document_and_writes_the_figure(result: Result, out: Path) -> None:
-    options = ("--steps", "5,10", "--bits", "4,8,9", "--policies", "dynamic,frozen")
+    options: tuple[str, ...] = (
+        "--steps",
+        "5,10",
+        "--bits",
+        "4,8,9",
+        "--policies",
+        "dynamic,frozen",
+    )
     options += ("--targets", "lava,speck", "--seeds", "1", "--epochs", "2", "--test-size", "48")
     for key, value in SMALL.items():
         options += ("--set", f"mdft.{key}={json.dumps(value)}")

@@ -1,0 +1,164 @@
+"""Figures of recognition: scores per deployment step, calibrated stacking, confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from neurozsl.report.figures.drawing import (
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    ORANGE,
+    SOFT,
+    Drawn,
+    blocks,
+    figure,
+    short,
+    spread,
+    wrap,
+)
+from neurozsl.report.quantities import percent
+from neurozsl.report.schema import BetaCurve, Confusion, DeploymentStep
+
+_WRITTEN = 12  # classes up to which a cell has its count written in it
+_LEVELS = 6  # shades of the confusion; the cells of one shade are one path
+
+
+def deployment(steps: Sequence[DeploymentStep]) -> Drawn:
+    """S, U, HM and ZSL over the steps of the deployment."""
+    made, axes = figure(3.0)
+    series = (
+        ("S", [x.S for x in steps], BLUE, "s"),
+        ("U", [x.U for x in steps], ORANGE, "^"),
+        ("HM", [x.HM for x in steps], INK, "o"),
+        ("ZSL", [x.ZSL for x in steps], GREEN, "D"),
+    )
+    for name, values, colour, marker in series:
+        width = 2.4 if name == "HM" else 1.4
+        axes.plot(values, color=colour, marker=marker, linewidth=width, markersize=6)
+    top = max(max(values) for _, values, _, _ in series) or 1.0
+    ends = spread([values[-1] for _, values, _, _ in series], gap=top * 0.08)
+    for (name, values, colour, _), y in zip(series, ends, strict=True):
+        _label(axes, f"{name} {values[-1]:.1f}", len(steps) - 1, y, colour, strong=name == "HM")
+    axes.set_xticks(range(len(steps)), [wrap(x.step, 16) for x in steps])
+    axes.set_xlim(-0.3, len(steps) - 1 + 0.3)
+    axes.set_ylim(0, 1.08 * top)
+    axes.set_ylabel("percent")
+    axes.grid(axis="y")
+    axes.tick_params(length=0)
+    told = "; ".join(
+        f"{x.step}: S {percent(x.S)}, U {percent(x.U)}, HM {percent(x.HM)}, ZSL {percent(x.ZSL)}"
+        for x in steps
+    )
+    return made, "S, U, HM and ZSL per deployment step", told
+
+
+def beta_curve(curve: BetaCurve) -> Drawn:
+    """S, U and HM over the constant that is taken off the scores of seen classes."""
+    made, axes = figure(2.8)
+    points = sorted(curve.points, key=lambda x: x.beta)
+    betas = [x.beta for x in points]
+    series = (
+        ("S", [x.S for x in points], BLUE, "-"),
+        ("U", [x.U for x in points], ORANGE, "--"),
+        ("HM", [x.HM for x in points], INK, "-"),
+    )
+    for name, values, colour, style in series:
+        axes.plot(betas, values, style, color=colour, linewidth=2.4 if name == "HM" else 1.4)
+    top = max(max(values) for _, values, _, _ in series) or 1.0
+    ends = spread([values[-1] for _, values, _, _ in series], gap=top * 0.09)
+    for (name, _, colour, _), y in zip(series, ends, strict=True):
+        _label(axes, name, betas[-1], y, colour, strong=name == "HM")
+    axes.axvline(curve.chosen, color=SOFT, linewidth=1, linestyle=":")
+    axes.annotate(
+        f"chosen {curve.chosen:g}",
+        (curve.chosen, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -2),
+        textcoords="offset points",
+        va="top",
+        color=SOFT,
+        fontsize=9,
+    )
+    axes.set_xlim(betas[0], betas[-1] if betas[-1] > betas[0] else betas[0] + 1)
+    axes.set_ylim(0, 1.15 * top)
+    axes.set_xlabel("beta")
+    axes.set_ylabel("percent")
+    axes.grid(axis="y")
+    axes.tick_params(length=0)
+    best = max(points, key=lambda x: x.HM)
+    told = (
+        f"{len(points)} values of beta from {betas[0]:g} to {betas[-1]:g}; chosen on validation "
+        f"data: {curve.chosen:g}; the test would be best at {best.beta:g}, HM {percent(best.HM)}"
+    )
+    return made, "S, U and HM over the constant of calibrated stacking", told
+
+
+def confusion(found: Confusion) -> Drawn:
+    """True class by row, predicted class by column, shade by share of the row; others at the end.
+
+    Columns carry the numbers of the rows, so that 70 classes stay readable.
+    """
+    size = len(found.classes)
+    row_height = max(0.118, min(0.3, 3.4 / size))
+    made, axes = figure(0.75 + row_height * size)
+    grey = size + 0.5  # the column of predictions outside of these classes, a little apart
+    levels: dict[tuple[str, int], list[tuple[float, float, float, float]]] = {}
+    for row, (counts, other) in enumerate(zip(found.counts, found.elsewhere, strict=True)):
+        total = sum(counts) + other
+        cells = [(column, n, GREEN if column == row else ORANGE) for column, n in enumerate(counts)]
+        for x, n, colour in (*cells, (grey, other, SOFT)):
+            if n:
+                level = min(_LEVELS - 1, int(_LEVELS * n / total))
+                levels.setdefault((colour, level), []).append((x, row, 1, 1))
+                if size <= _WRITTEN:
+                    axes.text(x + 0.5, row + 0.5, str(n), ha="center", va="center", fontsize=8)
+    full = 0.6 if size <= _WRITTEN else 1.0  # ink must stay readable on the darkest shade
+    for (colour, level), places in sorted(levels.items()):
+        blocks(axes, places, colour, full * (level + 1.2) / (_LEVELS + 0.2))
+    font = min(9.0, 72 * row_height * 0.78)
+    names = [f"{short(x, 34)}  {k + 1}" for k, x in enumerate(found.classes)]
+    axes.set_yticks([k + 0.5 for k in range(size)], names, fontsize=font)
+    every = 1 if size <= 40 else 5
+    shown = [k for k in range(size) if (k + 1) % every == 0 or k == 0]
+    if size > 40:  # the last number would run into the word of the column beside it
+        shown = [k for k in shown if k < size - 3]
+    axes.set_xticks(
+        [*(k + 0.5 for k in shown), grey + 0.5],
+        [*(str(k + 1) for k in shown), "other"],
+        fontsize=min(8.5, max(6.5, font)),
+    )
+    axes.set_xlim(0, grey + 1)
+    axes.set_ylim(size, 0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("predicted (number of the row; other: outside of these)", fontsize=9)
+    axes.hlines(range(size + 1), 0, grey + 1, color=GRID, linewidth=0.5, zorder=0)
+    axes.tick_params(length=0)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    right = sum(found.counts[k][k] for k in range(size))
+    samples = sum(map(sum, found.counts)) + sum(found.elsewhere)
+    told = (
+        f"{size} classes, {samples} samples: {right} called by their class, "
+        f"{samples - right - sum(found.elsewhere)} by another of these, "
+        f"{sum(found.elsewhere)} by a class outside of them"
+    )
+    return made, "What samples of unseen classes are taken for", told
+
+
+def _label(axes: Axes, text: str, x: float, y: float, colour: str, *, strong: bool) -> None:
+    """The name of a line at its end."""
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(10, 0),
+        textcoords="offset points",
+        color=colour,
+        va="center",
+        fontweight="bold" if strong else "normal",
+        annotation_clip=False,
+    )

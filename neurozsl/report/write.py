@@ -1,0 +1,79 @@
+"""A report of either kind -> its files: the suffix says which.
+
+`r.html` is the page, `r.md` the model card, each with the document beside it as `r.json`; `r.json`
+is the document alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurozsl.errors import BadInput
+from neurozsl.report.card import card
+from neurozsl.report.files import replace_texts
+from neurozsl.report.html import render
+from neurozsl.report.plots import Plot, plots, write_plots
+from neurozsl.report.schema import Report, to_json
+
+SUFFIXES = {".html": "a page", ".md": "a model card", ".json": "the document alone"}
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What `write_report` wrote; `page` is the file that was asked for."""
+
+    page: Path
+    json: Path
+    plots: tuple[Path, ...] = ()
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name that says no kind of report, before anything is computed.
+
+    Raises:
+        BadInput: the suffix is not one of `SUFFIXES`.
+    """
+    if path.suffix not in SUFFIXES:
+        known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
+        ending = f"ends in '{path.suffix}'" if path.suffix else "has no ending"
+        raise BadInput(f"report '{path}': the name {ending}, expected one of {known}")
+
+
+def write_report(report: Report, path: Path, *, plot_folder: Path | None = None) -> ReportFiles:
+    """Write the page or the card with its JSON, or the JSON alone, and plot files.
+
+    The files appear complete or not at all.
+
+    Args:
+        report: what to write.
+        path: ends in .html, .md or .json; its folder is made.
+        plot_folder: where the plots go as SVG and PNG files; None writes none.
+
+    Raises:
+        BadInput: another suffix, or the files cannot be written.
+    """
+    check_suffix(path)
+    beside = path.with_suffix(".json")
+    texts = {beside: to_json(report)}
+    drawn = plots(report) if path.suffix == ".html" or plot_folder is not None else ()
+    written = _WRITERS.get(path.suffix)
+    if written is not None:
+        texts[path] = written(report, drawn)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_texts(texts)
+        files = () if plot_folder is None else write_plots(report, plot_folder, drawn=drawn)
+    except OSError as error:
+        raise BadInput(
+            f"report '{path}': cannot be written ({error.strerror}); give a file in a folder that "
+            "can be made"
+        ) from None
+    return ReportFiles(path, beside, files)
+
+
+_WRITERS: dict[str, Callable[[Report, tuple[Plot, ...]], str]] = {
+    ".html": render,
+    ".md": lambda report, _: card(report),
+}

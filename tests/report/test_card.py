@@ -1,0 +1,89 @@
+"""The model card has the numbers of the report, and no name can break it."""
+
+import json
+import re
+
+import pytest
+
+from neurozsl.report import quantities as q
+from neurozsl.report.card import card
+from neurozsl.report.schema import NetworkReport, RunReport
+from tests.report.made_up import HOSTILE
+
+
+def _plain(text: str) -> str:
+    """Without the escapes of Markdown."""
+    return re.sub(r"\\([\\|<>*_&`\[\]])", r"\1", text)
+
+
+def test_a_card_of_a_run_has_what_a_model_hub_shows(example: RunReport) -> None:
+    text = card(example)
+    head, body = text.removeprefix("---\n").split("\n---\n", 1)
+    lines = head.splitlines()
+    assert "library_name: neurozsl" in lines and "- zero-shot-learning" in lines
+    [index] = [x.removeprefix("model-index: ") for x in lines if x.startswith("model-index")]
+    [result] = json.loads(index)[0]["results"]
+    assert {x["type"]: x["value"] for x in result["metrics"]}["HM"] == example.accuracy.HM
+    titles = [x.removeprefix("## ") for x in body.splitlines() if x.startswith("## ")]
+    assert titles == [
+        "Intended use and limits", "Data", "Accuracy per deployment step",
+        "Layers, per inference", "Does it fit", "Energy per inference",
+        "Spikes against a dense pass", "Figures against measured chips", "NeuroBench metrics",
+        "Verification", "What this rests on", "How to get the same numbers",
+    ]  # fmt: skip
+    assert "**PASS-WITH-LOSS.**" in body and "**The data is synthetic.**" in body
+    assert "`neurozsl profile made-up --report r.html`" in body
+
+
+def test_a_card_has_a_row_for_every_layer_step_and_energy(example: RunReport) -> None:
+    rows = [x for x in _plain(card(example)).splitlines() if x.startswith("| ")]
+    for layer in example.layers:
+        counts, sizes = [x for x in rows if x.startswith(f"| {layer.name} |")]
+        assert q.share(layer.spike_rate) in counts and q.count(layer.synops) in counts
+        assert q.count(layer.parameters) in sizes and q.count(layer.effective_acs) in sizes
+    for step in example.deployment:
+        [row] = [x for x in rows if x.startswith(f"| {step.step} |")]
+        assert f"| {q.percent(step.HM)} | {q.percent(step.ZSL)} |" in row
+    for energy in example.energy:
+        [row] = [x for x in rows if x.startswith(f"| motion branch | {energy.name} |")]
+        assert q.si(energy.joules, "J") in row and energy.source in row
+        assert q.si(energy.static_joules, "J") in row
+
+
+@pytest.mark.parametrize("kind", ["example", "network_example"])
+def test_both_cards_state_the_sign_the_unknown_and_how_to_reproduce(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    report: RunReport | NetworkReport = request.getfixturevalue(kind)
+    text = _plain(card(report))
+    assert report.comparison is not None and text.count(report.comparison.sentence) == 2
+    assert "No figure is published for Chip D" in text
+    assert report.provenance.command in text
+    for file, digest in report.provenance.files.items():
+        assert f"{file}, SHA-256 {digest}" in text
+    for note in report.notes:
+        assert f"- {note}" in text
+
+
+def test_a_network_card_states_assumptions_and_fits(network_example: NetworkReport) -> None:
+    text = _plain(card(network_example))
+    for sentence in network_example.assumptions:
+        assert f"- assumed: {sentence}" in text
+    assert f"- repaired: {network_example.repairs[0]}" in text
+    assert "4 of 16 cores" in text and f"no: {network_example.fits[1].reason}" in text
+    assert f"{network_example.layers[-1].name} (read-out)" in text
+    assert "Accuracy" not in text
+
+
+@pytest.mark.parametrize("kind", ["example", "network_example"])
+def test_names_cannot_break_the_card(kind: str, request: pytest.FixtureRequest) -> None:
+    report: RunReport | NetworkReport = request.getfixturevalue(kind)
+    odd = report.layers[0].model_copy(update={"name": "a|b <script> [x](y)\n# h"})
+    text = card(report.model_copy(update={"layers": (odd, *report.layers[1:])}))
+    rows = [line for line in text.splitlines() if "a\\|b" in line]
+    assert len(rows) == 2
+    assert all(row.startswith(r"| a\|b \<script\> \[x\](y) # h |") for row in rows)
+    outside = text.split("\n---\n", 1)[1].replace(report.provenance.command, "")
+    assert HOSTILE not in outside and "\\<script\\>" in outside
+    for table in re.findall(r"(?:^\| .*\n)+", text, re.M):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1

@@ -1,0 +1,63 @@
+"""The suffix says which files a report becomes; they are complete or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from neurozsl.errors import BadInput
+from neurozsl.report import card, check_suffix, read_report, render, to_json, write_report
+from neurozsl.report.files import replace_texts
+from neurozsl.report.schema import NetworkReport, RunReport
+
+EITHER = pytest.mark.parametrize("kind", ["example", "network_example"])
+
+
+@pytest.fixture
+def report(kind: str, request: pytest.FixtureRequest) -> RunReport | NetworkReport:
+    found: RunReport | NetworkReport = request.getfixturevalue(kind)
+    return found
+
+
+@EITHER
+@pytest.mark.parametrize("suffix", [".html", ".md", ".json"])
+def test_a_report_becomes_what_its_suffix_says_with_the_json_beside_it(
+    report: RunReport | NetworkReport, suffix: str, tmp_path: Path
+) -> None:
+    asked = tmp_path / "new" / f"r{suffix}"
+    files = write_report(report, asked)
+    assert files.page == asked and files.json == asked.with_suffix(".json")
+    texts = {".html": render, ".md": card, ".json": to_json}
+    assert asked.read_text(encoding="utf-8") == texts[suffix](report)
+    assert read_report(files.json) == report
+    assert {x.name for x in asked.parent.iterdir()} == {asked.name, "r.json"}
+
+
+def test_plots_are_written_beside_any_kind(tmp_path: Path, network_example: NetworkReport) -> None:
+    files = write_report(network_example, tmp_path / "r.json", plot_folder=tmp_path / "plots")
+    names = {x.stem for x in files.plots}
+    assert {"raster", "spike_rate", "activity", "energy", "advantage", "cores"} <= names
+    assert {x.suffix for x in files.plots} == {".svg", ".png"}
+    assert all(x.stat().st_size > 1000 for x in files.plots)
+
+
+@pytest.mark.parametrize("name", ["r.pdf", "r", "r.htm", "r.HTML"])
+def test_another_suffix_is_refused_and_the_three_are_named(
+    name: str, tmp_path: Path, network_example: NetworkReport
+) -> None:
+    for refuse in (check_suffix, lambda path: write_report(network_example, path)):
+        with pytest.raises(BadInput, match=r"\.html .*\.md .*\.json"):
+            refuse(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_leaves_nothing(
+    tmp_path: Path, network_example: NetworkReport
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        write_report(network_example, tmp_path / "file" / "r.md")
+    folder = tmp_path / "folder"
+    (folder / "r.md.partial").mkdir(parents=True)  # the second file cannot be opened
+    with pytest.raises(OSError, match=r"r\.md\.partial"):
+        replace_texts({folder / "r.json": "{}", folder / "r.md": "text"})
+    assert [x.name for x in folder.iterdir()] == ["r.md.partial"]
