@@ -177,6 +177,10 @@ def test_after_fine_tuning_training_emulator_and_lava_agree_in_every_bit(
         ("after QAT, deployed", "frozen", "emulator"),
     ]
     assert manifest.steps[3].HM == manifest.steps[4].HM == eight.result["test"]["HM"]
+    # Trained in these integers: they spike as often in both steps, and are counted once.
+    counted = manifest.steps[4].operations
+    assert counted is not None and counted.spikes > 0
+    assert manifest.steps[3].operations == counted
 
 
 @pytest.fixture(name="no_lava")
