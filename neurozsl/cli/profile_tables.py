@@ -16,12 +16,12 @@ STEPS = 10  # of --layers, where --steps says nothing
 
 def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile all of them and show one table."""
-    from neurozsl.report import compare_text
+    from neurozsl.report import check_suffix, compare_text
     from neurozsl.report.compare import compare
     from neurozsl.report.schema import to_json
 
     if page is not None:
-        compare_text.check_page(page)
+        check_suffix(page)
     found = []
     for path in what:
         say(f"profiling {path}")
@@ -47,12 +47,11 @@ def before_training(
     as_json: bool,
 ) -> None:
     """Estimate dense layers that nobody has trained: counts by arithmetic, joules from tables."""
+    from neurozsl.report import check_suffix
     from neurozsl.report.uniform import report_of_sizes
 
-    if page is not None and page.suffix not in (".md", ".json"):
-        raise BadInput(
-            f"--report {page}: an estimate of --layers is a Markdown page; end its name in .md"
-        )
+    if page is not None:
+        check_suffix(page)
     sizes = _sizes(layers)
     if rate is None:
         raise BadInput(f"--layers {layers}: needs --rate, spikes per neuron and step, e.g. 0.05")
@@ -61,7 +60,7 @@ def before_training(
     report = report_of_sizes(
         sizes, rate, steps, command=command, devices=wanted.chips(), step_s=wanted.step_s
     )
-    show(report, page, as_json, (f"{command} --report estimate.md",))
+    show(report, page, as_json, (f"{command} --report estimate.html",))
 
 
 def _sizes(layers: str) -> tuple[int, ...]:

@@ -20,11 +20,10 @@ from rich.text import Text
 from neurozsl.errors import BadInput
 from neurozsl.report import quantities as q
 from neurozsl.report.compare import ComparedEnergy, ReportComparison
-from neurozsl.report.files import replace_text
+from neurozsl.report.files import replace_texts
 from neurozsl.report.schema import to_json
 from neurozsl.report.terminal import console
-
-SUFFIXES = (".html", ".md", ".json")
+from neurozsl.report.write import check_suffix
 
 
 @dataclass(frozen=True)
@@ -102,35 +101,25 @@ def print_comparison(compared: ReportComparison, out: Console | None = None) -> 
         to.print(Text(note), soft_wrap=True)
 
 
-def check_page(page: Path) -> None:
-    """Refuse a name that says nothing about the format.
-
-    Raises:
-        BadInput: its suffix is none of .html, .md and .json.
-    """
-    if page.suffix not in SUFFIXES:
-        raise BadInput(
-            f"--report {page}: suffix '{page.suffix}', known are {', '.join(SUFFIXES)}; end the "
-            "name in one of them"
-        )
-
-
 def write_comparison(compared: ReportComparison, page: Path) -> Path:
     """Write the page in the format of its suffix, and the JSON beside it; returns the latter.
 
     Raises:
         BadInput: another suffix, or the files cannot be written.
     """
-    check_page(page)
+    check_suffix(page)
     beside = page.with_suffix(".json")
-    texts = {".html": html, ".md": markdown}
+    texts = {beside: to_json(compared)}
+    if page.suffix != ".json":
+        texts[page] = html(compared) if page.suffix == ".html" else markdown(compared)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(beside, to_json(compared))
-        if page != beside:
-            replace_text(page, texts[page.suffix](compared))
+        replace_texts(texts)
     except OSError as error:
-        raise BadInput(f"--report {page}: cannot be written ({error.strerror})") from None
+        raise BadInput(
+            f"report '{page}': cannot be written ({error.strerror}); give a file in a folder that "
+            "can be made"
+        ) from None
     return beside
 
 

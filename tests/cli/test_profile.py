@@ -167,9 +167,10 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
     assert dense["cmos45_fp32/dense_pass"] == pytest.approx(3.6e-6, abs=0.05e-6)
     assert "depends on the cost table" in document["comparison"]["sentence"]
     assert document["raster"] is None and "nothing ran" in " ".join(document["notes"])
-    page = tmp_path / "x.md"
-    assert neurozsl("profile", *asked, "--report", page).code == 0
-    assert "512-512-512-512" in page.read_text()
+    for name in ("x.md", "x.html"):
+        page = tmp_path / name
+        assert neurozsl("profile", *asked, "--report", page).code == 0
+        assert "512-512-512-512" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
         ("profile", "0 of WHAT given, 1 is needed"),
         ("profile RUN RUN", "2 of WHAT given, 1 is profiled at a time; add --compare"),
         ("profile RUN --compare", "1 of WHAT given, 2 or more"),
-        ("profile RUN RUN --compare --report DIR/x.pdf", "suffix '.pdf', known are .html"),
+        ("profile RUN RUN --compare --report DIR/x.pdf", "the name ends in '.pdf'"),
         ("profile RUN RUN --compare --bundle BUNDLE", "give the folder of the bundle as WHAT"),
         ("profile BUNDLE --bundle BUNDLE", "--bundle: only with a run"),
         ("profile RUN --step-time 0", "--step-time 0: expected above 0 s"),
