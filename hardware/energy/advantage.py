@@ -59,15 +59,20 @@ def compare(counts: Counts, rows: Iterable[EnergyRow]) -> tuple[SignRow, ...]:
 
     Rows of families and anchors stay out: their sources are compared one by one, and an anchor
     holds no figure of this network. Of a chip with several methods the first one counts, so that
-    Speck is there once.
+    Speck is there once. Tables of bare arithmetic are compared in one number format alone: int8
+    additions against fp32 products would credit the spikes with the narrower numbers.
     """
     rows = tuple(rows)
     rate = mean_input_rate(counts)
+    arithmetic = {row.device for row in rows if row.method == "event_driven"}
     found = []
     for spiking in _spiking(rows):
         for static in _with_static(spiking):
             for dense in rows:
-                if dense.method == "dense_pass" and dense.joules > 0:
+                if dense.method != "dense_pass" or dense.joules <= 0:
+                    continue
+                formats = {spiking.device, dense.device}
+                if len(formats) == 1 or not formats <= arithmetic:
                     found.append(_sign(spiking, dense, static, rate))
     return tuple(found)
 
