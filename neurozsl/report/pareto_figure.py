@@ -68,7 +68,15 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
         for row in rows
         if row["on_front"].get(table)
     )
-    axes.plot(*zip(*front, strict=True), color=_COLOUR["--ink"], linewidth=1.2, zorder=1)
+    # Steps: between two settings nothing can be bought.
+    axes.plot(
+        [joules for joules, _ in front],
+        [hm for _, hm in front],
+        color=_COLOUR["--ink"],
+        linewidth=1.2,
+        drawstyle="steps-post",
+        zorder=1,
+    )
     chances = [row["chance"]["mean"] for row in rows]
     axes.axhline(max(chances), color=_COLOUR["--soft"], linewidth=1, linestyle=":", zorder=0)
     for row in rows:
@@ -105,7 +113,7 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
 
 def _hues(rows: list[Mapping[str, Any]]) -> dict[int, str]:
     """A colour per T."""
-    steps = dict.fromkeys(row["steps"] for row in rows)
+    steps = sorted({row["steps"] for row in rows})
     return {t: _COLOUR[_HUES[place % len(_HUES)]] for place, t in enumerate(steps)}
 
 
