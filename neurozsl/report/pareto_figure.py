@@ -98,17 +98,26 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
             markeredgewidth=1.5,
             zorder=3,
         )
+    for row in _highest(rows):  # settings with equal T and bits lie close; one number for all
         axes.annotate(
             str(row["bits"]),
-            (x["mean"], y["mean"]),
+            (row["energy"][table]["mean"], row["HM"]["mean"]),
             xytext=(7, 4),
             textcoords="offset points",
             fontsize=8,
-            color=colour,
+            color=hue[row["steps"]],
         )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda joules, _: si(joules, "J")))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid()
+
+
+def _highest(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The row with the highest HM of each T and number of bits."""
+    best: dict[tuple[int, int], Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: float(row["HM"]["mean"])):
+        best[row["steps"], row["bits"]] = row
+    return list(best.values())
 
 
 def _hues(rows: list[Mapping[str, Any]]) -> dict[int, str]:
