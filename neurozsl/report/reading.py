@@ -6,6 +6,7 @@ published is named as unknown. The paragraph has the sign of the advantage over 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from neurozsl.report import quantities as q
@@ -68,14 +69,14 @@ def reading(report: Report) -> str:
 
 
 def paragraphs(report: Report) -> tuple[str, ...]:
-    """What it reaches; what it costs, with the sign of the advantage; what is in doubt."""
+    """What it reaches; what it costs; the sign of the advantage; what is in doubt."""
     run = report if isinstance(report, RunReport) else None
     reached = [_recognition(run), _loss(run)] if run else []
-    costs = [_activity(report), _energy(report), _static(report.energy), _sign(report)]
+    costs = [_activity(report), _energy(report), _static(report.energy)]
     costs.append(_host(run) if run else "")
     doubts = [_fits(report)] if isinstance(report, NetworkReport) else []
     doubts += [_calibrated(report), unknown(report.energy)]
-    joined = (" ".join(x for x in part if x) for part in (reached, costs, doubts))
+    joined = (" ".join(x for x in part if x) for part in (reached, costs, [_sign(report)], doubts))
     return tuple(x for x in joined if x)
 
 
@@ -161,9 +162,12 @@ def _static(rows: Sequence[Energy]) -> str:
 
 
 def _sign(report: Report) -> str:
-    """Who costs less, the spikes or a dense pass."""
+    """Who costs less, the spikes or a dense pass: the first sentence of the comparison.
+
+    The comparison itself has the rest.
+    """
     if report.comparison is not None:
-        return report.comparison.sentence
+        return re.split(r"(?<=\.)\s+(?=[A-Z])", report.comparison.sentence, maxsplit=1)[0]
     base = first_known(report.baseline.energy) if report.baseline else None
     known = [e.joules for e in report.energy if e.joules]
     if report.baseline is None or base is None or not base.joules or not known:
@@ -200,12 +204,15 @@ def _calibrated(report: Report) -> str:
 
 
 def unknown(rows: Sequence[Energy]) -> str:
-    """What costs energy and has no figure, with the devices; "" where nothing is unknown."""
-    devices: dict[str, list[str]] = {}
+    """What costs energy and has no figure, and on how many devices; "" where nothing is unknown.
+
+    The rows themselves say which.
+    """
+    devices: dict[str, int] = {}
     for row in rows:
         for cost in row.unknown:
-            devices.setdefault(cost, []).append(row.name)
-    parts = [f"{cost} ({', '.join(names)})" for cost, names in devices.items()]
+            devices[cost] = devices.get(cost, 0) + 1
+    parts = [f"{cost} ({n} of {len(rows)} rows)" for cost, n in devices.items()]
     more = len(parts) - _NAMED
     parts = parts[:_NAMED] + ([f"and {more} more, in the table"] if more > 0 else [])
     text = f"Unknown, and in no figure here: {'; '.join(parts)}." if parts else ""

@@ -137,5 +137,5 @@ def energy_table(groups: Sequence[tuple[str, Sequence[Energy]]]) -> Table:
             cells: list[Text | str] = [Text("" if place else part), Text(row.name)]
             cells += [q.si(row.joules, "J"), reading.interval(row)]
             cells += [q.si(row.static_joules, "J")] * static
-            table.add_row(*cells, reading.kind(row))
+            table.add_row(*cells, reading.kind(row).removeprefix("estimate, "))
     return table

@@ -198,7 +198,7 @@ def test_the_sign_of_the_advantage_and_what_is_unknown_stand_on_top(
     assert example.comparison is not None
     head = _Page(page[: page.index("<section")]).text
     assert example.comparison.sentence in head
-    assert "energy of the host link (Chip A (made up), Chip B (made up))" in head
+    assert "energy of the host link (2 of 5 rows)" in head
     assert "No figure is published for Chip D" in head
     assert "Of 2 published measurements that the figures were tested against, 1 agree" in head
 

@@ -81,7 +81,7 @@ def test_a_network_is_printed_with_what_was_assumed(network_example: NetworkRepo
 def test_the_reading_has_the_sign_the_unknown_and_the_static_part(example: RunReport) -> None:
     text = reading.reading(example)
     assert example.comparison is not None and example.comparison.sentence in text
-    assert "input encoding (Chip A (made up))" in text
+    assert "input encoding (1 of 5 rows)" in text
     assert "up to 1.04 mJ on Chip A (made up) with steps of 1.00 ms, 310 times its dynamic" in text
     assert "400 nJ on Chip C (made up) (a lower bound)" in text
 
@@ -101,4 +101,11 @@ def test_long_lists_of_unknown_costs_are_cut(example: RunReport) -> None:
     costs = tuple(f"cost {k}" for k in range(9))
     rows = (example.energy[0].model_copy(update={"unknown": costs}),)
     text = reading.unknown(rows)
-    assert "cost 3 (Chip A (made up)); and 5 more, in the table." in text and "cost 4" not in text
+    assert "cost 3 (1 of 1 rows); and 5 more, in the table." in text and "cost 4" not in text
+
+
+def test_of_a_long_comparison_the_reading_takes_the_first_sentence(example: RunReport) -> None:
+    assert example.comparison is not None
+    long = example.comparison.model_copy(update={"sentence": "It costs 1.5 J, not 2. So what."})
+    text = reading.reading(example.model_copy(update={"comparison": long}))
+    assert "It costs 1.5 J, not 2." in text and "So what" not in text

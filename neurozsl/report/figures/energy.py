@@ -32,10 +32,10 @@ from neurozsl.report.figures.drawing import (
     tick,
     wrap,
 )
-from neurozsl.report.quantities import ratio, share, si
+from neurozsl.report.quantities import ratio, share, si, times
 from neurozsl.report.schema import Cause, Energy, SignRow, StepTime
 
-_LABEL = 40  # characters of a device name per line; one long line would leave no room for the plot
+_LABEL = 34  # characters of a device name per line; one long line would leave no room for the plot
 _CAUSES: dict[Cause, tuple[str, float]] = {
     "synapses": (BLUE, 0.55),
     "neurons": (GREEN, 0.5),
@@ -69,8 +69,7 @@ def energy(groups: Sequence[Group]) -> Drawn:
             place += 1
             ticks.append((place, wrap(row.name, _LABEL)))
             labels.append((_energy_row(axes, row, place, colour), _beside(row)))
-            unsure = row.estimate and row.interval == "unpublished" and row.joules is not None
-            told.append(f"{title}, {row.name}: {_beside(row)}{', interval unpublished' * unsure}")
+            told.append(f"{title}, {row.name}: {_told(row)}")
         place += 1
     drawn = [
         x
@@ -115,12 +114,20 @@ def _joules_axis(
 
 
 def _beside(row: Energy) -> str:
-    """The text beside the points of a row."""
+    """The text beside the points of a row: short, since the axis makes room for it."""
     if row.joules is None:
         return "no published figure"
-    word = ("estimate" if row.estimate else "measured") + ", inherited" * row.inherited
     static = f", static {si(row.static_joules, 'J')}" if row.static_joules else ""
-    return f"{'at least ' * row.lower_bound}{si(row.joules, 'J')}{static} ({word})"
+    measured = "" if row.estimate else " (measured)"
+    return f"{'at least ' * row.lower_bound}{si(row.joules, 'J')}{static}{measured}"
+
+
+def _told(row: Energy) -> str:
+    """The same for people who do not see the marks."""
+    words = ["estimate"] * row.estimate + ["inherited"] * row.inherited
+    unsure = row.estimate and row.interval == "unpublished"
+    words += ["interval unpublished"] * unsure
+    return _beside(row) + (f" ({', '.join(words)})" if words and row.joules is not None else "")
 
 
 def _energy_row(axes: Axes, row: Energy, place: int, colour: str) -> float:
@@ -247,15 +254,14 @@ def advantage(rows: Sequence[SignRow]) -> Drawn:
         colour = {"spiking": BLUE, "dense": ORANGE, "either": SOFT}[row.advantage]
         far = abs(math.log10(row.ratio)) if row.ratio else 3.0
         blocks(axes, [(x + 0.03, y + 0.05, 0.94, 0.9)], colour, 0.16 + 0.13 * min(far, 3.0))
-        word = {"spiking": "spiking", "dense": "dense", "either": "either"}[row.advantage]
-        axes.text(x + 0.5, y + 0.5, f"{ratio(row.ratio)}\n{word}", ha="center", va="center",
-                  fontsize=8, linespacing=1.1)  # fmt: skip
+        axes.text(x + 0.5, y + 0.5, f"{_cell(row.ratio)}\n{row.advantage}", ha="center",
+                  va="center", fontsize=7.5, linespacing=1.1)  # fmt: skip
     axes.set_xticks(
         [k + 0.5 for k in range(len(dense))],
-        [wrap(x, max(12, 64 // len(dense)), 3) for x in dense],
-        fontsize=8,
+        [wrap(x, max(9, 92 // len(dense)), 4) for x in dense],
+        fontsize=7,
     )
-    names = [f"{wrap(name, 30)}{' + static' if static else ''}" for name, static in spiking]
+    names = [f"{wrap(name, 27)}{' + static' if static else ''}" for name, static in spiking]
     axes.set_yticks([k + 0.5 for k in range(len(spiking))], names, fontsize=8)
     axes.set_xlim(0, len(dense))
     axes.set_ylim(len(spiking), 0)
@@ -274,3 +280,15 @@ def advantage(rows: Sequence[SignRow]) -> Drawn:
         for x in rows
     )
     return made, "Energy of the spiking network divided by that of the dense pass", told
+
+
+def _cell(value: float) -> str:
+    """A ratio in the room of a cell: "21" times as much, or "1/480" of it.
+
+    >>> _cell(20.64), _cell(3561.0), _cell(1.0), _cell(0.0021), _cell(0.0)
+    ('21', '3,600', '1', '1/480', '0')
+    """
+    if not value:
+        return "0"
+    shown = times(value if value >= 1 else 1 / value).removesuffix(" times")
+    return shown if value >= 1 else f"1/{shown}"
