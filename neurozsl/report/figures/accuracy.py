@@ -120,10 +120,8 @@ def confusion(found: Confusion) -> Drawn:
     for (colour, level), places in sorted(levels.items()):
         blocks(axes, places, colour, full * (level + 1.2) / (_LEVELS + 0.2))
     font = min(9.0, 72 * row_height * 0.78)
-    names = [
-        f"{short(x, 34)}\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}{k + 1}"
-        for k, x in enumerate(found.classes)
-    ]
+    gap = 3 * "\N{NO-BREAK SPACE}"  # ordinary ones run together in a page
+    names = [f"{short(x, 34)}{gap}{k + 1}" for k, x in enumerate(found.classes)]
     axes.set_yticks([k + 0.5 for k in range(size)], names, fontsize=font)
     every = 1 if size <= 40 else 5
     shown = [k for k in range(size) if (k + 1) % every == 0 or k == 0]
