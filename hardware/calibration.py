@@ -37,8 +37,9 @@ class Calibration:
 
     quantity: "energy" in joules per inference, or "power" in watts. low, high: interval of the
     estimate; None where there is none. ratio: estimate / published. figures_from: what the
-    estimate rests on. holds: the published value agrees as `test` says; None where nothing is
-    tested.
+    estimate rests on. check: "prediction" where the row had no part in the figures, "consistency"
+    where it had (a fit to it, a range set around it) or where only a bound is tested, "none" where
+    nothing is. holds: the published value agrees as `test` says; None where nothing is tested.
     """
 
     device: str
@@ -51,6 +52,7 @@ class Calibration:
     ratio: float | None
     figures_from: str
     test: str
+    check: Literal["prediction", "consistency", "none"]
     holds: bool | None
     source: str
     note: str = ""
@@ -178,6 +180,7 @@ def speck_left_out(chip: Chip) -> tuple[Calibration, ...]:
                 high=high,
                 figures_from=f"the other {len(others)} rows of the table, this one left out",
                 test="published energy inside the interval of the other rows",
+                predicts=True,
                 holds=low <= published <= high,
                 note=f"{own * 1e9:.3g} nJ a spike, the others {min(others) * 1e9:.3g} to "
                 f"{max(others) * 1e9:.3g}; the extreme two of the rows cannot be inside",
@@ -330,8 +333,10 @@ def _row(
     estimate: float | None = None,
     high: float | None = None,
     holds: bool | None = None,
+    predicts: bool = False,
     note: str = "",
 ) -> Calibration:
+    tested: Literal["prediction", "consistency"] = "prediction" if predicts else "consistency"
     return Calibration(
         device=chip.key,
         task=task or str(row["task"]),
@@ -343,6 +348,7 @@ def _row(
         ratio=None if estimate is None else estimate / published,
         figures_from=figures_from,
         test=test,
+        check="none" if holds is None else tested,
         holds=holds,
         source=str(row["source"]),
         note=note,

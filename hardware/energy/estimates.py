@@ -228,8 +228,9 @@ def _warnings(
         power = row.total_joules / powered_s
         if not plausible.low <= power <= plausible.high:
             found.append(
-                f"energy / latency is {power * 1e3:.3g} mW, published workloads took "
-                f"{plausible.low * 1e3:g}..{plausible.high * 1e3:g} mW: one of the two is off"
+                f"energy / latency is {power:.3g} W, published workloads took {plausible.low:g} to "
+                f"{plausible.high:g} W: the energy or the length of a step is off; give a measured "
+                "step"
             )
     if chip.neuron_models == ("IF",) and counts.leaky:
         found.append("the network leaks and the chip runs integrate-and-fire only: as-if figure")

@@ -138,6 +138,7 @@ def _environment() -> Environment:
         data=data,
         kind=reading.kind,
         unknown=reading.unknown,
+        calibrated=reading.calibrated,
         core_groups=placement.groups,
         most_confused=most_confused,
     )

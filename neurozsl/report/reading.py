@@ -75,7 +75,7 @@ def paragraphs(report: Report) -> tuple[str, ...]:
     costs = [_activity(report), _energy(report), _static(report.energy)]
     costs.append(_host(run) if run else "")
     doubts = [_fits(report)] if isinstance(report, NetworkReport) else []
-    doubts += [_calibrated(report), unknown(report.energy)]
+    doubts += [calibrated(report), unknown(report.energy)]
     joined = (" ".join(x for x in part if x) for part in (reached, costs, [_sign(report)], doubts))
     return tuple(x for x in joined if x)
 
@@ -192,15 +192,18 @@ def _host(report: RunReport) -> str:
     return text + "."
 
 
-def _calibrated(report: Report) -> str:
-    tested = [x for x in report.calibration if x.holds is not None]
-    if not tested:
-        return ""
-    held = sum(x.holds is True for x in tested)
-    return (
-        f"Of {len(tested)} published measurements that the figures were tested against, {held} "
-        "agree."
-    )
+def calibrated(report: Report) -> str:
+    """How many published rows our figures predict, and how many merely agree with their figures."""
+    found = []
+    for word, told in (
+        ("prediction", "measurements predicted from others, {} lie inside the interval"),
+        ("consistency", "checks of a figure against rows that it rests on, {} hold"),
+    ):
+        rows = [x for x in report.calibration if x.check == word]
+        if rows:
+            held = sum(x.holds is True for x in rows)
+            found.append(f"of {len(rows)} {told.format(held)}")
+    return f"{'; '.join(found).capitalize()}." if found else ""
 
 
 def unknown(rows: Sequence[Energy]) -> str:

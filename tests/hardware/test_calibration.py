@@ -37,6 +37,16 @@ def with_row(chip: Chip, at: int, **changed: Any) -> Chip:
     return replace(chip, measurements=tuple(rows))
 
 
+def test_only_what_had_no_part_in_the_figures_is_called_a_prediction() -> None:
+    rows = calibrate()
+    predicted = [row for row in rows if row.check == "prediction"]
+    assert [row.figures_from for row in predicted] == [
+        "the other 5 rows of the table, this one left out"
+    ] * 6
+    assert sum(row.holds is True for row in predicted) == 4
+    assert all((row.check == "none") == (row.holds is None) for row in rows)
+
+
 def test_the_truenorth_sweep_is_reproduced_within_one_percent() -> None:
     rows = truenorth_sweep(load_chip("truenorth"))
     assert len(rows) == 3

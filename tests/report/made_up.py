@@ -354,17 +354,19 @@ def calibration() -> tuple[CalibrationRow, ...]:
         CalibrationRow(
             device="Chip T (made up)", task="sweep at 20 Hz", quantity="power", published=0.071,
             estimate=0.0708, ratio=0.9972, figures_from="fit of the other rows",
-            test="within 1 %", holds=True, source="Nobody 2014",
+            test="within 1 %", check="consistency", holds=True, source="Nobody 2014",
         ),
         CalibrationRow(
             device="Chip S (made up)", task=f"gestures {HOSTILE}", quantity="energy",
             published=5.1e-3, low=2.9e-3, estimate=3.9e-3, high=4.8e-3, ratio=0.7647,
-            figures_from="five other rows of the table", test="inside low to high", holds=False,
+            figures_from="five other rows of the table", test="inside low to high",
+            check="prediction", holds=False,
             source="Nobody 2024, Table 1", note="missed: the clip is longer",
         ),
         CalibrationRow(
             device="Chip U (made up)", task="key words", quantity="energy", published=2.7e-4,
-            estimate=None, figures_from="no figure", test="shown only", source="Nobody 2019",
+            estimate=None, figures_from="no figure", test="shown only", check="none",
+            source="Nobody 2019",
         ),
     )  # fmt: skip
 

@@ -169,8 +169,10 @@ class CalibrationRow(Value):
     """A published measurement of a chip, and what our figures give for the same workload.
 
     quantity: "energy" (J) or "power" (W). figures_from: what the estimate rests on (e.g. the other
-    rows of the same table, leaving this one out). low, high: interval of the estimate. holds: True
-    where the published value agrees as `test` says; None where only a ratio is shown.
+    rows of the same table, leaving this one out). low, high: interval of the estimate. check:
+    "prediction" where the row had no part in the figures, "consistency" where it had or where only
+    a bound is tested. holds: True where the published value agrees as `test` says; None where only
+    a ratio is shown.
     """
 
     device: str
@@ -183,6 +185,7 @@ class CalibrationRow(Value):
     ratio: float | None = None
     figures_from: str
     test: str
+    check: Literal["prediction", "consistency", "none"]
     holds: bool | None = None
     source: str
     note: str = ""
