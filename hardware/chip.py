@@ -137,6 +137,8 @@ def find_chip(name: str | Path) -> Chip:
 
 
 def _read(path: Path) -> str:
+    if path.is_dir():
+        raise BadInput(f"chip file '{path}': is a folder; give the .toml file of a chip")
     if not path.is_file():
         raise BadInput(f"chip file '{path}': there is no such file; check the path")
     try:

@@ -27,7 +27,7 @@ Kind = Literal[
 # V read in source code or run, T read on the primary page, Q quoted by a third party, D arithmetic.
 Grade = Literal["V", "T", "Q", "D"]
 
-_MOST: Final = 1e300  # above it, an integer is no float
+_MOST: Final = 1e30  # in SI units no figure of a chip comes near; counts times it stay finite
 _PREFIXES: Final[Mapping[str, float]] = {
     "f": 1e-15,
     "p": 1e-12,
@@ -100,12 +100,22 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
     unit = known[key].unit
     _check_numbers(file, place, raw)
     _check_unit(file, place, raw, unit)
-    if raw["value"] == 0 and unit in ("J", "W", "s"):
+    for name in ("value", "low", "high"):
+        if raw.get(name) == 0 and unit in ("J", "W", "s"):
+            raise file.refuse(
+                (*place, name),
+                "is 0",
+                f"a 0 would say that {known[key].meaning} is free; absent means unknown",
+                "delete the line where no figure is published"
+                if name == "value"
+                else "leave the bound out where none is published",
+            )
+    if key == "relative_error" and raw["value"] >= 1:
         raise file.refuse(
             (*place, "value"),
-            "is 0",
-            f"a 0 would say that {known[key].meaning} is free; absent means unknown",
-            "delete the line where no figure is published",
+            f"is {shorten(raw['value'])}",
+            "expected a fraction below 1: the lower end of the energy would be 0 or less",
+            "write 11.7 % as 0.117",
         )
     for name, words in (("kind", get_args(Kind)), ("grade", get_args(Grade))):
         if raw.get(name) not in words:
@@ -132,8 +142,20 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
         raw["kind"],
         raw["grade"],
         _reference(file, place, raw),
-        str(raw.get("note", "")),
+        _note(file, place, raw),
     )
+
+
+def _note(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
+    note = raw.get("note", "")
+    if not isinstance(note, str) or not note.isprintable():
+        raise file.refuse(
+            (*place, "note"),
+            f"is {shorten(note)}",
+            "expected one line of printable text",
+            'write note = "..."',
+        )
+    return note
 
 
 def _check_numbers(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
@@ -206,11 +228,11 @@ def _sources(file: ChipText) -> Mapping[str, str]:
             ("source",), f"is {shorten(sources)}", "expected a table", "write [source]"
         )
     for key, text in sources.items():
-        if not isinstance(text, str) or not text.strip():
+        if not isinstance(text, str) or not text.strip() or not text.isprintable():
             raise file.refuse(
                 ("source", key),
                 f"is {shorten(text)}",
-                "expected the reference as a text",
+                "expected the reference as one line of printable text",
                 "write author, title or journal, year and table",
             )
     return sources

@@ -73,6 +73,11 @@ def check_top(read: ChipText) -> None:
             remedy = f'write {key} = "..." above the first [table]'
             found = f"is {shorten(said)}" if key in table else "is missing"
             raise read.refuse((key,), found, allowed, remedy)
+        if not said.isprintable() or (key == "name" and not said.strip()):
+            # It is printed in tables and on terminals, where an escape would be obeyed.
+            allowed = "expected one line of printable text"
+            remedy = f'write {key} = "..." without line breaks and escapes'
+            raise read.refuse((key,), f"is {shorten(said)}", allowed, remedy)
     for key in WORDS:
         said = table.get(key, [])
         if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
@@ -101,7 +106,15 @@ def check_all_in(read: ChipText, maps: Mapping[Group, Mapping[str, Figure]]) -> 
 
 def check_methods(read: ChipText, energy: Mapping[str, Figure]) -> None:
     """Every energy method is known and finds its figures, the chip's own or inherited ones."""
-    for method in read.table.get("energy_methods", []):
+    methods = read.table.get("energy_methods", [])
+    for at, method in enumerate(methods):
+        if method in methods[:at]:
+            raise read.refuse(
+                ("energy_methods",),
+                f"holds '{method}' twice",
+                "a method gives one row",
+                "name it once",
+            )
         if method not in _NEEDS:
             raise read.refuse(
                 ("energy_methods",),

@@ -106,7 +106,9 @@ def estimate(
         + found.unknown
         + _static_unknown(chip, method),
         inherited=bool(chip.inherits_energy),
-        lower_bound=_is_lower_bound(method, found.terms, figures),
+        # The minimum of another chip bounds nothing on this one.
+        lower_bound=not chip.inherits_energy
+        and _is_lower_bound(chip, method, found.terms, figures),
         warnings=(),
         note="; ".join(dict.fromkeys(filter(None, (figures[t.figure].note for t in found.terms)))),
     )
@@ -153,7 +155,10 @@ def _bounds(
 
 
 def _is_lower_bound(
-    method: EnergyMethod, terms: tuple[EnergyTerm, ...], figures: Mapping[str, Figure]
+    chip: Chip,
+    method: EnergyMethod,
+    terms: tuple[EnergyTerm, ...],
+    figures: Mapping[str, Figure],
 ) -> bool:
     """A figure is its own published minimum or a peak rate, or terms that cost are left out."""
     used = [figures[term.figure] for term in terms]
@@ -161,7 +166,10 @@ def _is_lower_bound(
         return True
     if any(term.cause == "arithmetic" for term in terms):
         return True  # arithmetic only
-    return method == "per_synop" and any(key.startswith("neuron") for key in figures)
+    neurons = any(key.startswith("neuron") for key in figures)
+    if method == "per_term":  # an all-in figure holds the neurons
+        return chip.scope == "per_term" and not neurons
+    return method == "per_synop" and neurons
 
 
 def _latency(

@@ -18,6 +18,9 @@ from itertools import pairwise
 from neurozsl.errors import BadInput
 from neurozsl.hardware.counts import Counts, LayerCounts
 
+WIDEST = 10**7  # no chip holds a layer near it
+LONGEST = 10**9
+
 
 def uniform_counts(sizes: Sequence[int], steps: int, rate: float, *, leaky: bool = False) -> Counts:
     """Expected counts of one inference.
@@ -35,14 +38,19 @@ def uniform_counts(sizes: Sequence[int], steps: int, rate: float, *, leaky: bool
     Raises:
         BadInput: fewer than two sizes, or a value out of range.
     """
-    listed = "-".join(map(str, sizes))
+    listed = "-".join(map(str, sizes))[:60]
     if len(sizes) < 2 or min(sizes) < 1:
         raise BadInput(
             f"layers '{listed}': expected at least two widths of 1 or more, the input's first; "
             "write e.g. 512-512-64"
         )
-    if steps < 1:
-        raise BadInput(f"layers '{listed}': {steps} steps, expected at least 1")
+    if max(sizes) > WIDEST:
+        raise BadInput(
+            f"layers '{listed}': the widest has {len(str(max(sizes)))} digits, at most "
+            f"{WIDEST:,} neurons are estimated; was a hyphen left out?"
+        )
+    if not 1 <= steps <= LONGEST:
+        raise BadInput(f"layers '{listed}': {steps} steps, expected 1 to {LONGEST:,}")
     if not 0.0 <= rate <= 1.0:
         raise BadInput(
             f"layers '{listed}': rate {rate:g}, expected 0..1 spikes per neuron and step; "

@@ -176,6 +176,13 @@ def _check(
     if "run" not in kinds.values():
         only = {"bundle": "--bundle"}
         options.refuse(context, only, f"only with a run, and {what[0]} is a {kinds[what[0]]}")
+    priced = [path for path in what if kinds[path] == "report"]
+    asked = ["--device"] * bool(wanted.devices) + ["--step-time"] * (wanted.step_s is not None)
+    if priced and asked:
+        raise BadInput(
+            f"{' and '.join(asked)}: {priced[0]} was priced when it was made; give the run, bundle "
+            "or .nir file that it was made from"
+        )
     if together and wanted.bundle is not None:
         raise BadInput(
             f"--bundle {wanted.bundle}: with --compare give the folder of the bundle as WHAT"

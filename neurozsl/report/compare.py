@@ -27,13 +27,20 @@ _DATA = "data (fingerprint of the folder)"
 
 
 class ComparedEnergy(Value):
-    """One device: joules of the spiking part, dynamic; bounds where the sources give them."""
+    """One device: joules of the spiking part, dynamic; bounds where the sources give them.
+
+    static_joules, inherited, lower_bound, warnings: as in the row of the report.
+    """
 
     device: str
     name: str
     joules_low: float | None = None
     joules: float | None
     joules_high: float | None = None
+    static_joules: float | None = None
+    inherited: bool = False
+    lower_bound: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class ComparedReport(Value):
@@ -96,7 +103,10 @@ def compare(reports: Sequence[tuple[str, Compared]]) -> ReportComparison:
         for what, report in reports
     )
     apart = [row.what for row in rows if row.not_comparable]
-    notes = ["Energies are estimates unless a row of its report says measured."]
+    notes = [
+        "Energies are estimates unless a row of its report says measured. They are dynamic; static "
+        "power x latency is a line of its own where it is published."
+    ]
     if apart:
         notes.append(f"Not comparable with {rows[0].what}: {', '.join(apart)}; see each reason.")
     return ReportComparison(
@@ -194,4 +204,8 @@ def _energy(row: Energy) -> ComparedEnergy:
         joules_low=row.joules_low,
         joules=row.joules,
         joules_high=row.joules_high,
+        static_joules=row.static_joules,
+        inherited=row.inherited,
+        lower_bound=row.lower_bound,
+        warnings=row.warnings,
     )

@@ -28,11 +28,17 @@ from neurozsl.report.write import check_suffix
 
 @dataclass(frozen=True)
 class Cell:
-    """Text for people; `value` at `key` of the JSON where it is a number."""
+    """Text for people; `value` at `key` of the JSON where it is a number, `words` behind it."""
 
     text: str
     value: float | None = None
     key: str = ""
+    words: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The text with its words."""
+        return f"{self.text} {self.words}".rstrip()
 
 
 def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
@@ -68,6 +74,9 @@ def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
             f"energy, {device}",
             tuple(_joules(r.energy, device, f"rows.{i}.energy") for i, r in rows),
         )
+        static = tuple(_static(r.energy, device, f"rows.{i}.energy") for i, r in rows)
+        if any(cell.value is not None for cell in static):
+            yield f"static, {device}", static
     yield (
         "host FLOPs",
         tuple(Cell(q.count(r.host_flops), r.host_flops, f"rows.{i}.host_flops") for i, r in rows),
@@ -83,8 +92,24 @@ def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
 def _joules(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:
     for place, row in enumerate(energy):
         if row.device == device:
-            return Cell(q.si(row.joules, "J"), row.joules, f"{path}.{place}.joules")
+            text = q.si(row.joules, "J")
+            return Cell(text, row.joules, f"{path}.{place}.joules", _weak(row))
     return Cell(q.MISSING)
+
+
+def _static(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:
+    for place, row in enumerate(energy):
+        if row.device == device:
+            text = q.si(row.static_joules, "J")
+            return Cell(text, row.static_joules, f"{path}.{place}.static_joules")
+    return Cell(q.MISSING)
+
+
+def _weak(row: ComparedEnergy) -> str:
+    """What weakens a figure, in brackets."""
+    words = ["lower bound"] * row.lower_bound + ["inherited"] * row.inherited
+    words += row.warnings
+    return f"({'; '.join(words)})" if words else ""
 
 
 def print_comparison(compared: ReportComparison, out: Console | None = None) -> None:
@@ -94,7 +119,7 @@ def print_comparison(compared: ReportComparison, out: Console | None = None) -> 
     for place in range(len(compared.rows) + 1):
         drawn.add_column("", justify="left" if place == 0 else "right", overflow="fold")
     for title, cells in lines:
-        drawn.add_row(Text(title, style="bold"), *(Text(cell.text) for cell in cells))
+        drawn.add_row(Text(title, style="bold"), *(Text(cell.whole) for cell in cells))
     to = out or console()
     to.print(drawn)
     for note in compared.notes:
@@ -125,7 +150,7 @@ def write_comparison(compared: ReportComparison, page: Path) -> Path:
 
 def markdown(compared: ReportComparison) -> str:
     """The page as Markdown."""
-    head, *lines = ([title, *(cell.text for cell in cells)] for title, cells in table(compared))
+    head, *lines = ([title, *(cell.whole for cell in cells)] for title, cells in table(compared))
     rows = [head, ["---"] * len(head), *lines]
     text = ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
     notes = [f"- {_plain(note)}" for note in compared.notes]
@@ -169,7 +194,8 @@ def html(compared: ReportComparison) -> str:
 
 def _shown(cell: Cell) -> Markup:
     if cell.value is None:
-        return escape(cell.text)
-    return Markup('<data value="{}" data-key="{}">{}</data>').format(
+        return escape(cell.whole)
+    number = Markup('<data value="{}" data-key="{}">{}</data>').format(
         repr(cell.value), cell.key, cell.text
     )
+    return number + f" {cell.words}" if cell.words else number

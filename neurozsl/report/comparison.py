@@ -82,12 +82,17 @@ def _sign_row(row: SignRow) -> schema.SignRow:
 
 
 def _sign_sentence(signs: Sequence[SignRow]) -> str:
-    """Over all pairs without static power, then against the reference pass in joules."""
+    """Over all pairs without static power, then against the reference pass in joules.
+
+    A table that another chip inherits is no further table: its pairs are not counted again.
+    """
     bare = _bare(signs)
+    tables = [row for row in bare if not row.spiking.inherited] or bare
     wins = {
-        word: sum(row.advantage == word for row in bare) for word in ("spiking", "dense", "either")
+        word: sum(row.advantage == word for row in tables)
+        for word in ("spiking", "dense", "either")
     }
-    total = len(bare)
+    total = len(tables)
     if wins["spiking"] == total:
         text = f"The spiking network is the cheaper one on all {total} pairs of cost tables"
     elif wins["dense"] == total:
@@ -125,7 +130,9 @@ def _against(bare: Sequence[SignRow]) -> str:
         ("either, by the interval,", "either"),
     ):
         told = [
-            f"{_short(r.spiking)} {si(r.spiking_joules, 'J')}" for r in rows if r.advantage == side
+            f"{_short(r.spiking)} {si(r.spiking_joules, 'J')}{' or more' * r.spiking.lower_bound}"
+            for r in rows
+            if r.advantage == side
         ]
         if told:
             found.append(f"{word} on {'; '.join(told)}")
@@ -149,6 +156,8 @@ def _break_even(signs: Sequence[SignRow], rate: float | None) -> tuple[str, ...]
     known = [r for r in rows if r.break_even_rate is not None]
     if rate is None:
         return ()
+    if not rate:
+        return ("No event reached a layer, so this does not say at which rate the sign changes.",)
     if not known:
         return (f"No spike rate changes the sign there; the inputs' mean is {share(rate)}.",)
     told = "; ".join(f"{share(r.break_even_rate)} on {_short(r.spiking)}" for r in known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,9 @@ def replace_text(path: Path, text: str) -> None:
 
 def replace_texts(texts: Mapping[Path, str]) -> None:
     """Write all of them beside their places, then rename all: a full disk leaves none of them."""
+    for path in texts:
+        if path.is_dir():  # known late otherwise, when others have their new text
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
     partial = {path: path.with_name(path.name + ".partial") for path in texts}
     try:
         for path, text in texts.items():
@@ -24,3 +29,18 @@ def replace_texts(texts: Mapping[Path, str]) -> None:
         for written in partial.values():
             if written.is_file():
                 written.unlink()
+
+
+def is_replaceable(path: Path) -> bool:
+    """Whether a report may take the place of this JSON file: none, an empty one, or a report."""
+    try:
+        data = path.read_bytes()
+    except OSError:  # not there; what else is wrong with it shows when it is written
+        return True
+    if not data.strip():  # a shell made it: `--json > r.json`
+        return True
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and "schema_version" in document

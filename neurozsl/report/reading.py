@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from neurozsl.hardware.energy import ANCHOR
 from neurozsl.report import quantities as q
 from neurozsl.report.quantities import count, percent, points, share, si, times
 from neurozsl.report.schema import Energy, NetworkReport, Report, RunReport
@@ -132,7 +133,9 @@ def _fits(report: NetworkReport) -> str:
 
 
 def _energy(report: Report) -> str:
-    known = sorted((e for e in report.energy if e.joules is not None), key=lambda e: e.joules or 0)
+    # An anchor is what other workloads took, no estimate of this one.
+    own = (e for e in report.energy if e.joules is not None and e.method != ANCHOR)
+    known = sorted(own, key=lambda e: e.joules or 0)
     if not known:
         return ""
     low, high = known[0], known[-1]
@@ -181,7 +184,7 @@ def _sign(report: Report) -> str:
 
 def _host(report: RunReport) -> str:
     row = first_known(report.host.energy)
-    known = [e.total_joules for e in report.energy if e.total_joules]
+    known = [e.total_joules for e in report.energy if e.total_joules and e.method != ANCHOR]
     if not report.layers:
         return "" if row is None else f"An inference takes {si(row.joules, 'J')}: {row.name}."
     if row is None or row.joules is None:

@@ -66,7 +66,8 @@ def report_of_sizes(
         repairs=(),
         notes=(
             "An estimate before training: nothing ran, counts are expected values. Energies are "
-            "these counts times published figures, each with its source.",
+            "these counts times published figures, each with its source. Whether a chip holds the "
+            "layers was not looked at.",
         ),
         input_notes=(f"input is assumed: {rate:g} spikes per channel and step",),
         layers=tuple(map(_layer, counts.layers)),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neurozsl.errors import BadInput
 from neurozsl.report.card import card
-from neurozsl.report.files import replace_texts
+from neurozsl.report.files import is_replaceable, replace_texts
 from neurozsl.report.html import render
 from neurozsl.report.plots import Plot, plots, write_plots
 from neurozsl.report.schema import Report, to_json
@@ -33,12 +33,19 @@ def check_suffix(path: Path) -> None:
     """Refuse a name that says no kind of report, before anything is computed.
 
     Raises:
-        BadInput: the suffix is not one of `SUFFIXES`.
+        BadInput: the suffix is not one of `SUFFIXES`, or the JSON that goes beside the page would
+            replace a file that is no report.
     """
     if path.suffix not in SUFFIXES:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
         ending = f"ends in '{path.suffix}'" if path.suffix else "has no ending"
         raise BadInput(f"report '{path}': the name {ending}, expected one of {known}")
+    beside = path.with_suffix(".json")
+    if beside != path and not is_replaceable(beside):
+        raise BadInput(
+            f"report '{path}': its numbers go into '{beside}', which is there and no report; give "
+            "the page another name"
+        )
 
 
 def write_report(report: Report, path: Path, *, plot_folder: Path | None = None) -> ReportFiles:

@@ -157,6 +157,10 @@ def check(text: str, line: int, *parts: str) -> None:
         ("2e-12,", '2e-12, scope = "all_in",', ["synop.scope is 'all_in'", "cannot be mixed"]),
         ("synop =", "synops =", ["energy.synops is no figure", "did you mean 'synop'?"]),
         ("synop =", "caffeine =", ["[energy] knows synop, synop_dense", "delete the line"]),
+        ("2e-12,", "2e-12, low = 0,", ["energy.synop.low is 0", "leave the bound out"]),
+        ("2e-12", "1e31", ["value is 1e+31", "finite number"]),
+        ("2e-12,", "2e-12, note = 5,", ["energy.synop.note is 5", "printable text"]),
+        ("2e-12,", '2e-12, note = "\\u001b[2J",', ["energy.synop.note is", "printable text"]),
     ],
 )
 def test_a_wrong_figure_is_refused_with_its_line(old: str, new: str, parts: list[str]) -> None:
@@ -176,6 +180,10 @@ def test_a_wrong_figure_is_refused_with_its_line(old: str, new: str, parts: list
         ("schema = 1", "", 1, ["schema is missing"]),
         ('name = "Synthetic"', "", 1, ["name is missing", "above the first [table]"]),
         ('"Synthetic"', "3", 3, ["name is 3", "a text"]),
+        ('"Synthetic"', '" "', 3, ["name is ' '", "one line of printable text"]),
+        ('"Synthetic"', '"a\\u001b[31m"', 3, ["name is 'a", "one line of printable text"]),
+        ('"Synthetic"', '"a\\nb"', 3, ["name is 'a", "without line breaks"]),
+        ("Title,", "Title\\u202e,", 6, ["source.paper is", "printable text"]),
         ('"per_term"', '"sometimes"', 4, ["scope is 'sometimes'", "per_term, all_in"]),
         ("[source]", 'time_model = "fast"\n[source]', 5, ["time_model is 'fast'", "asynchronous"]),
         ("[source]", 'reset = "zero"\n[source]', 5, ["reset is 'zero'", "a list of texts"]),
@@ -188,6 +196,12 @@ def test_a_wrong_figure_is_refused_with_its_line(old: str, new: str, parts: list
         ("[source]", 'inherits_limits = "x"\n[source]', 5, ["inherits_limits is 'x'", "loihi1"]),
         ("[source]", 'inherits_energy = "loihi1"\n[source]', 8, ["energy stands beside"]),
         ("[source]", 'energy_methods = ["a"]\n[source]', 5, ["holds 'a'", "per_term"]),
+        (
+            "[source]",
+            'energy_methods = ["per_term", "per_term"]\n[source]',
+            5,
+            ["holds 'per_term' twice", "name it once"],
+        ),
         (
             "[source]",
             'energy_methods = ["per_term", "dense_pass"]\n[source]',
@@ -208,6 +222,12 @@ def test_a_wrong_file_is_refused_with_its_line(
     text = MINIMAL.replace(old, new)
     assert text != MINIMAL
     check(text, line, *parts)
+
+
+@pytest.mark.parametrize("error", ["1.0", "11.7"])
+def test_the_error_of_a_model_is_a_fraction_below_1(error: str) -> None:
+    text = MINIMAL + figure("relative_error", error, "1")
+    check(text, 9, f"energy.relative_error.value is {error}", "write 11.7 % as 0.117")
 
 
 @pytest.mark.parametrize("key", ["neuron_active", "neuron_update", "hop_ew", "spike_out"])

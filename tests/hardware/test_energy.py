@@ -151,6 +151,25 @@ def test_synaptic_operations_alone_are_a_lower_bound() -> None:
     assert row.lower_bound
     assert estimate(SHEET, "cmos45_fp32").lower_bound
     assert not estimate(SHEET, "loihi1_sanafe").lower_bound
+    assert not estimate(SHEET, "loihi2").lower_bound  # a minimum of Loihi 1 bounds nothing here
+
+
+def test_terms_without_any_figure_of_neurons_are_a_lower_bound_and_an_all_in_figure_is_none() -> (
+    None
+):
+    text = """
+schema = 1
+name = "Synthetic"
+scope = "per_term"
+energy_methods = ["per_term"]
+[source]
+paper = "Synthetic"
+[energy]
+synop = { value = 2e-12, unit = "J", kind = "measured", grade = "T", source = "paper" }
+"""
+    assert estimate(SHEET, parse_chip("mine", text)).lower_bound
+    whole = parse_chip("mine", text.replace('scope = "per_term"', 'scope = "all_in"'))
+    assert not estimate(SHEET, whole).lower_bound
 
 
 ALL_IN = """

@@ -113,7 +113,10 @@ def test_expected_counts_are_the_mean_of_drawn_ones() -> None:
     [
         ((512,), 10, 0.1, "expected at least two widths"),
         ((512, 0), 10, 0.1, "expected at least two widths"),
-        ((4, 4), 0, 0.1, "0 steps, expected at least 1"),
+        ((4, 4), 0, 0.1, "0 steps, expected 1 to 1,000,000,000"),
+        ((4, 4), 10**9 + 1, 0.1, "1000000001 steps, expected 1 to 1,000,000,000"),
+        ((4, 10**7 + 1), 1, 0.1, "the widest has 8 digits, at most 10,000,000 neurons"),
+        ((4, 10**400), 1, 0.1, "the widest has 401 digits"),
         ((4, 4), 1, 5.0, r"rate 5, expected 0\.\.1"),
         ((4, 4), 1, -0.1, r"rate -0\.1, expected 0\.\.1"),
     ],

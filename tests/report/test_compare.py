@@ -107,6 +107,26 @@ def test_every_number_of_the_page_is_the_number_of_the_json(
     assert sorted(x.name for x in page.parent.iterdir()) == ["c.html", "c.json"]
 
 
+def test_weak_figures_are_called_so_and_static_energy_is_a_line_of_its_own(
+    run: RunReport, tmp_path: Path
+) -> None:
+    first = run.energy[0].model_copy(
+        update={
+            "device": "mine", "inherited": True, "lower_bound": True, "static_joules": 2e-3,
+            "warnings": ("<does not fit>",),
+        }
+    )  # fmt: skip
+    silent = run.model_copy(update={"energy": (*run.energy, first)})
+    found = compare([("a", run), ("b", silent)])
+    lines = {title: [cell.whole for cell in cells] for title, cells in compare_text.table(found)}
+    assert lines["energy, mine"][0] == "n/a"
+    assert lines["energy, mine"][1].endswith("J (lower bound; inherited; <does not fit>)")
+    assert lines["static, mine"] == ["n/a", "2.00 mJ"]
+    compare_text.write_comparison(found, tmp_path / "c.html")
+    page = (tmp_path / "c.html").read_text()
+    assert "</data> (lower bound; inherited; &lt;does not fit&gt;)" in page
+
+
 def test_the_card_escapes_what_markdown_reads_and_other_suffixes_are_refused(
     run: RunReport, tmp_path: Path
 ) -> None:

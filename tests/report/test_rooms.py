@@ -13,11 +13,14 @@ import pytest
 
 from neurozsl import deploy, metrics, runs
 from neurozsl.data.synthetic import SyntheticConfig, render
+from neurozsl.errors import BadInput
 from neurozsl.evaluation import collect
 from neurozsl.export import manifest
+from neurozsl.hardware.chip import parse_chip
 from neurozsl.metrics import Problem
 from neurozsl.report.build import build
 from neurozsl.report.rooms import pictures
+from neurozsl.report.rooms.costs import Devices
 from neurozsl.report.rooms.embedding import chosen_rows, embedding, plane
 from neurozsl.report.rooms.provenance import processor
 from neurozsl.report.rooms.recognition import beta_curve, confusion
@@ -258,3 +261,25 @@ def test_provenance_holds_the_digest_of_everything_that_was_read(
     assert files["bundle/lava/program.npz"] == manifest.sha256(lava_bundle / "program.npz")
     assert report.provenance.command == "neurozsl profile x"
     assert processor() in report.provenance.machine and "thread" in report.provenance.machine
+
+
+def test_two_devices_of_one_key_or_one_name_are_refused() -> None:
+    text = """
+schema = 1
+name = "{}"
+scope = "per_term"
+energy_methods = ["per_term"]
+[source]
+paper = "Synthetic"
+[energy]
+synop = {{ value = 2e-12, unit = "J", kind = "measured", grade = "T", source = "paper" }}
+"""
+    one, same_key = (parse_chip("mine", text.format(name)) for name in ("One", "Two"))
+    same_name = parse_chip("other", text.format("One"))
+    with pytest.raises(BadInput, match="'mine': 2 devices of this name.*rename one"):
+        _ = Devices((one, same_key)).chips
+    with pytest.raises(BadInput, match="'other': its name 'One' is that of 'mine'"):
+        _ = Devices((one, same_name)).chips
+    with pytest.raises(BadInput, match="'Intel Loihi' is that of 'loihi1'"):
+        _ = Devices((parse_chip("mine", text.format("Intel Loihi")),)).chips
+    assert Devices((one,)).chips[-1] is one

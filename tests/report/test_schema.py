@@ -99,5 +99,11 @@ def test_reading_a_file_that_is_no_report_says_what_is_wrong(
         read_run_report(cut)
     other = tmp_path / "other.json"
     other.write_text(to_json(example).replace('"schema_version": 2', '"schema_version": 3'))
-    with pytest.raises(BadInput, match="schema_version"):
+    with pytest.raises(BadInput, match="schema_version is 3, this neurozsl reads 2"):
+        read_run_report(other)
+    other.write_text('{"schema_version": 1}')
+    with pytest.raises(BadInput, match="schema_version is 1, this neurozsl reads 2; write it ag"):
+        read_run_report(other)
+    other.write_text('{"schema_version": 2, "kind": "comparison"}')
+    with pytest.raises(BadInput, match="is a comparison of reports, expected one report"):
         read_run_report(other)

@@ -61,3 +61,27 @@ def test_what_cannot_be_written_leaves_nothing(
     with pytest.raises(OSError, match=r"r\.md\.partial"):
         replace_texts({folder / "r.json": "{}", folder / "r.md": "text"})
     assert [x.name for x in folder.iterdir()] == ["r.md.partial"]
+
+
+def test_a_page_does_not_replace_the_json_of_something_else(
+    tmp_path: Path, network_example: NetworkReport
+) -> None:
+    other = tmp_path / "model.json"
+    other.write_text('{"weights": 3}')
+    with pytest.raises(BadInput, match=r"model\.json', which is there and no report"):
+        write_report(network_example, tmp_path / "model.html")
+    assert other.read_text() == '{"weights": 3}'
+    assert [x.name for x in tmp_path.iterdir()] == ["model.json"]
+    other.write_text("")  # as a shell does before the command runs
+    write_report(network_example, tmp_path / "model.html")
+    write_report(network_example, tmp_path / "model.html")  # a report replaces a report
+    assert read_report(other) == network_example
+
+
+def test_a_folder_in_the_place_of_the_page_leaves_the_json_as_it_was(
+    tmp_path: Path, network_example: NetworkReport
+) -> None:
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(BadInput, match="cannot be written.*folder"):
+        write_report(network_example, tmp_path / "r.html")
+    assert [x.name for x in tmp_path.iterdir()] == ["r.html"]

@@ -9,7 +9,7 @@ published for Loihi 1 alone.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from neurozsl.export.tally import MESH_CHIP, operations_of
 from neurozsl.hardware.activity import LayerActivity, count_with_activity
 from neurozsl.hardware.calibration import calibrate
 from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.chips import CHIPS as REGISTERED
 from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
 from neurozsl.hardware.host_link import host_link
@@ -54,9 +55,24 @@ class Devices:
         """All of them.
 
         Raises:
-            BadInput: a chip is priced already, or has no energy figures.
+            BadInput: a chip is priced already, has the key or name of another one, or no energy
+                figures.
         """
+        keys, names = set[str](), {load_chip(key).name: key for key in DEFAULT_CHIPS}
         for chip in self.own:
+            if chip.key in keys:
+                raise BadInput(
+                    f"--device '{chip.key}': 2 devices of this name, 1 is allowed since tables "
+                    "could not tell them apart; rename one of the files"
+                )
+            if chip.key not in DEFAULT_CHIPS and chip.name in names:
+                raise BadInput(
+                    f"--device '{chip.key}': its name '{chip.name}' is that of "
+                    f"'{names[chip.name]}', and tables could not tell them apart; write another "
+                    "name = in the file"
+                )
+            keys.add(chip.key)
+            names[chip.name] = chip.key
             if chip.key in DEFAULT_CHIPS:
                 raise BadInput(
                     f"--device '{chip.key}': is priced in every report already; leave it out"
@@ -133,7 +149,7 @@ def costs(
         neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
         fits=tuple(map(_fit, fits.values())),
         link_bytes=host_link(network, chip_input, trace).sparse_bytes,
-        prices=prices(counts, devices, sent),
+        prices=_with_fits(prices(counts, devices, sent), fits),
     )
 
 
@@ -148,6 +164,19 @@ def prices(counts: Counts, devices: Devices, sent: Mapping[str, Traffic] | None 
         baseline=dense_baseline(counts, rows),
         comparison=comparison(counts, rows, chips=devices.chips, lengths_s=lengths),
     )
+
+
+def _with_fits(found: Prices, fits: Mapping[str, ChipFit]) -> Prices:
+    """Rows of chips that cannot hold or run the network say so: they are priced all the same."""
+    rows = []
+    for row in found.energy:
+        key = row.device.partition("/")[0]
+        placed = fits.get(load_chip(key).family if key in REGISTERED else key)
+        if placed is not None and placed.mapping is None:
+            warning = f"the network does not fit {placed.name}: as-if figure"
+            row = row.model_copy(update={"warnings": (*row.warnings, warning)})
+        rows.append(row)
+    return replace(found, energy=tuple(rows))
 
 
 def _sent(

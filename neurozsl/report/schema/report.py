@@ -111,6 +111,7 @@ class NetworkReport(Report):
 
 
 Document = Annotated[RunReport | NetworkReport, Field(discriminator="kind")]
+_VERSION = NetworkReport.model_fields["schema_version"].default
 _DOCUMENT: TypeAdapter[RunReport | NetworkReport] = TypeAdapter(Document)
 
 
@@ -147,18 +148,37 @@ def read_report(path: Path) -> RunReport | NetworkReport:
         BadInput: the file is missing, not JSON, or not a report of this version.
     """
     try:
-        return _DOCUMENT.validate_json(path.read_bytes())
+        data = path.read_bytes()
     except OSError as err:
         raise BadInput(
             f"report '{path}': {err.strerror}; run `neurozsl profile RUN` first"
         ) from err
+    try:
+        return _DOCUMENT.validate_json(data)
     except ValidationError as err:
         first = err.errors()[0]
         where = ".".join(map(str, first["loc"])) or "document"
+        what = f"{where}: {first['msg']} ({err.error_count()} problems)"
         raise BadInput(
-            f"report '{path}': {where}: {first['msg']} ({err.error_count()} problems); "
+            f"report '{path}': {_other(data) or what}; "
             "write it again with `neurozsl profile RUN --report FILE.html`"
         ) from err
+
+
+def _other(data: bytes) -> str:
+    """What a document is instead, where its head says so."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    if document.get("kind") == "comparison":
+        return "is a comparison of reports, expected one report"
+    version = document.get("schema_version")
+    if isinstance(version, int) and version != _VERSION:
+        return f"schema_version is {version}, this neurozsl reads {_VERSION}"
+    return ""
 
 
 def read_run_report(path: Path) -> RunReport:
