@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from neurozsl import markdown as md
 from neurozsl import runs
 from neurozsl.deploy import branch_spec, deploy
 from neurozsl.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
@@ -96,8 +97,7 @@ def table(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> list[tup
 def markdown(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> str:
     """The table for the README."""
     header, *body = table(rows, targets)
-    lines = [header, tuple("---" for _ in header), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(md.table(header, body))
 
 
 def reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:

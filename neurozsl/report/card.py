@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from neurozsl.markdown import cell, code, table
 from neurozsl.report import columns, reading
 from neurozsl.report import quantities as q
 from neurozsl.report.html import FORMATS
-from neurozsl.report.markdown import cell, code, table
 from neurozsl.report.schema import (
     Baseline,
     Energy,

@@ -7,7 +7,6 @@ JSON, as in the page of one report; names and paths are escaped.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from neurozsl import markdown as md
 from neurozsl.errors import BadInput
 from neurozsl.report import quantities as q
 from neurozsl.report.compare import ComparedEnergy, ReportComparison
@@ -150,16 +150,11 @@ def write_comparison(compared: ReportComparison, page: Path) -> Path:
 
 def markdown(compared: ReportComparison) -> str:
     """The page as Markdown."""
-    head, *lines = ([title, *(cell.whole for cell in cells)] for title, cells in table(compared))
-    rows = [head, ["---"] * len(head), *lines]
-    text = ["| " + " | ".join(map(_plain, row)) + " |" for row in rows]
-    notes = [f"- {_plain(note)}" for note in compared.notes]
+    head, *lines = ([title, *(x.whole for x in cells)] for title, cells in table(compared))
+    text = md.table([md.cell(x) for x in head], lines)
+    notes = [f"- {md.cell(note)}" for note in compared.notes]
     made = f"Made: {compared.created}"
     return "\n".join([f"# {compared.title}", "", *text, "", *notes, "", made]) + "\n"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"([\\|<>*`\[\]])", r"\\\1", " ".join(text.split()))
 
 
 _STYLE = """

@@ -14,6 +14,7 @@ from neurozsl.export.inspection import ChipFit, inspect_file
 from neurozsl.export.network_run import Source, feed, run_network
 from neurozsl.hardware.counts import Counts
 from neurozsl.hardware.energy import EnergyRow, estimate
+from neurozsl.markdown import code, table
 from neurozsl.report import quantities as q
 
 RATE: Final = 0.05  # of the synthetic input
@@ -40,9 +41,7 @@ def markdown_table(
     Raises:
         BadInput: a file cannot be read at all.
     """
-    rows = [_row(file, said, asked, rate, seed) for file in files]
-    lines = [_TITLES, ["---"] * len(_TITLES), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(table(_TITLES, [_row(file, said, asked, rate, seed) for file in files]))
 
 
 def _row(file: Path, said: Said, asked: str, rate: float, seed: int) -> tuple[str, ...]:
@@ -82,7 +81,7 @@ def _energy(row: EnergyRow) -> str:
 
 
 def _said(asked: str) -> str:
-    return f"`{asked}`" if asked else "-"
+    return code(asked) if asked else "-"
 
 
 def _cores(fit: ChipFit) -> str:

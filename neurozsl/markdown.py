@@ -1,21 +1,31 @@
-"""Markdown in which data stays data: cells, tables, lists."""
+"""Markdown in which data stays data: cells, code, tables."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
+_MARKS = re.compile(r"[\\|<>*&`\[\]]|(?<!\w)_|_(?!\w)")  # inside a word, _ is a letter
+
+
+class Marked(str):
+    """Text that is Markdown already; `cell` and `table` leave its marks."""
+
+    __slots__ = ()
+
 
 def cell(text: object) -> str:
     r"""Text that Markdown shows as it is, on one line.
 
-    >>> cell("a|b <c> *d* _e_ &lt;")
-    'a\\|b \\<c\\> \\*d\\* \\_e\\_ \\&lt;'
+    >>> cell("a|b <c> *d* _e_ &lt; f_g")
+    'a\\|b \\<c\\> \\*d\\* \\_e\\_ \\&lt; f_g'
     """
-    return re.sub(r"([\\|<>*_&`\[\]])", r"\\\1", " ".join(str(text).split()))
+    if isinstance(text, Marked):
+        return text.replace("|", r"\|")
+    return _MARKS.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
-def code(text: str) -> str:
+def code(text: str) -> Marked:
     """Text in code marks that hold, whatever it contains.
 
     >>> code("a `b`"), code("ls")
@@ -25,7 +35,7 @@ def code(text: str) -> str:
     longest = max(map(len, re.findall("`+", text)), default=0)
     marks = "`" * (longest + 1)
     space = " " * (longest > 0)
-    return f"{marks}{space}{text}{space}{marks}"
+    return Marked(f"{marks}{space}{text}{space}{marks}")
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
