@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from neurozsl.markdown import cell, code, table
 from neurozsl.report import columns, reading
 from neurozsl.report import quantities as q
-from neurozsl.report.html import FORMATS
 from neurozsl.report.schema import (
     Baseline,
     Energy,
@@ -187,7 +186,7 @@ def _layers(report: Report) -> Iterator[str]:
             [
                 (
                     x.name + (" (read-out)" if x.name in readouts else ""),
-                    *(FORMATS[column.kind](getattr(x, column.field)) for _, column in shown),
+                    *(q.FORMATS[column.kind](getattr(x, column.field)) for _, column in shown),
                 )
                 for x in report.layers
             ],

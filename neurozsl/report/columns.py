@@ -13,7 +13,7 @@ from neurozsl.report.schema import Layer
 
 @dataclass(frozen=True)
 class Column:
-    """A field of `Layer`, its title, and how its values are written (a key of `html.FORMATS`)."""
+    """A field of `Layer`, its title, and how its values are written (a key of `quantities.FORMATS`)."""
 
     field: str
     title: str

@@ -11,27 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from neurozsl.report import columns, placement, reading
 from neurozsl.report import quantities as q
-from neurozsl.report.plots import Plot, plots
+from neurozsl.report.plot import Plot
+from neurozsl.report.plots import plots
 from neurozsl.report.schema import Confusion, Report, RunReport
 
-FORMATS: dict[str, Callable[[Any], str]] = {
-    "percent": q.percent,
-    "share": q.share,
-    "count": q.count,
-    "joules": lambda x: q.si(x, "J"),
-    "seconds": lambda x: q.si(x, "s"),
-    "watts": lambda x: q.si(x, "W"),
-    "bytes": lambda x: q.si(x, "B"),
-    "ratio": q.ratio,
-    "number": lambda x: q.MISSING if x is None else f"{x:g}",
-}
 _CONFUSED = 12  # pairs of classes that are listed
 
 
@@ -106,7 +95,7 @@ def most_confused(found: Confusion) -> list[tuple[int, int]]:
 
 def data(key: str, value: float | None, kind: str) -> Markup:
     """One number: exact for programs, rounded for people."""
-    text = FORMATS[kind](value)
+    text = q.FORMATS[kind](value)
     if value is None:
         return Markup('<span class="missing">{}</span>').format(text)
     return Markup('<data value="{}" data-key="{}">{}</data>').format(repr(value), key, text)
@@ -131,7 +120,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(share=q.share, count=q.count, joules=FORMATS["joules"], text=_text)
+    made.filters.update(share=q.share, count=q.count, joules=q.FORMATS["joules"], text=_text)
     style = (resources.files("neurozsl.report.page") / "style.css").read_text(encoding="utf-8")
     made.globals.update(
         style=Markup(style),

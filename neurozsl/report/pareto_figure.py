@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from neurozsl.report import plots
+from neurozsl.report.figures.drawing import HUES, INK, PAGE, SOFT
+from neurozsl.report.plot import Plot, finish, style
 from neurozsl.report.quantities import si
 
-_COLOUR = {variable: colour for colour, variable in plots._CSS_VARIABLES.items()}
-_HUES = ("--blue", "--orange", "--green", "--purple")
 _SHAPES = {"dynamic": "o", "table": "s", "frozen": "^"}
 
 
@@ -33,19 +32,14 @@ def write_pareto(result: Mapping[str, Any], table: str, folder: Path) -> tuple[P
         table: key of the cost table on the axis.
         folder: made where missing.
     """
-    plot = draw(result, table)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "pareto.svg", folder / "pareto.png"
-    paths[0].write_text(plot.svg_file, encoding="utf-8")
-    paths[1].write_bytes(plot.png())
-    return paths
+    return draw(result, table).write(folder)
 
 
-def draw(result: Mapping[str, Any], table: str) -> plots.Plot:
+def draw(result: Mapping[str, Any], table: str) -> Plot:
     """The figure in all its forms, title and description with its numbers."""
     rows = [row for row in result["settings"] if table in row["energy"]]
     name = result["tables"][table]["name"]
-    with plots._style():
+    with style():
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.subplots()
         _marks(axes, rows, table)
@@ -58,7 +52,7 @@ def draw(result: Mapping[str, Any], table: str) -> plots.Plot:
             f"{result['seeds']} seed(s); numbers: weight bits"
         )
         title = f"HM against energy on {name}"
-        return plots._finish("pareto", figure, title, _told(rows, table))
+        return finish("pareto", figure, title, _told(rows, table))
 
 
 def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
@@ -72,13 +66,13 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
     axes.plot(
         [joules for joules, _ in front],
         [hm for _, hm in front],
-        color=_COLOUR["--ink"],
+        color=INK,
         linewidth=1.2,
         drawstyle="steps-post",
         zorder=1,
     )
     chances = [row["chance"]["mean"] for row in rows]
-    axes.axhline(max(chances), color=_COLOUR["--soft"], linewidth=1, linestyle=":", zorder=0)
+    axes.axhline(max(chances), color=SOFT, linewidth=1, linestyle=":", zorder=0)
     for row in rows:
         x, y = row["energy"][table], row["HM"]
         colour = hue[row["steps"]]
@@ -93,7 +87,7 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
             y["mean"],
             _SHAPES[row["policy"]],
             color=colour,
-            markerfacecolor=colour if on else _COLOUR["--page"],
+            markerfacecolor=colour if on else PAGE,
             markersize=8,
             markeredgewidth=1.5,
             zorder=3,
@@ -123,7 +117,7 @@ def _highest(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _hues(rows: list[Mapping[str, Any]]) -> dict[int, str]:
     """A colour per T."""
     steps = sorted({row["steps"] for row in rows})
-    return {t: _COLOUR[_HUES[place % len(_HUES)]] for place, t in enumerate(steps)}
+    return {t: HUES[place % len(HUES)] for place, t in enumerate(steps)}
 
 
 def _legend(axes: Axes, rows: list[Mapping[str, Any]]) -> None:
@@ -132,13 +126,12 @@ def _legend(axes: Axes, rows: list[Mapping[str, Any]]) -> None:
         Line2D([], [], color=hue, marker="o", linestyle="", label=f"T = {t}")
         for t, hue in hues.items()
     ]
-    soft = _COLOUR["--soft"]
     entries += [
-        Line2D([], [], color=soft, markerfacecolor="none", marker=_SHAPES[p], linestyle="", label=p)
+        Line2D([], [], color=SOFT, markerfacecolor="none", marker=_SHAPES[p], linestyle="", label=p)
         for p in dict.fromkeys(row["policy"] for row in rows)
     ]
-    entries.append(Line2D([], [], color=_COLOUR["--ink"], linewidth=1.2, label="front"))
-    entries.append(Line2D([], [], color=soft, linestyle=":", label="chance (95th percentile)"))
+    entries.append(Line2D([], [], color=INK, linewidth=1.2, label="front"))
+    entries.append(Line2D([], [], color=SOFT, linestyle=":", label="chance (95th percentile)"))
     axes.legend(handles=entries, fontsize=8, frameon=False, loc="best")
 
 

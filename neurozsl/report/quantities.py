@@ -4,6 +4,8 @@ HTML, terminal and plots share these functions, so a figure looks the same every
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, Final
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
@@ -112,3 +114,17 @@ def times(value: float) -> str:
     """
     rounded = float(f"{value:.2g}")
     return f"{rounded:,.0f} times" if rounded >= 10 else f"{rounded:.2g} times"
+
+
+FORMATS: Final[dict[str, Callable[[Any], str]]] = {
+    "percent": percent,
+    "share": share,
+    "count": count,
+    "joules": lambda x: si(x, "J"),
+    "seconds": lambda x: si(x, "s"),
+    "watts": lambda x: si(x, "W"),
+    "bytes": lambda x: si(x, "B"),
+    "ratio": ratio,
+    "number": lambda x: MISSING if x is None else f"{x:g}",
+}
+"""How templates and tables name a way to write a number."""

@@ -14,7 +14,8 @@ from neurozsl.errors import BadInput
 from neurozsl.report.card import card
 from neurozsl.report.files import is_replaceable, replace_texts
 from neurozsl.report.html import render
-from neurozsl.report.plots import Plot, plots, write_plots
+from neurozsl.report.plot import Plot
+from neurozsl.report.plots import plots, write_plots
 from neurozsl.report.schema import Report, to_json
 
 SUFFIXES = {".html": "a page", ".md": "a model card", ".json": "the document alone"}

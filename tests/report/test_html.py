@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from neurozsl.report.html import FORMATS, SECTIONS, most_confused, render
+from neurozsl.report.html import SECTIONS, most_confused, render
+from neurozsl.report.quantities import FORMATS
 from neurozsl.report.schema import NetworkReport, RunReport, to_json
 
 HOSTILE = "<script>alert(1)</script>"

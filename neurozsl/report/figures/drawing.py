@@ -23,6 +23,7 @@ from neurozsl.report.quantities import si
 
 INK, SOFT, GRID = "#1c2126", "#5b6570", "#d9dee3"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#a0478a"
+PAGE = "#ffffff"
 HUES = (BLUE, ORANGE, GREEN, PURPLE)
 WIDTH = 7.2  # inches, of every figure
 SMALL = 8.5  # points, of labels inside a figure
