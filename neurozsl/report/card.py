@@ -16,11 +16,9 @@ from neurozsl.report import quantities as q
 from neurozsl.report.schema import (
     Baseline,
     Energy,
-    Fit,
     NetworkReport,
     Report,
     RunReport,
-    Scores,
 )
 
 _NAMED = 40  # classes that are listed; the JSON has all
@@ -144,7 +142,7 @@ def _accuracy(report: RunReport) -> Iterator[str]:
         (
             x.step,
             x.backend,
-            *_scores(x),
+            *columns.scores(x),
             q.count(x.spikes),
             q.si(x.joules, "J"),
             q.si(x.latency_s, "s"),
@@ -152,8 +150,9 @@ def _accuracy(report: RunReport) -> Iterator[str]:
         )
         for x in report.deployment
     ]
-    alone = ("deployed", report.host.motion_backend, *_scores(report.accuracy), *[q.MISSING] * 3)
-    yield from table(titles, rows or [(*alone, "")])
+    scores = columns.scores(report.accuracy)
+    alone = ("deployed", report.host.motion_backend, *scores, *[q.MISSING] * 3, "")
+    yield from table(titles, rows or [alone])
     yield ""
     chance = ""
     if report.accuracy.chance is not None:
@@ -163,10 +162,6 @@ def _accuracy(report: RunReport) -> Iterator[str]:
         f"with beta = {report.accuracy.beta:g} on {q.count(report.accuracy.samples)} samples."
         f"{chance} Energy: dynamic, estimated, motion branch."
     )
-
-
-def _scores(x: Scores) -> tuple[str, str, str, str]:
-    return q.percent(x.S), q.percent(x.U), q.percent(x.HM), q.percent(x.ZSL)
 
 
 def _layers(report: Report) -> Iterator[str]:
@@ -197,25 +192,16 @@ def _placed(report: Report) -> Iterator[str]:
     if report.fits:
         yield "## Does it fit"
         yield ""
-        rows = [(fit.chip, fit.name, fit_text(fit)) for fit in report.fits]
+        rows = [(fit.chip, fit.name, reading.fit(fit)) for fit in report.fits]
         yield from table(("chip", "name", "cores"), rows)
 
 
-def fit_text(fit: Fit) -> str:
-    """The cores that it takes, or why it does not fit."""
-    return f"{fit.cores_used} of {fit.cores} cores" if fit.fits else f"no: {fit.reason}"
-
-
 def _energy(report: Report) -> Iterator[str]:
-    groups = [("motion branch" if isinstance(report, RunReport) else "network", report.energy)]
-    if report.baseline is not None:
-        groups.append((report.baseline.name, report.baseline.energy))
-    if isinstance(report, RunReport):
-        groups.append(("host part", report.host.energy))
     yield "## Energy per inference"
     yield ""
     titles = ("runs", "device", "dynamic", "interval", "static", "latency", "kind", "source",
               "left out", "unknown")  # fmt: skip
+    groups = columns.energy_groups(report)
     yield from table(titles, [_energy_row(part, row) for part, rows in groups for row in rows])
     yield ""
     yield (
@@ -275,7 +261,8 @@ def _baseline(base: Baseline) -> Iterator[str]:
     yield f"Dense pass: {cell(base.name)}. {cell(base.description)} ({q.count(base.macs)} MACs.)"
     if base.accuracy is not None:
         yield ""
-        yield from table(("model", "S", "U", "HM", "ZSL"), [(base.name, *_scores(base.accuracy))])
+        scores = columns.scores(base.accuracy)
+        yield from table(("model", "S", "U", "HM", "ZSL"), [(base.name, *scores)])
 
 
 def _calibration(report: Report) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The columns of the table of layers, in groups; page, model card and terminal share them.
+"""What tables share on page, card and terminal: columns of layers, rows of energy, scores.
 
 A column whose field is unknown for every layer is left out, and so is a group without columns.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from neurozsl.report.schema import Layer
+from neurozsl.report import quantities as q
+from neurozsl.report.schema import Energy, Layer, Report, RunReport, Scores
 
 
 @dataclass(frozen=True)
 class Column:
-    """A field of `Layer`, its title, and how its values are written (a key of `quantities.FORMATS`)."""
+    """A field of `Layer`, its title, and how its values are written (a key of `q.FORMATS`)."""
 
     field: str
     title: str
@@ -81,3 +82,19 @@ def used(groups: Sequence[Group], layers: Sequence[Layer]) -> tuple[Group, ...]:
         for group in groups
     ]
     return tuple(group for group in kept if group.columns)
+
+
+def energy_groups(report: Report) -> list[tuple[str, tuple[Energy, ...]]]:
+    """Energy rows by what they run; groups without rows are left out."""
+    run = report if isinstance(report, RunReport) else None
+    groups = [("motion branch" if run else "network", report.energy)]
+    if report.baseline is not None:
+        groups.append((report.baseline.name, report.baseline.energy))
+    if run is not None:
+        groups.append(("host part", run.host.energy))
+    return [(name, rows) for name, rows in groups if rows]
+
+
+def scores(x: Scores) -> tuple[str, str, str, str]:
+    """S, U, HM and ZSL."""
+    return q.percent(x.S), q.percent(x.U), q.percent(x.HM), q.percent(x.ZSL)

@@ -1,4 +1,4 @@
-"""`Comparison of reports`: several runs, bundles or networks beside each other, one row each.
+"""Reports compared: several runs, bundles or networks beside each other, one row each.
 
 In: reports by the names they were asked for. Out: a `ReportComparison`, its JSON the source of
 table, page and card (`compare_text`). Counts are per inference, energies joules, scores percent,
@@ -19,6 +19,7 @@ from pydantic import Field
 
 from neurozsl.errors import BadInput
 from neurozsl.report.quantities import count
+from neurozsl.report.reading import spike_rate
 from neurozsl.report.schema import Energy, NetworkReport, RunReport, Scores
 from neurozsl.report.schema.value import Value
 
@@ -159,16 +160,13 @@ def _input(report: NetworkReport) -> tuple[object, ...]:
 
 def _row(what: str, report: Compared) -> ComparedReport:
     layers = report.layers
-    readouts = report.readouts if isinstance(report, NetworkReport) else ()
-    updates = sum(x.neuron_updates for x in layers if x.name not in readouts)
-    spikes = sum(x.spikes for x in layers)
     common: dict[str, Any] = {
         "what": what,
         "kind": report.kind,
         "subject": subject(report),
         "neurons": sum(x.neurons for x in layers),
-        "spike_rate": spikes / updates if updates else 0.0,
-        "spikes": spikes,
+        "spike_rate": spike_rate(report),
+        "spikes": sum(x.spikes for x in layers),
         "synops": sum(x.synops for x in layers),
         "dense": sum(x.dense for x in layers),
         "energy": tuple(map(_energy, report.energy)),

@@ -17,10 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from neurozsl import markdown as md
-from neurozsl.errors import BadInput
 from neurozsl.report import quantities as q
 from neurozsl.report.compare import ComparedEnergy, ReportComparison
-from neurozsl.report.files import replace_texts
+from neurozsl.report.files import replace_texts, writing
 from neurozsl.report.schema import to_json
 from neurozsl.report.terminal import console
 from neurozsl.report.write import check_suffix
@@ -137,14 +136,8 @@ def write_comparison(compared: ReportComparison, page: Path) -> Path:
     texts = {beside: to_json(compared)}
     if page.suffix != ".json":
         texts[page] = html(compared) if page.suffix == ".html" else markdown(compared)
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
+    with writing(page):
         replace_texts(texts)
-    except OSError as error:
-        raise BadInput(
-            f"report '{page}': cannot be written ({error.strerror}); give a file in a folder that "
-            "can be made"
-        ) from None
     return beside
 
 

@@ -1,17 +1,28 @@
-"""Text files of a report: complete or not there."""
+"""Files of a report: complete or not there, and one refusal where they cannot be written."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from neurozsl.errors import BadInput
 
-def replace_text(path: Path, text: str) -> None:
-    """Write beside, then rename."""
-    replace_texts({path: text})
+
+@contextmanager
+def writing(page: Path) -> Iterator[None]:
+    """Make the folder of `page`; what cannot be written inside is a `BadInput` that names it."""
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"report '{page}': cannot be written ({error.strerror}); give a file in a folder that "
+            "can be made"
+        ) from None
 
 
 def replace_texts(texts: Mapping[Path, str]) -> None:

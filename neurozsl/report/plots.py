@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from neurozsl.report import figures
+from neurozsl.report import columns, figures
 from neurozsl.report.figures import drawing
 from neurozsl.report.figures.chip import has_limits
 from neurozsl.report.figures.energy import split_rows
@@ -31,7 +30,7 @@ def _drawn(report: Report) -> Iterator[tuple[str, drawing.Drawn]]:
     if any(row.spikes for row in report.activity):
         neurons = {x.name: x.neurons for x in report.layers}
         yield "activity", figures.activity(report.activity, neurons)
-    groups = energy_groups(report)
+    groups = columns.energy_groups(report)
     if groups:
         yield "energy", figures.energy(groups)
     split = split_rows(report.energy)
@@ -50,17 +49,6 @@ def _drawn(report: Report) -> Iterator[tuple[str, drawing.Drawn]]:
         yield "beta_curve", figures.beta_curve(run.beta_curve)
     if run is not None and run.embedding is not None and run.embedding.classes:
         yield "embedding", figures.embedding(run.embedding)
-
-
-def energy_groups(report: Report) -> list[tuple[str, tuple[Any, ...]]]:
-    """Energy rows by what they run; groups without rows are left out."""
-    run = report if isinstance(report, RunReport) else None
-    groups = [("motion branch" if run else "network", report.energy)]
-    if report.baseline is not None:
-        groups.append((report.baseline.name, report.baseline.energy))
-    if run is not None:
-        groups.append(("host part", run.host.energy))
-    return [(name, rows) for name, rows in groups if rows]
 
 
 def shown_placement(report: Report) -> Placement | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from neurozsl.hardware.energy import ANCHOR
 from neurozsl.report import quantities as q
 from neurozsl.report.quantities import count, percent, points, share, si, times
-from neurozsl.report.schema import Energy, NetworkReport, Report, RunReport
+from neurozsl.report.schema import Energy, Fit, NetworkReport, Report, RunReport
 
 VERDICTS = {
     "PASS": "Every compared bit equals the trained model.",
@@ -54,6 +54,11 @@ def kind(row: Energy) -> str:
     words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
     words += ["all-in"] * (row.scope == "all_in" and row.estimate)
     return ", ".join(words)
+
+
+def fit(found: Fit) -> str:
+    """The cores that a network takes, or why it does not fit."""
+    return f"{found.cores_used} of {found.cores} cores" if found.fits else f"no: {found.reason}"
 
 
 def spike_rate(report: Report) -> float:

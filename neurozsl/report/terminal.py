@@ -13,11 +13,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from neurozsl.report import columns, reading
 from neurozsl.report import quantities as q
-from neurozsl.report import reading
-from neurozsl.report.card import fit_text
-from neurozsl.report.plots import energy_groups
-from neurozsl.report.schema import Energy, Layer, NetworkReport, Report, RunReport, Scores
+from neurozsl.report.schema import Energy, Layer, NetworkReport, Report, RunReport
 
 _PLAIN_WIDTH = 100  # of a pipe or a log, where rich would assume 80 and cut the device names
 _VERDICT_STYLE = {
@@ -54,7 +52,7 @@ def summary(report: Report) -> Group:
     if report.layers:
         title = "Motion branch" if isinstance(report, RunReport) else "Layers"
         motion = layers_table(f"{title}, per inference", report.layers)
-    parts += [motion, Text(), energy_table(energy_groups(report)), Text()]
+    parts += [motion, Text(), energy_table(columns.energy_groups(report)), Text()]
     parts += [Text(line) for line in _lines(report)]
     return Group(*parts)
 
@@ -68,7 +66,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield unknown
     for row in report.energy:
         yield from (f"warning: {row.name}: {text}" for text in row.warnings)
-    yield from (f"{fit.chip}: {fit_text(fit)}" for fit in report.fits)
+    yield from (f"{fit.chip}: {reading.fit(fit)}" for fit in report.fits)
     if isinstance(report, NetworkReport):
         for word, texts in (
             ("note", report.input_notes),
@@ -93,17 +91,14 @@ def _accuracy(report: RunReport) -> Table:
     for name in ("S", "U", "HM", "ZSL"):
         table.add_column(name, justify="right", style="bold" if name == "HM" else "")
     for x in report.deployment:
-        table.add_row(Text(x.step), Text(x.backend), *_scores(x))
+        table.add_row(Text(x.step), Text(x.backend), *columns.scores(x))
     if not report.deployment:
-        table.add_row(Text("deployed"), Text(report.host.motion_backend), *_scores(report.accuracy))
+        backend = Text(report.host.motion_backend)
+        table.add_row(Text("deployed"), backend, *columns.scores(report.accuracy))
     if report.accuracy.chance is not None:
         chance = q.percent(report.accuracy.chance)
         table.add_row("chance (95th percentile)", "", "", "", chance, "", style="dim")
     return table
-
-
-def _scores(x: Scores) -> tuple[str, str, str, str]:
-    return q.percent(x.S), q.percent(x.U), q.percent(x.HM), q.percent(x.ZSL)
 
 
 def layers_table(title: str, layers: Sequence[Layer]) -> Table:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neurozsl.errors import BadInput
 from neurozsl.report.card import card
-from neurozsl.report.files import is_replaceable, replace_texts
+from neurozsl.report.files import is_replaceable, replace_texts, writing
 from neurozsl.report.html import render
 from neurozsl.report.plot import Plot
 from neurozsl.report.plots import plots, write_plots
@@ -69,15 +69,9 @@ def write_report(report: Report, path: Path, *, plot_folder: Path | None = None)
     written = _WRITERS.get(path.suffix)
     if written is not None:
         texts[path] = written(report, drawn)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
         replace_texts(texts)
         files = () if plot_folder is None else write_plots(report, plot_folder, drawn=drawn)
-    except OSError as error:
-        raise BadInput(
-            f"report '{path}': cannot be written ({error.strerror}); give a file in a folder that "
-            "can be made"
-        ) from None
     return ReportFiles(path, beside, files)
 
 
