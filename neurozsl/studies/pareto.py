@@ -19,79 +19,27 @@ targets, steps and seeds may be added later without training again) and `pareto.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from neurozsl.errors import BadInput
-from neurozsl.export.policy import Wanted
-from neurozsl.export.targets import target as find_target
 from neurozsl.studies import base
 from neurozsl.studies.base import Job, Progress
+from neurozsl.studies.pareto_points import measure
+from neurozsl.studies.pareto_settings import Planned
+from neurozsl.studies.pareto_settings import Settings as Settings
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
 
-SCHEMA: Final = 1
-Policy = Literal["dynamic", "table", "frozen"]
 Steps = Literal["synthetic", "repeated", "joined"]
 STEPS: Final[Mapping[Steps, str]] = {
     "synthetic": "T: the same clips, described in T steps",
     "repeated": "T: the features have no time axis and are shown T times; motion is nearly absent",
     "joined": "T: steps of the data, neighbours averaged where T is smaller",
 }
-# Models whose thresholds can follow the sample are trained so, or no policy could be chosen.
-_FOLLOWING: Final = ("mdft", "mdst", "mdst++")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is trained and what is made of it.
-
-    data: folder; None makes the synthetic set with `scene_bias` and `test_size`, one for each seed.
-    steps: empty takes 5 and 10, of data with a time axis its own steps and half of them.
-    options: of the model, as in `train --set`.
-    """
-
-    model: str = "mdft"
-    data: Path | None = None
-    steps: tuple[int, ...] = ()
-    bits: tuple[int, ...] = (4, 6, 8)
-    policies: tuple[Wanted, ...] = get_args(Policy)
-    targets: tuple[str, ...] = ("lava",)
-    seeds: int = 3
-    epochs: int | None = None
-    scene_bias: float = 0.9
-    test_size: int = 2000
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise BadInput(f"pareto: {self.seeds} seeds, expected at least 1")
-        for what, chosen in (
-            ("bits", self.bits),
-            ("policies", self.policies),
-            ("targets", self.targets),
-            ("steps", self.steps),
-        ):
-            if len(set(chosen)) < len(chosen) or (not chosen and what != "steps"):
-                found = ", ".join(map(str, chosen)) or "none"
-                raise BadInput(f"pareto: {what} {found}; name each once, and at least one")
-        unknown = [x for x in self.policies if x not in get_args(Policy)]
-        if unknown:
-            raise BadInput(
-                f"pareto: policy {', '.join(unknown)}; choose from {', '.join(get_args(Policy))}"
-            )
-        for name in self.targets:
-            if "fixed" not in find_target(name).fidelity:
-                raise BadInput(f"pareto: target '{name}' has no integers; choose lava or speck")
-
-    @property
-    def trained_options(self) -> dict[str, Any]:
-        """Options of the trained model."""
-        following = {"threshold": "dynamic"} if self.model in _FOLLOWING else {}
-        return {**following, **self.options}
 
 
 @dataclass(frozen=True)
@@ -107,15 +55,6 @@ class Definition:
     study: str = "pareto"
 
 
-@dataclass(frozen=True)
-class Planned:
-    """One training."""
-
-    steps: int
-    seed: int
-    job: Job
-
-
 def run(
     settings: Settings, *, out: Path, jobs: int = 1, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -125,8 +64,6 @@ def run(
         BadInput: the data cannot be read, the model never spikes, or `out` holds another study.
         NeuroZSLError: a training failed; its message is in the error.
     """
-    from neurozsl.studies.pareto_points import measure
-
     data = _given(settings)
     _check_spikes(settings, data)
     base.claim(_definition(settings), out)
@@ -251,11 +188,3 @@ def _data(
     if not folder.exists():
         store.save(joined, folder)
     return folder
-
-
-def settings_of(settings: Settings) -> Iterator[tuple[str, str, int]]:
-    """(target, policy, bits) of every point of one run, in the order of the table."""
-    for target in settings.targets:
-        for policy in settings.policies:
-            for bits in settings.bits:
-                yield target, policy, bits

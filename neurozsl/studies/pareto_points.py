@@ -43,8 +43,9 @@ from neurozsl.signals import ChipInput, Trace
 from neurozsl.studies import base
 from neurozsl.studies.base import Progress
 from neurozsl.studies.front import on_front
-from neurozsl.studies.pareto import SCHEMA, Planned, Settings, settings_of
+from neurozsl.studies.pareto_settings import Planned, Settings
 
+SCHEMA: Final = 1
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "loihi2": ("loihi1", "loihi1_sanafe", "loihi2", "cmos45_fp32"),
     "speck2f": ("speck2f", "cmos45_fp32"),
@@ -93,7 +94,7 @@ def measure(
         for t, why in refused_steps.items()
     ]
     trained, tables = [], dict[str, dict[str, Any]]()
-    wanted, data = list(settings_of(settings)), None
+    wanted, data = list(settings.deployments()), None
     for number, one in enumerate(planned):
         run = runs.open_run(one.job.out)
         data = run.data
