@@ -5,14 +5,15 @@ With --pareto: HM against energy of one model over weight bits, steps and thresh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
-from neurozsl.cli.train import parse_options
+from neurozsl.cli import benchmark_pareto
+from neurozsl.cli.benchmark_pareto import Asked
+from neurozsl.cli.console import emit_json, progress_bar, say, show_table
+from neurozsl.cli.option_values import listed, parse_options, per_model
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def benchmark(
     per T and seed, deployed with every number of bits and every threshold policy, in the integers
     of --targets (default lava). Finished runs are never trained again.
     """
-    listed = {"--model": model, "--steps": steps, "--bits": bits, "--policies": policies}
+    of_pareto = {"--model": model, "--steps": steps, "--bits": bits, "--policies": policies}
     if pareto:
         wrong: dict[str, Any] = {
             "--models": models,
@@ -148,18 +149,18 @@ def benchmark(
         if data is not None:
             wrong = {"--scene-bias": scene_bias, "--test-size": test_size}
             _refuse(wrong, "belongs to the synthetic set; leave it or --data out")
-        _pareto(
-            _Asked(model or "mdft", steps, bits, policies, targets, option or [], scene_bias),
-            data,
-            seeds,
-            epochs,
-            test_size,
-            jobs,
-            out,
-            as_json,
+        benchmark_pareto.pareto(
+            Asked(model or "mdft", steps, bits, policies, targets, option or [], scene_bias),
+            data=data,
+            seeds=seeds,
+            epochs=epochs,
+            test_size=test_size,
+            jobs=jobs,
+            out=out,
+            as_json=as_json,
         )
         return
-    _refuse(listed, "needs --pareto")
+    _refuse(of_pareto, "needs --pareto")
     if data is None:
         wrong = {
             "--models": models,
@@ -180,19 +181,19 @@ def benchmark(
 
     settings = task.Settings(
         data=data,
-        models=_listed(models or "mdft"),
+        models=listed(models or "mdft"),
         seeds=seeds,
         protocol=protocol or "ours",
-        alignments=_listed(label_alignment or "by_name"),  # type: ignore[arg-type]  # checked there
+        alignments=listed(label_alignment or "by_name"),  # type: ignore[arg-type]  # checked there
         epochs=epochs,
         device=resolve_device(device),
         rules=parse_options(rule or [], "--rule"),
-        options=_per_model(option or []),
+        options=per_model(option or []),
     )
     if as_markdown and (not targets or as_json):
         raise BadInput("benchmark: --markdown is the table of --targets, without --json")
     folder = out or Path(f"runs/benchmark-{data.resolve().name}")
-    _compare(settings, folder, jobs, _listed(targets), as_json, as_markdown)
+    _compare(settings, folder, jobs, listed(targets), as_json, as_markdown)
 
 
 def _compare(
@@ -266,101 +267,10 @@ def _study(
     say(f"every run and {folder}/study.json are in {folder}")
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The points of the Pareto study as they stand on the command line."""
-
-    model: str
-    steps: str
-    bits: str
-    policies: str
-    targets: str
-    option: list[str]
-    scene_bias: list[float] | None
-
-
-def _pareto(
-    asked: _Asked,
-    data: Path | None,
-    seeds: int,
-    epochs: int | None,
-    test_size: int | None,
-    jobs: int,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    from neurozsl import models
-    from neurozsl.studies import pareto
-
-    if asked.model not in models.names():
-        raise BadInput(f"--model '{asked.model}': choose one of {', '.join(models.names())}")
-    if len(asked.scene_bias or ()) > 1:
-        raise BadInput("benchmark --pareto: one --scene-bias, not several")
-    options = _per_model(asked.option)
-    other = sorted(set(options) - {asked.model})
-    if other:
-        raise BadInput(f"--set {other[0]}.*: the model is {asked.model}")
-    settings = pareto.Settings(
-        model=asked.model,
-        data=data,
-        steps=_numbers("--steps", asked.steps),
-        bits=_numbers("--bits", asked.bits or "4,6,8"),
-        policies=_listed(asked.policies or "dynamic,table,frozen"),  # type: ignore[arg-type]  # checked there
-        targets=_listed(asked.targets or "lava"),
-        seeds=seeds,
-        epochs=epochs,
-        scene_bias=asked.scene_bias[0] if asked.scene_bias else 0.9,
-        test_size=2000 if test_size is None else test_size,
-        options=options.get(asked.model, {}),
-    )
-    folder = out or Path(f"runs/pareto-{asked.model.replace('+', 'p')}")
-    with progress_bar("pareto") as update:
-        result = pareto.run(settings, out=folder, jobs=jobs, progress=update)
-    if not result["points"]:
-        reasons = "; ".join(dict.fromkeys(row["reason"] for row in result["refused"]))
-        raise BadInput(f"benchmark --pareto: no point can be made: {reasons}")
-    from neurozsl.report.pareto_figure import write_pareto
-    from neurozsl.studies import pareto_table
-
-    write_pareto(result, pareto_table.main_table(result), folder)
-    if as_json:
-        emit_json(result)
-        return
-    table = pareto_table.table(result)
-    show_table(table.title, table.columns, table.rows)
-    for note in pareto_table.footnotes(result):
-        say(note)
-    say(f"figure in {folder}/pareto.svg and .png, every point in {folder}/pareto.json")
-    first = result["trained"][0]
-    next_commands(f"neurozsl profile {folder}/run-T{first['steps']}-seed{first['seed']}")
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(x) for x in _listed(text))
-    except ValueError as error:
-        raise BadInput(f"{name} '{text}': expected whole numbers, commas between") from error
-
-
 def _refuse(options: dict[str, Any], why: str) -> None:
     given = [name for name, value in options.items() if value]
     if given:
         raise BadInput(f"benchmark: {', '.join(given)} {why}")
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(x.strip() for x in text.split(",") if x.strip())
-
-
-def _per_model(pairs: list[str]) -> dict[str, dict[str, Any]]:
-    """`MODEL.key=value` pairs, by model."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, value in parse_options(pairs).items():
-        model, dot, key = name.partition(".")
-        if not dot or not key:
-            raise BadInput(f"--set '{name}=...': expected MODEL.key=value, say mdft.hidden=64")
-        found.setdefault(model, {})[key] = value
-    return found
 
 
 def register(app: typer.Typer) -> None:

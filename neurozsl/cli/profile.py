@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from neurozsl.cli import network_options as options
 from neurozsl.cli import profile_tables, profile_what
 from neurozsl.cli.console import emit_json
+from neurozsl.cli.profile_wanted import Wanted
 from neurozsl.errors import BadInput
 
 _COMPARISONS = tuple(x.value for x in options.Comparison)
@@ -111,7 +112,7 @@ def profile(
 
         emit_json(json_schema())
         return
-    wanted = profile_what.Wanted(
+    wanted = Wanted(
         bundle=bundle,
         devices=tuple(device or ()),
         step_s=step_time,
@@ -133,7 +134,7 @@ def profile(
 def _check(
     context: typer.Context,
     what: list[Path],
-    wanted: profile_what.Wanted,
+    wanted: Wanted,
     *,
     together: bool,
     layers: str | None,

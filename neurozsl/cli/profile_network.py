@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from neurozsl.cli.console import progress_bar
 from neurozsl.cli.network_options import call
+from neurozsl.cli.profile_wanted import Wanted
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.cli.profile_what import Wanted
     from neurozsl.export.network_run import NetworkRun
     from neurozsl.report.schema import NetworkReport
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from neurozsl.cli.console import next_commands, say
-from neurozsl.cli.profile_what import Wanted, report_of, show
+from neurozsl.cli.profile_wanted import Wanted
+from neurozsl.cli.profile_what import report_of, show
 from neurozsl.errors import BadInput
 
 STEPS = 10  # of --layers, where --steps says nothing

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, show_table, stages
+from neurozsl.cli.option_values import parse_options
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.runs import Run
-
-
-def parse_options(pairs: list[str], name: str = "--set") -> dict[str, Any]:
-    """Read `key=value` pairs; values are JSON where they parse as JSON, text otherwise.
-
-    >>> parse_options(["heads=4", "gate=tokens", "motion=false", "motion_widths=[128,64]"])
-    {'heads': 4, 'gate': 'tokens', 'motion': False, 'motion_widths': [128, 64]}
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            example = "motion=false" if name == "--set" else "sampler=weighted"
-            raise BadInput(f"{name} '{pair}': expected key=value, for example {name} {example}")
-        try:
-            options[key] = json.loads(text)
-        except json.JSONDecodeError:
-            options[key] = text
-    return options
 
 
 def train(

@@ -1,0 +1,63 @@
+"""Values of options as they stand on the command line: lists with commas, `key=value` pairs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from neurozsl.errors import BadInput
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Words between commas.
+
+    >>> listed("lava, speck,")
+    ('lava', 'speck')
+    """
+    return tuple(x.strip() for x in text.split(",") if x.strip())
+
+
+def numbers(name: str, text: str) -> tuple[int, ...]:
+    """Whole numbers between commas.
+
+    Raises:
+        BadInput: one of them is none; it names the option `name`.
+    """
+    try:
+        return tuple(int(x) for x in listed(text))
+    except ValueError as error:
+        raise BadInput(f"{name} '{text}': expected whole numbers, commas between") from error
+
+
+def parse_options(pairs: list[str], name: str = "--set") -> dict[str, Any]:
+    """Read `key=value` pairs; values are JSON where they parse as JSON, text otherwise.
+
+    >>> parse_options(["heads=4", "gate=tokens", "motion=false", "motion_widths=[128,64]"])
+    {'heads': 4, 'gate': 'tokens', 'motion': False, 'motion_widths': [128, 64]}
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            example = "motion=false" if name == "--set" else "sampler=weighted"
+            raise BadInput(f"{name} '{pair}': expected key=value, for example {name} {example}")
+        try:
+            options[key] = json.loads(text)
+        except json.JSONDecodeError:
+            options[key] = text
+    return options
+
+
+def per_model(pairs: list[str]) -> dict[str, dict[str, Any]]:
+    """`MODEL.key=value` pairs, by model.
+
+    Raises:
+        BadInput: a pair names no model.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in parse_options(pairs).items():
+        model, dot, key = name.partition(".")
+        if not dot or not key:
+            raise BadInput(f"--set '{name}=...': expected MODEL.key=value, say mdft.hidden=64")
+        found.setdefault(model, {})[key] = value
+    return found
