@@ -1,4 +1,4 @@
-"""Chips as data: one TOML file per chip beside this file, one line per chip below.
+"""Chips as data: one TOML file per chip beside this file, one line per chip in a list below.
 
 Absent means unknown: an estimate says what it could not count, and nothing is ever filled in. Each
 figure is one line with its unit (SI, the one of its key in `chips.keys`), how the number came
@@ -37,23 +37,30 @@ arithmetic on other figures.
 
 from typing import Final
 
-CHIPS: Final = (
+DEFAULT_CHIPS: Final = (
     "loihi1",
     "loihi1_sanafe",
     "loihi2",
     "speck2f",
+    "cmos45_fp32",
+    "cmos45_int8",
+    "gpu_v100",
+    "gpu_h100",
+    "gpu_titan_black",
+    "cpu_i7_4960x",
+    "arm_cortex_a",
+)
+"""Chips with a row in every report, in its order."""
+
+FURTHER_CHIPS: Final = (
     "xylo_audio2",
     "akida_akd1000",
     "truenorth",
     "truenorth_allin",
     "spinnaker1",
     "spinnaker2",
-    "cmos45_fp32",
     "cmos45_fp16",
-    "cmos45_int8",
-    "cpu_i7_4960x",
-    "arm_cortex_a",
-    "gpu_titan_black",
-    "gpu_v100",
-    "gpu_h100",
 )
+"""Chips that `--device KEY` prices, or that have measured workloads alone."""
+
+CHIPS: Final = (*DEFAULT_CHIPS, *FURTHER_CHIPS)

@@ -8,6 +8,7 @@
 Not counted by any method: the host, the input encoder, off-chip input, and learning.
 """
 
+from neurozsl.hardware.chips import DEFAULT_CHIPS as DEFAULT_CHIPS
 from neurozsl.hardware.energy.advantage import SignRow as SignRow
 from neurozsl.hardware.energy.advantage import StepTime as StepTime
 from neurozsl.hardware.energy.advantage import compare as compare
@@ -20,7 +21,6 @@ from neurozsl.hardware.energy.row import EnergyTerm as EnergyTerm
 from neurozsl.hardware.energy.row import Interval as Interval
 from neurozsl.hardware.energy.row import Traffic as Traffic
 from neurozsl.hardware.energy.tables import ANCHOR as ANCHOR
-from neurozsl.hardware.energy.tables import DEFAULT_CHIPS as DEFAULT_CHIPS
 from neurozsl.hardware.energy.tables import FAMILY as FAMILY
 from neurozsl.hardware.energy.tables import estimate_all as estimate_all
 from neurozsl.hardware.energy.uniform import uniform_counts as uniform_counts

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.chips import DEFAULT_CHIPS
 from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy.estimates import estimate
 from neurozsl.hardware.energy.row import EnergyRow
-from neurozsl.hardware.energy.tables import ANCHOR, DEFAULT_CHIPS, FAMILY
+from neurozsl.hardware.energy.tables import ANCHOR, FAMILY
 
 Advantage = Literal["spiking", "dense", "either"]
 STEP_LENGTHS_S = (1e-5, 1e-4, 1e-3)

@@ -13,24 +13,12 @@ from dataclasses import replace
 from typing import Final
 
 from neurozsl.hardware.chip import Chip, load_chip
+from neurozsl.hardware.chips import DEFAULT_CHIPS
 from neurozsl.hardware.counts import Counts
 from neurozsl.hardware.energy.estimates import estimate
 from neurozsl.hardware.energy.methods import mac_keys
 from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, Traffic
 
-DEFAULT_CHIPS: Final = (
-    "loihi1",
-    "loihi1_sanafe",
-    "loihi2",
-    "speck2f",
-    "cmos45_fp32",
-    "cmos45_int8",
-    "gpu_v100",
-    "gpu_h100",
-    "gpu_titan_black",
-    "cpu_i7_4960x",
-    "arm_cortex_a",
-)
 FAMILY: Final = "between_sources"
 ANCHOR: Final = "workload_anchor"
 

@@ -87,9 +87,9 @@ def test_loihi2_has_no_energy_per_operation_of_its_own() -> None:
 
 def test_chip_files_agree_with_the_shared_device_table(shared_data: Path) -> None:
     table = tomllib.loads((shared_data.parent / "facts" / "devices.toml").read_text("utf-8"))
-    assert set(table["device"]) == set(CHIPS)
+    assert set(table["device"]) <= set(CHIPS)  # chips that came later stand in their files alone
     compared = 0
-    for key in CHIPS:
+    for key in table["device"]:
         for group in ("limit", "energy", "power", "time", "rate"):
             for name, raw in table["device"][key].get(group, {}).items():
                 figure = getattr(load_chip(key), group)[RENAMED.get(name, name)]

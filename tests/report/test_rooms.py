@@ -276,7 +276,7 @@ synop = {{ value = 2e-12, unit = "J", kind = "measured", grade = "T", source = "
 """
     one, same_key = (parse_chip("mine", text.format(name)) for name in ("One", "Two"))
     same_name = parse_chip("other", text.format("One"))
-    with pytest.raises(BadInput, match="'mine': 2 devices of this name.*rename one"):
+    with pytest.raises(BadInput, match=r"'mine': 2 devices of this name.*rename one"):
         _ = Devices((one, same_key)).chips
     with pytest.raises(BadInput, match="'other': its name 'One' is that of 'mine'"):
         _ = Devices((one, same_name)).chips

@@ -82,6 +82,6 @@ def test_a_folder_in_the_place_of_the_page_leaves_the_json_as_it_was(
     tmp_path: Path, network_example: NetworkReport
 ) -> None:
     (tmp_path / "r.html").mkdir()
-    with pytest.raises(BadInput, match="cannot be written.*folder"):
+    with pytest.raises(BadInput, match=r"cannot be written.*folder"):
         write_report(network_example, tmp_path / "r.html")
     assert [x.name for x in tmp_path.iterdir()] == ["r.html"]
