@@ -14,9 +14,12 @@ The path of a value, one file per verb; a folder holds the parts of a verb or th
     traffic    Trace + Mapping      -> Traffic    messages between cores, hops; `host_link`: bytes
     neurobench/ the same run under NeuroBench's names and definitions, and where they differ
     energy/    Counts + Chip        -> EnergyRow  joules with sources and bounds; who is cheaper
+    calibration measured workloads + Chip -> rows  published beside estimated, hits and misses
     diagnose   Trace                -> dead and saturated layers
 
 `synapse` and `neuron` are what layers consist of, float or integer; `connections` counts what a
-synapse joins. `chip` reads the figures under `chips/`; `fixedpoint` holds the integer rules;
-`program` the value that is saved. Importing this package imports neither torch nor numba.
+synapse joins. `chip` reads the figures under `chips/`, where `keys` says what a figure is and
+`rules` what a file must hold; `fixedpoint` holds the integer rules, `floatsim_rules` those of the
+reference; `lowered` and `program` are the values between the verbs, `archive` how one is saved.
+Importing this package imports neither torch nor numba.
 """
