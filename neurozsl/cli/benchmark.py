@@ -29,7 +29,7 @@ def benchmark(
     ] = None,
     models: Annotated[
         str,
-        typer.Option(help="Models to compare, with commas between.", rich_help_panel=_DATA),
+        typer.Option(help="Models to compare, commas between.", rich_help_panel=_DATA),
     ] = "",
     protocol: Annotated[
         str, typer.Option(help="Rules and sizes: ours or avca.", rich_help_panel=_DATA)
@@ -41,7 +41,7 @@ def benchmark(
     label_alignment: Annotated[
         str,
         typer.Option(
-            help="Class vectors: by_name, legacy, or both with a comma.", rich_help_panel=_DATA
+            help="Class vectors: by_name, legacy, or both, commas between.", rich_help_panel=_DATA
         ),
     ] = "",
     option: Annotated[
@@ -54,7 +54,8 @@ def benchmark(
     targets: Annotated[
         str,
         typer.Option(
-            help="Also export the first seed to these targets, commas between: what runs where.",
+            help="Export the first seed to these targets, commas between: what runs where; with "
+            "--pareto: whose integers, default lava.",
             rich_help_panel=_DATA,
         ),
     ] = "",
@@ -100,18 +101,19 @@ def benchmark(
     steps: Annotated[
         str,
         typer.Option(
-            help="Time steps T, commas between; default 5,10, of data with a time axis its own and "
-            "half of them.",
+            help="Time steps T, commas between; default 5,10, or the steps of the data and half.",
             rich_help_panel=_PARETO,
         ),
     ] = "",
     bits: Annotated[
-        str, typer.Option(help="Weight bits; default 4,6,8.", rich_help_panel=_PARETO)
+        str,
+        typer.Option(help="Weight bits, commas between; default 4,6,8.", rich_help_panel=_PARETO),
     ] = "",
     policies: Annotated[
         str,
         typer.Option(
-            help="Threshold policies; default dynamic,table,frozen.", rich_help_panel=_PARETO
+            help="Threshold policies, commas between; default dynamic,table,frozen.",
+            rich_help_panel=_PARETO,
         ),
     ] = "",
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 to N-1.")] = 3,

@@ -43,8 +43,8 @@ def profile(
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Of a run: profile the deployed branch of this bundle; default: RUN/deploy/lava "
-            "where there is one, else the float branch."
+            help="Of a run: whose deployed branch runs; default RUN/deploy/lava where there is "
+            "one, else the float branch."
         ),
     ] = None,
     report: Annotated[
@@ -61,15 +61,15 @@ def profile(
     device: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Device file of your own (x.toml), or a chip that is not priced by default, for "
-            "further energy rows; may be repeated."
+            help="Further energy rows: a device file of your own (x.toml), or a chip that is not "
+            "priced by default; repeatable."
         ),
     ] = None,
     step_time: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Length of a step on the chips, for static power; default: each chip's own.",
+            help="Length of a step on the chips, for static power; default each chip's own.",
         ),
     ] = None,
     clips: Annotated[
