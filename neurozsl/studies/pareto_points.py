@@ -14,10 +14,7 @@ The front of a cost table is over HM (more is better) and its dynamic joules per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
-
-import numpy as np
 
 from neurozsl import runs
 from neurozsl.deploy import (
@@ -29,7 +26,7 @@ from neurozsl.deploy import (
 )
 from neurozsl.errors import BadInput, DoesNotFit
 from neurozsl.evaluation import collect, evaluate
-from neurozsl.export.backends import MotionBackend, Parts, backend
+from neurozsl.export.backends import Parts, backend
 from neurozsl.export.graph import canonical, to_nir
 from neurozsl.export.policy import apply_policy
 from neurozsl.export.targets import target as find_target
@@ -38,8 +35,8 @@ from neurozsl.hardware.energy import ANCHOR, EnergyRow, estimate_all
 from neurozsl.hardware.lower import lower
 from neurozsl.hardware.place import place
 from neurozsl.hardware.quantize import quantize
+from neurozsl.recorder import Recorder
 from neurozsl.runs import Run
-from neurozsl.signals import ChipInput, Trace
 from neurozsl.studies import base
 from neurozsl.studies.base import Progress
 from neurozsl.studies.front import on_front
@@ -139,31 +136,6 @@ def _json(value: Any) -> Any:
 # --- one point -------------------------------------------------------------------------------
 
 
-@dataclass
-class _Heard:
-    """A motion backend that keeps what went in and out."""
-
-    run: MotionBackend
-    inputs: list[ChipInput] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
-
-    def __call__(self, given: ChipInput) -> Trace:
-        trace = self.run(given).to_numpy()
-        self.inputs.append(given)
-        self.traces.append(trace)
-        return trace
-
-    def joined(self) -> tuple[ChipInput, Trace]:
-        """All batches end to end."""
-
-        def end_to_end(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-        codes = end_to_end([x.codes for x in self.inputs])
-        spikes = end_to_end([x.spikes for x in self.traces])
-        return ChipInput(codes, self.inputs[0].code), Trace(spikes)
-
-
 class _Deployed:
     """The branch of one run, in any policy, rounding and target."""
 
@@ -191,13 +163,13 @@ class _Deployed:
         lowered = lower(to_nir(spec))
         program = quantize(lowered, chosen.chip, bits=bits)
         mapping = place(program, program.chip)
-        heard = _Heard(backend("emulator", Parts(spec, lowered, program)))
+        recorder = Recorder(backend("emulator", Parts(spec, lowered, program)))
         run = self.run
-        collected = collect(run.model, run.data.stage(2), run.data.vectors, backend=heard)
+        collected = collect(run.model, run.data.stage(2), run.data.vectors, backend=recorder)
         result = evaluate(
             collected, beta=run.selected.beta, head_weight=run.selected.head_weight
         ).as_json()
-        counts = count(program, *heard.joined())
+        counts = count(program, *recorder.joined())
         rows = energy_rows(counts, chosen.chip)
         found = {
             **{key: result[key] for key in SCORES},
