@@ -152,13 +152,16 @@ def markdown(compared: ReportComparison) -> str:
 
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { margin: 2rem auto; padding: 0 1rem; max-width: 72rem; }
+body { margin: 2rem auto; padding: 0 1rem; max-width: 72rem; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { padding: .25rem .75rem; text-align: right; vertical-align: top; overflow-wrap: anywhere; }
-th { text-align: left; font-weight: 600; }
+th { text-align: left; font-weight: 600; min-width: 7rem; }
+data { white-space: nowrap; }
 tr { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
-td { max-width: 22rem; }
+td { min-width: 9rem; max-width: 22rem; }
+.wide:focus-visible { outline: 2px solid; outline-offset: 2px; }
+@media print { .wide { overflow: visible; } td { min-width: 0; } }
 """
 
 

@@ -21,7 +21,7 @@ def writing(page: Path) -> Iterator[None]:
     except OSError as error:
         raise BadInput(
             f"report '{page}': cannot be written ({error.strerror}); give a file in a folder that "
-            "can be made"
+            "can be written and has space"
         ) from None
 
 

@@ -29,10 +29,13 @@ _NAMED = 4  # unknown costs that are written out; the table has all
 def headline(report: Report) -> str:
     """What is known in one sentence: the verdict of a run, or what was counted of a network."""
     if isinstance(report, NetworkReport):
+        if report.backend.startswith("none"):
+            return f"Expected values of {count(report.steps)} steps, before there is a network."
         where = "the float network" if report.chip is None else f"the integers of {report.chip}"
+        many = "s" * (report.samples != 1)
         return (
-            f"{count(report.samples)} samples of {count(report.steps)} steps, counts of {where} "
-            f"({report.backend})."
+            f"{count(report.samples)} sample{many} of {count(report.steps)} steps, counts of "
+            f"{where} ({report.backend})."
         )
     assert isinstance(report, RunReport)
     if report.verification is None and not report.layers:
@@ -52,13 +55,18 @@ def kind(row: Energy) -> str:
     """Where a figure comes from, in a word or three."""
     words = ["estimate" if row.estimate else "measured"]
     words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
-    words += ["all-in"] * (row.scope == "all_in" and row.estimate)
+    words += ["all-in"] * (row.scope == "all_in" and row.estimate) + ["as-if"] * _as_if(row)
     return ", ".join(words)
 
 
 def fit(found: Fit) -> str:
     """The cores that a network takes, or why it does not fit."""
     return f"{found.cores_used} of {found.cores} cores" if found.fits else f"no: {found.reason}"
+
+
+def _as_if(row: Energy) -> bool:
+    """Whether the chip of a row cannot run the network that was counted."""
+    return any("as-if" in warning for warning in row.warnings)
 
 
 def spike_rate(report: Report) -> float:
@@ -153,6 +161,7 @@ def _energy(report: Report) -> str:
 def _at(row: Energy) -> str:
     """Energy and device, with what weakens the figure."""
     weak = ["a lower bound"] * row.lower_bound + ["figures of another chip"] * row.inherited
+    weak += ["as if the chip ran it"] * _as_if(row)
     return f"{si(row.joules, 'J')} on {row.name}" + (f" ({', '.join(weak)})" if weak else "")
 
 

@@ -171,6 +171,8 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
         page = tmp_path / name
         assert neurozsl("profile", *asked, "--report", page).code == 0
         assert "512-512-512-512" in page.read_text()
+    assert "An estimate before training" in page.read_text()
+    assert "float network" not in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -232,3 +234,17 @@ def test_a_foreign_network_is_profiled_without_any_other_part(
     assert events <= 40_000
     if raster["steps"] < document["steps"]:
         assert f"the first {raster['steps']} of {document['steps']} steps" in raster["frames_note"]
+
+
+def test_a_chip_that_does_not_hold_the_network_is_priced_as_if(
+    neurozsl: Command, shared_data: Path, tmp_path: Path
+) -> None:
+    path, page = shared_data / "nir" / "cnn_sinabs.nir", tmp_path / "n.html"
+    asked = ("--poisson", 0.05, "--samples", 2, "--reset", "subtract", "--max-spikes", 255)
+    document = neurozsl("profile", path, *asked, "--report", page, "--json").document
+    fits = {x["chip"]: x["fits"] for x in document["fits"]}
+    assert fits == {"loihi1": False, "loihi2": True, "speck2f": True}
+    for row in document["energy"]:
+        said = any("does not fit Intel Loihi: as-if" in x for x in row["warnings"])
+        assert said == row["device"].startswith("loihi1"), row["device"]
+    assert "estimate, lower bound, as-if" in page.read_text()

@@ -11,7 +11,8 @@ from typing import Any, Literal, NoReturn
 
 import pytest
 
-from neurozsl.report import render
+from neurozsl.report import compare_text, render
+from neurozsl.report.compare import compare
 from neurozsl.report.schema import NetworkReport, RunReport
 
 MAX_BYTES = 1_500_000
@@ -172,3 +173,50 @@ def test_it_prints_to_a_document(browser: Any, page_file: Path) -> None:
         assert opened.page.evaluate("getComputedStyle(document.querySelector('nav')).display") == (
             "none"
         )
+
+
+# ---------------------------------------------------------------- several reports on one page
+
+BROKEN_NUMBERS = """() => [...document.querySelectorAll('data')].filter(
+  x => x.getClientRects().length > 1).map(x => x.textContent)"""
+
+
+@pytest.fixture
+def comparison_file(example: RunReport, network_example: NetworkReport, tmp_path: Path) -> Path:
+    names = ("a" * 90, "<b>b</b> & /a/path/to/runs/of/ours", "c")
+    path = tmp_path / "several & more.html"
+    reports: tuple[RunReport | NetworkReport, ...] = (example, network_example, example)
+    compare_text.write_comparison(compare(list(zip(names, reports, strict=True))), path)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_the_page_of_several_reports_opens_whole_at_any_width(
+    browser: Any, comparison_file: Path, width: int, scheme: Scheme
+) -> None:
+    with _Opened(browser, comparison_file, width, scheme) as opened:
+        page = opened.page
+        scroll, inner = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
+        assert scroll <= inner
+        assert opened.complaints == []
+        assert opened.requests == [comparison_file.as_uri()]
+        assert page.locator("data").count() > 20
+        assert page.evaluate(BROKEN_NUMBERS) == []
+        narrow = page.evaluate(
+            "Math.min(...[...document.querySelectorAll('td')].map("
+            "x => x.getBoundingClientRect().width))"
+        )
+        assert narrow > 100
+
+
+def test_the_table_of_several_reports_scrolls_by_the_keyboard(
+    browser: Any, comparison_file: Path
+) -> None:
+    with _Opened(browser, comparison_file, 400, "light") as opened:
+        page = opened.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "wide"
+        assert page.evaluate(HIDDEN_OUTLINE) is False
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("document.querySelector('.wide').scrollLeft > 0")
