@@ -109,3 +109,23 @@ def test_of_a_long_comparison_the_reading_takes_the_first_sentence(example: RunR
     long = example.comparison.model_copy(update={"sentence": "It costs 1.5 J, not 2. So what."})
     text = reading.reading(example.model_copy(update={"comparison": long}))
     assert "It costs 1.5 J, not 2." in text and "So what" not in text
+
+
+def test_an_anchor_of_other_workloads_is_no_estimate_of_this_one(example: RunReport) -> None:
+    anchor = example.energy[0].model_copy(
+        update={"name": "Anchor", "method": "workload_anchor", "joules": 9.0, "joules_low": None}
+        | {"joules_high": None, "interval": "unpublished", "terms": (), "unknown": ()}
+    )
+    found = reading.reading(example.model_copy(update={"energy": (*example.energy, anchor)}))
+    assert "9.00 J" not in found and "Anchor" not in found
+    plain = anchor.model_copy(update={"method": "per_term"})
+    found = reading.reading(example.model_copy(update={"energy": (*example.energy, plain)}))
+    assert "9.00 J on Anchor" in found
+
+
+def test_a_figure_of_a_chip_that_cannot_run_the_network_is_called_so(example: RunReport) -> None:
+    row = example.energy[0].model_copy(update={"warnings": ("does not fit X: as-if figure",)})
+    assert reading.kind(row).endswith("as-if")
+    assert "as-if" not in reading.kind(example.energy[0])
+    alone = example.model_copy(update={"energy": (row,)})
+    assert "as if the chip ran it" in reading.reading(alone)
