@@ -110,9 +110,15 @@ def estimate(
         lower_bound=not chip.inherits_energy
         and _is_lower_bound(chip, method, found.terms, figures),
         warnings=(),
-        note="; ".join(dict.fromkeys(filter(None, (figures[t.figure].note for t in found.terms)))),
+        note="; ".join(
+            dict.fromkeys(
+                filter(None, (*(figures[t.figure].note for t in found.terms), _floor(chip, step_s)))
+            )
+        ),
     )
-    return replace(row, warnings=_warnings(row, chip, counts, powered))
+    return replace(
+        row, warnings=_warnings(row, chip, counts, None if _floor(chip, step_s) else powered)
+    )
 
 
 def _all_in(found: Terms) -> Terms:
@@ -189,6 +195,18 @@ def _latency(
         return None, "unpublished"
     origin = "; ".join(filter(None, (step.kind, step.note)))
     return steps * step.value, f"{steps} steps of {step.value:g} s ({origin})"
+
+
+def _floor(chip: Chip, step_s: float | None) -> str:
+    """What to know of a latency made of a data sheet's shortest step; "" where it is another."""
+    step = chip.time.get("step")
+    if step_s is not None or step is None or step.kind != "datasheet":
+        return ""
+    return (
+        f"the latency is a floor, {step.value:g} s is the chip's shortest step; whole workloads "
+        "measured on it are among the calibration rows, and with the length of a step given their "
+        "mean power is an anchor"
+    )
 
 
 def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | None, float | None]:

@@ -125,13 +125,15 @@ def _evidence(row: EnergyRow) -> int:
 def anchor_row(
     counts: Counts, chip: Chip, *, steps: int, step_s: float | None = None
 ) -> tuple[EnergyRow, ...]:
-    """Mean power of published workloads x this network's latency, static power and all inside."""
-    power = chip.power["workload_mean"]
-    step = chip.time.get("step")
-    pace = step_s if step_s is not None else (None if step is None else step.value)
-    if pace is None:
+    """Mean power of published workloads x this network's latency, static power and all inside.
+
+    Only with a step that somebody gave: the chip's own figure is the floor of its circuits, and a
+    mean power over a time that nothing runs in says nothing.
+    """
+    if step_s is None:
         return ()
-    latency = steps * pace
+    power = chip.power["workload_mean"]
+    latency = steps * step_s
     low = None if power.low is None else power.low * latency
     high = None if power.high is None else power.high * latency
     whole = EnergyTerm(
@@ -146,7 +148,6 @@ def anchor_row(
         kind=power.kind,
         source=power.source,
     )
-    given = step_s is not None
     return (
         EnergyRow(
             device=chip.key,
@@ -161,17 +162,16 @@ def anchor_row(
             static_joules_low=None,
             static_joules=None,
             static_joules_high=None,
-            step_s=pace,
+            step_s=step_s,
             latency_s=latency,
-            latency_note=f"{steps} steps of {pace:g} s "
-            + ("as given" if given else f"({'the chip' if step is None else step.note})"),
+            latency_note=f"{steps} steps of {step_s:g} s as given",
             terms=(whole,),
             source=f"workload_mean {power.value:.4g} W [{power.source}]",
             included=("the whole chip while it runs",),
             excluded=("nothing may be added: the figure already holds static power and routing",),
             unknown=("how much of it this network takes: no energy per operation is published",),
             inherited=False,
-            lower_bound=not given,  # the published step is a floor
+            lower_bound=False,
             warnings=(),
             note="an anchor of other workloads, not an estimate from this network's counts; "
             + power.note,

@@ -211,8 +211,10 @@ def test_the_power_sweep_of_truenorth_is_reproduced_by_marginal_plus_static() ->
 
 def test_loihi_power_outside_the_published_range_warns() -> None:
     assert not estimate(SHEET, "loihi1").warnings  # 10 uJ + 1.04 mJ in 10 ms
-    fast = estimate(SHEET, "loihi2")  # 10 uJ in 2 us, the floor of the step
+    fast = estimate(SHEET, "loihi2", step_s=2e-7)  # 10 uJ in 2 us
     assert any("published workloads took 0.03 to 0.5 W" in text for text in fast.warnings)
+    floor = estimate(SHEET, "loihi2")  # the data sheet's shortest step
+    assert not floor.warnings and "the latency is a floor" in floor.note
     paced = estimate(counts(synops=4e6, steps=10), "loihi2", step_s=1e-4)
     assert not paced.warnings  # 94 uJ in 1 ms
 
