@@ -12,7 +12,7 @@ import typer
 
 from neurozsl.cli import benchmark_pareto
 from neurozsl.cli.benchmark_pareto import Asked
-from neurozsl.cli.console import emit_json, progress_bar, say, show_table
+from neurozsl.cli.console import emit, emit_json, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, parse_options, per_model
 from neurozsl.errors import BadInput
 
@@ -224,7 +224,7 @@ def _compare(
         emit_json({**result, "deployments": placed} if targets else result)
         return
     if as_markdown:
-        typer.echo(deployments.markdown(placed, targets))
+        emit(deployments.markdown(placed, targets) + "\n")
         return
     table = task.table(result)
     show_table(table.title, table.columns, table.rows)

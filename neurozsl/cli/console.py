@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from rich.table import Table
 
 from neurozsl.cli import json_lines
 from neurozsl.cli.progress import EVERY_S, Meter, Mode, Reading
+from neurozsl.errors import BadInput
 
 # Rich would assume 80 columns of a pipe or a log and cut the tables.
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 100)
@@ -107,9 +109,30 @@ def fail_unforeseen(error: Exception) -> None:
     _now.event("error", message=message, exit_code=1, traceback="".join(lines))
 
 
+def emit(text: str) -> None:
+    """A document on stdout.
+
+    Raises:
+        BadInput: stdout cannot take all of it (a full disk). A reader that closed the pipe had
+            what it wanted.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes again when it ends; what is left must have somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return
+        raise BadInput(
+            f"stdout: the document cannot be written ({error.strerror}); send it to a file on a "
+            "disk with space"
+        ) from None
+
+
 def emit_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    emit(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def next_commands(*commands: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurozsl.cli import console as output
-from neurozsl.cli.console import progress_bar
+from neurozsl.cli.console import emit_json, progress_bar
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def check(
     with progress_bar("checking") as step:
         report = check_folder(folder, progress=step)
     if json_out:
-        typer.echo(json.dumps(report.to_json(), indent=1))
+        emit_json(report.to_json())
     else:
         _show_report(report)
     if not report.usable:
@@ -182,7 +181,7 @@ def _finish(data: ZSLData, folder: Path, json_out: bool) -> None:
 
     summary = summarise(data)
     if json_out:
-        typer.echo(json.dumps(summary.to_json(), indent=1))
+        emit_json(summary.to_json())
         return
     console = Console(stderr=True)
     origin = "synthetic" if summary.synthetic else "real data"
@@ -241,7 +240,7 @@ def _stand_ins(
     with progress_bar("generating") as step:
         facts = write_stand_ins(config, splits, vectors, out, progress=step)
     if json_out:
-        typer.echo(json.dumps(facts, indent=1))
+        emit_json(facts)
         return
     console = Console(stderr=True, highlight=False)
     counts, invented = facts["counts"], facts["invented"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurozsl.cli import network_options as options
-from neurozsl.cli.console import emit_json, next_commands, say, show_table
+from neurozsl.cli.console import emit, emit_json, next_commands, say, show_table
 from neurozsl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def inspect(
 
         rate = RATE if poisson is None else poisson
         asked = options.again(context, feeds=False).strip()
-        typer.echo(markdown_table(files, said, asked=asked, rate=rate, seed=seed or 0))
+        emit(markdown_table(files, said, asked=asked, rate=rate, seed=seed or 0) + "\n")
         return
     options.refuse(context, options.FEEDS, "inspect runs nothing without --markdown; use simulate")
     found = [inspect_file(file, said) for file in files]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import typer
-
-from neurozsl.cli.console import next_commands, say
+from neurozsl.cli.console import emit, next_commands, say
 from neurozsl.cli.profile_wanted import Wanted
 from neurozsl.cli.profile_what import report_of, show
 from neurozsl.errors import BadInput
@@ -32,7 +30,7 @@ def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: b
         beside = compare_text.write_comparison(compared, page)
         say(f"comparison in {page}" + ("" if page == beside else f", its numbers in {beside}"))
     if as_json:
-        typer.echo(to_json(compared), nl=False)
+        emit(to_json(compared))
         return
     compare_text.print_comparison(compared)
     names = " ".join(shlex.quote(str(path)) for path in what)

@@ -7,11 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import typer
-
 from neurozsl.cli import network_options as options
 from neurozsl.cli import profile_network
-from neurozsl.cli.console import next_commands, progress_bar, say
+from neurozsl.cli.console import emit, next_commands, progress_bar, say
 from neurozsl.cli.profile_wanted import Wanted
 from neurozsl.errors import BadInput
 
@@ -49,7 +47,7 @@ def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, .
     if page is not None:
         _write(report, page)
     if as_json:
-        typer.echo(to_json(report), nl=False)
+        emit(to_json(report))
         return
     print_report(report)
     next_commands(*after)

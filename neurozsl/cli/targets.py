@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neurozsl.cli.console import emit_json, next_commands, show_table
+from neurozsl.cli.console import emit, emit_json, next_commands, show_table
 from neurozsl.markdown import table
 
 
@@ -25,7 +25,7 @@ def targets(
     columns = ["", *(str(row["target"]) for row in rows)]
     cells = [[key, *(_cell(row[key]) for row in rows)] for key in rows[0] if key != "target"]
     if markdown:
-        typer.echo("\n".join(table(columns, cells)))
+        emit("\n".join(table(columns, cells)) + "\n")
         return
     show_table("targets", columns, cells)
     next_commands("neurozsl export RUN --target lava")

@@ -48,7 +48,7 @@ def card(report: Report) -> str:
 
 def _head(report: Report) -> list[str]:
     """The YAML head: what a hub sorts by, and of a run the scores."""
-    tags = ["spiking-neural-network", "neuromorphic"]
+    tags = ["spiking-neural-network", "neuromorphic"] if report.layers else []
     lines = ["---", "library_name: neurozsl"]
     if isinstance(report, RunReport):
         tags += ["zero-shot-learning", "audio-visual"]
@@ -81,10 +81,14 @@ def _run(report: RunReport) -> Iterator[str]:
     yield ""
     yield (
         "Recognises classes of short audio-visual clips, also classes that were not in the "
-        "training data, from their class vectors. The motion branch is built for neuromorphic "
-        "hardware, the rest runs on the host. It is a research model: do not let it decide about "
-        "people, and do not expect these scores on classes, cameras or microphones other than "
-        "those of its data."
+        "training data, from their class vectors. "
+        + (
+            "The motion branch is built for neuromorphic hardware, the rest runs on the host. "
+            if report.layers
+            else "All of it runs on the host. "
+        )
+        + "It is a research model: do not let it decide about people, and do not expect these "
+        "scores on classes, cameras or microphones other than those of its data."
     )
     if report.data.synthetic:
         yield ""

@@ -269,3 +269,18 @@ def test_colour_only_where_it_is_wanted(lava_bundle: Path) -> None:
     assert "\x1b[" in coloured.stderr
     assert not re.search(r"\x1b\[(\d+;)*[39][0-7]m", plain.stderr)  # bold may stay
     assert "\x1b" not in piped.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full (Linux)")
+def test_a_document_that_stdout_cannot_take_is_one_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "neurozsl", "targets", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ran.returncode == 2
+    assert "stdout: the document cannot be written" in ran.stderr
+    assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr
