@@ -120,7 +120,6 @@ def energy_table(groups: Sequence[tuple[str, Sequence[Energy]]]) -> Table:
     """Every device, grouped by the part that it runs; static energy only where one is known."""
     static = any(row.static_joules is not None for _, rows in groups for row in rows)
     table = _table("Energy per inference")
-    table.add_column("part", max_width=16)
     table.add_column("device")
     table.add_column("dynamic", justify="right", no_wrap=True)
     table.add_column("interval")
@@ -128,9 +127,14 @@ def energy_table(groups: Sequence[tuple[str, Sequence[Energy]]]) -> Table:
         table.add_column("static", justify="right", no_wrap=True)
     table.add_column("kind")
     for part, rows in groups:
-        for place, row in enumerate(rows):
-            cells: list[Text | str] = [Text("" if place else part), Text(row.name)]
-            cells += [q.si(row.joules, "J"), reading.interval(row)]
+        if rows:
+            table.add_row(Text(part, style="bold"))
+        for row in rows:
+            cells: list[Text | str] = [Text(f"  {row.name}")]
+            cells += [
+                q.si(row.joules, "J"),
+                reading.interval(row).removesuffix(", between sources"),
+            ]
             cells += [q.si(row.static_joules, "J")] * static
             table.add_row(*cells, reading.kind(row).removeprefix("estimate, "))
     return table
