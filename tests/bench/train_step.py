@@ -93,7 +93,7 @@ def _snntorch() -> Spiking:
 def _spikingjelly() -> Spiking:
     activation = import_module("spikingjelly.activation_based.neuron")
     reset = import_module("spikingjelly.activation_based.functional").reset_net
-    node = activation.LIFNode(tau=2.0, v_threshold=THETA, step_mode="m", backend="torch")
+    node = activation.LIFNode(tau=2.0, v_threshold=THETA, step_mode="m")
 
     def run(drive: Tensor) -> Tensor:
         reset(node)
