@@ -105,10 +105,11 @@ def _static(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:
 
 
 def _weak(row: ComparedEnergy) -> str:
-    """What weakens a figure, in brackets."""
+    """What weakens a figure, in brackets; the reasons are in the report of its row."""
     words = ["lower bound"] * row.lower_bound + ["inherited"] * row.inherited
-    words += row.warnings
-    return f"({'; '.join(words)})" if words else ""
+    as_if = [text for text in row.warnings if "as-if" in text]
+    words += ["as-if"] * bool(as_if) + ["see its warning"] * (len(row.warnings) > len(as_if))
+    return f"({', '.join(words)})" if words else ""
 
 
 def print_comparison(compared: ReportComparison, out: Console | None = None) -> None:

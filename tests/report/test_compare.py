@@ -120,11 +120,11 @@ def test_weak_figures_are_called_so_and_static_energy_is_a_line_of_its_own(
     found = compare([("a", run), ("b", silent)])
     lines = {title: [cell.whole for cell in cells] for title, cells in compare_text.table(found)}
     assert lines["energy, mine"][0] == "n/a"
-    assert lines["energy, mine"][1].endswith("J (lower bound; inherited; <does not fit>)")
+    assert lines["energy, mine"][1].endswith("J (lower bound, inherited, see its warning)")
     assert lines["static, mine"] == ["n/a", "2.00 mJ"]
     compare_text.write_comparison(found, tmp_path / "c.html")
     page = (tmp_path / "c.html").read_text()
-    assert "</data> (lower bound; inherited; &lt;does not fit&gt;)" in page
+    assert "</data> (lower bound, inherited, see its warning)" in page
 
 
 def test_the_card_escapes_what_markdown_reads_and_other_suffixes_are_refused(
