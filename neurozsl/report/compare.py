@@ -106,8 +106,8 @@ def compare(reports: Sequence[tuple[str, Compared]]) -> ReportComparison:
     apart = [row.what for row in rows if row.not_comparable]
     notes = [
         "Energies are estimates unless a row of its report says measured. They are dynamic; static "
-        "power x latency is a line of its own where it is published. As-if: the chip of that figure "
-        "cannot run the network; why is in the report of the row."
+        "power x latency is a line of its own where it is published. As-if: the chip of that "
+        "figure cannot run the network; why is in the report of the row."
     ]
     if apart:
         notes.append(f"Not comparable with {rows[0].what}: {', '.join(apart)}; see each reason.")
