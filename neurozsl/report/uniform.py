@@ -8,16 +8,17 @@ and the report says so. Energies are joules of one inference, as in a report of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from neurozsl import __version__
 from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.counts import LayerCounts
+from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import uniform_counts
+from neurozsl.report.quantities import si
 from neurozsl.report.rooms.costs import Devices, calibration, prices
 from neurozsl.report.rooms.provenance import machine
-from neurozsl.report.schema import Layer, NetworkReport, Provenance
+from neurozsl.report.schema import Energy, Layer, NetworkReport, Provenance
 from neurozsl.runs import versions
 
 BACKEND = "none: expected values"
@@ -68,6 +69,7 @@ def report_of_sizes(
             "An estimate before training: nothing ran, counts are expected values. Energies are "
             "these counts times published figures, each with its source. Whether a chip holds the "
             "layers was not looked at.",
+            *_other_convention(counts, priced.energy),
         ),
         input_notes=(f"input is assumed: {rate:g} spikes per channel and step",),
         layers=tuple(map(_layer, counts.layers)),
@@ -78,6 +80,20 @@ def report_of_sizes(
         calibration=calibration(),
         provenance=Provenance(command=command, seed=0, machine=machine()),
     )
+
+
+def _other_convention(counts: Counts, rows: Sequence[Energy]) -> Iterator[str]:
+    """Loihi's energy where "active" means a neuron that spikes; both readings are in use."""
+    for row in rows:
+        each = {term.figure: term.joules_each for term in row.terms}
+        if row.device == "loihi1" and row.joules is not None and "neuron_inactive" in each:
+            idle = counts.total("active_updates") - counts.total("spikes")
+            joules = row.joules - idle * (each["neuron_active"] - each["neuron_inactive"])
+            yield (
+                f"An active update is a neuron-step that receives an event: {row.name} takes "
+                f"{si(row.joules, 'J')}. Where only neurons that spike are called active it takes "
+                f"{si(joules, 'J')}."
+            )
 
 
 def _layer(found: LayerCounts) -> Layer:

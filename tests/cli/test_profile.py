@@ -166,6 +166,10 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
     dense = {row["device"]: row["joules"] for row in document["baseline"]["energy"]}
     assert dense["cmos45_fp32/dense_pass"] == pytest.approx(3.6e-6, abs=0.05e-6)
     assert "depends on the cost table" in document["comparison"]["sentence"]
+    # Davies 2018 under both readings of "active": 15,360 updates, 768 of them of spiking neurons.
+    lower = 393_216 * 23.6e-12 + 768 * (81e-12 + 1.7e-12) + (15_360 - 768) * 52e-12
+    assert lower == pytest.approx(10.1e-6, abs=0.05e-6)
+    assert f"it takes {lower * 1e6:.1f} µJ" in " ".join(document["notes"])
     assert document["raster"] is None and "nothing ran" in " ".join(document["notes"])
     for name in ("x.md", "x.html"):
         page = tmp_path / name
