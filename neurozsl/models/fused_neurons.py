@@ -167,11 +167,15 @@ def _backward_loop(
     h = np.empty(size, peak.dtype)
     for b in range(start, min(batch, start + len(peak))):
         h[:] = 0
+        # Memory is read and written once in its own order; the walk back then stays in the cache.
+        for t in range(steps):
+            for n in range(size):
+                found[b, t, n] = gradient[b, t, n]
         for t in range(steps - 1, -1, -1):
             limit = theta[b, t]
             for n in range(size):
                 u, curve = peak[b - start, t, n], bent[b - start, t, n]
-                x = (gradient[b, t, n] - h[n] * u) * (one - curve * curve)
+                x = (found[b, t, n] - h[n] * u) * (one - curve * curve)
                 d = x if u - limit > 0 else h[n] + x
                 back = kappa * d if leaky else d
                 found[b, t, n] = back
