@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,14 +27,16 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from neurozsl.cli import json_lines
-from neurozsl.cli.progress import EVERY_S, Meter, Mode, Reading
+from neurozsl.cli.progress import EVERY_S, Meter, Mode, Pace, Reading
 from neurozsl.errors import BadInput
 
 # Rich would assume 80 columns of a pipe or a log and cut the tables.
@@ -175,17 +178,30 @@ def progress_bar(label: str) -> Iterator[Callable[..., None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Left(),
         TextColumn("{task.fields[text]}"),
     )
     silent = _now.mode == "off" or not err.is_terminal
     with Progress(*columns, console=err, transient=True, disable=silent) as progress:
-        task = progress.add_task(label, total=None, text="")
+        task = progress.add_task(label, total=None, text="", ends=None)
+        pace = Pace(time.monotonic)
 
-        def update(done: int, total: int, text: str = "") -> None:
-            progress.update(task, completed=done, total=total, text=text)
+        def update(done: float, total: int, text: str = "") -> None:
+            eta = pace.eta_s(done, total)
+            ends = None if eta is None else time.monotonic() + eta
+            progress.update(task, completed=done, total=total, text=text, ends=ends)
 
         yield update
+
+
+class _Left(ProgressColumn):
+    """Time that is left; Rich's own column forgets what is older than 30 s, as an epoch may be."""
+
+    def render(self, task: Task) -> Text:
+        """Hours, minutes and seconds to the end."""
+        ends = task.fields["ends"]
+        text = "-:--:--" if ends is None else clock(max(0.0, ends - time.monotonic()))
+        return Text(text, style="progress.remaining")
 
 
 def _tell_event(reading: Reading) -> None:
@@ -200,7 +216,10 @@ def _tell_line(reading: Reading) -> None:
     if not reading.total:
         say(f"{reading.label}: begun")
         return
-    parts = [f"{reading.label}: {reading.done}/{reading.total}", f"{clock(reading.elapsed_s)} gone"]
+    parts = [
+        f"{reading.label}: {reading.done:g}/{reading.total}",
+        f"{clock(reading.elapsed_s)} gone",
+    ]
     if reading.eta_s is not None:
         parts.append(f"{clock(reading.eta_s)} left")
     say(", ".join([*parts, *filter(None, (reading.stage,))]))

@@ -62,10 +62,11 @@ class Pace:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began = self._seen = clock()
-        self._start = (self._began, 0)
-        self._done, self._total = 0, -1
+        self._start: tuple[float, float] = (self._began, 0)
+        self._done: float = 0
+        self._total = -1
 
-    def eta_s(self, done: int, total: int) -> float | None:
+    def eta_s(self, done: float, total: int) -> float | None:
         """Seconds to `total`; None where nothing is known yet."""
         now = self._clock()
         if done < self._done or total != self._total:
@@ -85,11 +86,14 @@ class Pace:
 
 @dataclass(frozen=True)
 class Reading:
-    """Where one piece of work is. total is 0 until it is known; stage: what is being done."""
+    """Where one piece of work is. total is 0 until it is known; stage: what is being done.
+
+    done: whole pieces, or with a share of those that are in work.
+    """
 
     label: str
     stage: str
-    done: int
+    done: float
     total: int
     eta_s: float | None
     elapsed_s: float
@@ -113,7 +117,7 @@ class Meter:
         self._waiting: Reading | None = None
         tell(Reading(label, "", 0, 0, None, 0.0))
 
-    def update(self, done: int, total: int, text: str = "") -> None:
+    def update(self, done: float, total: int, text: str = "") -> None:
         """Take one report of the work."""
         now = self._clock()
         reading = Reading(

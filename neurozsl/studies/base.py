@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,7 +20,9 @@ from typing import Any, Protocol
 
 from neurozsl.errors import BadInput, NeuroZSLError
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[float, int, str], None]
+"""Done (a run that is in work counts by its share), in all, and what is being done."""
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -143,15 +145,50 @@ def named(progress: Progress | None, text: str) -> Callable[[int, int], None] | 
 def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -> None:
     """Train every job whose result is missing, `at_once` at the same time.
 
+    Where one fails, or Ctrl-C ends the study, what has not begun is not begun.
+
     Raises:
         NeuroZSLError: a training failed; its message is in the error.
     """
     with ThreadPoolExecutor(max_workers=max(1, at_once)) as pool:
-        waiting = {pool.submit(_train, job): job for job in jobs}
-        for done, finished in enumerate(as_completed(waiting), 1):
-            finished.result()
-            if progress is not None:
-                progress(done, len(jobs), waiting[finished].label)
+        running = {pool.submit(_train, job): job for job in jobs}
+        try:
+            _wait(running, progress)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _wait(running: Mapping[Future[None], Job], progress: Progress | None) -> None:
+    """Return when all have ended, telling how far they are."""
+    waiting = set(running)
+    while waiting:
+        ended, waiting = wait(waiting, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+        for one in ended:
+            one.result()
+        if progress is not None:
+            in_work = [one for one in waiting if one.running()]
+            done = len(running) - len(waiting) + sum(share_done(running[x].out) for x in in_work)
+            names = sorted(running[one].label for one in in_work or ended)
+            progress(round(done, 2), len(running), ", ".join(names))
+
+
+def share_done(run: Path) -> float:
+    """Share of its epochs that a run has logged: 0 where it was not begun, 1 with its result.
+
+    Two stages count as half each, though stage 2 often ends before its last epoch; a fine-tuning
+    has one stage, number 3.
+    """
+    if (run / "result.json").exists():
+        return 1.0
+    try:
+        epochs = json.loads((run / "run.json").read_text())["train"]["epochs"]
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    except (OSError, IndexError):  # nothing is logged yet
+        return 0.0
+    share: float = last["epoch"] / epochs
+    halves = {1: share / 2, 2: (1 + share) / 2}
+    return halves.get(last["stage"], share)
 
 
 def _train(job: Job) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from neurozsl.cli import console
 from neurozsl.cli.progress import Meter, Pace, Reading, take
@@ -302,6 +305,22 @@ def test_a_process_of_its_own_writes_nothing_else(run_dir: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["samples"] == 96
     assert events(done.stderr, "progress")[-1]["done"] == 96
+
+
+def test_the_bar_of_a_terminal_counts_down_between_rare_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Epochs of ten minutes: Rich's own estimate would be gone after half a minute."""
+    clock, page = FakeClock(), io.StringIO()
+    monkeypatch.setattr(time, "monotonic", clock)
+    terminal = Console(file=page, force_terminal=True, width=120)
+    monkeypatch.setattr(console, "err", terminal)
+    with console.progress_bar("training") as update:
+        update(0, 4, "epochs")
+        clock.now += 600.0
+        update(1, 4, "epochs")
+        clock.now += 45.0
+    assert "0:29:15" in page.getvalue()  # three epochs of ten minutes, less what has gone
 
 
 # ---------------------------------------------------------------- the library is silent

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neurozsl import studies
-from neurozsl.errors import BadInput
+from neurozsl.errors import BadInput, NeuroZSLError
 from neurozsl.studies import base, motion, quantisation
 
 NAMES = (
@@ -99,3 +99,59 @@ def test_a_small_quantisation_study_from_end_to_end(tmp_path: Path) -> None:
     assert [row[0] for row in table.rows] == list(NAMES)
     again = studies.run(small, out=tmp_path, jobs=1)  # everything is there already
     assert again == result
+
+
+# ---------------------------------------------------------------- trainings in processes
+
+
+@pytest.mark.parametrize(
+    ("stage", "epoch", "share"), [(1, 2, 0.1), (1, 10, 0.5), (2, 4, 0.7), (2, 10, 1.0), (3, 4, 0.4)]
+)
+def test_a_run_in_work_is_done_by_its_logged_epochs(
+    tmp_path: Path, stage: int, epoch: int, share: float
+) -> None:
+    assert base.share_done(tmp_path) == 0.0
+    (tmp_path / "run.json").write_text(json.dumps({"train": {"epochs": 10}}))
+    assert base.share_done(tmp_path) == 0.0
+    lines = [{"stage": 1, "epoch": 1}, {"stage": stage, "epoch": epoch}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    assert base.share_done(tmp_path) == pytest.approx(share)
+    (tmp_path / "result.json").write_text("{}")
+    assert base.share_done(tmp_path) == 1.0
+
+
+def test_progress_moves_within_a_training_and_ends_at_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.make_data(settings(seeds=1, test_size=48), tmp_path)
+    data = base.data_folder(tmp_path, 0.9, 0)
+    small = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
+    jobs = [
+        base.new_run(f"run {s}", data=data, out=tmp_path / str(s), seed=s, epochs=4, **small)
+        for s in range(2)
+    ]
+    monkeypatch.setattr(base, "_LOOK_S", 0.02)
+    told: list[tuple[float, int, str]] = []
+    base.train_all(jobs, at_once=2, progress=lambda *report: told.append(report))
+    done = [x[0] for x in told]
+    assert done[0] == 0.0 and done == sorted(done) and told[-1][:2] == (2, 2)
+    assert any(x % 1 for x in done) and {x[1] for x in told} == {2}
+    assert {"run 0", "run 1"} <= {y for x in told for y in x[2].split(", ")}
+
+
+def test_after_a_failed_training_no_other_begins(tmp_path: Path) -> None:
+    jobs = [
+        base.new_run(str(s), data=tmp_path / "nowhere", out=tmp_path / str(s), seed=s, epochs=1)
+        for s in range(30)
+    ]
+    begun: list[str] = []
+    real = base._train
+
+    def counted(job: base.Job) -> None:
+        begun.append(job.label)
+        real(job)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeuroZSLError, match="nowhere"):
+        patch.setattr(base, "_train", counted)
+        base.train_all(jobs, at_once=1, progress=None)
+    assert begun[0] == "0" and len(begun) <= 2  # the second may begin before the first is read
