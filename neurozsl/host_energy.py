@@ -244,7 +244,7 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         joules_high=bounds[1],
         interval="between sources",
         source=source,
-        scope="all_in",
+        scope="per_term",
         terms=(
             schema.EnergyTerm(
                 name="multiply-accumulates (FLOPs / 2)",

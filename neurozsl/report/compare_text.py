@@ -7,7 +7,8 @@ JSON, as in the page of one report; names and paths are escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,24 +69,32 @@ def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
                 Cell(write(getattr(r, name)), getattr(r, name), f"rows.{i}.{name}") for i, r in rows
             ),
         )
+    names = _names(e for r in compared.rows for e in r.energy)
     for device in compared.devices:
         yield (
-            f"energy, {device}",
+            f"energy, {names[device]}",
             tuple(_joules(r.energy, device, f"rows.{i}.energy") for i, r in rows),
         )
         static = tuple(_static(r.energy, device, f"rows.{i}.energy") for i, r in rows)
         if any(cell.value is not None for cell in static):
-            yield f"static, {device}", static
+            yield f"static, {names[device]}", static
     yield (
         "host FLOPs",
         tuple(Cell(q.count(r.host_flops), r.host_flops, f"rows.{i}.host_flops") for i, r in rows),
     )
-    for device in dict.fromkeys(e.device for _, r in rows for e in r.host_joules):
+    for device, name in _names(e for r in compared.rows for e in r.host_joules).items():
         yield (
-            f"host energy, {device.removeprefix('host/')}",
+            f"energy, {name}",
             tuple(_joules(r.host_joules, device, f"rows.{i}.host_joules") for i, r in rows),
         )
     yield "not comparable", tuple(Cell(r.not_comparable or "-") for _, r in rows)
+
+
+def _names(energies: Iterable[ComparedEnergy]) -> dict[str, str]:
+    """What people call each device; its key behind it where two share a name."""
+    names = {x.device: x.name for x in energies}
+    shared = {x for x, times in Counter(names.values()).items() if times > 1}
+    return {k: f"{name} ({k})" if name in shared else name for k, name in names.items()}
 
 
 def _joules(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:

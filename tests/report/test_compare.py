@@ -119,9 +119,12 @@ def test_weak_figures_are_called_so_and_static_energy_is_a_line_of_its_own(
     silent = run.model_copy(update={"energy": (*run.energy, first)})
     found = compare([("a", run), ("b", silent)])
     lines = {title: [cell.whole for cell in cells] for title, cells in compare_text.table(found)}
-    assert lines["energy, mine"][0] == "n/a"
-    assert lines["energy, mine"][1].endswith("J (lower bound, inherited, see its warning)")
-    assert lines["static, mine"] == ["n/a", "2.00 mJ"]
+    mine = f"{first.name} (mine)"  # two rows of this name
+    assert lines[f"energy, {mine}"][0] == "n/a"
+    assert lines[f"energy, {mine}"][1].endswith("J (lower bound, inherited, see its warning)")
+    assert lines[f"static, {mine}"] == ["n/a", "2.00 mJ"]
+    assert f"energy, {first.name} ({run.energy[0].device})" in lines
+    assert all(f"energy, {row.name}" in lines for row in run.energy[1:])
     compare_text.write_comparison(found, tmp_path / "c.html")
     page = (tmp_path / "c.html").read_text()
     assert "</data> (lower bound, inherited, see its warning)" in page
