@@ -21,6 +21,7 @@ from neurozsl.cli import (
     benchmark,
     data,
     demo,
+    ending,
     evaluate,
     export,
     inspect,
@@ -104,7 +105,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     words = [word for word in arguments if not word.startswith("-")]
     command = " ".join(words[: 2 if words[:1] and words[0] in _GROUPS else 1])
-    with printing(mode, command):
+    with printing(mode, command), ending.raising():
         try:
             if mode in ("json", "off"):
                 sys.exit(_in_form(arguments, mode))
@@ -112,6 +113,9 @@ def main() -> None:
         except NeuroZSLError as error:
             fail(str(error), exit_code=error.exit_code)
             sys.exit(error.exit_code)
+        except ending.Terminated:
+            fail("ended by SIGTERM", exit_code=ending.EXIT_CODE)
+            sys.exit(ending.EXIT_CODE)
 
 
 def _in_form(arguments: list[str], mode: Mode) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurozsl.cli import ending
 from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, show_table, stages
 from neurozsl.cli.option_values import parse_options
@@ -131,6 +132,8 @@ def train(
             precision=precision,
             dropout=dropout or ("counter" if crew.processes(devices) > 1 else "torch"),
         )
+    if crew.processes(devices) > 1:
+        ending.at_once()
     at_work = crew.start(config, devices=devices, strategy=strategy)  # type: ignore[arg-type]  # checked there
     if resume is None:
         assert data is not None

@@ -145,17 +145,22 @@ def named(progress: Progress | None, text: str) -> Callable[[int, int], None] | 
 def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -> None:
     """Train every job whose result is missing, `at_once` at the same time.
 
-    Where one fails, or Ctrl-C ends the study, what has not begun is not begun.
+    Where one fails, what has not begun is not begun, and what runs is trained to its end. Where the
+    study is ended from outside, its processes end too; each goes on later where it was.
 
     Raises:
         NeuroZSLError: a training failed; its message is in the error.
     """
+    processes: set[subprocess.Popen[str]] = set()
     with ThreadPoolExecutor(max_workers=max(1, at_once)) as pool:
-        running = {pool.submit(_train, job): job for job in jobs}
+        running = {pool.submit(_train, job, processes): job for job in jobs}
         try:
             _wait(running, progress)
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                for process in tuple(processes):
+                    process.terminate()
             raise
 
 
@@ -191,8 +196,8 @@ def share_done(run: Path) -> float:
     return halves.get(last["stage"], share)
 
 
-def _train(job: Job) -> None:
-    """One thread, so that jobs do not disturb each other."""
+def _train(job: Job, processes: set[subprocess.Popen[str]]) -> None:
+    """Run one training, in `processes` while it runs; one thread, so that none disturbs another."""
     if (job.out / "result.json").exists():
         return
     command = [sys.executable, "-m", "neurozsl", "train"]
@@ -200,11 +205,19 @@ def _train(job: Job) -> None:
     command += ["--resume", str(job.out)] if begun else job.begin
     # Its stderr is read where it fails alone, and then nothing but the error is wanted.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEUROZSL_PROGRESS": "off"}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        processes.add(process)
+        message = process.communicate()[1].strip()
+        processes.remove(process)
+    if process.returncode != 0:
         raise NeuroZSLError(
-            f"training '{job.out}' ended with exit code {ran.returncode}: "
-            f"{ran.stderr.strip()[-500:]}"
+            f"training '{job.out}' ended with exit code {process.returncode}: {message[-500:]}"
         )
 
 

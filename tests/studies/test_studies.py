@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,9 +148,9 @@ def test_after_a_failed_training_no_other_begins(tmp_path: Path) -> None:
     begun: list[str] = []
     real = base._train
 
-    def counted(job: base.Job) -> None:
+    def counted(job: base.Job, *others: Any) -> None:
         begun.append(job.label)
-        real(job)
+        real(job, *others)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(NeuroZSLError, match="nowhere"):
         patch.setattr(base, "_train", counted)

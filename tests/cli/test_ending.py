@@ -1,0 +1,98 @@
+"""SIGTERM: a command of its own process closes what it opened, and says how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurozsl.cli import ending
+from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+from neurozsl.export.lava.run import group_members
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
+
+
+def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """`neurozsl ARGUMENTS` as the leader of a process group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "neurozsl", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NEUROZSL_PROGRESS": "json", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+    """Wait until something is there, while the process lives."""
+    end = time.monotonic() + 120
+    while not there():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def last_error(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """End the process as a cluster does; its exit code is asserted, its last event returned."""
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + 15, errors
+    found: dict[str, Any] = json.loads(errors.splitlines()[-1])
+    return found
+
+
+def test_inside_sigterm_raises_and_afterwards_it_is_as_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ending.Terminated), ending.raising():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not issubclass(ending.Terminated, Exception)
+
+
+@pytest.mark.lava
+def test_a_simulation_that_is_ended_leaves_no_folder_and_no_process(
+    lava_python: Path, lava_bundle: Path, tmp_path: Path
+) -> None:
+    assert lava_python.exists()
+    process = start("simulate", lava_bundle, "--backend", "lava", TMPDIR=str(tmp_path))
+    wait_for(process, lambda: any(tmp_path.glob("neurozsl-lava-*/stderr.txt")))
+    error = last_error(process)
+    assert (error["event"], error["message"]) == ("error", "ended by SIGTERM")
+    assert error["exit_code"] == 143
+    assert list(tmp_path.glob("neurozsl-*")) == []
+
+
+def test_a_study_that_is_ended_ends_its_trainings_and_goes_on_later(tmp_path: Path) -> None:
+    write_synthetic(SyntheticConfig(test_size=48, train_per_class=2), tmp_path / "data")
+    study: list[object] = ["benchmark", "--data", tmp_path / "data", "--models", "mdft"]
+    study += ["--out", tmp_path / "o", "--seeds", 3, "--epochs", 200, "--jobs", 2]
+    for key, value in SMALL.items():
+        study += ["--set", f"mdft.{key}={json.dumps(value)}"]
+    process = start(*study)
+    logs = [tmp_path / "o" / f"mdft-by_name-seed{seed}" / "log.jsonl" for seed in (0, 1)]
+    wait_for(process, lambda: all(x.exists() for x in logs))
+    assert len(group_members(process.pid)) == 3
+    assert last_error(process)["message"] == "ended by SIGTERM"
+    assert group_members(process.pid) == []
+    assert sorted(x.name for x in (tmp_path / "o").iterdir()) == [x.parent.name for x in logs]
+    assert not any((x.parent / "result.json").exists() for x in logs)
+    epochs = [lines(x) for x in logs]
+    again = start(*study)
+    wait_for(again, lambda: all(lines(x) > n for x, n in zip(logs, epochs, strict=True)))
+    last_error(again)
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
