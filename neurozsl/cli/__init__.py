@@ -113,6 +113,10 @@ def main() -> None:
         except NeuroZSLError as error:
             fail(str(error), exit_code=error.exit_code)
             sys.exit(error.exit_code)
+        except SystemExit as end:
+            if end.code == _INTERRUPTED:  # typer turns Ctrl-C into it
+                fail("interrupted", exit_code=_INTERRUPTED)
+            raise
         except ending.Terminated:
             fail("ended by SIGTERM", exit_code=ending.EXIT_CODE)
             sys.exit(ending.EXIT_CODE)
@@ -132,6 +136,4 @@ def _in_form(arguments: list[str], mode: Mode) -> int:
             raise  # Python prints it, on the stderr that is back by then
         fail_unforeseen(error)
         return 1
-    if code == _INTERRUPTED:
-        fail("interrupted", exit_code=_INTERRUPTED)
     return code if isinstance(code, int) else 0
