@@ -19,12 +19,15 @@ from typing import Any, Final
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.chips import CHIPS
-from neurozsl.hardware.chips.figures import Figure, Grade, Kind, cited, read_figures
+from neurozsl.hardware.chips.agreement import check_agreement
+from neurozsl.hardware.chips.cores import CoreTables, read_cores
+from neurozsl.hardware.chips.figures import Figure, Grade, Kind, read_figures
 from neurozsl.hardware.chips.keys import KEYS
 from neurozsl.hardware.chips.rules import (
     NOTES,
     PARENTS,
     WORDS,
+    Arithmetic,
     EnergyMethod,
     Scope,
     TimeModel,
@@ -32,7 +35,6 @@ from neurozsl.hardware.chips.rules import (
     check_methods,
     check_top,
     read_measurements,
-    read_mesh,
 )
 from neurozsl.hardware.chips.text import ChipText, read_toml, shorten
 
@@ -62,8 +64,9 @@ class Chip:
     family: the silicon that several cost tables describe ("loihi1" for the published and the
     fitted one); the key itself where there is one table.
     mesh: width and height in tiles, cores_per_tile, source, grade; empty where unpublished.
-    cores: groups of cores that share a memory size; memory, allowed: mapping rules as written
-    in the source; measurements: published whole-workload rows.
+    cores: groups of cores that share a memory size; memory: the rule of placement and its
+    constants; allowed: what a core can compute, as written in the source; measurements: published
+    whole-workload rows.
     """
 
     key: str
@@ -71,7 +74,7 @@ class Chip:
     process: str
     time_model: str
     scope: Scope
-    arithmetic: str
+    arithmetic: Arithmetic
     energy_methods: tuple[EnergyMethod, ...]
     inherits_energy: str
     limit: Mapping[str, Figure]
@@ -84,7 +87,7 @@ class Chip:
     reset: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     memory: Mapping[str, Any] = field(default_factory=dict)
     mesh: Mapping[str, Any] = field(default_factory=dict)
     allowed: Mapping[str, Any] = field(default_factory=dict)
@@ -179,12 +182,12 @@ def parse_chip(key: str, text: str, *, file: str | None = None) -> Chip:
         check_all_in(read, maps)
     limits, lender = (_parent(read, name) for name in PARENTS)
     check_methods(read, _energies(read, maps["energy"], lender))
-    memory = cited(read, ("memory",), table.get("memory", {}))
-    mesh = read_mesh(read)
+    made = read_cores(read)
     if limits is not None:  # a limit goes with the rule that counts against it
         maps["limit"] = {**limits.limit, **maps["limit"]}
-        memory = memory or limits.memory
-        mesh = mesh or limits.mesh
+        lent = CoreTables(limits.memory, limits.mesh, limits.allowed, limits.cores)
+        made = made.completed_by(lent)
+    check_agreement(read, made, maps["limit"])
     words = {name: tuple(table.get(name, ())) for name in WORDS}
     return Chip(
         key=key,
@@ -206,10 +209,10 @@ def parse_chip(key: str, text: str, *, file: str | None = None) -> Chip:
         layers=words["layers"],
         identifiers=words["identifiers"],
         notes={k: table[k] for k in NOTES if k in table},
-        memory=memory,
-        mesh=mesh,
-        allowed=cited(read, ("allowed",), table.get("allowed", {})),
-        cores=tuple(table.get("core", ())),
+        memory=made.memory,
+        mesh=made.mesh,
+        allowed=made.allowed,
+        cores=made.cores,
         measurements=read_measurements(read),
     )
 

@@ -4,9 +4,9 @@
     assign  unequal cores (Speck 2f): one layer per core, exact assignment    `placing.assign`
 
 The rule, its constants and what it leaves out are the `[memory]` table of the chip's file, so a
-new chip under a known rule is a TOML file and its line in `chips.CHIPS`; a new rule is a file
-beside this one and a line in RULES. Memory and wiring are counted, nothing else: whether the chip
-runs such neurons is the quantiser's question.
+new chip under a known rule is a TOML file and its line in `chips`; a new rule is a file in
+`placing`, a line in RULES and its name in `chips.cores.Rule`. Memory and wiring are counted,
+nothing else: whether the chip runs such neurons is the quantiser's question.
 """
 
 from __future__ import annotations
@@ -75,10 +75,6 @@ def _checked_rule(layers: tuple[LayerShape, ...], chip: Chip) -> Rule:
         raise BadInput(
             f"chip '{chip.key}': its file has no [memory] placement ({' or '.join(RULES)}), so "
             "its cores cannot be filled; use loihi1, loihi2 or speck2f"
-        )
-    if "cores" not in chip.limit:
-        raise BadInput(
-            f"chip '{chip.key}': its file gives no [limit] cores; add it with its source"
         )
     if not layers:
         raise BadInput("placement: there are no layers to place")

@@ -10,7 +10,7 @@ stay absent where nobody published them. A file to copy, for `--device my.toml`:
     scope = "per_term"                # terms add up; "all_in": one figure holds everything
     time_model = "barrier_step"       # or fixed_step, software_step, clocked_step, asynchronous
     energy_methods = ["per_term"]     # or per_spike, per_synop, event_driven, dense_pass
-    inherits_limits = "loihi1"        # optional: limits, memory and mesh of a registered chip
+    inherits_limits = "loihi1"        # optional: limits and cores of a registered chip
 
     [source]                          # the references in full
     paper = "Author et al., Journal 1(2):3, 2026, Table 4"
@@ -30,6 +30,10 @@ stay absent where nobody published them. A file to copy, for `--device my.toml`:
 
     [time]
     step = { value = 1e-4, unit = "s", kind = "datasheet", grade = "T", source = "paper" }
+
+Cores of its own are [limit] with [memory], and where they are unequal [[core]] and [allowed]; a
+topology is [mesh]. `chips.cores` holds every key of these tables; loihi1.toml shows equal
+cores, speck2f.toml unequal ones.
 
 Grades: V read in source code or run, T read on the primary page, Q quoted by a third party, D
 arithmetic on other figures.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from neurozsl.hardware.chips.keys import KEYS, UNIT_NAMES, Group, Unit
+from neurozsl.hardware.chips.keys import KEYS, UNIT_NAMES, Group, Key, Unit
 from neurozsl.hardware.chips.text import ChipText, Place, closest, shorten
 
 Kind = Literal[
@@ -100,7 +100,17 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
     unit = known[key].unit
     _check_numbers(file, place, raw)
     _check_unit(file, place, raw, unit)
+    if group == "limit":
+        _check_size(file, place, raw, known[key])
     for name in ("value", "low", "high"):
+        if raw.get(name) == 0 and unit == "1/s":
+            raise file.refuse(
+                (*place, name),
+                "is 0",
+                f"an upper bound of 0 on {known[key].meaning.removesuffix(', at most')} would let "
+                "nothing through",
+                "delete the line where none is published",
+            )
         if raw.get(name) == 0 and unit in ("J", "W", "s"):
             raise file.refuse(
                 (*place, name),
@@ -117,15 +127,8 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
             "expected a fraction below 1: the lower end of the energy would be 0 or less",
             "write 11.7 % as 0.117",
         )
-    for name, words in (("kind", get_args(Kind)), ("grade", get_args(Grade))):
-        if raw.get(name) not in words:
-            raise file.refuse(
-                (*place, name),
-                f"is {shorten(raw[name])}" if name in raw else "is missing",
-                f"allowed are {', '.join(words)}",
-                f"say in {name} how the number "
-                + ("came about" if name == "kind" else "was read, D for arithmetic"),
-            )
+    _check_word(file, place, raw, "kind", get_args(Kind), "came about")
+    check_grade(file, place, raw)
     if raw.get("scope", scope) != scope:
         raise file.refuse(
             (*place, "scope"),
@@ -144,6 +147,28 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
         _reference(file, place, raw),
         _note(file, place, raw),
     )
+
+
+def check_grade(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
+    """How the number, or the table, was read."""
+    _check_word(file, place, raw, "grade", get_args(Grade), "was read, D for arithmetic")
+
+
+def _check_word(
+    file: ChipText,
+    place: Place,
+    raw: Mapping[str, Any],
+    name: str,
+    words: tuple[str, ...],
+    how: str,
+) -> None:
+    if raw.get(name) not in words:
+        raise file.refuse(
+            (*place, name),
+            f"is {shorten(raw[name])}" if name in raw else "is missing",
+            f"allowed are {', '.join(words)}",
+            f"say in {name} how the number {how}",
+        )
 
 
 def _note(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
@@ -182,6 +207,19 @@ def check_number(file: ChipText, place: Place, number: object) -> None:
         "expected a finite number >= 0 in SI units",
         "write it plain, e.g. 2.4e-11",
     )
+
+
+def _check_size(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) -> None:
+    """A limit is counted: whole, and with room for one unless the key says that none is a limit."""
+    for name in ("value", "low", "high"):
+        size = raw.get(name, key.least)
+        if size < key.least or size != int(size):
+            raise file.refuse(
+                (*place, name),
+                f"is {shorten(size)}",
+                f"expected a whole number >= {key.least}: {key.meaning}",
+                "write the number in full, or leave the line out where it is unpublished",
+            )
 
 
 def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit) -> None:

@@ -32,11 +32,16 @@ ALL_IN_CAUSES: Final = ("synapses", "arithmetic", "whole")
 
 @dataclass(frozen=True)
 class Key:
-    """One figure: its meaning, its unit, and the cause of the joules that it gives (None: none)."""
+    """One figure: its meaning, its unit, and the cause of the joules that it gives (None: none).
+
+    least: of a limit, the smallest that means anything: padding may be 0, a core without neurons
+    is none.
+    """
 
     meaning: str
     unit: Unit
     cause: Cause | None = None
+    least: int = 1
 
 
 ENERGY: Final[Mapping[str, Key]] = {
@@ -114,12 +119,12 @@ LIMIT: Final[Mapping[str, Key]] = {
     "threshold_bits": Key("width of a threshold", "bit"),
     "decay_bits": Key("width of a decay", "bit"),
     "spike_payload_bits": Key("width of the value that a spike carries", "bit"),
-    "delay_steps": Key("longest delay of a synapse, in steps", "1"),
+    "delay_steps": Key("longest delay of a synapse, in steps", "1", least=0),
     "channels": Key("channels of a map", "1"),
     "input_side": Key("longer side of the input map", "1"),
     "map_side": Key("longer side of an output map", "1"),
     "kernel_side": Key("longer side of a kernel", "1"),
-    "padding": Key("padding on one side", "1"),
+    "padding": Key("padding on one side", "1", least=0),
     "readout_classes": Key("classes that the read-out tells apart", "1"),
 }
 

@@ -1,13 +1,13 @@
-"""What a chip's file may say as a whole: its top, its scope, its methods, mesh and measurements."""
+"""What a chip's file may say as a whole: its top, its scope, its methods and measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
-from neurozsl.hardware.chips.figures import Figure, check_number, cited
+from neurozsl.hardware.chips.figures import Figure, check_grade, check_number, cited
 from neurozsl.hardware.chips.keys import ALL_IN_CAUSES, KEYS, MEASUREMENT, Group
-from neurozsl.hardware.chips.text import ChipText, closest, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, shorten
 
 SCHEMA: Final = 1
 # all_in: the figure already holds static power, routing and neurons; nothing may be added to it.
@@ -22,10 +22,13 @@ TimeModel = Literal[
     "asynchronous",
     "single_pass",
 ]
+# Which integer neuron a chip runs, "" for none; a quantiser each.
+Arithmetic = Literal["", "loihi_cuba", "speck_if"]
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "scope": get_args(Scope),
     "time_model": get_args(TimeModel),
+    "arithmetic": get_args(Arithmetic),
 }
 # Methods, and the figures of which one is needed each.
 _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -37,14 +40,22 @@ _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 }
 WORDS: Final = ("neuron_models", "reset", "layers", "energy_methods", "identifiers")
 PARENTS: Final = ("inherits_limits", "inherits_energy")
-_TEXTS: Final = ("name", "family", "process", "time_model", "scope", "arithmetic", *PARENTS)
-NOTES: Final = ("reset_note", "energy_note", "leak", "one_layer_per_core")
+NOTES: Final = ("reset_note", "energy_note", "leak")
+_TEXTS: Final = (
+    "name",
+    "family",
+    "process",
+    "time_model",
+    "scope",
+    "arithmetic",
+    *PARENTS,
+    *NOTES,
+)
 _TABLES: Final = ("memory", "mesh", "allowed")
 _KNOWN: Final = (
     "schema",
     *_TEXTS,
     *WORDS,
-    *NOTES,
     "source",
     *KEYS,
     *_TABLES,
@@ -73,20 +84,29 @@ def check_top(read: ChipText) -> None:
             remedy = f'write {key} = "..." above the first [table]'
             found = f"is {shorten(said)}" if key in table else "is missing"
             raise read.refuse((key,), found, allowed, remedy)
-        if not said.isprintable() or (key == "name" and not said.strip()):
+        if not said.isprintable() or (key in ("name", "family") and not said.strip()):
             # It is printed in tables and on terminals, where an escape would be obeyed.
             allowed = "expected one line of printable text"
             remedy = f'write {key} = "..." without line breaks and escapes'
             raise read.refuse((key,), f"is {shorten(said)}", allowed, remedy)
     for key in WORDS:
         said = table.get(key, [])
-        if not isinstance(said, list) or not all(isinstance(word, str) for word in said):
+        if not isinstance(said, list) or not all(_is_word(word) for word in said):
             remedy = f'write {key} = ["...", "..."]'
-            raise read.refuse((key,), f"is {shorten(said)}", "expected a list of texts", remedy)
+            raise read.refuse(
+                (key,),
+                f"is {shorten(said)}",
+                "expected a list of texts, one printable line each",
+                remedy,
+            )
     for key in ("core", "measurement"):
         said = table.get(key, [])
         if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
             raise read.refuse((key,), f"is {shorten(said)}", "expected rows", f"write [[{key}]]")
+
+
+def _is_word(said: object) -> bool:
+    return isinstance(said, str) and said.isprintable() and bool(said.strip())
 
 
 def check_all_in(read: ChipText, maps: Mapping[Group, Mapping[str, Figure]]) -> None:
@@ -132,37 +152,36 @@ def check_methods(read: ChipText, energy: Mapping[str, Figure]) -> None:
                 )
 
 
-def read_mesh(read: ChipText) -> Mapping[str, Any]:
-    row = cited(read, ("mesh",), read.table.get("mesh", {}))
-    for name in ("width", "height", "cores_per_tile") if row else ():
-        count = row.get(name)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise read.refuse(
-                ("mesh", name),
-                f"is {shorten(count)}" if name in row else "is missing",
-                "expected a whole number >= 1",
-                "give tiles in each direction and cores in each tile; leave [mesh] out where the "
-                "topology is unpublished",
-            )
-    return row
-
-
 def read_measurements(read: ChipText) -> tuple[Mapping[str, Any], ...]:
     """Rows of [[measurement]], their sources in full."""
     rows = []
     for at, raw in enumerate(read.table.get("measurement", ())):
+        place = ("measurement", at)
         for name, value in raw.items():
-            place = ("measurement", at, name)
-            if name not in MEASUREMENT:
-                allowed = f"known are {', '.join(MEASUREMENT)}"
-                raise read.refuse(place, "is unknown", allowed, closest(name, MEASUREMENT))
-            if MEASUREMENT[name] == "text":
-                continue
-            for number in value if isinstance(value, list) else [value]:
-                check_number(read, place, number)
-        for name in ("task", "grade"):
-            if not isinstance(raw.get(name), str):
-                place, remedy = ("measurement", at, name), f'write {name} = "..."'
-                raise read.refuse(place, "is missing", "every row names its task", remedy)
-        rows.append(cited(read, ("measurement", at), raw))
+            _check_measured(read, (*place, name), value)
+        if "task" not in raw:
+            remedy = 'write task = "..."'
+            raise read.refuse((*place, "task"), "is missing", "every row names its task", remedy)
+        check_grade(read, place, raw)
+        for low, high in ((name, name.removesuffix("_low") + "_high") for name in raw):
+            if low.endswith("_low") and high in raw and raw[low] > raw[high]:
+                found = f"is {raw[low]}, {high} is {raw[high]}"
+                allowed = "expected low <= high"
+                raise read.refuse((*place, low), found, allowed, "exchange them, or mend one")
+        rows.append(cited(read, place, raw))
     return tuple(rows)
+
+
+def _check_measured(read: ChipText, place: Place, value: object) -> None:
+    """One part of a row: a text, a number, or numbers of a sweep."""
+    name = str(place[-1])
+    if name not in MEASUREMENT:
+        allowed = f"known are {', '.join(MEASUREMENT)}"
+        raise read.refuse(place, "is unknown", allowed, closest(name, MEASUREMENT))
+    if MEASUREMENT[name] == "text":
+        if not _is_word(value):
+            allowed, remedy = "expected one line of printable text", f'write {name} = "..."'
+            raise read.refuse(place, f"is {shorten(value)}", allowed, remedy)
+        return
+    for number in value if isinstance(value, list) else [value]:
+        check_number(read, place, number)

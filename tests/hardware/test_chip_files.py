@@ -13,28 +13,9 @@ from neurozsl.hardware import chips
 from neurozsl.hardware.chip import find_chip, load_chip, parse_chip
 from neurozsl.hardware.chips import CHIPS
 from neurozsl.hardware.chips.keys import ENERGY
+from tests.hardware.chip_text import MINIMAL, check, figure
 
-# Line 1 is empty; the figure stands on line 8.
-MINIMAL = """
-schema = 1
-name = "Synthetic"
-scope = "per_term"
-[source]
-paper = "Author, Title, 2020, Table 1"
-[energy]
-synop = { value = 2e-12, unit = "J", kind = "measured", grade = "T", source = "paper" }
-"""
 ALL_IN = MINIMAL.replace("per_term", "all_in")
-STATIC = (
-    'static_chip = { value = 1.0, unit = "W", kind = "measured", grade = "T", source = "paper"}'
-)
-
-
-def figure(key: str, value: str = "1e-12", unit: str = "J") -> str:
-    return (
-        f'{key} = {{ value = {value}, unit = "{unit}", kind = "measured", grade = "T", '
-        'source = "paper" }\n'
-    )
 
 
 def example() -> str:
@@ -115,17 +96,6 @@ def test_a_folder_and_a_name_with_a_separator_are_paths(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- refusals
-
-
-def check(text: str, line: int, *parts: str) -> None:
-    """The message holds the file, the line, every part, and the line as it stands in the text."""
-    with pytest.raises(BadInput) as caught:
-        parse_chip("mine", text)
-    message = str(caught.value)
-    assert message.startswith(f"chip file 'mine', line {line}: "), message
-    for part in parts:
-        assert part in message
-    assert message.endswith(f"\n    {line} | {text.split(chr(10))[line - 1].strip()}")
 
 
 @pytest.mark.parametrize(

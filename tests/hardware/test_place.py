@@ -475,6 +475,7 @@ out_axons_per_core = { value = 60, unit = "1", kind = "datasheet", grade = "T", 
 [memory]
 placement = "split"
 source = "p"
+grade = "T"
 """
 
 
@@ -939,6 +940,7 @@ neurons_per_core = { value = 10, unit = "1", kind = "datasheet", grade = "T", so
 [memory]
 placement = "split"
 source = "paper"
+grade = "T"
 """
 
 
@@ -953,11 +955,6 @@ def test_a_new_chip_is_a_file_alone() -> None:
     ("layers", "chip", "message"),
     [
         (chain(4, 4), "cmos45_fp32", "no .memory. placement"),
-        (
-            chain(4, 4),
-            parse_chip("mine", NEW_CHIP.replace("\ncores =", "\nfan_in =")),
-            "limit. cores",
-        ),
         ((), "loihi2", "no layers"),
         ((*chain(4, 4), *chain(4, 4)), "loihi2", "'l0' is used twice"),
         (chain(4, 4, bits=9), "loihi2", "9-bit weights, chip 'loihi2' stores up to 8"),
