@@ -183,5 +183,6 @@ def _check_measured(read: ChipText, place: Place, value: object) -> None:
             allowed, remedy = "expected one line of printable text", f'write {name} = "..."'
             raise read.refuse(place, f"is {shorten(value)}", allowed, remedy)
         return
-    for number in value if isinstance(value, list) else [value]:
+    sweep = value if isinstance(value, list) and not name.endswith(("_low", "_high")) else []
+    for number in sweep or [value]:
         check_number(read, place, number)

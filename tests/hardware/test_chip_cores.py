@@ -270,6 +270,8 @@ def test_a_wrong_remark_is_refused_with_its_line(line: str, parts: list[str]) ->
     [
         ("note = 5", ["measurement.note is 5", "printable text"]),
         ("energy_j_low = 2\nenergy_j_high = 1", ["energy_j_low is 2, energy_j_high is 1"]),
+        ("energy_j_low = [2]\nenergy_j_high = 1", ["energy_j_low is [2]", "finite number"]),
+        ("power_w = []", ["power_w is []", "finite number"]),
     ],
 )
 def test_a_contradictory_measurement_is_refused_with_its_line(row: str, parts: list[str]) -> None:
