@@ -17,7 +17,7 @@ import nir
 import numpy as np
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.lowering.chain import follow
+from neurozsl.hardware.lowering.linear import follow
 from neurozsl.signals import BranchSpec, Conv, FloatArray, LayerSpec
 
 SYNAPSES = (nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d)

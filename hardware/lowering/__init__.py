@@ -1,1 +1,1 @@
-"""Parts of `lower`: what a NIR graph says (metadata), neurons, chains of linear nodes, order."""
+"""Parts of `lower`: what a graph says (metadata), its paths, linear nodes, chains, neurons, order."""

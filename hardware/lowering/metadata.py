@@ -17,7 +17,7 @@ import numpy as np
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.lowered import Floats
-from neurozsl.hardware.lowering.chain import finite
+from neurozsl.hardware.lowering.parameters import finite
 from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.signals import InputCode, Policy
 

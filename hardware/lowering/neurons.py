@@ -23,7 +23,7 @@ import numpy as np
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware.lowered import BiasTo, Floats
-from neurozsl.hardware.lowering.chain import Shape, broadcast, finite
+from neurozsl.hardware.lowering.parameters import Shape, broadcast, finite
 from neurozsl.hardware.neuron import NeuronRule
 
 # float32 rounds tau to 6e-8 relative; a larger distance means that the exact kappa is not tau's.

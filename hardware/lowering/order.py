@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from neurozsl.errors import BadInput
+
 Edge = tuple[str, str]  # from, to
 
 
@@ -50,6 +52,37 @@ def order(
         if not delay and a in place and place[a] >= place[b]
     )
     return tuple(found), waiting
+
+
+def stored_order(
+    listed: Iterable[str], populations: Sequence[str], delays: Mapping[Edge, int]
+) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
+    """The order of our metadata, after a check that only loops go back in it."""
+    names = tuple(str(name) for name in listed)
+    if sorted(names) != sorted(populations):
+        raise BadInput(
+            f"NIR graph: metadata lists layers {list(names)}, the graph holds "
+            f"{populations}; export it again"
+        )
+    place = {name: i for i, name in enumerate(names)}
+    back = [
+        (a, b)
+        for (a, b), delay in delays.items()
+        if a in place and not delay and place[a] >= place[b]
+    ]
+    for a, b in back:
+        if a not in _reached(b, delays):
+            raise BadInput(f"NIR graph: metadata lists '{b}' before its source '{a}'")
+    return names, tuple(back)
+
+
+def _reached(start: str, edges: Iterable[Edge]) -> set[str]:
+    """Everything that spikes of `start` lead to, itself included."""
+    found, before = {start}, 0
+    while len(found) > before:
+        before = len(found)
+        found |= {b for a, b in edges if a in found}
+    return found
 
 
 def natural(name: str) -> list[tuple[int, str]]:
