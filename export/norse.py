@@ -24,8 +24,8 @@ from neurozsl import norse_cells as norse
 from neurozsl.errors import BadInput, UnsupportedNode
 from neurozsl.export.check import check_spec, is_integrator
 from neurozsl.export.thresholds import theta_of
+from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.floatsim import Record
-from neurozsl.hardware.program import check_input
 from neurozsl.signals import BranchSpec, ChipInput, FloatArray, InputCode, LayerSpec, Trace
 
 

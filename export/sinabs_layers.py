@@ -28,11 +28,12 @@ from torch import nn
 
 from neurozsl.errors import BadInput
 from neurozsl.export.thresholds import theta_of
+from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.floatsim import Record
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import check_input
-from neurozsl.hardware.synapse import Synapse, is_recurrent
+from neurozsl.hardware.synapse import Synapse
+from neurozsl.hardware.wiring import is_recurrent
 from neurozsl.signals import ChipInput, Trace
 
 

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.floatsim_rules import advance, at_rest, run_neurons
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.program import check_input
 from neurozsl.hardware.schedule import Stage, stages
 from neurozsl.hardware.synapse import Synapse, pooled, shifted, weigh
 from neurozsl.signals import Array, ChipInput, Policy, Trace

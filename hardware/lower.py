@@ -48,7 +48,7 @@ from neurozsl.hardware.lowering.paths import (
     unread_inputs,
 )
 from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
-from neurozsl.hardware.synapse import check_wiring
+from neurozsl.hardware.wiring import check_wiring
 from neurozsl.signals import InputCode
 
 __all__ = ["BiasTo", "Floats", "Lowered", "LoweredLayer", "lower"]

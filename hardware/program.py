@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -33,27 +33,32 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.lower import BiasTo, LoweredLayer
+from neurozsl.hardware.chip_input import check_input
+from neurozsl.hardware.integers import check_integer, check_integers
+from neurozsl.hardware.lowered import BiasTo
 from neurozsl.hardware.neuron import PLAIN_RULE, NeuronRule
-from neurozsl.hardware.synapse import (
-    PLAIN,
-    LayerLinks,
-    Link,
-    Synapse,
-    check_synapse,
-    check_wiring,
-    link_from_json,
-    sum_range,
-)
+from neurozsl.hardware.program_file import as_header, links_as_json, links_from_json, shared_fields
+from neurozsl.hardware.ranges import Range, value_ranges, worst_sums
+from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
+from neurozsl.hardware.wiring import check_parts
 from neurozsl.signals import ChipInput, InputCode, Policy
+
+__all__ = [
+    "REGISTER_LIMIT",
+    "LayerLoss",
+    "Program",
+    "ProgramLayer",
+    "accumulator_bound",
+    "threshold_codes",
+    "value_ranges",
+    "worst_sums",
+]
 
 # 2 added links, further synapses and neuron rules; a file of schema 1 is read as one without them.
 SCHEMA: Final = 2
 _READS: Final = (1, SCHEMA)
 # The reference shifts the weighted sum by 6 in a 32-bit register.
 REGISTER_LIMIT: Final = 1 << (31 - fp.ALIGN_BITS)
-Range = tuple[int, int]  # smallest, largest value of one step
-SPIKE: Final[Range] = (0, 1)
 _ARRAYS: Final = ("weight", "bias_mant", "vth_table")
 
 
@@ -89,20 +94,20 @@ class ProgramLayer(LayerLinks):
     def __post_init__(self) -> None:
         """Check every integer; arrays are stored in their declared type."""
         where = f"program layer '{self.name}'"
-        _integer(f"{where}: weight_bits", self.weight_bits, 1, fp.WEIGHT_BITS)
-        _integer(f"{where}: weight_exp", self.weight_exp, -8, 7)
+        check_integer(f"{where}: weight_bits", self.weight_bits, 1, fp.WEIGHT_BITS)
+        check_integer(f"{where}: weight_exp", self.weight_exp, -8, 7)
         weight, *others = [_weights(where, s, self.weight_bits) for s in self.synapses]
-        mantissa = _integers(
+        mantissa = check_integers(
             f"{where}: bias_mant", self.bias_mant, fp.MANTISSA_MIN, fp.MANTISSA_MAX
         )
         if mantissa.shape != (self.size,):
             raise BadInput(
                 f"{where}: bias_mant has shape {mantissa.shape}, expected {(self.size,)}"
             )
-        _integer(f"{where}: bias_exp", self.bias_exp, 0, fp.EXPONENT_MAX)
+        check_integer(f"{where}: bias_exp", self.bias_exp, 0, fp.EXPONENT_MAX)
         for key in ("du", "dv"):
-            _integer(f"{where}: {key}", getattr(self, key), 0, fp.DECAY_MAX)
-        _integer(f"{where}: vth", self.vth, 0, fp.THRESHOLD_MAX)
+            check_integer(f"{where}: {key}", getattr(self, key), 0, fp.DECAY_MAX)
+        check_integer(f"{where}: vth", self.vth, 0, fp.THRESHOLD_MAX)
         if self.bias_to not in get_args(BiasTo):
             raise BadInput(f"{where}: bias_to {self.bias_to!r}, expected membrane or current")
         if self.bias_to == "current" and np.any((mantissa.astype(np.int64) << self.bias_exp) % 128):
@@ -119,7 +124,7 @@ class ProgramLayer(LayerLinks):
         object.__setattr__(self, "also", also)
         object.__setattr__(self, "bias_mant", mantissa.astype(np.int32))
         if self.vth_table is not None:
-            table = _integers(f"{where}: vth_table", self.vth_table, 0, fp.THRESHOLD_MAX)
+            table = check_integers(f"{where}: vth_table", self.vth_table, 0, fp.THRESHOLD_MAX)
             if table.ndim != 1:
                 raise BadInput(f"{where}: vth_table has shape {table.shape}, expected (time,)")
             object.__setattr__(self, "vth_table", table.astype(np.int32))
@@ -180,7 +185,7 @@ class Program:
     def __post_init__(self) -> None:
         """Check that sources, sizes, tables and worst-case sums fit together."""
         check_parts("program", self.inputs, self.layers, self.outputs)
-        _integer("program: steps", self.steps, 1, 2**31 - 1)
+        check_integer("program: steps", self.steps, 1, 2**31 - 1)
         if self.policy not in get_args(Policy):
             raise BadInput(f"program: policy {self.policy!r} is not one of {get_args(Policy)}")
         reach = value_ranges(self.inputs, self.layers)
@@ -243,102 +248,21 @@ class Program:
                 found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
                 links = links_from_json(row, arrays)  # takes its keys out of the row
                 layers.append(ProgramLayer(**row, **links, **found))
-            return Program(
-                chip=header["chip"],
-                inputs={name: InputCode(**code) for name, code in header["inputs"].items()},
-                layers=tuple(layers),
-                outputs=tuple(header["outputs"]),
-                steps=header["steps"],
-                dt_s=header["dt_s"],
-                policy=header["policy"],
-                loss=tuple(LayerLoss(**row) for row in header["loss"]),
-            )
+            loss = tuple(LayerLoss(**row) for row in header["loss"])
+            return Program(layers=tuple(layers), loss=loss, **shared_fields(header))
 
 
 def _header(program: Program) -> dict[str, Any]:
     """Everything but the arrays, ready for JSON."""
     apart = (*_ARRAYS, "link", "also", "rule")
     names = [f.name for f in dataclasses.fields(ProgramLayer) if f.name not in apart]
-    return {
-        "schema": SCHEMA,
-        "kind": "fixed",
-        "chip": program.chip,
-        "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
-        "layers": [
-            {name: getattr(layer, name) for name in names}
-            | links_as_json(layer)
-            | {"rule": layer.rule.as_json()}
-            for layer in program.layers
-        ],
-        "outputs": list(program.outputs),
-        "steps": program.steps,
-        "dt_s": program.dt_s,
-        "policy": program.policy,
-        "loss": [dataclasses.asdict(loss) for loss in program.loss],
-    }
-
-
-def check_parts(
-    where: str,
-    inputs: Mapping[str, InputCode],
-    layers: Sequence[Any],
-    outputs: Sequence[str],
-) -> None:
-    """Inputs, layers and outputs of a program of any chip belong together.
-
-    Raises:
-        BadInput: none of them, a source or an output that is not there, sizes that do not fit.
-    """
-    if not layers or not inputs:
-        raise BadInput(f"{where}: needs at least one input and one layer")
-    check_wiring(where, {name: code.size for name, code in inputs.items()}, layers)
-    names = {layer.name for layer in layers}
-    for name in outputs:
-        if name not in names:
-            raise BadInput(f"{where}: output '{name}' is not a layer")
-
-
-def links_as_json(layer: LayerLinks) -> dict[str, Any]:
-    """Links of a layer without their weights."""
-    also = [{"source": s.source, "link": s.link.as_json()} for s in layer.also]
-    return {"link": layer.link.as_json(), "also": also}
-
-
-def links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """What `links_as_json` wrote, taken out of the row; plain where the file has none."""
-    found: dict[str, Any] = {}
-    if "link" in row:
-        found["link"] = link_from_json(row.pop("link"))
-        found["also"] = tuple(
-            Synapse(x["source"], arrays[f"{row['name']}/also/{i}"], link_from_json(x["link"]))
-            for i, x in enumerate(row.pop("also"))
-        )
-    if "rule" in row:
-        found["rule"] = NeuronRule.from_json(row.pop("rule"))
-    return found
-
-
-def value_ranges(
-    inputs: Mapping[str, InputCode], layers: Sequence[ProgramLayer | LoweredLayer] = ()
-) -> dict[str, Range]:
-    """Smallest and largest value that every input and every layer sends in one step."""
-    found: dict[str, Range] = {name: (code.low, code.high) for name, code in inputs.items()}
-    return found | {layer.name: (0, layer.rule.max_spikes) for layer in layers}
-
-
-def worst_sums(synapses: Sequence[Synapse], reach: Mapping[str, Range]) -> fp.Ints:
-    """Per neuron the largest |sum of weight x value| that the sources can cause.
-
-    Args:
-        synapses: of one layer, with integer weights.
-        reach: of every source (`value_ranges`); single spikes, 0 or 1, where it names none.
-    """
-    bottom, top = np.zeros((2, synapses[0].size_out), np.int64)
-    for synapse in synapses:
-        least, most = sum_range(synapse, *reach.get(synapse.source, SPIKE))
-        bottom, top = bottom + least, top + most
-    worst: fp.Ints = np.maximum(top, -bottom)
-    return worst
+    rows = [
+        {name: getattr(layer, name) for name in names}
+        | links_as_json(layer)
+        | {"rule": layer.rule.as_json()}
+        for layer in program.layers
+    ]
+    return as_header(program, rows, schema=SCHEMA, kind="fixed")
 
 
 def accumulator_bound(layer: ProgramLayer, reach: Mapping[str, Range]) -> int:
@@ -354,7 +278,7 @@ def accumulator_bound(layer: ProgramLayer, reach: Mapping[str, Range]) -> int:
 def _weights(where: str, synapse: Synapse, bits: int) -> npt.NDArray[np.int16]:
     """Integer weights of a synapse on the grid of the layer."""
     where = f"{where} from '{synapse.source}'"
-    weight = _integers(f"{where}: weight", synapse.weight, fp.WEIGHT_MIN, fp.WEIGHT_MAX)
+    weight = check_integers(f"{where}: weight", synapse.weight, fp.WEIGHT_MIN, fp.WEIGHT_MAX)
     check_synapse(where, synapse)
     if not np.array_equal(weight, fp.even_weights(weight, bits)):
         raise BadInput(
@@ -387,59 +311,3 @@ def threshold_codes(layer: ProgramLayer, theta: npt.ArrayLike) -> npt.NDArray[np
             f"0..{fp.THRESHOLD_MAX * layer.unit:.4g}"
         )
     return code.astype(np.int32)
-
-
-def check_input(
-    inputs: Mapping[str, InputCode],
-    layers: tuple[Any, ...],
-    steps: int,
-    policy: Policy,
-    chip_input: ChipInput,
-) -> ChipInput:
-    """Shared by `Program.check` and the float reference; see there."""
-    for name, code in inputs.items():
-        if name not in chip_input.codes:
-            raise BadInput(
-                f"chip input: '{name}' is missing; it holds {', '.join(chip_input.codes)}"
-            )
-        given = chip_input.code[name]
-        if given.scale != code.scale or given.size != code.size:
-            raise BadInput(
-                f"chip input '{name}': size {given.size} at scale {given.scale:g}, the network "
-                f"expects {code.size} at {code.scale:g}; prepare it with the code of the network"
-            )
-    codes = {name: chip_input.codes[name] for name in inputs}
-    checked = ChipInput(codes, dict(inputs), chip_input.theta).to_numpy()
-    shapes = {name: value.shape[:2] for name, value in checked.codes.items()}
-    if len(set(shapes.values())) > 1:
-        raise BadInput(f"chip input: (batch, time) differ between inputs: {shapes}")
-    if policy == "table" and checked.steps != steps:
-        raise BadInput(f"chip input: {checked.steps} steps, the threshold table has {steps}")
-    if policy != "dynamic":
-        # Table and frozen thresholds are part of the network; the host's theta is not used.
-        return ChipInput(checked.codes, checked.code, None)
-    theta = checked.theta or {}
-    for layer in layers:
-        shape = None if layer.name not in theta else theta[layer.name].shape
-        if shape != (checked.batch, checked.steps):
-            raise BadInput(
-                f"chip input: theta of layer '{layer.name}' is {shape or 'missing'}, expected "
-                f"{(checked.batch, checked.steps)}; the policy is dynamic"
-            )
-    return checked
-
-
-def _integer(where: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise BadInput(f"{where} is {value!r}, expected an integer")
-    if not low <= value <= high:
-        raise BadInput(f"{where} is {value}, expected {low}..{high}")
-
-
-def _integers(where: str, value: object, low: int, high: int) -> npt.NDArray[Any]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
-        raise BadInput(f"{where} has type {array.dtype}, expected integers")
-    if array.size and (array.min() < low or array.max() > high):
-        raise BadInput(f"{where} spans {array.min()}..{array.max()}, expected {low}..{high}")
-    return array

@@ -35,7 +35,7 @@ def stages(layers: Sequence[L]) -> tuple[Stage[L], ...]:
     """The groups in an order in which they can run.
 
     Args:
-        layers: with their sources checked (`synapse.check_wiring`).
+        layers: with their sources checked (`wiring.check_wiring`).
     """
     index = {layer.name: i for i, layer in enumerate(layers)}
     reads = [{index[s.source] for s in layer.synapses if s.source in index} for layer in layers]

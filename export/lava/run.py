@@ -27,8 +27,10 @@ import numpy as np
 from neurozsl.errors import BadInput, NeuroZSLError
 from neurozsl.export.lava.environment import clean_environment, require
 from neurozsl.export.lava.limits import check_network
+from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.program import Program, check_input, links_as_json, threshold_codes
+from neurozsl.hardware.program import Program, threshold_codes
+from neurozsl.hardware.program_file import links_as_json
 from neurozsl.signals import ChipInput, Trace
 
 Progress = Callable[[int, int], None]  # samples done, samples in all

@@ -25,11 +25,10 @@ from neurozsl.hardware.program import (
     REGISTER_LIMIT,
     Program,
     ProgramLayer,
-    Range,
     accumulator_bound,
     threshold_codes,
-    value_ranges,
 )
+from neurozsl.hardware.ranges import Range, value_ranges
 from neurozsl.hardware.synapse import MapShape, Synapse
 from neurozsl.signals import ChipInput
 

@@ -19,10 +19,11 @@ from collections.abc import Mapping
 import torch
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.emulator.layers import Kernel, layer_runs, layer_thresholds
 from neurozsl.hardware.emulator.maps import Sent
 from neurozsl.hardware.emulator.products import code_tensor
-from neurozsl.hardware.program import Program, check_input
+from neurozsl.hardware.program import Program
 from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import Array, ChipInput
 

@@ -24,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.hardware import fixedpoint as fp
+from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer, check_input, threshold_codes
+from neurozsl.hardware.program import Program, ProgramLayer, threshold_codes
 from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import ChipInput, InputCode
 

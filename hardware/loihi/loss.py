@@ -21,7 +21,8 @@ from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.program import LayerLoss, Program, ProgramLayer, Range, accumulator_bound
+from neurozsl.hardware.program import LayerLoss, Program, ProgramLayer, accumulator_bound
+from neurozsl.hardware.ranges import Range
 from neurozsl.signals import ChipInput
 
 

@@ -36,14 +36,8 @@ from neurozsl.hardware.loihi.loss import layer_loss
 from neurozsl.hardware.loihi.scales import ScaleRule, top_weight
 from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import (
-    LayerLoss,
-    ProgramLayer,
-    Range,
-    threshold_codes,
-    value_ranges,
-    worst_sums,
-)
+from neurozsl.hardware.program import LayerLoss, ProgramLayer, threshold_codes
+from neurozsl.hardware.ranges import Range, value_ranges, worst_sums
 from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import InputCode
 

@@ -1,1 +1,1 @@
-"""Parts of `lower`: what a graph says (metadata), its paths, linear nodes, chains, neurons, order."""
+"""Parts of `lower`: metadata and paths of a graph, linear nodes and chains, neurons, order."""

@@ -29,8 +29,8 @@ class Chain:
     """A path on its way from the source.
 
     shape: of the value now. pools, before, weight, conv: sums, then a factor per element, then
-    weights. notes: what was rewritten. Biases are not part of it (`linear.constants`): a node that two
-    paths pass has one bias.
+    weights. notes: what was rewritten. Biases are not part of it (`linear.constants`): a node that
+    two paths pass has one bias.
     """
 
     source: str

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from neurozsl.hardware.floatsim import Progress, Record
-from neurozsl.hardware.program import worst_sums
+from neurozsl.hardware.ranges import worst_sums
 from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckLayer, SpeckProgram
 from neurozsl.hardware.synapse import Conv, Pool
 from neurozsl.signals import ChipInput, Trace

@@ -35,15 +35,13 @@ import numpy.typing as npt
 
 from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
+from neurozsl.hardware.chip_input import check_input
+from neurozsl.hardware.integers import check_integers
 from neurozsl.hardware.neuron import MAX_SPIKES, Reset
-from neurozsl.hardware.program import (
-    Program,
-    check_input,
-    check_parts,
-    links_as_json,
-    links_from_json,
-)
+from neurozsl.hardware.program import Program
+from neurozsl.hardware.program_file import as_header, links_as_json, links_from_json, shared_fields
 from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
+from neurozsl.hardware.wiring import check_parts
 from neurozsl.signals import ChipInput, InputCode, Policy
 
 ARITHMETIC: Final = "speck_if"
@@ -83,8 +81,8 @@ class SpeckLayer(LayerLinks):
         where = f"Speck layer '{self.name}'"
         if not self.name or "/" in self.name:
             raise BadInput(f"{where}: the name is empty or holds '/', which files cannot keep")
-        weight = _ints(f"{where}: weight", self.weight, WEIGHT_MIN, WEIGHT_MAX)
-        bias = _ints(f"{where}: bias", self.bias, WEIGHT_MIN, WEIGHT_MAX)
+        weight = check_integers(f"{where}: weight", self.weight, WEIGHT_MIN, WEIGHT_MAX)
+        bias = check_integers(f"{where}: bias", self.bias, WEIGHT_MIN, WEIGHT_MAX)
         check_synapse(where, Synapse(self.source, weight, self.link))
         if self.also:
             raise BadInput(
@@ -101,7 +99,7 @@ class SpeckLayer(LayerLinks):
             "max_spikes": (1, MAX_SPIKES),
         }
         for key, (least, most) in limits.items():
-            value = _ints(f"{where}: {key}", getattr(self, key), least, most)
+            value = check_integers(f"{where}: {key}", getattr(self, key), least, most)
             object.__setattr__(self, key, int(value))
         if self.reset not in get_args(Reset):
             raise BadInput(f"{where}: reset {self.reset!r}, expected zero or subtract")
@@ -198,16 +196,8 @@ class SpeckProgram:
                 )
                 for row in header["layers"]
             )
-            inputs = {name: InputCode(**code) for name, code in header["inputs"].items()}
             loss = tuple(SpeckLoss(**row) for row in header["loss"])
-            keys = ("chip", "steps", "dt_s", "policy")
-            return SpeckProgram(
-                inputs=inputs,
-                layers=layers,
-                outputs=tuple(header["outputs"]),
-                loss=loss,
-                **{key: header[key] for key in keys},
-            )
+            return SpeckProgram(layers=layers, loss=loss, **shared_fields(header))
 
 
 # The integers of whichever chip; they share inputs, layers (name, source, weight, bias), outputs,
@@ -219,27 +209,8 @@ def _header(program: SpeckProgram) -> dict[str, Any]:
     """Everything but the arrays, ready for JSON."""
     apart = ("weight", "bias", "link", "also")
     keys = [f.name for f in dataclasses.fields(SpeckLayer) if f.name not in apart]
-    return {
-        "schema": SCHEMA,
-        "kind": KIND,
-        "chip": program.chip,
-        "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
-        "layers": [
-            {key: getattr(layer, key) for key in keys} | links_as_json(layer)
-            for layer in program.layers
-        ],
-        "outputs": list(program.outputs),
-        "steps": program.steps,
-        "dt_s": program.dt_s,
-        "policy": program.policy,
-        "loss": [dataclasses.asdict(loss) for loss in program.loss],
-    }
-
-
-def _ints(where: str, value: object, low: int, high: int) -> npt.NDArray[Any]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
-        raise BadInput(f"{where} has type {array.dtype}, expected integers")
-    if array.size and (array.min() < low or array.max() > high):
-        raise BadInput(f"{where} spans {array.min()}..{array.max()}, expected {low}..{high}")
-    return array
+    rows = [
+        {key: getattr(layer, key) for key in keys} | links_as_json(layer)
+        for layer in program.layers
+    ]
+    return as_header(program, rows, schema=SCHEMA, kind=KIND)

@@ -17,7 +17,7 @@ from neurozsl.hardware.chip import Chip
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.speck.cores import CoreShape, as_map, core_shapes, size_faults
 from neurozsl.hardware.speck.program import SpeckProgram
-from neurozsl.hardware.synapse import is_recurrent
+from neurozsl.hardware.wiring import is_recurrent
 
 REMEDY: Final = (
     "it takes integrate-and-fire neurons, binary inputs and widths that fit the nine cores "

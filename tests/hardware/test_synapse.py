@@ -15,11 +15,11 @@ from neurozsl.hardware.synapse import (
     Synapse,
     apply,
     check_synapse,
-    check_wiring,
     link_from_json,
     matrix,
     sum_range,
 )
+from neurozsl.hardware.wiring import check_wiring
 
 CASES = [
     # shape, kernel (out, in/groups, h, w), stride, padding, dilation, groups
