@@ -43,7 +43,7 @@ def build_network_bundle(
     """Write one bundle.
 
     Args:
-        network: from `foreign.open_network`, with the codes of `samples` as its input codes.
+        network: from `foreign.from_graph`, with the codes of `samples` as its input codes.
         target: key of `export.targets`.
         out_dir: destination; replaced only by a bundle that did not fail.
         samples: golden samples, 16 or more make the verdict worth quoting.

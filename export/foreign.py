@@ -19,14 +19,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import nir
 import numpy as np
 
 from neurozsl.errors import BadInput
-from neurozsl.export import nirfile
 from neurozsl.export.normalise import normalise
 from neurozsl.hardware.lower import Lowered, lower
 from neurozsl.hardware.lowering import metadata as graph_metadata
@@ -80,22 +78,17 @@ class Network:
         return self.lowered.notes
 
 
-def open_network(path: Path | str, said: Said | None = None) -> Network:
-    """Read a `.nir` file of any version and tool.
+def from_graph(graph: nir.NIRGraph, source: str, said: Said | None = None) -> Network:
+    """The network of a graph of any version and tool.
 
     Args:
-        path: the file.
-        said: what the caller knows and the file may not say.
+        graph: as `nirfile.read` gives it.
+        source: what messages call it.
+        said: what the caller knows and the graph may not say.
 
     Raises:
-        BadInput, UnsupportedNode: see `nirfile.read`, `normalise`, `lower`; or the caller
-            contradicts the file.
+        BadInput, UnsupportedNode: see `normalise`, `lower`; or the caller contradicts the graph.
     """
-    return from_graph(nirfile.read(path), Path(path).name, said)
-
-
-def from_graph(graph: nir.NIRGraph, source: str, said: Said | None = None) -> Network:
-    """The same for a graph in memory; `source` names it."""
     said = said or Said()
     normal = normalise(graph)
     header = graph_metadata.read(normal.graph)

@@ -96,7 +96,7 @@ def encode(
                 f"arrays after the inputs: {', '.join(shapes)}"
             )
         values = _shaped(f"{where}: '{name}'", arrays[name], shape)
-        codes[name], code[name], note = _code(f"{where}: '{name}'", values)
+        codes[name], code[name], note = _code(values)
         notes += [f"input '{name}': {note}"] if note else []
     if len({x.shape[:2] for x in codes.values()}) > 1:
         sizes = {name: x.shape[:2] for name, x in codes.items()}
@@ -146,7 +146,7 @@ def _shaped(where: str, value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.fl
     return made.astype(np.float64)
 
 
-def _code(where: str, values: npt.NDArray[np.float64]) -> tuple[Any, InputCode, str]:
+def _code(values: npt.NDArray[np.float64]) -> tuple[Any, InputCode, str]:
     size = values.shape[2]
     low, high = float(values.min()), float(values.max())
     if np.array_equal(values, np.rint(values)) and max(high, -low) <= _LARGEST_CODE:

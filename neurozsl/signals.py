@@ -34,7 +34,6 @@ from neurozsl.errors import BadInput
 # A numpy array or a torch tensor; `.to_numpy()` of the values below is the border between the two.
 Array = Any
 FloatArray = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 
 # closed: theta follows the layer's own spikes of the step before; Norse alone runs it.
 Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]

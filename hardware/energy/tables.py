@@ -73,7 +73,7 @@ def estimate_all(
             members = [c.key for c in loaded if c.family == chip.family]
             found += family_row([row for row in found if row.device in members], chip.family)
         if "workload_mean" in chip.power:
-            found += anchor_row(counts, chip, steps=steps, step_s=pace)
+            found += anchor_row(chip, steps=steps, step_s=pace)
     return tuple(found)
 
 
@@ -122,9 +122,7 @@ def _evidence(row: EnergyRow) -> int:
     return _EVIDENCE.index(largest.kind) if largest.kind in _EVIDENCE else -1
 
 
-def anchor_row(
-    counts: Counts, chip: Chip, *, steps: int, step_s: float | None = None
-) -> tuple[EnergyRow, ...]:
+def anchor_row(chip: Chip, *, steps: int, step_s: float | None = None) -> tuple[EnergyRow, ...]:
     """Mean power of published workloads x this network's latency, static power and all inside.
 
     Only with a step that somebody gave: the chip's own figure is the floor of its circuits, and a

@@ -23,7 +23,6 @@ CELL = 4
 GRID = SIDE // CELL
 DIRECTIONS = 8
 CHANNELS = DIRECTIONS + 3
-VISUAL_DESCRIPTOR_DIM = GRID * GRID * CHANNELS
 FLAT_ENERGY = 0.5  # gradient per pixel that counts as texture; 3 % noise has about 0.05
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 

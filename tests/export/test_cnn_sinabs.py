@@ -17,7 +17,7 @@ import sinabs.nir
 import torch
 from sinabs.activation import SingleSpike
 
-from neurozsl.export.foreign import Said, open_network
+from neurozsl.export.foreign import Said, from_graph
 from neurozsl.export.nirfile import read
 from neurozsl.export.sinabs_layers import run_sinabs
 from neurozsl.export.speck.run import run_discretised
@@ -111,7 +111,7 @@ def test_our_sinabs_layers_equal_sinabs_own_simulation_of_its_file(
     graph = read(path)
     lowered = by_hand(graph, rule)
     said = Said(reset=rule.reset, compare=">=", max_spikes=rule.max_spikes, low=-1.0, steps=STEPS)
-    opened = open_network(path, said).lowered  # what `neurozsl simulate` runs
+    opened = from_graph(read(path), path.name, said).lowered  # what `neurozsl simulate` runs
     rng = np.random.default_rng(0)
     codes = (rng.random((SAMPLES, STEPS, 2 * 34 * 34)) < 0.3).astype(np.int16)
     wanted = sinabs_own(graph, codes, change)
