@@ -13,7 +13,7 @@ import torch
 import typer
 from torch import nn
 
-from neurozsl import errors
+from neurozsl import errors, models
 from neurozsl.cli import app
 from neurozsl.export.graph import to_nir
 from neurozsl.export.norse import spec_from_norse
@@ -41,6 +41,12 @@ def test_the_readme_is_short_and_names_no_machine() -> None:
 
 def test_the_table_of_targets_is_the_one_that_the_command_prints(neurozsl: Command) -> None:
     assert block("targets") == neurozsl("targets", "--markdown").out
+
+
+def test_every_model_is_introduced() -> None:
+    section = README[README.index("## Models") : README.index("## Bring your own")]
+    assert {name for name in models.names() if f"`{name}`" not in section} == set()
+    assert len(models.names()) > 3
 
 
 def test_its_python_runs(

@@ -14,7 +14,7 @@ from neurozsl.hardware.chip import load_chip
 
 
 def test_every_target_answers_every_feature_and_names_real_parts() -> None:
-    assert set(TARGETS) == {"nir", "lava", "sinabs", "speck"}
+    assert {"nir", "lava", "sinabs", "speck"} <= set(TARGETS)
     for name, one in TARGETS.items():
         assert one.name == name
         assert set(one.features) == set(FEATURES)
