@@ -47,7 +47,8 @@ class LayerCounts:
     nonzero_weights: of the weights. spike_rate: spikes / (neurons x steps), above 1 only where
     neurons send several in a step. input_events: nonzero codes or spikes that arrive.
     active_updates: neuron-steps in which at least one event arrived through a nonzero weight;
-    the others are inactive_updates. conv_synops: operations through kernels, a part of `synops`.
+    the others are inactive_updates. most_synops: `synops` if every source value were an event in
+    every step. conv_synops: operations through kernels, a part of `synops`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LayerCounts:
     effective_macs: float
     dense: float
     synops_weighted: float
+    most_synops: float
     active_updates: float
     inactive_updates: float
     leaky: bool
@@ -143,6 +145,7 @@ def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
         effective_macs=sum(x.macs for x in synapses) / each,
         dense=float(sum(x.dense for x in synapses)),
         synops_weighted=sum(x.weighted for x in synapses) / each,
+        most_synops=float(sum(x.most for x in synapses)),
         active_updates=active / each,
         inactive_updates=(neurons * steps * each - active) / each,
         leaky=_leaky(layer),
@@ -152,10 +155,9 @@ def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
 
 def stored_biases(layer: Any) -> int:
     """Biases that are stored: one per channel of a map, none where all are 0."""
-    bias = layer.bias if hasattr(layer, "bias") else np.zeros(layer.size)
-    if not np.any(bias):
+    if not np.any(layer.bias):
         return 0
-    maps = np.reshape(bias, layer.shape if len(layer.shape) == 3 else (layer.size, 1, 1))
+    maps = np.reshape(layer.bias, layer.shape if len(layer.shape) == 3 else (layer.size, 1, 1))
     return len(maps) if np.all(maps == maps[:, :1, :1]) else int(layer.size)
 
 

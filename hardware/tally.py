@@ -34,15 +34,17 @@ EVERY: Rows = slice(None)
 
 @dataclass(frozen=True)
 class SynapseTally:
-    """One synapse; over all samples but `dense`, which is of one.
+    """One synapse; over all samples but `most` and `dense`, which are of one.
 
     events: nonzero values that arrive. synops: int64 `(blocks, time)`, operations with a nonzero
-    weight. binary: `(time,)`, True where every value of the step is -1, 0 or 1. weighted: values x
-    connections, zero weights included. dense: connections x steps.
+    weight. most: those of a source that sends an event on every channel in every step. binary:
+    `(time,)`, True where every value of the step is -1, 0 or 1. weighted: values x connections,
+    zero weights included. dense: connections x steps.
     """
 
     events: int
     synops: Ints
+    most: int
     binary: Bools
     weighted: int
     dense: int
@@ -139,9 +141,9 @@ def _tally_synapse(
     synapse: Synapse, arriving: npt.NDArray[Any], every: Bools, blocks: Sequence[Rows]
 ) -> SynapseTally:
     """The operations of one synapse on values that are delayed already; every: its weights."""
-    event = arriving != 0  # (sample, time, in)
     if not every.all():  # the others arrive through a synapse of another delay
-        event = event & (fan_out(synapse, every) > 0)
+        arriving = np.where(fan_out(synapse, every) > 0, arriving, 0)
+    event = arriving != 0  # (sample, time, in)
     events = [_summed(event, rows) for rows in blocks]  # (time, in) each
     joined = fan_out(synapse, synapse.weight != 0)
     binary = np.all((arriving == 0) | (np.abs(arriving) == 1), axis=(0, 2))
@@ -152,6 +154,7 @@ def _tally_synapse(
     return SynapseTally(
         events=int(sum(int(x.sum()) for x in events)),
         synops=np.stack([x @ joined for x in events]),
+        most=int(joined.sum()) * max(arriving.shape[1] - synapse.link.delay, 0),
         binary=binary,
         weighted=int(sent.sum(axis=0) @ fan_out(synapse, every)),
         dense=int(fan_out(unpooled, every).sum()) * arriving.shape[1],

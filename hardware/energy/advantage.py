@@ -19,7 +19,7 @@ from typing import Literal
 
 from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.chips import DEFAULT_CHIPS
-from neurozsl.hardware.counts import Counts, LayerCounts
+from neurozsl.hardware.counts import Counts
 from neurozsl.hardware.energy.estimates import estimate
 from neurozsl.hardware.energy.row import EnergyRow
 from neurozsl.hardware.energy.tables import ANCHOR, FAMILY
@@ -99,9 +99,7 @@ def _sign(spiking: EnergyRow, dense: EnergyRow, static: bool, rate: float | None
     ratio = value / dense.joules
     ratio_low = ratio_high = None
     if (low, dense_low) != (value, dense.joules) or (high, dense_high) != (value, dense.joules):
-        ratio_low = low / dense_high
-        ratio_high = high / dense_low if dense_low > 0 else None
-        ratio_low = None if ratio_high is None else ratio_low
+        ratio_low, ratio_high = low / dense_high, high / dense_low
     return SignRow(
         spiking=spiking,
         spiking_joules=value,
@@ -146,18 +144,13 @@ def _break_even(
 
 
 def mean_input_rate(counts: Counts) -> float | None:
-    """Mean rate of the layers' inputs, each weighted by its fan-out; None where nothing is dense.
+    """Mean rate of the layers' inputs, each weighted by its fan-out; None where nothing is joined.
 
-    Synaptic operations done / those of an input that is never 0, zero weights left out of both.
+    Synaptic operations done / those of inputs with an event in every step, zero weights left out
+    of both. Behind a pool the inputs are the spikes that it merges.
     """
-    full = sum(layer.dense * _nonzero_share(layer) for layer in counts.layers)
-    return counts.total("synops") / full if full else None
-
-
-def _nonzero_share(layer: LayerCounts) -> float:
-    # Of a kernel `parameters` holds it once, with its few biases.
-    stored = layer.parameters if layer.conv_synops else layer.fan_in * layer.neurons
-    return min(1.0, layer.nonzero_weights / stored) if stored else 0.0
+    most = counts.total("most_synops")
+    return counts.total("synops") / most if most else None
 
 
 def step_times(
@@ -175,7 +168,7 @@ def step_times(
     steps = counts.steps if steps is None else steps
     found = []
     for chip in (load_chip(c) if isinstance(c, str) else c for c in chips):
-        if chip.scope == "all_in" or "static_chip" not in chip.power or not chip.energy_methods:
+        if "static_chip" not in chip.power or not chip.energy_methods:
             continue
         own = chip.time.get("step")
         published = () if own is None else tuple(x for x in (own.low, own.value) if x is not None)

@@ -77,6 +77,7 @@ def uniform_counts(sizes: Sequence[int], steps: int, rate: float, *, leaky: bool
                 effective_macs=0.0,
                 dense=inputs * updates,
                 synops_weighted=synops,
+                most_synops=inputs * updates,
                 active_updates=active,
                 inactive_updates=updates - active,
                 leaky=leaky,

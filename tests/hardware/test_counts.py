@@ -15,7 +15,9 @@ from neurozsl.hardware.counts import LayerCounts, count
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.neurobench import neurobench
 from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, paths_of_a_kernel, sparse
@@ -140,7 +142,7 @@ def test_counts_equal_a_loop_over_events(zeros: float) -> None:
 def slow_layer_counts(synapses: tuple[Synapse, ...], values: dict[str, Any]) -> dict[str, float]:
     """One event, one window, one connection at a time; per sample."""
     samples, steps = next(iter(values.values())).shape[:2]
-    keys = ("events", "acs", "macs", "weighted", "dense", "active", "conv")
+    keys = ("events", "acs", "macs", "weighted", "dense", "active", "conv", "most")
     found = dict.fromkeys(keys, 0)
     touched: set[tuple[int, int, int]] = set()
     for synapse in synapses:
@@ -152,6 +154,8 @@ def slow_layer_counts(synapses: tuple[Synapse, ...], values: dict[str, Any]) -> 
             if sent < 0:
                 continue
             graded = any(abs(int(v)) > 1 for v in source[:, sent].reshape(-1))
+            every = [place for taps in paths for _, place in taps]
+            found["most"] += samples * sum(synapse.weight[place] != 0 for place in every)
             for s in range(samples):
                 for j, taps in enumerate(paths):
                     value = int(source[s, sent, j])
@@ -203,6 +207,7 @@ def check_against_the_loop(
         "dense": found.dense,
         "active": found.active_updates,
         "conv": found.conv_synops,
+        "most": found.most_synops,
     }
     assert {k: v * samples for k, v in fast.items()} == {k: v * samples for k, v in slow.items()}
     assert found.neuron_updates == layer.size * steps
@@ -271,7 +276,9 @@ def test_biases_of_a_map_are_stored_once_per_channel() -> None:
     layer = one_layer(Synapse("x", np.ones((4, 2, 3, 3)), Link(conv)))
     code = InputCode(50, "binary", 1, False, 1.0)
     given = ChipInput({"x": np.zeros((1, 2, 50))}, {"x": code})
-    for bias, stored in ((np.repeat(np.arange(4.0), 9), 4), (np.arange(36.0), 36)):
+    along, down = np.tile([1.0, 2.0, 3.0], 12), np.tile(np.repeat([1.0, 2.0, 3.0], 3), 4)
+    cases = ((np.repeat(np.arange(4.0), 9), 4), (np.arange(36.0), 36), (along, 36), (down, 36))
+    for bias, stored in (*cases, (np.zeros(36), 0)):
         network = Lowered({"x": code}, (replace(layer, bias=bias),), ("a",), 1e-3, 2, "fixed")
         found = count(network, given, Trace({"a": np.zeros((1, 2, 36))})).layers[0]
         assert found.parameters == 72 + stored
@@ -303,6 +310,32 @@ def test_a_program_counts_its_integer_weights() -> None:
     assert not count(
         lowered([[1.0, 0, 1]], code=code, steps=2), given, Trace({"l0": np.zeros((1, 2, 1))})
     ).leaky
+
+
+@pytest.mark.parametrize(
+    ("leak", "syn_leak", "leaks"),
+    [(0.0, 1.0, False), (0.1, 1.0, True), (0.0, 0.9, True), (0.1, 0.9, True), (1.0, 1.0, True)],
+)
+def test_a_layer_leaks_where_its_membrane_or_its_current_decays(
+    leak: float, syn_leak: float, leaks: bool
+) -> None:
+    code, given = InputCode(1, "binary", 1, False, 1.0), np.ones((1, 2, 1))
+    network = lowered([[1.0], [1.0]], code=code, steps=2)
+    one = np.array([0.0, 1.0])  # one of two neurons is enough
+    layer = replace(
+        network.layers[0], leak=leak * one, syn_leak=np.array([1.0, syn_leak]), bias=0 * one
+    )
+    chip = ChipInput({"x": given}, {"x": code})
+    trace = Trace({"l0": np.zeros((1, 2, 2))})
+    assert count(replace(network, layers=(layer,)), chip, trace).leaky is leaks
+    du, dv = round(4095 * syn_leak), round(4096 * min(leak, 0.9))  # 4095: the current is gone
+    weight, none = np.array([[2], [2]]), np.zeros(2, int)
+    chip_layer = ProgramLayer("l0", "x", weight, 8, 0, none, 0, du, dv, 1, 1.0)
+    program = Program("loihi2", {"x": code}, (chip_layer,), ("l0",), 2, 1e-3, "frozen")
+    assert count(program, chip, trace).leaky is leaks
+    speck = SpeckLayer("l0", "x", weight, none, 2, -2, 1.0)
+    still = SpeckProgram("speck2f", {"x": code}, (speck,), ("l0",), 2, 1e-3, "fixed")
+    assert not count(still, chip, trace).leaky
 
 
 def test_counts_are_per_sample_so_a_repeated_batch_changes_nothing() -> None:
@@ -356,5 +389,32 @@ def test_values_that_arrive_at_different_times_are_counted_once() -> None:
         4 * events,
     )
     assert (layer.fan_in, layer.parameters, layer.dense) == (3, 12, 5 * 12)
+    assert layer.most_synops == 4 * (5 + 3 + 5)
     [row] = layer_rows(lowered)
     assert (row.parameters, row.connections) == (12, 12)
+
+
+def test_a_graded_value_multiplies_only_in_the_synapse_that_it_comes_through() -> None:
+    """By hand: channel 0 at once, binary; channel 1 two steps late, graded. A synapse is a call."""
+    graph = nir.NIRGraph(
+        nodes={
+            "in": nir.Input({"input": np.array([2])}),
+            "d": nir.Delay(np.array([0.0, 2e-3])),
+            "fc": nir.Linear(np.ones((4, 2))),
+            "if": nir.IF(r=np.ones(4), v_threshold=np.full(4, 99.0)),
+            "out": nir.Output({"output": np.array([4])}),
+        },
+        edges=[("in", "d"), ("d", "fc"), ("fc", "if"), ("if", "out")],
+    )
+    lowered = lower(graph, dt_s=1e-3, steps=5)
+    codes = np.zeros((1, 5, 2), np.int16)
+    codes[0, [0, 1, 4], 0] = 1
+    codes[0, [0, 1, 4], 1] = 3  # that of the last step never arrives
+    chip = ChipInput({"in": codes}, {"in": InputCode(2, "graded", 3, True, 1.0)})
+    network = replace(lowered, inputs=chip.code)
+    trace = Trace({"if": np.zeros((1, 5, 4), np.uint8)})
+    [layer] = count(network, chip, trace).layers
+    assert (layer.effective_acs, layer.effective_macs) == (3 * 4, 2 * 4)
+    theirs = neurobench(network, chip, trace)
+    assert (theirs.Effective_ACs, theirs.Effective_MACs) == (3 * 4, 2 * 4)
+    assert not any("Effective" in row.metric for row in theirs.differences)

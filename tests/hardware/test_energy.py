@@ -39,6 +39,7 @@ def counts(
         effective_macs=macs,
         dense=dense,
         synops_weighted=synops,
+        most_synops=dense,
         active_updates=active,
         inactive_updates=inactive,
         leaky=leaky,

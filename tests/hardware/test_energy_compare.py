@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from neurozsl.hardware.chip import parse_chip
+from neurozsl.hardware.counts import count
 from neurozsl.hardware.energy import (
     SignRow,
     compare,
@@ -14,6 +16,10 @@ from neurozsl.hardware.energy import (
     step_times,
     uniform_counts,
 )
+from neurozsl.hardware.lower import Lowered
+from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
+from neurozsl.signals import ChipInput, InputCode, Trace
+from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
 
 SIZES = (512, 512, 512, 512)
 SHEET = uniform_counts(SIZES, steps=10, rate=0.05)
@@ -125,14 +131,42 @@ def test_a_silent_network_has_ratios_and_no_break_even_rate() -> None:
     assert {x.ratio for x in signs if x.spiking.key == "cmos45_fp32/event_driven"} == {0.0}
 
 
-def test_the_mean_rate_of_the_inputs_leaves_zero_weights_out() -> None:
+def test_the_mean_rate_of_the_inputs_of_uniform_layers_is_their_rate() -> None:
     assert mean_input_rate(SHEET) == pytest.approx(0.05)
-    layer = SHEET.layers[0]
-    pruned = replace(
-        layer, nonzero_weights=layer.nonzero_weights // 2, effective_acs=layer.effective_acs / 2
-    )
-    assert mean_input_rate(replace(SHEET, layers=(pruned,))) == pytest.approx(0.05)
     assert mean_input_rate(replace(SHEET, layers=())) is None
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("kind", CONVS)
+def test_the_mean_rate_is_that_of_the_sources_behind_kernels_pools_zeros_and_padding(
+    kind: str, pooled: bool
+) -> None:
+    """Two of eight steps carry an event on every channel: a rate of 1/4, whatever the geometry."""
+    rng, steps = np.random.default_rng(5), 8
+    shape, conv = CONVS[kind]
+    c, h, w = conv.shape
+    pools = (Pool((c, 2 * h, 2 * w), (2, 2), (2, 2)),) if pooled else ()
+    first = one_layer(Synapse("x", sparse(rng, *shape), Link(conv, pools)))
+    first = replace(first, bias=rng.normal(size=first.size))
+    made = conv.out_shape(shape)
+    second = one_layer(Synapse("a", sparse(rng, 3, made[0], 1, 1), Link(Conv(made))))
+    second = replace(second, name="b")
+    size = first.synapses[0].size_in
+    code = InputCode(size, "binary", 1, False, 1.0)
+    network = Lowered({"x": code}, (first, second), ("b",), 1e-3, steps, "fixed")
+    on = np.isin(np.arange(steps), (1, 4))[None, :, None]
+    given = ChipInput({"x": np.broadcast_to(on, (2, steps, size)).astype(int)}, {"x": code})
+    out = np.zeros((2, steps, second.size), np.uint8)
+    busy = np.broadcast_to(on, (2, steps, first.size)).astype(np.uint8)
+    both = count(network, given, Trace({"a": busy, "b": out}))
+    assert mean_input_rate(both) == pytest.approx(1 / 4)
+    # A layer that nothing reaches has its weight in the mean all the same.
+    half = count(network, given, Trace({"a": 0 * busy, "b": out}))
+    joined = [
+        sum(int(x.weight[place] != 0) for taps in paths_of(x) for _, place in taps)
+        for x in (first.synapses[0], second.synapses[0])
+    ]
+    assert mean_input_rate(half) == pytest.approx(joined[0] / sum(joined) / 4)
 
 
 def test_an_all_in_figure_is_compared_once_static_power_inside() -> None:

@@ -24,6 +24,7 @@ LAYER = LayerCounts(
     effective_macs=0.0,
     dense=7864320.0,
     synops_weighted=393216.0,
+    most_synops=7864320.0,
     active_updates=15360.0,
     inactive_updates=0.0,
     leaky=False,

@@ -35,6 +35,7 @@ LAYER = LayerCounts(
     effective_macs=0.0,
     dense=1000.0,
     synops_weighted=100.0,
+    most_synops=1000.0,
     active_updates=60.0,
     inactive_updates=40.0,
     leaky=False,

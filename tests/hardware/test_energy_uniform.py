@@ -105,7 +105,22 @@ def test_expected_counts_are_the_mean_of_drawn_ones() -> None:
         reached = events.any(axis=2).sum() * neurons / runs
         assert layer.active_updates == pytest.approx(reached, rel=0.02)
         assert layer.neuron_updates == neurons * steps
-        assert layer.dense == inputs * neurons * steps
+        assert layer.dense == layer.most_synops == inputs * neurons * steps
+        assert (layer.fan_in, layer.neurons, layer.steps) == (inputs, neurons, steps)
+        assert layer.parameters == layer.nonzero_weights == inputs * neurons
+        assert layer.spikes == pytest.approx(neurons * steps * rate)
+        assert layer.spike_rate == rate
+    assert (counts.samples, counts.steps) == (1, steps)
+    assert [layer.source for layer in counts.layers] == ["input", counts.layers[0].name]
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+def test_the_smallest_and_the_largest_network_are_estimated(leaky: bool) -> None:
+    [one] = uniform_counts((1, 1), steps=1, rate=1.0, leaky=leaky).layers
+    assert (one.synops, one.spikes, one.active_updates, one.inactive_updates) == (1, 1, 1, 0)
+    assert one.leaky is leaky
+    [large] = uniform_counts((10**7, 1), steps=10**9, rate=0.0).layers
+    assert (large.synops, large.dense, large.active_updates) == (0, 1e16, 0)
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,7 @@ def step_energy(operations: Operations, steps: int, step_s: float | None = None)
         effective_macs=0.0,
         dense=0.0,
         synops_weighted=0.0,
+        most_synops=0.0,
         active_updates=operations.active_updates,
         inactive_updates=operations.inactive_updates,
         leaky=True,
