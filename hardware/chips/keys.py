@@ -56,7 +56,7 @@ ENERGY: Final[Mapping[str, Key]] = {
     "neuron_update": Key(
         "one step of a neuron; beside neuron_access, of one that received input", "J", "neurons"
     ),
-    "spike_out": Key("one spike made by a neuron", "J", "neurons"),
+    "spike_out": Key("one spike made by a neuron", "J", "routing"),
     "spike_in_tile": Key("one spike carried inside its tile", "J", "routing"),
     "message_out": Key("one message: a spike to one core that reads it", "J", "routing"),
     "hop_ew": Key("one message, one tile further east or west", "J", "routing"),

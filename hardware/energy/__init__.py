@@ -9,13 +9,13 @@ Not counted by any method: the host, the input encoder, off-chip input, and lear
 """
 
 from neurozsl.hardware.chips import DEFAULT_CHIPS as DEFAULT_CHIPS
+from neurozsl.hardware.chips.keys import Cause as Cause
 from neurozsl.hardware.energy.advantage import SignRow as SignRow
 from neurozsl.hardware.energy.advantage import StepTime as StepTime
 from neurozsl.hardware.energy.advantage import compare as compare
 from neurozsl.hardware.energy.advantage import mean_input_rate as mean_input_rate
 from neurozsl.hardware.energy.advantage import step_times as step_times
 from neurozsl.hardware.energy.estimates import estimate as estimate
-from neurozsl.hardware.energy.row import Cause as Cause
 from neurozsl.hardware.energy.row import EnergyRow as EnergyRow
 from neurozsl.hardware.energy.row import EnergyTerm as EnergyTerm
 from neurozsl.hardware.energy.row import Interval as Interval

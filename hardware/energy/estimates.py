@@ -74,7 +74,7 @@ def estimate(
     found = METHODS[method](counts, figures, traffic)
     if not found.terms:
         raise BadInput(f"chip '{chip.key}': publishes no figure that method {method} needs")
-    if chip.scope == "all_in":  # one figure holds everything: a second term would count it twice
+    if chip.scope == "all_in":
         found = _all_in(found)
     low, high = _bounds(found.terms, figures)
     latency, latency_note = _latency(chip, method, len(counts.layers), steps, step_s)
@@ -122,8 +122,12 @@ def estimate(
 
 
 def _all_in(found: Terms) -> Terms:
-    first = replace(found.terms[0], cause="whole")
-    return Terms((first,), (*found.included[:1], "static power, memory and control: all in"))
+    """Nothing else is named as left out; several terms are different operations, none twice.
+
+    `check_all_in` lets no figure into such a file that another one holds already.
+    """
+    terms = tuple(replace(term, cause="whole") for term in found.terms)
+    return Terms(terms, (*found.included, "static power, memory and control: all in"))
 
 
 # --- parts of a row ---------------------------------------------------------------------------
@@ -211,7 +215,7 @@ def _floor(chip: Chip, step_s: float | None) -> str:
 
 def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | None, float | None]:
     power = chip.power.get("static_chip")
-    if chip.scope == "all_in" or power is None or powered_s is None:
+    if power is None or powered_s is None:  # an all-in file has no such figure
         return None, None, None
     low = None if power.low is None else power.low * powered_s
     high = None if power.high is None else power.high * powered_s

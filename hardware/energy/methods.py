@@ -107,7 +107,7 @@ def _per_spike(counts: Counts, figures: Figures, traffic: Traffic | None) -> Ter
 
 
 def _per_synop(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
-    key = "synop" if "synop" in figures else "synop_dense"
+    key = "synop"
     synops = term("synaptic operations", key, counts.total("synops"), figures[key])
     return Terms(
         (synops,),

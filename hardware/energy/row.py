@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from neurozsl.hardware.chip import Figure, Scope
+from neurozsl.hardware.chips.keys import ENERGY, Cause
 
-Cause = Literal["synapses", "neurons", "routing", "static", "input", "link", "arithmetic", "whole"]
 Interval = Literal["published", "between sources", "unpublished"]
-
-_CAUSES: Final[dict[str, Cause]] = {  # first word of a figure's key -> what it pays for
-    "synop": "synapses",
-    "neuron": "neurons",
-    "spike": "routing",
-    "message": "routing",
-    "hop": "routing",
-    "mac": "arithmetic",
-    "ac": "arithmetic",
-    "dynamic": "whole",
-    "workload": "whole",
-}
 
 
 class Traffic(Protocol):
@@ -107,9 +95,11 @@ class EnergyRow:
 
 def term(name: str, key: str, number: float, figure: Figure) -> EnergyTerm:
     """`number` operations at a figure of a chip, whose key says what they pay for."""
+    cause = ENERGY[key].cause
+    assert cause is not None  # only the error of a model has none, and no method counts by it
     return EnergyTerm(
         name=name,
-        cause=_CAUSES[key.partition("_")[0]],
+        cause=cause,
         figure=key,
         count=number,
         joules_each=figure.value,

@@ -88,7 +88,12 @@ def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
     value = max(rows, key=_evidence)
     low = min(row.joules if row.joules_low is None else row.joules_low for row in rows)
     high = max(row.joules if row.joules_high is None else row.joules_high for row in rows)
-    static = next((row for row in rows if row.static_joules is not None), value)
+    static = next((row for row in rows if row.static_joules is not None), None)
+    if static is None:  # what the value says of it holds for the family
+        static, excluded, unknown = value, value.excluded, value.unknown
+    else:
+        excluded = tuple(x for x in value.excluded if not x.startswith("static"))
+        unknown = tuple(x for x in value.unknown if x != "static power")
     return (
         replace(
             value,
@@ -107,8 +112,8 @@ def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
             latency_note=static.latency_note,
             source=" || ".join(f"{row.key}: {row.source}" for row in rows),
             included=tuple(dict.fromkeys((*value.included, *static.included[-1:]))),
-            excluded=tuple(x for x in value.excluded if not x.startswith("static")),
-            unknown=tuple(x for x in value.unknown if x != "static power"),
+            excluded=excluded,
+            unknown=unknown,
             warnings=static.warnings,
             note=f"low: least of {', '.join(row.key for row in rows)}; value and terms: "
             f"{value.key}, the source nearest to silicon",
@@ -132,8 +137,9 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float | None = None) -> tuple[
         return ()
     power = chip.power["workload_mean"]
     latency = steps * step_s
-    low = None if power.low is None else power.low * latency
-    high = None if power.high is None else power.high * latency
+    low = high = None
+    if power.low is not None and power.high is not None:  # one side alone is no interval
+        low, high = power.low * latency, power.high * latency
     whole = EnergyTerm(
         name="seconds at the mean power of other workloads",
         cause="whole",
@@ -156,7 +162,7 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float | None = None) -> tuple[
             joules_low=low,
             joules=whole.joules,
             joules_high=high,
-            interval="unpublished" if low is None or high is None else "published",
+            interval="unpublished" if low is None else "published",
             static_joules_low=None,
             static_joules=None,
             static_joules_high=None,

@@ -104,6 +104,7 @@ def test_a_folder_and_a_name_with_a_separator_are_paths(tmp_path: Path) -> None:
         ('unit = "J", ', "", ["energy.synop.unit is missing", "expected 'J', joules", "write"]),
         ('"J"', '"W"', ["energy.synop.unit is 'W'", "expected 'J'"]),
         ('"J"', '"pJ"', ["unit is 'pJ'", 'write value = 2e-24, unit = "J"']),
+        ('"J"', '"pW"', ["unit is 'pW'", 'write unit = "J" and the value in joules']),
         ('"J"', "1", ["unit is 1", "expected 'J'"]),
         ("measured", "guessed", ["energy.synop.kind is 'guessed'", "measured", "peak_bound"]),
         ('kind = "measured", ', "", ["energy.synop.kind is missing", "simulated, measured"]),

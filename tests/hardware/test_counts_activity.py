@@ -100,6 +100,8 @@ def test_every_step_and_group_counts_as_a_loop_over_its_events_does(kind: str) -
         assert list(row.synop_sums) == slow["synops"]
         assert list(row.active_sums) == slow["active"]
         assert row.synops == tuple(x / len(rows) for x in slow["synops"])
+        assert row.spikes == tuple(x / len(rows) for x in slow["spikes"])
+        assert row.active_updates == tuple(x / len(rows) for x in slow["active"])
         assert row.spike_rate == sum(slow["spikes"]) / (len(rows) * STEPS * layer.size)
     check_the_sums(network, given, trace)
 
@@ -206,5 +208,6 @@ def test_small_pieces_give_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> 
     spikes = (np.random.default_rng(1).random((SAMPLES, STEPS, 6)) < 0.3).astype(np.uint8)
     given, trace = ChipInput(inputs, {"x": code}), Trace({"a": spikes})
     whole = count_with_activity(network, given, trace, GROUPS)
-    monkeypatch.setattr("neurozsl.hardware.tally.PIECE", 1)
-    assert count_with_activity(network, given, trace, GROUPS) == whole
+    for piece in (1, 6 * 7):  # one row at a time, and seven, which leave a rest of 20
+        monkeypatch.setattr("neurozsl.hardware.tally.PIECE", piece)
+        assert count_with_activity(network, given, trace, GROUPS) == whole

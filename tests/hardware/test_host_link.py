@@ -79,6 +79,21 @@ def test_dynamic_thresholds_are_sent_once_a_layer_and_step() -> None:
     assert host_link(replace(program, policy="frozen"), given, trace).thresholds == ()
     [in_float] = host_link(replace(network, policy="dynamic"), given, trace).thresholds
     assert in_float.dense_bytes == STEPS * 4
+    both, without = (
+        host_link(x, given, trace) for x in (program, replace(program, policy="frozen"))
+    )
+    assert both.dense_bytes - without.dense_bytes == STEPS * 17 / 8
+    assert both.sparse_bytes - without.sparse_bytes == STEPS * 17 / 8
+
+
+@pytest.mark.parametrize(("channels", "bits"), [(2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4)])
+def test_an_address_takes_the_bits_that_count_the_channels(channels: int, bits: int) -> None:
+    code = InputCode(channels, "binary", 1, False, 1.0)
+    layer = one_layer(Synapse("x", np.ones((1, channels))))
+    network = Lowered({"x": code}, (layer,), (), 1e-3, 1, "fixed")
+    given = ChipInput({"x": np.ones((1, 1, channels), int)}, {"x": code})
+    [stream] = host_link(network, given, Trace({"a": np.zeros((1, 1, 1))})).inputs
+    assert stream.sparse_bytes == channels * bits / 8
 
 
 def test_an_event_of_a_single_channel_takes_a_bit() -> None:
