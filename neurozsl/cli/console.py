@@ -39,6 +39,8 @@ from neurozsl.cli import json_lines
 from neurozsl.cli.progress import EVERY_S, Meter, Mode, Pace, Reading
 from neurozsl.errors import BadInput
 
+if sys.stderr is None:  # closed by whoever started the command: text for people has no reader
+    sys.stderr = Path(os.devnull).open("w")  # type: ignore[unreachable]  # noqa: SIM115
 # Rich would assume 80 columns of a pipe or a log and cut the tables.
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 100)
 
@@ -116,9 +118,11 @@ def emit(text: str) -> None:
     """A document on stdout.
 
     Raises:
-        BadInput: stdout cannot take all of it (a full disk). A reader that closed the pipe had
-            what it wanted.
+        BadInput: stdout is closed, or cannot take all of it (a full disk). A reader that closed
+            the pipe had what it wanted.
     """
+    if sys.stdout is None:
+        raise BadInput("stdout: closed, the document cannot be written; send it to a file")  # type: ignore[unreachable]
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

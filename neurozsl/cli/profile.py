@@ -17,6 +17,7 @@ from neurozsl.errors import BadInput
 
 _COMPARISONS = tuple(x.value for x in options.Comparison)
 _TABLE = "--in-one-table"
+_OF_A_RUN = {"bundle": "--bundle", "clips": "--clips"}
 
 
 class _Profile(TyperCommand):
@@ -149,8 +150,9 @@ def _check(
         raise BadInput(f"--step-time {wanted.step_s:g}: expected above 0 s and below 1000 s")
     if layers is not None:
         if what or together:
-            raise BadInput(f"--layers {layers}: stands instead of WHAT; leave {what[:1]} out")
-        files = {**options.SAYS, **options.FEEDS, "chip": "--chip", "bundle": "--bundle"}
+            extra = str(what[0]) if what else "--compare"
+            raise BadInput(f"--layers {layers}: stands instead of WHAT; leave {extra} out")
+        files = {**options.SAYS, **options.FEEDS, "chip": "--chip", **_OF_A_RUN}
         del files["steps"]
         options.refuse(context, files, "not with --layers, where nothing runs; leave out")
         return
@@ -175,8 +177,15 @@ def _check(
     if "network" not in kinds.values():
         options.refuse_for_folder(context, what[0])
     if "run" not in kinds.values():
-        only = {"bundle": "--bundle"}
+        only = _OF_A_RUN
+        if "bundle" in kinds.values():  # a bundle brings its run along, pictures included
+            only = {"bundle": "--bundle"}
         options.refuse(context, only, f"only with a run, and {what[0]} is a {kinds[what[0]]}")
+    if wanted.clips is not None and not wanted.clips.is_dir():
+        raise BadInput(
+            f"--clips {wanted.clips}: no such folder; give the one that `neurozsl data build "
+            "--clips` read"
+        )
     priced = [path for path in what if kinds[path] == "report"]
     asked = ["--device"] * bool(wanted.devices) + ["--step-time"] * (wanted.step_s is not None)
     if priced and asked:

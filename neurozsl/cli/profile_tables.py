@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurozsl.cli.console import emit, next_commands, say
 from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.cli.profile_what import report_of, show
+from neurozsl.cli.profile_what import check_there, report_of, show
 from neurozsl.errors import BadInput
 
 STEPS = 10  # of --layers, where --steps says nothing
@@ -21,6 +21,9 @@ def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: b
 
     if page is not None:
         check_suffix(page)
+    for path in what:  # all of them, before the first one takes its minutes
+        check_there(path, wanted)
+    wanted.chips()
     found = []
     for path in what:
         say(f"profiling {path}")

@@ -29,12 +29,34 @@ def kind(what: Path) -> Kind:
     return "bundle" if (what / "manifest.json").is_file() and not is_run else "run"
 
 
+def check_there(what: Path, wanted: Wanted) -> None:
+    """What can be known to be missing before anything runs.
+
+    Raises:
+        BadInput: there is nothing of its kind at the path, or a file of a network has no input.
+    """
+    found = kind(what)
+    if found == "run" and not (what / "run.json").is_file():
+        raise BadInput(
+            f"{what}: no run.json there, nor the manifest.json of a bundle; give the folder that "
+            "`neurozsl train --out` or `neurozsl export` wrote, a .nir file or a report.json"
+        )
+    if found in ("network", "report") and not what.is_file():
+        raise BadInput(f"{what}: no such file; check the path")
+    if found == "network":
+        from neurozsl.export.network_run import check_source
+
+        check_source(what, wanted.source())
+
+
 def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile it, write the page, print JSON or tables."""
     from neurozsl.report import check_suffix
 
     if page is not None:
         check_suffix(page)
+    if kind(what) == "run":
+        check_there(what, wanted)
     report, after = report_of(what, wanted)
     show(report, page, as_json, after)
 

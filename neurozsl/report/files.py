@@ -12,6 +12,31 @@ from pathlib import Path
 from neurozsl.errors import BadInput
 
 
+def check_place(page: Path) -> None:
+    """Refuse a place that is seen to take no file, before minutes of work.
+
+    Raises:
+        BadInput: it is a folder, or the nearest folder above it that exists is none or read-only.
+    """
+    above = next(folder for folder in page.absolute().parents if folder.exists())
+    if page.is_dir():
+        reason = "it is a folder"
+    elif not above.is_dir():
+        reason = f"'{above}' is no folder"
+    elif not os.access(above, os.W_OK):
+        reason = f"folder '{above}' is read-only"
+    else:
+        return
+    raise _refusal(page, reason)
+
+
+def _refusal(page: Path, reason: str | None) -> BadInput:
+    return BadInput(
+        f"report '{page}': cannot be written ({reason}); give a file in a folder that can be "
+        "written and has space"
+    )
+
+
 @contextmanager
 def writing(page: Path) -> Iterator[None]:
     """Make the folder of `page`; what cannot be written inside is a `BadInput` that names it."""
@@ -19,10 +44,7 @@ def writing(page: Path) -> Iterator[None]:
         page.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise BadInput(
-            f"report '{page}': cannot be written ({error.strerror}); give a file in a folder that "
-            "can be written and has space"
-        ) from None
+        raise _refusal(page, error.strerror) from None
 
 
 def replace_texts(texts: Mapping[Path, str]) -> None:

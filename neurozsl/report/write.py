@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neurozsl.errors import BadInput
 from neurozsl.report.card import card
-from neurozsl.report.files import is_replaceable, replace_texts, writing
+from neurozsl.report.files import check_place, is_replaceable, replace_texts, writing
 from neurozsl.report.html import render
 from neurozsl.report.plot import Plot
 from neurozsl.report.plots import plots, write_plots
@@ -34,8 +34,8 @@ def check_suffix(path: Path) -> None:
     """Refuse a name that says no kind of report, before anything is computed.
 
     Raises:
-        BadInput: the suffix is not one of `SUFFIXES`, or the JSON that goes beside the page would
-            replace a file that is no report.
+        BadInput: the suffix is not one of `SUFFIXES`, the JSON that goes beside the page would
+            replace a file that is no report, or the place takes no file.
     """
     if path.suffix not in SUFFIXES:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in SUFFIXES.items())
@@ -47,6 +47,7 @@ def check_suffix(path: Path) -> None:
             f"report '{path}': its numbers go into '{beside}', which is there and no report; give "
             "the page another name"
         )
+    check_place(path)
 
 
 def write_report(report: Report, path: Path, *, plot_folder: Path | None = None) -> ReportFiles:

@@ -284,3 +284,17 @@ def test_a_document_that_stdout_cannot_take_is_one_error() -> None:
     assert ran.returncode == 2
     assert "stdout: the document cannot be written" in ran.stderr
     assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell that closes streams")
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 2), ("2>&-", 0)])
+def test_a_closed_stream_is_no_traceback(closed: str, code: int) -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m neurozsl targets --json {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == code
+    assert "Traceback" not in ran.stderr
+    assert "stdout: closed" in ran.stderr if code else ran.stdout.startswith("[")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -204,6 +205,12 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
         ("profile --layers 8-8 --rate 0.5 --poisson 0.1", "--poisson: not with --layers"),
         ("profile DIR/none.json", "none.json"),
         ("profile DIR/none RUN --compare", "no run.json there"),
+        ("profile --layers 8-8 --rate 0.5 --clips DIR", "--clips: not with --layers"),
+        ("profile RUN --layers 8-8 --rate 0.5", "leave RUN out"),
+        ("profile --layers 8-8 --rate 0.5 --compare", "leave --compare out"),
+        ("profile RUN --clips DIR/none", "--clips DIR/none: no such folder"),
+        ("profile RUN --report BUNDLE/manifest.json/r.html", "manifest.json' is no folder"),
+        ("profile DIR/none.nir", "no such file"),
     ],
 )
 def test_options_that_do_not_belong_together_are_refused_and_nothing_is_written(
@@ -217,12 +224,42 @@ def test_options_that_do_not_belong_together_are_refused_and_nothing_is_written(
 ) -> None:
     before = listing(run_dir)
     places = {"RUN": str(run_dir), "BUNDLE": str(lava_bundle)}
-    words = [places.get(w, w.replace("DIR", str(tmp_path))) for w in command.split()]
-    ran = neurozsl(*words)
+    placed = command.replace("DIR", str(tmp_path)).replace("BUNDLE/", f"{lava_bundle}/")
+    ran = neurozsl(*(places.get(word, word) for word in placed.split()))
     assert (ran.code, ran.out) == (2, ""), ran.err
     line = ran.err.splitlines()[-1]
-    assert line.startswith("error: ") and said.replace("DIR", str(tmp_path)) in line
+    said = said.replace("DIR", str(tmp_path)).replace("RUN", str(run_dir))
+    assert line.startswith("error: ") and said in line
     assert listing(run_dir) == before and list(tmp_path.iterdir()) == []
+
+
+def test_nothing_runs_where_one_of_several_is_missing_or_has_no_input(
+    neurozsl: Command, run_dir: Path, network: Path, tmp_path: Path
+) -> None:
+    for last, said in ((tmp_path / "none", "no run.json there"), (network, "no input is given")):
+        ran = neurozsl("profile", run_dir, last, "--compare")
+        assert ran.code == 2 and said in ran.err
+        assert "profiling" not in ran.err
+
+
+def test_a_file_that_is_no_network_is_called_so_before_its_input_is_asked_for(
+    neurozsl: Command, tmp_path: Path
+) -> None:
+    page = tmp_path / "r.html"
+    page.write_text("<!doctype html>")
+    ran = neurozsl("profile", page)
+    assert ran.code == 2 and "no input" not in ran.err and str(page) in ran.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_folder_is_refused_before_anything_runs(
+    neurozsl: Command, run_dir: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o500)
+    ran = neurozsl("profile", run_dir, "--report", tmp_path / "new" / "r.html")
+    tmp_path.chmod(0o700)
+    assert ran.code == 2 and "is read-only" in ran.err
+    assert "profiling" not in ran.err
 
 
 def test_a_foreign_network_is_profiled_without_any_other_part(
