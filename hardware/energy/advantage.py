@@ -159,11 +159,13 @@ def step_times(
     *,
     steps: int | None = None,
     lengths_s: Sequence[float] = (),
+    window_s: float | None = None,
 ) -> tuple[StepTime, ...]:
     """What the length of a step does on every chip whose static power is published.
 
     Lengths: 10 us, 100 us, 1 ms, the chip's own figure with its low end, and `lengths_s`. A chip
-    without steps is powered for steps x length, the window of its input.
+    without steps is powered for steps x length, the window of its input; where that is known
+    (window_s), its own length is among them.
     """
     steps = counts.steps if steps is None else steps
     found = []
@@ -172,6 +174,8 @@ def step_times(
             continue
         own = chip.time.get("step")
         published = () if own is None else tuple(x for x in (own.low, own.value) if x is not None)
+        if chip.time_model == "asynchronous" and window_s is not None:
+            published = (window_s / max(steps, 1),)
         for length in sorted({*STEP_LENGTHS_S, *published, *lengths_s}):
             row = estimate(counts, chip, steps=steps, step_s=length)
             assert row.static_joules is not None  # the power is published and the time is given

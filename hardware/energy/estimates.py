@@ -100,7 +100,7 @@ def estimate(
         latency_note=latency_note,
         terms=found.terms,
         source=_source(chip, found.terms, static[1] is not None),
-        included=found.included + (("static power x latency, own line",) if static[1] else ()),
+        included=found.included + _static_included(static[1], powered, stepless=stepless),
         excluded=found.excluded + _static_excluded(chip, powered),
         unknown=((_LOIHI2,) if chip.inherits_energy else ())
         + found.unknown
@@ -110,6 +110,7 @@ def estimate(
         lower_bound=not chip.inherits_energy
         and _is_lower_bound(chip, method, found.terms, figures),
         warnings=(),
+        powered_s=None if static[1] is None else powered,
         note="; ".join(
             dict.fromkeys(
                 filter(None, (*(figures[t.figure].note for t in found.terms), _floor(chip, step_s)))
@@ -220,6 +221,15 @@ def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | 
     low = None if power.low is None else power.low * powered_s
     high = None if power.high is None else power.high * powered_s
     return low, power.value * powered_s, high
+
+
+def _static_included(
+    static: float | None, powered_s: float | None, *, stepless: bool
+) -> tuple[str, ...]:
+    if not static or powered_s is None:
+        return ()
+    what = f"the {powered_s:.3g} s that the input lasts" if stepless else "latency"
+    return (f"static power x {what}, own line",)
 
 
 def _static_excluded(chip: Chip, powered_s: float | None) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ class EnergyRow:
     device: key of the chip, or of the family that several cost tables describe. key: of the row,
     unique among those of one estimate. joules_low, joules_high: None where the source publishes a
     point only. static_joules: static power x the time that the chip is powered for, None where
-    unpublished or inside an all-in figure. step_s: what latency_s rests on, None without steps.
+    unpublished or inside an all-in figure. powered_s: that time. step_s: what latency_s rests on,
+    None without steps.
     inherited: another chip's figures stand in. lower_bound: a figure is published as a minimum, or
     terms that cost energy are missing. excluded: left out of this row; unknown: costs energy and
     nobody has published a figure. warnings: results that measured chips contradict.
@@ -81,6 +82,7 @@ class EnergyRow:
     lower_bound: bool
     warnings: tuple[str, ...]
     note: str = ""
+    powered_s: float | None = None
 
     @property
     def total_joules(self) -> float:

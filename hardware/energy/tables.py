@@ -109,6 +109,7 @@ def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
             static_joules_high=static.static_joules_high,
             step_s=static.step_s,
             latency_s=static.latency_s,
+            powered_s=static.powered_s,
             latency_note=static.latency_note,
             source=" || ".join(f"{row.key}: {row.source}" for row in rows),
             included=tuple(dict.fromkeys((*value.included, *static.included[-1:]))),

@@ -40,7 +40,7 @@ from neurozsl.cli.progress import EVERY_S, Meter, Mode, Pace, Reading
 from neurozsl.errors import BadInput
 
 if sys.stderr is None:  # closed by whoever started the command: text for people has no reader
-    sys.stderr = Path(os.devnull).open("w")  # type: ignore[unreachable]  # noqa: SIM115
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 # Rich would assume 80 columns of a pipe or a log and cut the tables.
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 100)
 
@@ -122,7 +122,7 @@ def emit(text: str) -> None:
             the pipe had what it wanted.
     """
     if sys.stdout is None:
-        raise BadInput("stdout: closed, the document cannot be written; send it to a file")  # type: ignore[unreachable]
+        raise BadInput("stdout: closed, the document cannot be written; send it to a file")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -24,7 +24,7 @@ from neurozsl.host_energy import host
 from neurozsl.metrics import Problem, predict
 from neurozsl.report import schema
 from neurozsl.report.rooms import deployment, pictures, recognition, subject
-from neurozsl.report.rooms.costs import Devices, calibration, costs
+from neurozsl.report.rooms.costs import STEP_DEVICE, Devices, calibration, costs
 from neurozsl.report.rooms.embedding import embedding
 from neurozsl.report.rooms.motion import motion
 from neurozsl.report.rooms.provenance import run_provenance
@@ -118,7 +118,12 @@ def build(
         accuracy=schema.Accuracy(
             **vars(result.scores), chance=result.chance, samples=result.samples
         ),
-        deployment=deployment.deployment(opened, cost.operations if cost else None, step_s),
+        deployment=deployment.deployment(
+            opened,
+            cost.operations if cost else None,
+            step_s,
+            as_if=any(x.chip == STEP_DEVICE and not x.fits for x in cost.fits) if cost else False,
+        ),
         verification=deployment.verification(opened),
         mapping=deployment.placement(opened),
         layers=cost.layers if cost else (),

@@ -108,8 +108,11 @@ def _network(report: NetworkReport) -> Iterator[str]:
     yield "## Intended use and limits"
     yield ""
     yield (
-        "A spiking network of a file. Nothing is known here of its task or accuracy: this card "
-        "states what it did on the named input, where it fits, and what that costs."
+        "Layers that nobody has trained. This card states what they would cost if their neurons "
+        "spiked at the assumed rate; it knows no task, no accuracy, and not where they fit."
+        if reading.is_estimate(report)
+        else "A spiking network of a file. Nothing is known here of its task or accuracy: this "
+        "card states what it did on the named input, where it fits, and what that costs."
     )
     said = [
         *(f"- input: {cell(x)}" for x in report.input_notes),
@@ -150,7 +153,7 @@ def _accuracy(report: RunReport) -> Iterator[str]:
             q.count(x.spikes),
             q.si(x.joules, "J"),
             q.si(x.latency_s, "s"),
-            x.device or "",
+            (x.device or "") + " (as-if)" * x.as_if,
         )
         for x in report.deployment
     ]
@@ -160,7 +163,10 @@ def _accuracy(report: RunReport) -> Iterator[str]:
     yield ""
     chance = ""
     if report.accuracy.chance is not None:
-        chance = f" Shuffled class vectors reach an HM of {q.percent(report.accuracy.chance)}."
+        chance = (
+            f" Shuffled class vectors stay below an HM of {q.percent(report.accuracy.chance)} 19 "
+            "times out of 20."
+        )
     yield (
         "Mean class recall on seen (S) and unseen (U) classes, their harmonic mean (HM), and ZSL, "
         f"with beta = {report.accuracy.beta:g} on {q.count(report.accuracy.samples)} samples."
@@ -210,7 +216,8 @@ def _energy(report: Report) -> Iterator[str]:
     yield ""
     yield (
         "Estimates are counts of this run times published figures; static energy is static power "
-        "times latency and comes on top."
+        "times latency (on a chip without steps: times the length of the input) and comes on top. "
+        "As-if: the chip cannot run this network, and is priced as if it did."
     )
     for row in report.energy:
         yield from (f"- warning, {cell(row.name)}: {cell(text)}" for text in row.warnings)
@@ -244,7 +251,7 @@ def _comparison(report: Report) -> Iterator[str]:
             ("spiking", "dense", "ratio", "interval", "cheaper", "break-even spike rate"),
             [
                 (
-                    x.spiking + (" with static" if x.with_static else ""),
+                    x.spiking + " with static" * x.with_static + " (as-if)" * x.as_if,
                     x.dense,
                     q.ratio(x.ratio),
                     ""
@@ -262,7 +269,7 @@ def _comparison(report: Report) -> Iterator[str]:
 
 
 def _baseline(base: Baseline) -> Iterator[str]:
-    yield f"Dense pass: {cell(base.name)}. {cell(base.description)} ({q.count(base.macs)} MACs.)"
+    yield f"Dense pass: {cell(base.name)}: {cell(base.description)} ({q.count(base.macs)} MACs)."
     if base.accuracy is not None:
         yield ""
         scores = columns.scores(base.accuracy)
@@ -278,11 +285,16 @@ def _calibration(report: Report) -> Iterator[str]:
     rows = []
     for x in report.calibration:
         unit = "J" if x.quantity == "energy" else "W"
-        figures = (q.si(x.published, unit), q.si(x.estimate, unit), q.ratio(x.ratio))
+        bounds = ""
+        if x.low is not None and x.high is not None:
+            bounds = f"{q.si(x.low, unit)} to {q.si(x.high, unit)}"
+        figures = (q.si(x.published, unit), q.si(x.estimate, unit), bounds, q.ratio(x.ratio))
         rows.append((x.device, x.task, *figures, verdict[x.holds], x.test, x.source))
     yield from table(
-        ("device", "task", "published", "estimate", "ratio", "result", "test", "source"), rows
-    )
+        ("device", "task", "published", "estimate", "interval", "ratio", "result", "test",
+         "source"),
+        rows,
+    )  # fmt: skip
 
 
 def _neurobench(report: Report) -> Iterator[str]:

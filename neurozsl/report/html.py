@@ -7,6 +7,7 @@ each has a template in `page/` and is there only where the report has something 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from neurozsl.report.plot import Plot
 from neurozsl.report.plots import plots
 from neurozsl.report.schema import Confusion, Report, RunReport
 
+_NUMBER_AND_UNIT = re.compile(r"(\d) (%|[fpnµmkMGT]?[JsWB]\b|times\b|points\b)")
 _CONFUSED = 12  # pairs of classes that are listed
 
 
@@ -39,10 +41,10 @@ def _any(*fields: str) -> Callable[[Report], bool]:
 
 
 SECTIONS = (
-    Section("network", "The file, and what was assumed", _any("file")),
+    Section("network", "What it is, and what was assumed", _any("file")),
     Section("deployment", "What deployment costs", _any("deployment")),
     Section("layers", "What the spikes do", _any("layers")),
-    Section("clip", "One clip, spike by spike", _any("raster")),
+    Section("clip", "One sample, spike by spike", _any("raster")),
     Section("energy", "What it costs in energy", _any("energy")),
     Section("comparison", "Spikes against a dense pass", _any("comparison", "baseline")),
     Section("host", "The host part", _any("host")),
@@ -76,6 +78,7 @@ def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
             headline=reading.headline(report),
             paragraphs=reading.paragraphs(report),
             mean_rate=reading.spike_rate(report),
+            expected=reading.is_estimate(report),
             sections=[x for x in SECTIONS if x.has(report)],
             # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
             plots={x.name: Markup(x.svg) for x in drawn},
@@ -101,6 +104,11 @@ def data(key: str, value: float | None, kind: str) -> Markup:
     return Markup('<data value="{}" data-key="{}">{}</data>').format(repr(value), key, text)
 
 
+def _unbroken(text: str) -> str:
+    """A number stays on the line of its unit."""
+    return _NUMBER_AND_UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", text)
+
+
 def _text(value: object) -> str:
     """An option value as text."""
     if isinstance(value, dict):
@@ -121,6 +129,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(share=q.share, count=q.count, joules=q.FORMATS["joules"], text=_text)
+    made.filters["unbroken"] = _unbroken
     style = (resources.files("neurozsl.report.page") / "style.css").read_text(encoding="utf-8")
     made.globals.update(
         style=Markup(style),

@@ -107,6 +107,6 @@ def _raster(done: NetworkRun) -> schema.Raster:
     return drawn.model_copy(
         update={
             "inputs": raster_inputs(chip_input, 0, steps),
-            "frames_note": f"none: the input is codes, not pictures{part}",
+            "frames_note": f"none, the input is codes{part}",
         }
     )

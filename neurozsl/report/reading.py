@@ -29,7 +29,7 @@ _NAMED = 4  # unknown costs that are written out; the table has all
 def headline(report: Report) -> str:
     """What is known in one sentence: the verdict of a run, or what was counted of a network."""
     if isinstance(report, NetworkReport):
-        if report.backend.startswith("none"):
+        if is_estimate(report):
             return f"Expected values of {count(report.steps)} steps, before there is a network."
         where = "the float network" if report.chip is None else f"the integers of {report.chip}"
         many = "s" * (report.samples != 1)
@@ -41,6 +41,11 @@ def headline(report: Report) -> str:
     if report.verification is None and not report.layers:
         return f"{NOTHING_SPIKES} There is no deployment to verify."
     return VERDICTS[report.verdict]
+
+
+def is_estimate(report: Report) -> bool:
+    """Whether nothing ran: a network that is not trained yet."""
+    return isinstance(report, NetworkReport) and report.backend.startswith("none")
 
 
 def interval(row: Energy) -> str:
@@ -124,7 +129,8 @@ def _activity(report: Report) -> str:
     synops = sum(x.synops for x in report.layers)
     dense = sum(x.dense for x in report.layers)
     what = "motion branch" if isinstance(report, RunReport) else "network"
-    text = f"The {what} spikes at a mean rate of {share(spike_rate(report))}"
+    spikes = "is assumed to spike" if is_estimate(report) else "spikes"
+    text = f"The {what} {spikes} at a mean rate of {share(spike_rate(report))}"
     if dense:
         text += (
             f": {count(synops)} synaptic operations per inference, {share(synops / dense)} of the "
@@ -200,13 +206,24 @@ def _host(report: RunReport) -> str:
     row = first_known(report.host.energy)
     known = [e.total_joules for e in report.energy if e.total_joules and e.method != ANCHOR]
     if not report.layers:
-        return "" if row is None else f"An inference takes {si(row.joules, 'J')}: {row.name}."
+        return "" if row is None else f"An inference takes {_spanned(row)}: {row.name}."
     if row is None or row.joules is None:
         return "The host part (everything but the motion branch) comes on top."
-    text = f"The host part comes on top with {si(row.joules, 'J')} on {row.name}"
+    origin = re.sub(r"^host part,? ", "", row.name)
+    text = f"The host part comes on top with {_spanned(row)}, {origin}"
     if known:
-        text += f", {times(row.joules / max(known))} the highest figure of the chip"
+        text += (
+            f"; that is {times(row.joules / max(known))} the highest figure of a chip, "
+            "static energy included"
+        )
     return text + "."
+
+
+def _spanned(row: Energy) -> str:
+    """A value with its bounds, where there are two."""
+    value = si(row.joules, "J")
+    bounds = q.interval(row.joules_low, row.joules_high)
+    return value if row.interval == "unpublished" else f"{value} ({bounds})"
 
 
 def calibrated(report: Report) -> str:
@@ -214,7 +231,7 @@ def calibrated(report: Report) -> str:
     found = []
     for word, told in (
         ("prediction", "measurements predicted from others, {} lie inside the interval"),
-        ("consistency", "checks of a figure against rows that it rests on, {} hold"),
+        ("consistency", "weaker checks (a bound, a range, rows that a figure rests on), {} hold"),
     ):
         rows = [x for x in report.calibration if x.check == word]
         if rows:

@@ -70,6 +70,7 @@ def energy_row(row: EnergyRow) -> schema.Energy:
         static_joules_low=row.static_joules_low,
         static_joules=row.static_joules,
         static_joules_high=row.static_joules_high,
+        powered_s=row.powered_s,
         step_s=row.step_s,
         latency_s=row.latency_s,
         source=row.source,
@@ -88,7 +89,7 @@ def energy_row(row: EnergyRow) -> schema.Energy:
 def dense_baseline(counts: Counts, rows: tuple[EnergyRow, ...]) -> schema.Baseline:
     """The same layers as an artificial network: one dense pass per inference."""
     return schema.Baseline(
-        name="the same layers as an MLP, one pass",
+        name="the same layers without spikes, one pass",
         description=(
             "every weight multiplied once per inference on time-averaged inputs: at 45 nm "
             "arithmetic alone, on V100 and H100 the board at its peak rate (both lower bounds), on "

@@ -175,7 +175,10 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
     for name in ("x.md", "x.html"):
         page = tmp_path / name
         assert neurozsl("profile", *asked, "--report", page).code == 0
-        assert "512-512-512-512" in page.read_text()
+        text = page.read_text()
+        assert "512-512-512-512" in text and "is assumed to spike at a mean rate of 5.00" in text
+        for untrue in ("network of a file", "The file", "it did on", "counted from execution"):
+            assert untrue not in text
     assert "An estimate before training" in page.read_text()
     assert "float network" not in page.read_text()
 

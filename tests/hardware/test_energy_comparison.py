@@ -23,6 +23,7 @@ def rows_of(
     *,
     chips: tuple[str, ...] = DEFAULT_CHIPS,
     lengths_s: tuple[float, ...] = (),
+    unfit: tuple[str, ...] = (),
     **asked: Any,
 ) -> Rows:
     counts = uniform_counts(sizes, steps, rate)
@@ -30,7 +31,14 @@ def rows_of(
     return Rows(
         spiking_energy(rows),
         dense_baseline(counts, rows),
-        comparison(counts, rows, chips=chips, lengths_s=lengths_s),
+        comparison(
+            counts,
+            rows,
+            chips=chips,
+            lengths_s=lengths_s,
+            window_s=asked.get("window_s"),
+            unfit=unfit,
+        ),
     )
 
 
@@ -130,6 +138,29 @@ def test_a_length_of_a_step_is_shown_and_used() -> None:
     assert found.comparison is not None
     lengths = {x.step_s for x in found.comparison.step_times if x.device == "Intel Loihi"}
     assert {2e-5, 0.05} <= lengths
+
+
+def test_the_length_of_the_input_is_among_the_steps_of_a_chip_without_steps() -> None:
+    found = rows_of((64, 64), 10, 0.1, window_s=2.0)
+    assert found.comparison is not None
+    speck = [x for x in found.comparison.step_times if x.device.startswith("SynSense Speck")]
+    assert speck[-1].step_s == pytest.approx(0.2)
+    [row] = [x for x in found.energy if x.device == "speck2f/per_spike"]
+    assert speck[-1].static_joules == row.static_joules  # the figure and the table are one
+    assert row.powered_s == 2.0 and "static power x the 2 s that the input lasts" in str(
+        row.included
+    )
+    loihi = [x for x in found.comparison.step_times if x.device == "Intel Loihi"]
+    assert max(x.step_s for x in loihi) == pytest.approx(1e-3)
+
+
+def test_pairs_of_chips_that_cannot_run_the_network_are_counted_as_such() -> None:
+    found = rows_of((64, 64), 10, 0.1, unfit=("loihi1", "loihi1_sanafe")).comparison
+    assert found is not None
+    pairs = {(x.spiking, x.dense) for x in found.rows if x.as_if}
+    assert {name for name, _ in pairs} == {"Intel Loihi", "Intel Loihi, SANA-FE silicon fit"}
+    assert f"{len(pairs)} of the pairs are as-if" in found.sentence
+    assert "as-if" not in str(rows_of((64, 64), 10, 0.1).comparison)
 
 
 def test_without_a_dense_or_a_spiking_table_there_is_no_comparison() -> None:

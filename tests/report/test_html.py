@@ -202,7 +202,7 @@ def test_the_sign_of_the_advantage_and_what_is_unknown_stand_on_top(
     assert "energy of the host link (2 of 5 rows)" in head
     assert "No figure is published for Chip D" in head
     assert "Of 1 measurements predicted from others, 0 lie inside the interval" in head
-    assert "of 1 checks of a figure against rows that it rests on, 1 hold" in head
+    assert "of 1 weaker checks (a bound, a range, rows that a figure rests on), 1 hold" in head
 
 
 def test_a_network_page_states_what_was_assumed(network_example: NetworkReport) -> None:

@@ -149,29 +149,59 @@ def costs(
         neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
         fits=tuple(map(_fit, fits.values())),
         link_bytes=host_link(network, chip_input, trace).sparse_bytes,
-        prices=_with_fits(prices(counts, devices, sent), fits),
+        prices=_with_fits(prices(counts, devices, sent, _unfit(devices, fits)), fits),
     )
 
 
-def prices(counts: Counts, devices: Devices, sent: Mapping[str, Traffic] | None = None) -> Prices:
-    """Every device and what follows from them; sent: messages per chip that holds the network."""
+def prices(
+    counts: Counts,
+    devices: Devices,
+    sent: Mapping[str, Traffic] | None = None,
+    unfit: Collection[str] = (),
+) -> Prices:
+    """Every device and what follows from them.
+
+    Args:
+        counts: of one inference.
+        devices: what is priced.
+        sent: messages per chip that holds the network.
+        unfit: chips, by key, that cannot hold or run it.
+    """
     rows = estimate_all(
         counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
     )
-    lengths = tuple(devices.paces.values())[:1]
+    lengths = () if devices.step_s is None else (devices.step_s,)
     return Prices(
         energy=spiking_energy(rows),
         baseline=dense_baseline(counts, rows),
-        comparison=comparison(counts, rows, chips=devices.chips, lengths_s=lengths),
+        comparison=comparison(
+            counts,
+            rows,
+            chips=devices.chips,
+            lengths_s=lengths,
+            window_s=devices.window_s,
+            unfit=unfit,
+        ),
     )
+
+
+def _placed(key: str, fits: Mapping[str, ChipFit]) -> ChipFit | None:
+    """Where the network lies on a chip or on the one whose cost table it is; None: not looked."""
+    return fits.get(load_chip(key).family if key in REGISTERED else key)
+
+
+def _unfit(devices: Devices, fits: Mapping[str, ChipFit]) -> tuple[str, ...]:
+    """Chips that were looked at and cannot hold or run the network."""
+    keys = [chip if isinstance(chip, str) else chip.key for chip in devices.chips]
+    found = {key: _placed(key, fits) for key in keys}
+    return tuple(key for key, at in found.items() if at is not None and at.mapping is None)
 
 
 def _with_fits(found: Prices, fits: Mapping[str, ChipFit]) -> Prices:
     """Rows of chips that cannot hold or run the network say so: they are priced all the same."""
     rows = []
     for row in found.energy:
-        key = row.device.partition("/")[0]
-        placed = fits.get(load_chip(key).family if key in REGISTERED else key)
+        placed = _placed(row.device.partition("/")[0], fits)
         if placed is not None and placed.mapping is None:
             warning = f"the network does not fit {placed.name}: as-if figure"
             row = row.model_copy(update={"warnings": (*row.warnings, warning)})

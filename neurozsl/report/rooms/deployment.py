@@ -13,7 +13,11 @@ from neurozsl.report.rooms.costs import STEP_DEVICE, step_energy
 
 
 def deployment(
-    opened: Bundle | None, ran: Operations | None, step_s: float | None
+    opened: Bundle | None,
+    ran: Operations | None,
+    step_s: float | None,
+    *,
+    as_if: bool = False,
 ) -> tuple[schema.DeploymentStep, ...]:
     """One row per step, from the trained model to the deployment.
 
@@ -21,13 +25,15 @@ def deployment(
         opened: the bundle, or None.
         ran: of the deployed branch, from this report's own pass: those of the last step.
         step_s: length of a step on the chip; None: its own.
+        as_if: the chip whose figures price a step cannot run the network.
     """
     if opened is None:
         return ()
     trained_so = opened.manifest.trained_forward == "integers"
     # Of a float run the bundle also lists the run fine-tuned from it, which is another model.
     steps = [s for s in opened.manifest.steps if trained_so or s.step != "after QAT"]
-    return tuple(_step(s, ran if s is steps[-1] else s.operations, opened, step_s) for s in steps)
+    found = (_step(s, ran if s is steps[-1] else s.operations, opened, step_s) for s in steps)
+    return tuple(x.model_copy(update={"as_if": as_if and x.device is not None}) for x in found)
 
 
 def _step(

@@ -101,7 +101,7 @@ def frames(
             return (), f"none: {error}"
         note = "read again from the clip"
     else:
-        return (), "none: the data are features without pictures"
+        return (), "none, the data are features"
     return _pictures(clip, steps), f"{note}; the middle of each step"
 
 

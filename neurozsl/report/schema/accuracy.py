@@ -40,7 +40,8 @@ class DeploymentStep(Scores):
     """Scores after one step of the deployment (dynamic -> frozen -> fixed point -> chip).
 
     spikes, joules, latency_s: of the motion branch per inference at this step, on `device`; None
-    where the step was not counted. joules: dynamic energy, an estimate.
+    where the step was not counted. joules: dynamic energy, an estimate. as_if: the device cannot
+    run the network, and is priced as if it did.
     """
 
     step: str
@@ -51,6 +52,7 @@ class DeploymentStep(Scores):
     joules: float | None = None
     latency_s: float | None = None
     device: str | None = None
+    as_if: bool = False
 
 
 class ClassRecall(Value):

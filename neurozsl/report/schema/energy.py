@@ -44,9 +44,10 @@ class Energy(Value):
     none is invented; `interval` says whether one source publishes both ("published") or several
     sources of the same chip span them ("between sources"). static_joules: static power x latency
     (for a chip without steps: x the window that it is powered for); None where unpublished.
-    step_s: the step that `latency_s` rests on. inherited: the per-operation figures belong to
-    another chip. scope: `per_term` (terms add up) or `all_in` (static and routing inside).
-    unknown: what costs energy and has no figure. estimate False: it was measured.
+    powered_s: the time that static power is counted over. step_s: the step that `latency_s` rests
+    on. inherited: the per-operation figures belong to another chip. scope: `per_term` (terms add
+    up) or `all_in` (static and routing inside). unknown: what costs energy and has no figure.
+    estimate False: it was measured.
     """
 
     device: str
@@ -59,6 +60,7 @@ class Energy(Value):
     static_joules_low: float | None = None
     static_joules: float | None = None
     static_joules_high: float | None = None
+    powered_s: float | None = None
     step_s: float | None = None
     latency_s: float | None = None
     source: str
@@ -132,7 +134,8 @@ class SignRow(Value):
     ratio: spiking / dense joules. advantage: the cheaper one; "either" where the interval of the
     ratio (ratio_low..ratio_high, None without an interval) holds 1. break_even_rate: mean spike
     rate of the layers' inputs at which the two cost the same, everything else equal; None where no
-    rate does. with_static: static power x latency is in the spiking side.
+    rate does. with_static: static power x latency is in the spiking side. as_if: the chip of the
+    spiking side cannot run the network.
     """
 
     spiking: str
@@ -140,6 +143,7 @@ class SignRow(Value):
     dense: str
     dense_joules: float
     with_static: bool
+    as_if: bool = False
     ratio_low: float | None = None
     ratio: float = Field(ge=0)
     ratio_high: float | None = None
