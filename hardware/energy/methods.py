@@ -35,6 +35,11 @@ class Terms:
     unknown: tuple[str, ...] = ()
 
 
+def _number(mean: float) -> str:
+    """A mean count: whole where it is large."""
+    return f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"
+
+
 def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
     """Loihi, SpiNNaker, TrueNorth: every term that the source publishes, nothing else."""
     spikes = counts.total("spikes")
@@ -71,7 +76,7 @@ def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Term
             terms.append(term(name, key, number, figures[key]))
     unknown = [_INPUT, _LINK]
     if traffic is not None and traffic.input_messages is not None:
-        unknown[0] = f"{_INPUT} ({traffic.input_messages:.6g} messages)"
+        unknown[0] = f"{_INPUT} ({_number(traffic.input_messages)} messages)"
     excluded = []
     if not any(key.startswith("hop") for key in figures):
         excluded.append("hops (no figure of their own)")

@@ -42,7 +42,7 @@ def check_speck(lowered: Lowered, chip: Chip) -> tuple[CoreShape, ...]:
     if sizes:
         raise DoesNotFit(f"branch does not fit {chip.key}: {listed}; {REMEDY}")
     if semantics:
-        raise BadInput(f"branch cannot run on {chip.key}: {listed}; {REMEDY}")
+        raise BadInput(f"the network cannot run on {chip.key}: {listed}; {REMEDY}")
     return shapes
 
 
@@ -75,7 +75,10 @@ def _semantic_faults(lowered: Lowered, chip: Chip) -> Iterator[str]:
             )
     leaky = [layer.name for layer in lowered.layers if _leaks(layer)]
     if leaky:
-        yield f"layers {', '.join(leaky)} leak and {chip.key} has integrate-and-fire neurons only"
+        which = (
+            f"layer '{leaky[0]}' leaks" if len(leaky) == 1 else f"layers {', '.join(leaky)} leak"
+        )
+        yield f"{which} and {chip.key} has integrate-and-fire neurons only"
     yield from _wiring_faults(lowered)
     for layer in lowered.layers:
         if _uneven_bias(layer):
@@ -113,7 +116,8 @@ def _wiring_faults(lowered: Lowered) -> Iterator[str]:
         delays = sorted({synapse.link.delay for synapse in layer.synapses} - {0})
         if delays:
             late = ", ".join(map(str, delays))
-            yield f"{where} sees spikes {late} steps late, a core sees them at once"
+            steps = "step" if delays == [1] else "steps"
+            yield f"{where} sees spikes {late} {steps} late, a core sees them at once"
         if layer.source in maps:
             sent = as_map(maps[layer.source])
             read = link.pools[0].shape if link.pools else sent

@@ -255,7 +255,7 @@ TERNARY = InputCode(40, "ternary", 1, False, 1.0)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: quantize(network(layer(ONES)), "speck2f"), "graded codes.*layers a leak"),
+        (lambda: quantize(network(layer(ONES)), "speck2f"), "graded codes.*layer .a. leaks"),
         (lambda: quantize(network(layer(ONES)), "cmos45_fp32"), "figures of energy only"),
         (lambda: quantize(network(layer(ONES)), "loihi2", bits=3), r"bits: 3, expected 4\.\.8"),
         (lambda: quantize(network(layer(ONES)), "loihi2", bits=9), r"bits: 9, expected 4\.\.8"),

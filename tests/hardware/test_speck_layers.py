@@ -180,10 +180,10 @@ def test_everything_that_no_core_can_do_is_in_one_error() -> None:
     with pytest.raises(BadInput) as error:
         quantize_speck(replace(lowered, layers=(first, second)))
     for text in (
-        "layers a leak",
+        "layer 'a' leaks",
         "the network is recurrent",
         "layer 'b' reads several sources (a, b), a core takes one",
-        "layer 'b' sees spikes 1 steps late",
+        "layer 'b' sees spikes 1 step late",
         "layer 'a': biases differ inside a channel",
         "layer 'b' sends no spikes",
     ):

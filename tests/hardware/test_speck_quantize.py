@@ -194,8 +194,8 @@ HALF = np.full(2, 0.5)
 @pytest.mark.parametrize(
     ("lowered", "message"),
     [
-        (network(layer(np.ones((2, 4)), leak=HALF)), "layers a.0 leak and speck2f has integrate"),
-        (network(layer(np.ones((2, 4)), syn_leak=HALF)), "layers a.0 leak"),
+        (network(layer(np.ones((2, 4)), leak=HALF)), "layer 'a.0' leaks and speck2f has integrate"),
+        (network(layer(np.ones((2, 4)), syn_leak=HALF)), "layer 'a.0' leaks"),
         (
             network(layer(np.ones((2, 4)), threshold=np.array([0.5, 0.6]))),
             r"thresholds 0\.5\.\.0\.6 differ between neurons, the chip has one per layer",

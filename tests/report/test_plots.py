@@ -9,7 +9,15 @@ import pytest
 from neurozsl.report import figures
 from neurozsl.report.figures.drawing import short, spread
 from neurozsl.report.plots import plots, write_raster
-from neurozsl.report.schema import BetaCurve, BetaPoint, Energy, NetworkReport, RunReport, raster
+from neurozsl.report.schema import (
+    BetaCurve,
+    BetaPoint,
+    Energy,
+    NetworkReport,
+    RunReport,
+    StepTime,
+    raster,
+)
 from tests.report import made_up
 
 NAMES = [
@@ -146,6 +154,20 @@ def test_a_network_that_never_spikes_is_drawn(network_example: NetworkReport) ->
     silent = network_example.model_copy(update={"energy": energy, "baseline": None})
     text = next(x.description for x in plots(silent) if x.name == "energy")
     assert "Chip A (made up): 0 J" in text
+
+
+def test_no_line_is_drawn_where_a_step_costs_nothing() -> None:
+    def paces(device: str, dynamic: float) -> tuple[StepTime, ...]:
+        return tuple(
+            StepTime(device=device, step_s=x, latency_s=x, dynamic_joules=dynamic, static_joules=x)
+            for x in (1e-5, 1e-3)
+        )
+
+    drawn, _, _ = figures.step_time((*paces("one", 1e-9), *paces("silent", 0.0)))
+    drawn.canvas.draw()  # a label at 10^-18 would leave no room for the axes: a warning
+    assert {x.get_text() for x in drawn.axes[0].texts} == {
+        "one, static", "one, dynamic", "silent, static"
+    }  # fmt: skip
 
 
 def test_activity_of_a_layer_without_a_row_is_drawn(example: RunReport) -> None:

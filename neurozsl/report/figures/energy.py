@@ -217,6 +217,8 @@ def step_time(rows: Sequence[StepTime]) -> Drawn:
         steps = [x.step_s for x in points]
         for style, part in (("-", "static"), (":", "dynamic")):
             values = [getattr(x, f"{part}_joules") for x in points]
+            if not any(values):  # a network that never spikes has no place on a log axis
+                continue
             axes.plot(steps, values, style, color=colour, linewidth=1.6, marker=".", markersize=5)
             ends.append((f"{short(device, 24)}, {part}", values[-1], colour))
         told.append(
@@ -226,7 +228,7 @@ def step_time(rows: Sequence[StepTime]) -> Drawn:
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    logs = [math.log10(max(value, 1e-18)) for _, value, _ in ends]
+    logs = [math.log10(value) for _, value, _ in ends]
     low, high = (f(math.log10(x) for x in axes.get_ylim()) for f in (min, max))
     last = max(x.step_s for x in rows)
     for (text, _, colour), y in zip(ends, spread(logs, (high - low) * 0.075), strict=True):
