@@ -1,6 +1,6 @@
 """Carries a spiking branch to other tools and chips, and proves that it arrived unchanged.
 
-    graph, nirfile    BranchSpec <-> NIR graph <-> .nir file
+    graph, nirfile    BranchSpec <-> NIR graph <-> .nir file; graph_reading is the way back
     hdf5tree          an HDF5 file that nobody vouches for, in bounded time and memory
     nirfields, nodes  how each node type is stored; node types that nir 1.0.4 lacks
     normalise         any NIR graph -> flat, complete, every repair listed: inline (nested graphs),

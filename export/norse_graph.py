@@ -37,10 +37,10 @@ from torch import nn
 from neurozsl import norse_cells as norse
 from neurozsl.errors import BadInput, UnsupportedNode
 from neurozsl.export import norse_layers
-from neurozsl.export.graph import SCHEMA
 from neurozsl.export.norse import Refused, flat_modules
 from neurozsl.export.norse_layers import LAST, At, Made, Shape
 from neurozsl.export.norse_neurons import CELLS
+from neurozsl.hardware.lowering.metadata import METADATA_KEY, METADATA_SCHEMA
 from neurozsl.hardware.neuron import Reset
 from neurozsl.signals import FloatArray, InputCode
 
@@ -88,7 +88,7 @@ def from_norse(
     built.nodes["output"] = nir.Output(output_type={"output": np.array(built.shape)})
     built.edges.append((built.last, "output"))
     header = {
-        "schema": SCHEMA,
+        "schema": METADATA_SCHEMA,
         "dt_s": dt,
         "time_unit": "s",
         "reset": built.resets.pop() if built.resets else "zero",
@@ -103,7 +103,7 @@ def from_norse(
     }
     nodes = {key: _finished(node, dt) for key, node in built.nodes.items()}
     graph = nir.NIRGraph(nodes=nodes, edges=built.edges)
-    graph.metadata = {"neurozsl": json.dumps(header), **built.decays}
+    graph.metadata = {METADATA_KEY: json.dumps(header), **built.decays}
     return graph
 
 

@@ -14,12 +14,15 @@ The path of a value, one file per verb; a folder holds the parts of a verb or th
     traffic    Trace + Mapping      -> Traffic    messages between cores, hops; `host_link`: bytes
     neurobench/ the same run under NeuroBench's names and definitions, and where they differ
     energy/    Counts + Chip        -> EnergyRow  joules with sources and bounds; who is cheaper
-    calibration measured workloads + Chip -> rows  published beside estimated, hits and misses
+    calibration measured workloads + Chip -> rows  published beside estimated (calibrating/)
     diagnose   Trace                -> dead and saturated layers
 
-`synapse` and `neuron` are what layers consist of, float or integer; `connections` counts what a
-synapse joins. `chip` reads the figures under `chips/`, where `keys` says what a figure is and
-`rules` what a file must hold; `fixedpoint` holds the integer rules, `floatsim_rules` those of the
-reference; `lowered` and `program` are the values between the verbs, `archive` how one is saved.
+`synapse` and `neuron` are what layers consist of, float or integer; `wiring` checks how layers read
+each other, `chip_input` what a network is fed, `ranges` how large its sums can become;
+`connections` counts what a synapse joins. `chip` reads the figures under `chips/`, where `keys`
+says what a figure is, `rules` and `cores` what a file must hold, `agreement` what may not
+contradict; `fixedpoint` holds the integer rules, `integers` refuses what no register holds,
+`floatsim_rules` are those of the reference; `lowered` and `program` are the values between the
+verbs, `archive` and `program_file` how one is saved.
 Importing this package imports neither torch nor numba.
 """

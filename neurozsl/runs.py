@@ -1,7 +1,7 @@
 """A run folder: what was trained, from what, how, and where the result lies.
 
-`create` writes `run.json` before training starts; `open_run` gives back model, data and settings.
-The path of the data is kept relative to the run folder, with a fingerprint of its contents.
+`create` writes `run.json` (`run_settings`) before training starts; `train` fills the folder;
+`open_run` gives back model, data and settings.
 
 A fine-tuned run (`finetune`) has settings `qat`, and in its folder also
 
@@ -15,17 +15,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from neurozsl import __version__, checkpoint
-from neurozsl import data as datasets
+from neurozsl import checkpoint
 from neurozsl.data.avca_layout import FeatureName
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.fingerprint import fingerprint
@@ -33,8 +30,17 @@ from neurozsl.data.index import Alignment
 from neurozsl.errors import BadInput
 from neurozsl.hardware.program import Program
 from neurozsl.parallel.crew import Crew
-from neurozsl.protocol import TrainConfig, train_config_from
-from neurozsl.qat import FineTuning, IntegerForward, fine_tuning_from, program_of, same_integers
+from neurozsl.protocol import TrainConfig
+from neurozsl.qat import FineTuning, IntegerForward, program_of, same_integers
+from neurozsl.run_settings import (
+    Settings,
+    load_as,
+    load_data,
+    read_settings,
+    versions,
+    write_json,
+    write_settings,
+)
 from neurozsl.training import (
     Progress,
     Selected,
@@ -44,39 +50,26 @@ from neurozsl.training import (
     make_model,
 )
 
-SCHEMA = 1
+__all__ = [
+    "INTEGERS",
+    "START",
+    "WEIGHTS",
+    "Run",
+    "Settings",
+    "create",
+    "load_as",
+    "load_data",
+    "load_model",
+    "open_run",
+    "read_settings",
+    "train",
+    "versions",
+    "with_integers",
+    "write_model_options",
+    "write_settings",
+]
+
 WEIGHTS, START, INTEGERS = "model.safetensors", "start.safetensors", "program.npz"
-_LIBRARIES = ("torch", "norse", "nir", "sinabs", "numpy", "lightning-fabric")
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that a number may depend on."""
-    found = {"neurozsl": __version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The contents of `run.json`.
-
-    label_alignment, feature_name: how benchmark data are read (`data.load`).
-    """
-
-    model: str
-    options: Mapping[str, Any]
-    train: TrainConfig
-    data: str  # path relative to the run folder
-    data_fingerprint: str
-    versions: Mapping[str, str]
-    schema: int = SCHEMA
-    qat: FineTuning | None = None
-    label_alignment: Alignment = "by_name"
-    feature_name: FeatureName | None = None
 
 
 @dataclass(frozen=True)
@@ -149,67 +142,6 @@ def create(
     return settings
 
 
-def load_as(folder: Path, label_alignment: Alignment, feature_name: FeatureName | None) -> ZSLData:
-    """Load a data set, its classes with their own vectors or in the published order.
-
-    Raises:
-        BadInput: it cannot be read, or it is no benchmark data and has no published order.
-    """
-    data = datasets.load(folder, feature_name=feature_name, label_alignment=label_alignment)
-    if label_alignment != "by_name" and data.meta.get("label_alignment") != label_alignment:
-        raise BadInput(
-            f"{folder}: label_alignment {label_alignment!r} exists for benchmark data alone; use "
-            "by_name"
-        )
-    return data
-
-
-def write_settings(path: Path, settings: Settings) -> None:
-    """Write `run.json`, which makes the folder a run."""
-    path.mkdir(parents=True, exist_ok=True)
-    _write_json(path / "run.json", asdict(settings))
-
-
-def read_settings(path: Path) -> Settings:
-    """Read `run.json`.
-
-    Raises:
-        BadInput: there is no run, or its file cannot be read.
-    """
-    file = path / "run.json"
-    if not file.is_file():
-        raise BadInput(
-            f"run '{path}': no run.json there; give the folder that `neurozsl train --out` wrote"
-        )
-    try:
-        raw = json.loads(file.read_text())
-        if raw["schema"] != SCHEMA:
-            raise BadInput(
-                f"run '{path}': schema {raw['schema']}, this version reads {SCHEMA}; train again "
-                "or use the version that wrote it"
-            )
-        qat = None if raw.get("qat") is None else fine_tuning_from(raw["qat"])
-        return Settings(**{**raw, "train": train_config_from(raw["train"]), "qat": qat})
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"run '{path}': run.json cannot be read ({error}); restore it") from error
-
-
-def load_data(path: Path, settings: Settings) -> ZSLData:
-    """Load the data set of a run and check that it is still the same.
-
-    Raises:
-        BadInput: it is missing or has changed.
-    """
-    folder = (path / settings.data).resolve()
-    data = load_as(folder, settings.label_alignment, settings.feature_name)
-    if fingerprint(folder) != settings.data_fingerprint:
-        raise BadInput(
-            f"run '{path}': the data in '{settings.data}' changed since training; restore it or "
-            "train a new run"
-        )
-    return data
-
-
 def train(path: Path, *, progress: Progress | None = None, crew: Crew | None = None) -> Run:
     """Train a created run, or continue it from its last checkpoint, and score it.
 
@@ -240,7 +172,7 @@ def train(path: Path, *, progress: Progress | None = None, crew: Crew | None = N
     )
     result = {**scored, **extra}
     if first:
-        _write_json(path / "result.json", result)
+        write_json(path / "result.json", result)
     program = _trained_program(path, settings, model)
     return Run(path, settings, data, model.eval(), selected, result, program)
 
@@ -298,7 +230,7 @@ def with_integers(model: Any, qat: FineTuning | None) -> Any:
 
 def write_model_options(path: Path, name: str, model: Any) -> None:
     """Write `model.json`, from which `load_model` builds the model again."""
-    _write_json(path / "model.json", {**model.options(), "name": name})
+    write_json(path / "model.json", {**model.options(), "name": name})
 
 
 def open_run(path: Path) -> Run:
@@ -348,10 +280,3 @@ def load_model(path: Path, weights: str = WEIGHTS) -> nn.Module:
     model = models.build(options.pop("name"), **options)
     checkpoint.load_model(path / weights, model)
     return model.eval()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
