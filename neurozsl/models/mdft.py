@@ -24,7 +24,7 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -45,6 +45,7 @@ from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
 from neurozsl.models.sequence import as_steps
 from neurozsl.models.threshold import saturated_share, thresholds
+from neurozsl.models.with_branch import frozen_copy, options_of, read_spikes, restore
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 
@@ -316,21 +317,11 @@ class MDFT(nn.Module):
         Raises:
             BadInput: the model has no spiking branch.
         """
-        if self.branch is None:
-            raise BadInput(f"model '{self.name}': motion=false, there is no branch to freeze")
-        options = {**self.options(), "norm": False, "threshold": "fixed", "thetas": dict(theta)}
-        made = build(**options)
-        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
-        made.load_state_dict(rest, strict=False)  # the branch follows
-        assert made.branch is not None
-        made.branch.load_folded(self.branch)
-        return made
+        return frozen_copy(self, self.name, theta, build, norm=False, threshold="fixed")
 
     def options(self) -> dict[str, Any]:
         """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
-        codes = {} if self.branch is None else {k: asdict(v) for k, v in self.branch.codes.items()}
-        thetas = {} if self.branch is None else self.branch.frozen_theta
-        return {**asdict(self.config), "codes": codes, "thetas": dict(thetas)}
+        return options_of(self)
 
 
 def build(
@@ -345,20 +336,3 @@ def build(
     model = MDFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
     restore(model.branch, codes or {}, thetas or {})
     return model
-
-
-def restore(
-    branch: SpikingBranch | None, codes: Mapping[str, Any], thetas: Mapping[str, float]
-) -> None:
-    """Give a branch the input codes and frozen thresholds that `options` wrote."""
-    if branch is None:
-        return
-    for name, code in codes.items():
-        branch.set_code(name, InputCode(**code))
-    if thetas:
-        branch.freeze(thetas)
-
-
-def read_spikes(trace: Trace, layer: str, like: Tensor) -> Tensor:
-    """Spikes of a layer of the trace as a tensor of the host's type."""
-    return torch.as_tensor(trace.spikes[layer], dtype=like.dtype, device=like.device)

@@ -36,7 +36,7 @@ from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import masked_mean
 from neurozsl.models.coding import graded_code
 from neurozsl.models.heads import projection_map
-from neurozsl.models.mdft import MDFT, HostContext, read_spikes, restore
+from neurozsl.models.mdft import MDFT, HostContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, one_of, resolve
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.shrinkage import stage_lengths, stretch
@@ -47,6 +47,7 @@ from neurozsl.models.spiking_attention import (
     Tokens,
 )
 from neurozsl.models.timescales import Timescales
+from neurozsl.models.with_branch import frozen_copy, read_spikes, restore
 from neurozsl.signals import ChipInput, InputCode, Trace
 
 TAPS = ("q", "k", "v")
@@ -325,14 +326,7 @@ class MDSTPP(MDFT):
         Raises:
             BadInput: the model has no spiking branch.
         """
-        if self.branch is None:
-            raise BadInput(f"model '{self.name}': motion=false, there is no branch to freeze")
-        made = build(**{**self.options(), "thetas": dict(theta)})
-        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
-        made.load_state_dict(rest, strict=False)  # the branch follows
-        assert made.branch is not None
-        made.branch.load_folded(self.branch)
-        return made
+        return frozen_copy(self, self.name, theta, build)
 
     def host_parts(self) -> tuple[str, ...]:
         """Spiking parts that stay on the host, each with the reason."""

@@ -22,14 +22,13 @@ its reason: with one fused head the scene drowns the motion). Options in `stft_c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from neurozsl.data.batch import AVBatch
-from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
 from neurozsl.models.closed_loop import RANGE
@@ -43,6 +42,7 @@ from neurozsl.models.sequence import as_steps
 from neurozsl.models.stft_config import STFTConfig, configure
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
+from neurozsl.models.with_branch import frozen_copy, options_of, restore
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 
@@ -337,21 +337,11 @@ class STFT(nn.Module):
         Raises:
             BadInput: the model has no spiking branch.
         """
-        if self.branch is None:
-            raise BadInput("model 'stft': motion=false, there is no branch to freeze")
-        options = {**self.options(), "norm": False, "threshold": "fixed", "thetas": dict(theta)}
-        made = build(**options)
-        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
-        made.load_state_dict(rest, strict=False)  # the branch follows
-        assert made.branch is not None
-        made.branch.load_folded(self.branch)
-        return made
+        return frozen_copy(self, "stft", theta, build, norm=False, threshold="fixed")
 
     def options(self) -> dict[str, Any]:
         """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
-        codes = {} if self.branch is None else {k: asdict(v) for k, v in self.branch.codes.items()}
-        thetas = {} if self.branch is None else self.branch.frozen_theta
-        return {**asdict(self.config), "codes": codes, "thetas": dict(thetas)}
+        return options_of(self)
 
 
 def build(
@@ -364,9 +354,5 @@ def build(
 ) -> STFT:
     """Make an STFT; `codes` and `thetas` restore the input codes and frozen thresholds."""
     model = STFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
-    for name, code in (codes or {}).items():
-        if model.branch is not None:
-            model.branch.set_code(name, InputCode(**code))
-    if thetas and model.branch is not None:
-        model.branch.freeze(thetas)
+    restore(model.branch, codes or {}, thetas or {})
     return model
