@@ -42,7 +42,7 @@ from neurozsl.models.sequence import as_steps
 from neurozsl.models.stft_config import STFTConfig, configure
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
-from neurozsl.models.with_branch import frozen_copy, options_of, restore
+from neurozsl.models.with_branch import frozen_copy, options_of, read_spikes, restore
 from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 
@@ -258,8 +258,7 @@ class STFT(nn.Module):
             return {}
         like, found = next(self.project_joint.parameters()), {}
         for name in self.branch.codes:
-            raw = trace.spikes[self.branch.layer_names(name)[-1]]
-            spikes = torch.as_tensor(raw, dtype=like.dtype, device=like.device)
+            spikes = read_spikes(trace, self.branch.layer_names(name)[-1], like)
             if self.config.tsf:
                 factors = time_step_factors(spikes, context.mask, literal=self.config.literal)
                 found[name] = synthesise(spikes, factors)
