@@ -18,7 +18,6 @@ from typing import Final
 import numpy as np
 import torch
 
-from neurozsl.hardware.emulator.kernels import NeuronRun
 from neurozsl.hardware.emulator.layers import (
     Fetch,
     Kernel,
@@ -31,6 +30,7 @@ from neurozsl.hardware.emulator.layers import (
     neuron_constants,
 )
 from neurozsl.hardware.emulator.maps import Sent
+from neurozsl.hardware.emulator.neurons import NeuronRun
 from neurozsl.hardware.emulator.products import Codes, code_tensor
 from neurozsl.hardware.floatsim import Progress, Record
 from neurozsl.hardware.program import Program, ProgramLayer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.emulator.kernels import NeuronConstants, NeuronRun, NeuronState
+from neurozsl.hardware.emulator.neurons import NeuronConstants, NeuronRun, NeuronState
 
 _TOP = fp.STATE_LIMIT - 1
 
