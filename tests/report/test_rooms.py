@@ -148,7 +148,7 @@ def test_the_rendered_clip_of_the_sample_is_rendered_again(
 def test_features_without_pictures_say_so(run_dir: Path) -> None:
     data = runs.open_run(run_dir).data
     for meta, said in (
-        ({}, "features without pictures"),
+        ({}, "none, the data are features"),
         ({"source": "neurozsl.data.clips"}, "--clips"),
     ):
         found, note = pictures.frames(replace(data, meta=meta), "a.mp4#1s", 10, None)
