@@ -240,7 +240,7 @@ def test_imports_run_one_way(package: str, imports: dict[str, set[str]]) -> None
 
 
 def test_no_modules_import_each_other_in_a_circle(imports: dict[str, set[str]]) -> None:
-    """Modules that import none which is left, or that none imports, are taken away until none is."""
+    """What imports none that is left, or is imported by none, is taken away until none is."""
     left = {}
     for module, names in imports.items():
         # `from package import part` reads the part; the package's own file is no part of it.
