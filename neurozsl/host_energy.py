@@ -121,7 +121,7 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if not func.is_view and func not in _MOVES_NOTHING:
-            values = tree_leaves((args, kwargs or {}, out))
+            values = tree_leaves((args, kwargs, out))
             self.total += sum(
                 x.numel() * x.element_size() for x in values if isinstance(x, torch.Tensor)
             )

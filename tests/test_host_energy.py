@@ -5,6 +5,8 @@ is a device.
 """
 
 import sys
+import threading
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -40,6 +42,10 @@ def test_bytes_are_what_operators_read_and_write_and_views_are_free() -> None:
     assert counted_bytes(lambda: torch.relu(x @ weight)) == product + 4 * (15 + 15)
     halves = x.to(torch.float16)
     assert counted_bytes(lambda: torch.relu(halves)) == 2 * (21 + 21)
+    assert counted_bytes(lambda: x.to(torch.float64)) == 4 * 21 + 8 * 21
+    line, order = torch.arange(9.0), torch.arange(9)  # a tensor that is given by its name counts
+    found = counted_bytes(lambda: torch.searchsorted(line, line[:3], sorter=order))
+    assert found == 4 * 9 + 4 * 3 + 8 * 9 + 8 * 3
 
 
 # ---------------------------------------------------------------- the estimate
@@ -55,6 +61,11 @@ def test_the_estimate_spans_the_peak_of_an_accelerator_to_a_desktop_cpu() -> Non
     assert "gpu_h100 mac_bf16 1.4 pJ" in row.source
     assert "cpu_i7_4960x mac 8600 pJ" in row.source
     assert "an estimate, not measured: no meter here" in row.note
+    [term] = row.terms  # a million multiply-accumulates
+    assert term.count * term.joules_each == pytest.approx(term.joules) == row.joules
+    assert (term.count, term.joules_low, term.joules_high) == (1e6, row.joules_low, row.joules_high)
+    for said in ("element-wise operators", "feature extraction", "idle power of the machine"):
+        assert said in row.excluded
     assert estimated(0.0).joules == 0.0
 
 
@@ -171,6 +182,37 @@ def test_the_counter_before_and_after_gives_joules_per_call(
     assert board.shut == 1
 
 
+class Queue(Board):
+    """A board that works behind the caller's back: 300 W until it has done what was queued."""
+
+    def __init__(self, each: int) -> None:
+        super().__init__(each)
+        self.queued = 5  # of somebody else, before
+
+    def work(self) -> None:
+        self.calls, self.queued = self.calls + 1, self.queued + 1
+
+    def synchronize(self, device: object = None) -> None:
+        self.total, self.queued = self.total + self.each * self.queued, 0
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
+        return 300_000 if self.queued else 50_000
+
+
+@pytest.mark.parametrize("each", [300, 7000])
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_what_is_queued_is_waited_for_before_idle_power_and_the_counter_are_read(
+    monkeypatch: pytest.MonkeyPatch, each: int, seconds: float
+) -> None:
+    board = Queue(each)
+    install(monkeypatch, board)
+    monkeypatch.setattr(torch.cuda, "synchronize", board.synchronize)
+    found = measure(board.work, seconds=seconds, idle_s=0.0)
+    assert isinstance(found, Measured)
+    assert found.idle_w == pytest.approx(50.0)
+    assert found.joules == pytest.approx(each * 1e-3)  # warm-up and foreign work outside of it
+
+
 @pytest.mark.parametrize(
     ("uuid", "handle"), [("ab-cd", "GPU-ab-cd"), ("GPU-ab", "GPU-ab"), (None, "index 1")]
 )
@@ -209,7 +251,7 @@ def test_a_board_without_a_counter_has_its_power_sampled(monkeypatch: pytest.Mon
     install(monkeypatch, board)
     found = measure(board.work, seconds=0.1, idle_s=0.0)
     assert isinstance(found, Measured)
-    assert found.method == "nvml_sampled"
+    assert (found.device, found.method) == ("Made-up GPU", "nvml_sampled")
     assert found.joules == pytest.approx(50.0 * found.seconds)  # 50 W all the time
     row = measured_row(found, rows=1)
     assert "power sampled" in row.note
@@ -293,6 +335,8 @@ def test_a_measured_row_splits_the_idle_power_off_and_names_the_board() -> None:
     assert parts == {"whole": pytest.approx(2.0 - 1.25), "static": pytest.approx(1.25)}
     assert row.joules == pytest.approx(sum(parts.values()))
     assert row.static_joules is None  # it is inside: nobody may add it again
+    for said in ("the host's processor and memory", "power supply", "feature extraction"):
+        assert said in row.excluded
     assert "Made-up GPU" in row.name and "Made-up GPU" in row.source
     assert "idle before: 50 W" in row.note
     cool = measured_row(Measured("G", "nvml_counter", 1.0, 0.1, 9, idle_w=50.0), rows=1)
@@ -340,6 +384,70 @@ def test_the_work_under_the_meter_is_the_host_part_on_a_copy_of_the_model(
     assert moved == [
         counted_bytes(lambda: run.model.finish(trace, run.model.prepare(batch).context))
     ]
+
+
+class Movable:
+    """A model or a batch that notes where it is sent."""
+
+    def __init__(self, *, fits: bool = True) -> None:
+        self.fits, self.where = fits, "cpu"
+
+    def to(self, device: torch.device) -> "Movable":
+        if not self.fits:
+            raise RuntimeError("out of memory")
+        self.where = str(device)
+        return self
+
+    def __call__(self, batch: "Movable") -> str:
+        return f"{self.where} {batch.where}"
+
+
+@pytest.mark.parametrize("given", [torch.device("cuda", 1), None])
+def test_the_meter_is_that_of_the_device_which_the_model_moves_to(
+    monkeypatch: pytest.MonkeyPatch, given: torch.device | None
+) -> None:
+    install(monkeypatch, Board())
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    asked: list[tuple[int, float]] = []
+
+    def metered(work: Any, *, gpu: int, seconds: float) -> Refused:
+        asked.append((gpu, seconds))
+        work()
+        return Refused("enough")
+
+    monkeypatch.setattr(host_energy, "measure", metered)
+    model, batch = Movable(), Movable()
+    found = host_energy.measure_model(model, batch, None, device=given, seconds=0.5)  # type: ignore[arg-type]
+    assert (found, asked) == (Refused("enough"), [(1, 0.5)])
+    assert (model.where, batch.where) == ("cpu", "cuda:1")  # a copy of the model moved
+    full = host_energy.measure_model(Movable(fits=False), batch, None, device=given)  # type: ignore[arg-type]
+    assert full == Refused("the host part does not run on device 1 (out of memory)")
+
+
+def test_power_that_rises_is_joined_by_trapezoids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 W/s x t the energy from t0 to t1 is 50 (t1^2 - t0^2), wherever it is read."""
+    board, now, read = Board(counter=False), [1.0], threading.local()
+
+    def clock() -> float:
+        read.at = now[0]  # a reading belongs to the time that was asked for just before it
+        return float(read.at)
+
+    def work() -> None:
+        board.work()
+        time.sleep(0.01)  # the other thread reads meanwhile
+        now[0] += 0.5 * board.calls  # of growing length
+
+    monkeypatch.setattr(board, "nvmlDeviceGetPowerUsage", lambda handle: round(1e5 * read.at))
+    monkeypatch.setattr(nvml, "time", SimpleNamespace(perf_counter=clock, sleep=lambda s: None))
+    install(monkeypatch, board)
+    found = measure(work, seconds=60.0, idle_s=0.0)
+    assert isinstance(found, Measured)
+    assert found.idle_w == pytest.approx(100.0)  # at t = 1 s, before any work
+    begin = 1.0 + 0.5 * sum(range(1, nvml.WARM_UP_CALLS + 1))
+    assert found.calls == board.calls - nvml.WARM_UP_CALLS > 3
+    assert found.calls * found.seconds == pytest.approx(now[0] - begin)
+    assert 60.0 <= now[0] - begin < 60.0 + 0.5 * board.calls
+    assert found.joules * found.calls == pytest.approx(50 * (now[0] ** 2 - begin**2))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

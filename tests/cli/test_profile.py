@@ -172,6 +172,7 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
     assert lower == pytest.approx(10.1e-6, abs=0.05e-6)
     assert f"it takes {lower * 1e6:.1f} µJ" in " ".join(document["notes"])
     assert document["raster"] is None and "nothing ran" in " ".join(document["notes"])
+    assert (document["samples"], document["steps"]) == (1, 10)
     for name in ("x.md", "x.html"):
         page = tmp_path / name
         assert neurozsl("profile", *asked, "--report", page).code == 0

@@ -182,6 +182,26 @@ def test_static_power_alone_exceeds_some_published_totals_of_loihi() -> None:
         assert ("exceeds the total" in row.note) is (0.104 * seconds * chips > joules)
     assert sum((row.ratio or 0.0) > 1 for row in rows) == 3
     assert not static_alone(with_row(chip, 1, energy_j=1e-5))[0].holds
+    assert static_alone(with_row(chip, 1, energy_j=0.029, latency_s=1.0))[0].holds  # as much as it
+    # Without published bounds the value stands alone; a high end above it is a bound of its own.
+    static = chip.power["static_chip"]
+    for low, high, ends in ((None, None, (0.104, 0.104)), (0.05, 0.2, (0.05, 0.2))):
+        power = {**chip.power, "static_chip": replace(static, low=low, high=high)}
+        row = static_alone(replace(chip, power=power))[0]
+        assert (row.low, row.high) == pytest.approx(tuple(x * 6.65e-3 for x in ends))
+        assert row.estimate == pytest.approx(0.104 * 6.65e-3)
+        assert row.figures_from.startswith("static power alone")
+
+
+def test_the_range_of_plausible_power_holds_its_ends() -> None:
+    chip = load_chip("loihi1")
+    for energy, holds in ((0.03, True), (0.029, False), (0.5, True), (0.51, False)):
+        found = mean_power(with_row(chip, 1, energy_j=energy, latency_s=1.0))[1]
+        assert (found.published, found.holds) == (energy, holds)
+    dynamic = {"task": "made up", "power_dynamic_w": 0.5, "source": "made up"}
+    for power, holds in ((0.5, True), (0.51, False), (0.001, True)):
+        row = {**dynamic, "power_dynamic_w": power}
+        assert mean_power(replace(chip, measurements=(row,)))[0].holds is holds
 
 
 def test_every_row_goes_into_the_document_and_names_its_source() -> None:
@@ -193,7 +213,7 @@ def test_every_row_goes_into_the_document_and_names_its_source() -> None:
         assert made.device in CHIPS
         assert len(made.source) > 15
         assert made.figures_from
-        assert made.test
+        assert made.test.startswith("none: ") is (row.holds is None and row.check == "none")
         assert made.published > 0
         known = [x for x in (row.low, row.estimate, row.high) if x is not None]
         assert known == sorted(known)

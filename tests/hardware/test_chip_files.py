@@ -13,6 +13,7 @@ from neurozsl.hardware import chips
 from neurozsl.hardware.chip import find_chip, load_chip, parse_chip
 from neurozsl.hardware.chips import CHIPS
 from neurozsl.hardware.chips.keys import ENERGY
+from neurozsl.hardware.traffic import Mesh
 from tests.hardware.chip_text import MINIMAL, check, figure
 
 ALL_IN = MINIMAL.replace("per_term", "all_in")
@@ -181,6 +182,7 @@ def test_a_wrong_figure_is_refused_with_its_line(old: str, new: str, parts: list
         ),
         ("[energy]", "[mesh]\nwidth = 2\n[energy]", 7, ["mesh.source is missing"]),
         ("[energy]", '[mesh]\nsource = "paper"\n[energy]', 7, ["mesh.width is missing"]),
+        ("[source]", "measurement = [1]\n[source]", 5, ["measurement is [1]", "[[measurement]]"]),
         ("[energy]", '[mesh]\nsource = "paper"\nwidth = 0\n[energy]', 9, ["mesh.width is 0"]),
         ("[energy]", '[mesh]\nsource = "paper"\nwidth = 2.5\n[energy]', 9, ["width is 2.5"]),
         ("[energy]", '[mesh]\nsource = "paper"\nwidth = true\n[energy]', 9, ["width is True"]),
@@ -193,6 +195,12 @@ def test_a_wrong_file_is_refused_with_its_line(
     text = MINIMAL.replace(old, new)
     assert text != MINIMAL
     check(text, line, *parts)
+
+
+def test_a_mesh_may_be_one_tile_of_one_core() -> None:
+    mesh = '[mesh]\nsource = "paper"\nwidth = 1\nheight = 1\ncores_per_tile = 1\n[energy]'
+    found = Mesh.of(parse_chip("mine", MINIMAL.replace("[energy]", mesh)))
+    assert found == Mesh(1, 1, 1) and found.cores == 1
 
 
 @pytest.mark.parametrize("error", ["1.0", "11.7"])

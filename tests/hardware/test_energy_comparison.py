@@ -55,6 +55,10 @@ def test_it_gives_the_rows_of_a_report() -> None:
     assert family.static_joules == pytest.approx(1.04e-3)
     assert family.step_s == pytest.approx(1e-3)
     for row in SHEET.energy:
+        assert ("a lower bound: see what is excluded" in row.note) is row.lower_bound
+        assert not any("input encoding" in text for text in row.warnings)
+        if row.method in ("per_term", "per_spike", "per_synop"):
+            assert any("input encoding" in text for text in row.unknown)
         assert row.joules is not None and row.source
         assert row.joules == pytest.approx(sum(term.joules for term in row.terms))
         assert all(term.kind and term.source for term in row.terms)
@@ -166,6 +170,57 @@ def test_pairs_of_chips_that_cannot_run_the_network_are_counted_as_such() -> Non
 def test_without_a_dense_or_a_spiking_table_there_is_no_comparison() -> None:
     assert rows_of((64, 64), 10, 0.1, chips=("loihi1",)).comparison is None
     assert rows_of((64, 64), 10, 0.1, chips=("gpu_h100",)).comparison is None
+
+
+def test_every_length_of_a_step_stands_in_the_document_with_both_parts_of_its_energy() -> None:
+    assert SHEET.comparison is not None
+    loihi = [x for x in SHEET.comparison.step_times if x.device == "Intel Loihi"]
+    assert len(loihi) >= 4
+    for row in loihi:
+        assert row.static_joules == pytest.approx(0.104 * 10 * row.step_s)
+        assert row.dynamic_joules == pytest.approx(10.5e-6, abs=0.05e-6)
+        assert row.latency_s == pytest.approx(10 * row.step_s)
+
+
+def test_each_spiking_table_is_told_on_one_side_and_an_interval_that_holds_1_is_told_apart() -> (
+    None
+):
+    assert SHEET.comparison is not None
+    told = SHEET.comparison.sentence.split("it is cheaper on ")[1].split(". The sign")[0]
+    cheaper, rest = told.split(", dearer on ")
+    dearer, either = rest.split(", either, by the interval, on ")
+    # 3.62 uJ is one dense pass; Speck takes 768 x 2.9 to 7.6 nJ = 2.2 to 5.8 uJ.
+    assert cheaper == "45 nm arithmetic, fp32, event driven 354 nJ or more"
+    assert "Speck" in either and ";" not in either
+    names = [x.strip() for x in dearer.split(";")]
+    assert [x.rpartition(" 1")[0] for x in names] == [
+        "Intel Loihi",
+        "Intel Loihi 2 (inherited)",
+        "Intel Loihi, SANA-FE silicon fit",
+    ]
+    assert "(arithmetic or peak rate, a lower bound), it is" in SHEET.comparison.sentence
+    wins = [r for r in SHEET.comparison.rows if "inherited" not in r.spiking and not r.with_static]
+    either_rows = [r for r in wins if r.advantage == "either"]
+    assert f", and on {len(either_rows)} the interval allows both (dynamic" in (
+        SHEET.comparison.sentence
+    )
+
+
+def test_the_sentence_is_about_fp32_at_45_nm_wherever_that_table_stands() -> None:
+    chips = ("loihi1", "gpu_h100", "cmos45_fp32", "cpu_i7_4960x")
+    found = rows_of((64, 64), 10, 0.1, chips=chips).comparison
+    assert found is not None
+    assert "Against one dense pass on 45 nm arithmetic, fp32, " in found.sentence
+    modelled = rows_of((64, 64), 10, 0.1, chips=("loihi1", "cpu_i7_4960x")).comparison
+    assert modelled is not None
+    assert "on Intel i7-4960X, 35.2 µJ, it is cheaper on" in modelled.sentence  # 4,096 x 8.6 nJ
+
+
+def test_without_dynamic_energy_static_power_is_no_multiple_of_it() -> None:
+    found = rows_of((64, 64), 10, 0.0, chips=("speck2f", "cmos45_fp32")).comparison
+    assert found is not None
+    assert "times its dynamic" not in found.sentence
+    assert "static power alone is 4.20 µJ" in found.sentence  # 0.42 mW x 10 x 1 ms
 
 
 def test_it_fits_the_document_and_survives_json() -> None:

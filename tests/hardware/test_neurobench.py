@@ -195,6 +195,7 @@ def test_operations_are_those_of_a_loop_over_calls(kind: str, batch: int | None)
     }
     assert exact == {key: slow[key] for key in exact}
     assert sum(exact.values()) == pytest.approx(count(*run).total("synops"), rel=1e-12)
+    assert "SynapticOperations" not in rows  # a code is one event, and no neuron sent several
     binary = kind in ("dense", "conv", "recurrent")
     assert binary is not any("Effective" in metric for metric in rows)
     if binary:
@@ -253,7 +254,8 @@ def test_membranes_that_were_not_recorded_are_computed_from_the_spikes(
     assert full.spikes["a"].any() and full.spikes["b"].any()
     updates = sum(slow_updates(full.membrane[name]) for name in ("a", "b"))
     assert 4 * 2 * n < updates < 4 * 6 * 2 * n
-    for trace in (full, Trace(full.spikes)):
+    half = Trace(full.spikes, {"a": full.membrane["a"]})  # one layer alone was recorded
+    for trace in (full, half, Trace(full.spikes)):
         assert neurobench(network, given, trace).MembraneUpdates * 4 == updates
 
 
@@ -330,6 +332,15 @@ def test_a_loihi_program_runs_again_and_its_bytes_are_those_of_its_integers() ->
             every += len(taps)
             joined += sum(layer.weight[place] != 0 for _, place in taps)
     assert rows["ConnectionSparsity"].exact == round(1 - joined / every, 4)
+
+
+def test_a_speck_program_stores_weights_and_biases_of_eight_bits() -> None:
+    _, program, given = programs()
+    found = neurobench(program, given, emulate_speck(program, given))
+    rows = {row.metric: row for row in found.differences}
+    # A kernel of 54 weights and 192 weights, and a bias for each of 3 channels: a byte each.
+    assert rows["Footprint"].exact == 54 + 192 + 3
+    assert found.Footprint == 4 * (54 + 192 + 3) + 40
 
 
 def test_dynamic_thresholds_are_needed_to_run_again_and_not_for_recorded_membranes() -> None:

@@ -47,7 +47,26 @@ def test_runs_on_the_same_data_are_comparable_and_others_are_not(run: RunReport)
     assert "other data" in found.rows[2].not_comparable
     assert any("Not comparable with a: c" in note for note in found.notes)
     nameless = run.model_copy(update={"provenance": Provenance(seed=3)})
-    assert "not identified" in compare([("a", run), ("b", nameless)]).rows[1].not_comparable
+    for pair in ([("a", run), ("b", nameless)], [("b", nameless), ("a", run)]):
+        assert "not identified" in compare(pair).rows[1].not_comparable
+    fewer = run.model_copy(update={"accuracy": run.accuracy.model_copy(update={"samples": 499})})
+    assert "other test samples: 499" in compare([("a", run), ("b", fewer)]).rows[1].not_comparable
+
+
+def test_a_row_holds_the_figures_of_its_report(run: RunReport) -> None:
+    row = compare([("a", run), ("b", run)]).rows[0]
+    assert row.scores is not None
+    assert (row.scores.S, row.scores.U, row.scores.ZSL) == (61.25, 38.5, 55.125)
+    assert row.scores.HM == pytest.approx(2 * 61.25 * 38.5 / (61.25 + 38.5))
+    assert (row.samples, row.steps, row.parameters) == (500, run.data.steps, 500_000)
+    for key in ("neurons", "spikes", "synops", "dense"):
+        assert getattr(row, key) == sum(getattr(layer, key) for layer in run.layers)
+    assert (row.host_flops, row.backend) == (1.25e6, "emulator")
+    assert [x.joules for x in row.host_joules] == [4.2e-3]
+    keys = ("device", "name", "joules_low", "joules", "joules_high", "static_joules")
+    for mine, theirs in zip(row.energy, run.energy, strict=True):
+        for key in (*keys, "inherited", "lower_bound", "warnings"):
+            assert getattr(mine, key) == getattr(theirs, key), key
 
 
 def test_networks_are_comparable_on_the_same_input(network: NetworkReport) -> None:
@@ -55,9 +74,20 @@ def test_networks_are_comparable_on_the_same_input(network: NetworkReport) -> No
     same = network.model_copy(
         update={"file": "other.nir", "provenance": Provenance(seed=9, files=elsewhere)}
     )
-    longer = network.model_copy(update={"steps": 20})
-    found = compare([("a", network), ("b", same), ("c", longer)])
-    assert [bool(row.not_comparable) for row in found.rows] == [False, False, True]
+    changed = Provenance(seed=0, files={"net.nir": "1", "x.npz": "3"})
+    updates: tuple[dict[str, object], ...] = (
+        {"steps": 20},
+        {"samples": 5},
+        {"dt_s": 2e-3},
+        {"input_notes": ("coded in another way",)},
+        {"provenance": changed},  # a file of other contents under the same name
+    )
+    others = [(str(i), network.model_copy(update=u)) for i, u in enumerate(updates)]
+    found = compare([("a", network), ("b", same), *others])
+    marked = [bool(row.not_comparable) for row in found.rows]
+    assert marked == [False, False, *[True] * len(others)]
+    assert found.rows[0].subject == "x.npz, 4 samples of 10 steps"
+    assert len(compare([("a", network), ("b", same)]).notes) == len(found.notes) - 1
     drawn = [
         network.model_copy(
             update={
@@ -74,6 +104,8 @@ def test_networks_are_comparable_on_the_same_input(network: NetworkReport) -> No
 def test_a_run_beside_a_network_is_marked(run: RunReport, network: NetworkReport) -> None:
     found = compare([("a", run), ("b", network)])
     assert "a network on an input" in found.rows[1].not_comparable
+    turned = compare([("b", network), ("a", run)]).rows[1].not_comparable
+    assert turned == "a run on data, the first row is a network on an input of its own"
     assert found.rows[1].scores is None and found.rows[0].scores is not None
     assert found.rows[0].verdict == run.verdict
     silent = network.readouts[0]
