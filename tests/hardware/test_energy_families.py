@@ -89,6 +89,7 @@ def test_the_anchor_of_loihi2_is_a_mean_power_times_the_latency_and_says_so() ->
     assert row.joules == pytest.approx(0.25 * 1e-3)
     assert (row.joules_low, row.joules_high) == pytest.approx((0.15 * 1e-3, 0.30 * 1e-3))
     assert not row.lower_bound
+    assert row.note.endswith(load_chip("loihi2").power["workload_mean"].note)
     assert (row.scope, row.static_joules) == ("all_in", None)
     assert [term.cause for term in row.terms] == ["whole"]
     assert "other workloads" in row.name and "arXiv:2510.13757" in row.source
