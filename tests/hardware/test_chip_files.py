@@ -198,7 +198,9 @@ def test_a_wrong_file_is_refused_with_its_line(
 
 
 def test_a_mesh_may_be_one_tile_of_one_core() -> None:
-    mesh = '[mesh]\nsource = "paper"\nwidth = 1\nheight = 1\ncores_per_tile = 1\n[energy]'
+    mesh = (
+        '[mesh]\nsource = "paper"\ngrade = "T"\nwidth = 1\nheight = 1\ncores_per_tile = 1\n[energy]'
+    )
     found = Mesh.of(parse_chip("mine", MINIMAL.replace("[energy]", mesh)))
     assert found == Mesh(1, 1, 1) and found.cores == 1
 

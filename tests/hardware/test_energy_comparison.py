@@ -1,5 +1,6 @@
 """Counts to rows of a report: energy, baseline, comparison, and the sentence that follows."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -105,6 +106,8 @@ def test_the_sentence_follows_the_numbers(rate: float, chips: tuple[str, ...], s
     assert found.sentence.startswith(start)
     expected: set[str] = {"dense"} if rate == 1.0 else {"spiking"}
     assert {row.advantage for row in found.rows} == expected
+    absent, told = ("cheaper", "dearer") if rate == 1.0 else ("dearer", "cheaper")
+    assert f"{absent} on " not in found.sentence and f"it is {told} on " in found.sentence
 
 
 def test_the_sentence_says_where_no_rate_changes_the_sign() -> None:
@@ -130,6 +133,16 @@ def test_of_a_silent_network_no_rate_is_said_to_change_the_sign_or_not_to() -> N
     assert found is not None
     assert "No event reached a layer" in found.sentence
     assert "No spike rate" not in found.sentence
+
+
+def test_of_a_network_without_a_weight_no_rate_is_told_at_all() -> None:
+    made = uniform_counts((8, 8), steps=10, rate=0.1)
+    bare = replace(made.layers[0], effective_acs=0.0, most_synops=0.0, nonzero_weights=0)
+    counts = replace(made, layers=(bare,))
+    found = comparison(counts, estimate_all(counts))
+    assert found is not None
+    for said in ("No event reached", "No spike rate", "sign changes there"):
+        assert said not in found.sentence
 
 
 def test_a_length_of_a_step_is_shown_and_used() -> None:

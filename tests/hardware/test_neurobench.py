@@ -254,7 +254,7 @@ def test_membranes_that_were_not_recorded_are_computed_from_the_spikes(
     assert full.spikes["a"].any() and full.spikes["b"].any()
     updates = sum(slow_updates(full.membrane[name]) for name in ("a", "b"))
     assert 4 * 2 * n < updates < 4 * 6 * 2 * n
-    half = Trace(full.spikes, {"a": full.membrane["a"]})  # one layer alone was recorded
+    half = Trace(full.spikes, membrane={"a": full.membrane["a"]})  # one layer alone was recorded
     for trace in (full, half, Trace(full.spikes)):
         assert neurobench(network, given, trace).MembraneUpdates * 4 == updates
 

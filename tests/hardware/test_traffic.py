@@ -266,6 +266,7 @@ def test_without_a_mesh_there_are_messages_and_no_hops_and_without_a_placement_n
     found = traffic(program, given, trace, mapping)
     assert isinstance(found, Traffic)
     assert (found.messages, found.hops, found.layers[0].hops) == (7, None, None)
+    assert (found.hops_ew, found.hops_ns) == (None, None)  # unknown, not 0
     assert found.layers[0].in_tile is None
     assert traffic(program, given, trace, None, MESH) is None
 
