@@ -37,7 +37,9 @@ def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: b
         return
     compare_text.print_comparison(compared)
     names = " ".join(shlex.quote(str(path)) for path in what)
-    next_commands(f"neurozsl profile {names} --compare --report compare.html")
+    on_chip = "" if wanted.chip is None else f" --chip {wanted.chip}"
+    again = f"{wanted.asked}{on_chip}{wanted.words()}"
+    next_commands(f"neurozsl profile {names} --compare{again} --report compare.html")
 
 
 def before_training(

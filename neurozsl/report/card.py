@@ -131,7 +131,7 @@ def _data(report: RunReport) -> Iterator[str]:
     yield f"- {cell(data.name)}{kind}: {cell(counts)}"
     yield f"- {data.steps} steps of {q.si(data.step_s, 's')}; {data.skipped} files skipped"
     for title, names in (("seen", data.classes.seen), ("unseen", data.classes.unseen)):
-        shown = ", ".join(map(cell, names[:_NAMED])) or "not listed"
+        shown = "; ".join(map(cell, names[:_NAMED])) or "not listed"  # names may hold commas
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         yield f"- {title} classes ({len(names)}): {shown}{more}"
     p = report.model.parameters

@@ -178,6 +178,9 @@ def _other(data: bytes) -> str:
     version = document.get("schema_version")
     if isinstance(version, int) and version != _VERSION:
         return f"schema_version is {version}, this neurozsl reads {_VERSION}"
+    if version is None:
+        keys = ", ".join(list(document)[:4]) or "nothing"
+        return f"is no report: it holds {keys}, and no schema_version"
     return ""
 
 
