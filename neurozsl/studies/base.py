@@ -233,7 +233,14 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def show_spread(row: Mapping[str, Any]) -> str:
-    """Mean and extremes in one cell."""
+    """Mean and extremes in one cell; of one run, or of equal ones, the value alone.
+
+    >>> show_spread({"mean": 2.0, "min": 1.0, "max": 3.0}), show_spread(dict.fromkeys(
+    ...     ("mean", "min", "max"), 2.0))
+    ('2.0 (1.0 to 3.0)', '2.0')
+    """
+    if row["min"] == row["max"]:
+        return f"{row['mean']:.1f}"
     return f"{row['mean']:.1f} ({row['min']:.1f} to {row['max']:.1f})"
 
 

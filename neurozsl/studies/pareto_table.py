@@ -23,9 +23,10 @@ def table(result: Mapping[str, Any]) -> Table:
     rows += [row for row in result["settings"] if key not in row["energy"]]
     several = len({row["target"] for row in rows}) > 1
     return Table(
-        f"{result['model']} on {result['data']['name']}{_synthetic(result)}: {result['seeds']} "
-        f"seed(s), {result['test_samples']} test samples, HM in percent, mean (smallest to largest "
-        f"seed); energy on {result['tables'][key]['name']}",
+        f"{result['model']} on {result['data']['name']}{_synthetic(result)}: "
+        f"{_seeds(result['seeds'])}, {result['test_samples']} test samples, HM in percent"
+        + (", mean (smallest to largest seed)" if result["seeds"] != 1 else "")
+        + f"; energy on {result['tables'][key]['name']}",
         ("", "HM", "chance", "spikes", "SynOps", "energy", "front"),
         tuple(
             (
@@ -67,6 +68,11 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
         )
     key = main_table(result)
     lines.append(f"{key}: {result['tables'][key]['source']}")
+    if key == "loihi1":
+        lines.append(
+            "the integers are those of Loihi 2, which publishes no energy per operation: Intel "
+            "Loihi's figures price them, whether that chip could run them or not"
+        )
     reasons: dict[str, list[str]] = {}
     for row in result["refused"]:
         named = f"T={row['steps']}" + "".join(
@@ -76,6 +82,10 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
     for reason, named_rows in reasons.items():
         lines.append(f"refused: {'; '.join(dict.fromkeys(named_rows))}: {reason}")
     return lines
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' * (number != 1)}"
 
 
 def _synthetic(result: Mapping[str, Any]) -> str:

@@ -173,6 +173,7 @@ def test_the_figure_and_the_table_hold_every_setting(result: Result) -> None:
     assert stars == sum(row["on_front"][key] for row in result["settings"]) > 0
     notes = pareto_table.footnotes(result)
     assert any("one more or less" in note for note in notes)
+    assert any("those of Loihi 2, which publishes no energy per operation" in x for x in notes)
     assert any("same clips, described in T steps" in note for note in notes)
     assert any(note.startswith("refused: ") and "9 bits" in note for note in notes)
 
