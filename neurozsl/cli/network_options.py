@@ -6,6 +6,7 @@ bundle. Options that belong to one of the two are refused with the other.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
@@ -178,8 +179,19 @@ def said(
     lower_bound: float | None,
     steps: int | None,
 ) -> Said:
-    """What the options say about the file."""
+    """What the options say about the file.
+
+    Raises:
+        BadInput: a value that no file can have, by the name of its option.
+    """
     from neurozsl.export.foreign import Said
+
+    if dt is not None and not 0 < dt < math.inf:
+        raise BadInput(f"--dt {dt:g}: expected seconds above 0")
+    if max_spikes is not None and not 1 <= max_spikes <= 255:
+        raise BadInput(f"--max-spikes {max_spikes}: expected 1..255 spikes of a neuron in a step")
+    if lower_bound is not None and not -math.inf < lower_bound <= 0:
+        raise BadInput(f"--lower-bound {lower_bound:g}: expected 0 or less")
 
     return Said(
         dt_s=dt,

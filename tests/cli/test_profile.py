@@ -215,6 +215,7 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
         ("profile RUN --clips DIR/none", "--clips DIR/none: no such folder"),
         ("profile RUN --report BUNDLE/manifest.json/r.html", "manifest.json' is no folder"),
         ("profile DIR/none.nir", "no such file"),
+        ("profile RUN --device akida_akd1000", "0 published energies per operation"),
     ],
 )
 def test_options_that_do_not_belong_together_are_refused_and_nothing_is_written(
@@ -244,6 +245,16 @@ def test_nothing_runs_where_one_of_several_is_missing_or_has_no_input(
         ran = neurozsl("profile", run_dir, last, "--compare")
         assert ran.code == 2 and said in ran.err
         assert "profiling" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--dt", 0), ("--dt", "nan"), ("--max-spikes", 0), ("--lower-bound", 1)]
+)
+def test_a_value_that_no_file_can_have_is_named_by_its_option(
+    option: str, value: object, neurozsl: Command, network: Path
+) -> None:
+    ran = neurozsl("profile", network, "--poisson", 0.1, option, value)
+    assert ran.code == 2 and f"{option} {value}: expected" in ran.err
 
 
 def test_a_file_that_is_no_network_is_called_so_before_its_input_is_asked_for(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from neurozsl.report.figures.drawing import BLUE, INK, ORANGE, Drawn, figure, short
+from neurozsl.report.figures.drawing import BLUE, INK, ORANGE, PAGE, Drawn, figure, short
 from neurozsl.report.quantities import share
 from neurozsl.report.schema import EmbeddedClass, Embedding
 
@@ -89,5 +89,7 @@ def _write_names(axes: Axes, classes: Sequence[EmbeddedClass]) -> None:
                     ha=side,
                     fontsize=8,
                     fontweight="bold" if x.role == "unseen" else "normal",
+                    # Samples behind a name would make it illegible.
+                    bbox={"facecolor": PAGE, "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
                 )
                 break

@@ -77,6 +77,11 @@ class Devices:
                 raise BadInput(
                     f"--device '{chip.key}': is priced in every report already; leave it out"
                 )
+            if not chip.energy_methods and chip.key in REGISTERED:
+                raise BadInput(
+                    f"--device '{chip.key}': {chip.name} has 0 published energies per operation, 1 "
+                    "is needed for a row; leave it out, or give figures of your own as a .toml file"
+                )
             if not chip.energy_methods:
                 raise BadInput(
                     f"--device '{chip.key}': 0 energy_methods, 1 is needed for a row; add "
