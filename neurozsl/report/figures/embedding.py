@@ -47,6 +47,7 @@ def embedding(found: Embedding) -> Drawn:
             markersize=7,
             markeredgewidth=1.4 if role == "seen" else 0.5,
             label=f"class vector, {role}",
+            zorder=4,  # above the names, which cover samples
         )
         handles += [line] if vectors else []
     axes.margins(0.08)
