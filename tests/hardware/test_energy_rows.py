@@ -61,6 +61,26 @@ def test_what_grows_with_events_is_all_but_the_updates_of_neurons() -> None:
     assert {t.cause for t in row.terms if t.figure == "spike_out"} == {"routing"}
 
 
+def test_every_neuron_is_accessed_and_those_that_receive_input_are_updated() -> None:
+    layer = replace(COUNTS.layers[0], active_updates=60.0, inactive_updates=40.0)
+    some = replace(COUNTS, layers=(layer,))
+    fitted = {t.figure: t.count for t in estimate(some, "loihi1_sanafe").terms}
+    assert (fitted["neuron_access"], fitted["neuron_update"]) == (100, 60)
+    [update] = [t for t in estimate(some, "spinnaker1").terms if t.figure == "neuron_update"]
+    assert (update.count, update.joules) == (100, pytest.approx(100 * 26e-9))  # no access figure
+
+
+def test_a_dense_pass_of_one_step_is_one_pass() -> None:
+    one = uniform_counts((8, 4), steps=1, rate=0.5)
+    assert estimate(one, "cmos45_fp32", method="dense_pass").joules == pytest.approx(32 * 4.6e-12)
+
+
+def test_a_chip_without_steps_and_without_a_latency_has_none() -> None:
+    more = 'time_model = "asynchronous"'
+    row = estimate(COUNTS, made_up("mine", SYNOP, "per_term", more=more))
+    assert (row.latency_s, row.latency_note) == (None, "unpublished")
+
+
 def test_all_operations_of_an_all_in_file_are_counted_each_at_its_own_figure() -> None:
     layer = replace(COUNTS.layers[0], effective_acs=600.0, effective_macs=400.0, conv_synops=300.0)
     mixed = replace(COUNTS, layers=(layer,))
@@ -208,6 +228,8 @@ def test_an_anchor_is_a_count_of_seconds_and_has_an_interval_where_both_ends_are
     assert (row.joules_low, row.joules_high) == ends
     assert row.interval == ("published" if both else "unpublished")
     [whole] = row.terms
+    assert row.included == ("the whole chip while it runs",)
+    assert "nothing may be added" in row.excluded[0] and "how much of it" in row.unknown[0]
     assert whole.figure == "workload_mean"
     assert whole.count == pytest.approx(10e-3)
     assert (whole.joules_each, whole.joules) == (0.2, row.joules)
