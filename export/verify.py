@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, Literal
 
 from neurozsl.export.agreement import LayerAgreement, compare, worst_margins, worst_membranes
@@ -254,10 +255,10 @@ def _losses(wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]]
     for check in wanted:
         rows = found[check.name]
         if not check.exact and any(row.differing for row in rows):
-            worst = min(rows, key=lambda row: row.agree)
+            bits, spikes = (min(rows, key=attrgetter(name)) for name in ("agree", "matched"))
             losses.append(
-                f"{check.name}: {100 * worst.agree:.2f} % equal bits, {100 * worst.matched:.1f} % "
-                f"matched spikes in the worst layer '{worst.name}'"
+                f"{check.name}: at least {100 * bits.agree:.2f} % equal bits (layer '{bits.name}') "
+                f"and {100 * spikes.matched:.1f} % matched spikes (layer '{spikes.name}')"
             )
     return losses
 

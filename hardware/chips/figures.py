@@ -28,6 +28,7 @@ Kind = Literal[
 Grade = Literal["V", "T", "Q", "D"]
 
 _MOST: Final = 1e30  # in SI units no figure of a chip comes near; counts times it stay finite
+_MOST_JOULES: Final = 1e-6  # of one operation; the dearest one that is published takes 26e-9
 _PREFIXES: Final[Mapping[str, float]] = {
     "f": 1e-15,
     "p": 1e-12,
@@ -102,6 +103,8 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
     _check_unit(file, place, raw, unit)
     if group == "limit":
         _check_size(file, place, raw, known[key])
+    if group == "energy" and unit == "J":
+        _check_joules(file, place, raw, known[key])
     for name in ("value", "low", "high"):
         if raw.get(name) == 0 and unit == "1/s":
             raise file.refuse(
@@ -219,6 +222,19 @@ def _check_size(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) 
                 f"is {shorten(size)}",
                 f"expected a whole number >= {key.least}: {key.meaning}",
                 "write the number in full, or leave the line out where it is unpublished",
+            )
+
+
+def _check_joules(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) -> None:
+    """No operation takes a microjoule: such a number is in picojoules and calls itself joules."""
+    for name in ("value", "low", "high"):
+        joules = raw.get(name, 0)
+        if joules > _MOST_JOULES:
+            raise file.refuse(
+                (*place, name),
+                f"is {shorten(joules)} J",
+                f"{key.meaning} takes less than {_MOST_JOULES:g} J on every chip",
+                f"if {shorten(joules)} pJ are meant, write {float(f'{joules * 1e-12:.12g}')!r}",
             )
 
 

@@ -97,7 +97,8 @@ def convert(
 def _check_kind(path: Path) -> None:
     if not path.is_dir():
         raise BadInput(
-            f"{path}: no such data set folder; make one with `neurozsl data synth --out {path}`"
+            f"{path}: no such data set folder; check the path, or make one: of clips with "
+            f"`neurozsl data build`, a synthetic one with `neurozsl data synth --out {path}`"
         )
     if not is_store(path) and not is_avca(path):
         raise BadInput(

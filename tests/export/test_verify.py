@@ -136,6 +136,21 @@ def test_without_the_oracle_the_verdict_is_unverified(
 
 
 @pytest.mark.usefixtures("no_lava")
+def test_a_loss_names_the_worst_layer_of_each_figure(
+    make_branch: MakeBranch, make_input: MakeInput
+) -> None:
+    parts = _parts(make_branch())
+    found = verify(parts, make_input(parts.spec, 16), target_name="lava")
+    rows = found.checks["emulator_vs_norse"]
+    [loss] = found.losses
+    for figure, digits, words in (("agree", 2, "equal bits"), ("matched", 1, "matched spikes")):
+        worst = min(getattr(row, figure) for row in rows)
+        [name] = {row.name for row in rows if f"{words} (layer '{row.name}')" in loss}
+        assert f"{100 * worst:.{digits}f} % {words} (layer '{name}')" in loss
+        assert getattr({row.name: row for row in rows}[name], figure) == worst
+
+
+@pytest.mark.usefixtures("no_lava")
 def test_a_real_difference_fails_with_layer_step_and_margin(
     make_branch: MakeBranch, make_input: MakeInput
 ) -> None:

@@ -300,6 +300,18 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         parse_chip("mine", text)
 
 
+@pytest.mark.parametrize(("number", "meant"), [("23.6", "2.36e-11"), ("0.9", "9e-13")])
+def test_picojoules_that_call_themselves_joules_are_refused(number: str, meant: str) -> None:
+    found = f"energy.mac.value is {number} J"
+    text = MINIMAL + figure("mac", value=number)
+    check(text, 9, found, "takes less than 1e-06 J", f"write {meant}")
+
+
+def test_no_published_operation_comes_near_the_bound_on_joules() -> None:
+    own = [x for name in CHIPS for x in load_chip(name).energy.values() if x.unit == "J"]
+    assert 26e-9 <= max(x.value for x in own) < 1e-7
+
+
 @given(st.sampled_from(sorted(ENERGY)), st.integers(0, len(CHIPS) - 1))
 def test_a_missing_unit_is_refused_for_every_key(key: str, blank_lines: int) -> None:
     text = MINIMAL + "\n" * blank_lines + figure(key, unit="kg")
