@@ -173,6 +173,9 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
     assert f"it takes {lower * 1e6:.1f} µJ" in " ".join(document["notes"])
     assert document["raster"] is None and "nothing ran" in " ".join(document["notes"])
     assert (document["samples"], document["steps"]) == (1, 10)
+    for layer in document["layers"]:
+        assert layer["input_events"] == pytest.approx(512 * 10 * 0.05)
+        assert layer["neuron_updates"] == 512 * 10
     for name in ("x.md", "x.html"):
         page = tmp_path / name
         assert neurozsl("profile", *asked, "--report", page).code == 0
