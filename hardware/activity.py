@@ -22,6 +22,7 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.hardware.connections import Ints
 from neurozsl.hardware.counts import Counts, counts_of
+from neurozsl.hardware.host_link import host_link
 from neurozsl.hardware.tally import Network, tally
 from neurozsl.signals import ChipInput, Trace
 
@@ -110,7 +111,8 @@ def count_with_activity(
         for name, inside in members.items()
         if any(len(blocks[i]) for i in inside)
     )
-    return counts_of(found, samples, chip_input.steps), rows
+    link = host_link(network, chip_input, trace)
+    return counts_of(found, link, samples, chip_input.steps), rows
 
 
 def blocks_of(groups: Groups, samples: int) -> tuple[tuple[Ints, ...], dict[str, tuple[int, ...]]]:

@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from neurozsl.hardware.host_link import HostLink, host_link
 from neurozsl.hardware.speck.program import SpeckLayer
 from neurozsl.hardware.tally import LayerTally, Network, tally
 from neurozsl.signals import ChipInput, Trace
@@ -84,11 +85,17 @@ class LayerCounts:
 
 @dataclass(frozen=True)
 class Counts:
-    """All layers of a branch in order, over `samples` inferences of `steps` steps."""
+    """All layers of a branch in order, over `samples` inferences of `steps` steps.
+
+    entering: events that enter the chip from outside. link_bytes: what host and chip send each
+    other, as a list of what is not 0 (`host_link`). None: not known, as of an expected value.
+    """
 
     layers: tuple[LayerCounts, ...]
     samples: int
     steps: int
+    entering: float | None = None
+    link_bytes: float | None = None
 
     def total(self, key: str) -> float:
         """Sum of one count over the layers, e.g. `total("synops")`."""
@@ -112,12 +119,23 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
     Raises:
         BadInput: trace and input do not belong together.
     """
-    return counts_of(tally(network, chip_input, trace), chip_input.batch, chip_input.steps)
+    return counts_of(
+        tally(network, chip_input, trace),
+        host_link(network, chip_input, trace),
+        chip_input.batch,
+        chip_input.steps,
+    )
 
 
-def counts_of(tallies: tuple[LayerTally, ...], samples: int, steps: int) -> Counts:
+def counts_of(tallies: tuple[LayerTally, ...], link: HostLink, samples: int, steps: int) -> Counts:
     """The sums of a pass over `samples` inferences of `steps` steps, per inference."""
-    return Counts(tuple(_layer_counts(x, samples, steps) for x in tallies), samples, steps)
+    return Counts(
+        tuple(_layer_counts(x, samples, steps) for x in tallies),
+        samples,
+        steps,
+        entering=sum(stream.events for stream in link.inputs),
+        link_bytes=link.sparse_bytes,
+    )
 
 
 def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:

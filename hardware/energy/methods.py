@@ -62,7 +62,7 @@ def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Term
         ),
         ("spikes out", ("spike_out",), spikes),
         (
-            "spikes out" if messages is None else "messages within a tile",
+            "spikes out" if messages is None else "messages, each inside its tile",
             ("spike_in_tile",),
             sent,
         ),
@@ -74,8 +74,9 @@ def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Term
         key = next((k for k in keys if k in figures), None)
         if key is not None:
             terms.append(term(name, key, number, figures[key]))
-    unknown = [_INPUT, _LINK]
-    if traffic is not None and traffic.input_messages is not None:
+    outside, unknown = _outside(counts, figures)
+    terms += outside
+    if _INPUT in unknown and traffic is not None and traffic.input_messages is not None:
         unknown[0] = f"{_INPUT} ({_number(traffic.input_messages)} messages)"
     excluded = []
     if not any(key.startswith("hop") for key in figures):
@@ -91,6 +92,20 @@ def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Term
     )
 
 
+def _outside(counts: Counts, figures: Figures) -> tuple[list[EnergyTerm], list[str]]:
+    """What enters and leaves the chip: terms where there are figures, else what is unknown."""
+    terms, unknown = [], []
+    for name, key, number, missing in (
+        ("events into the chip", "input_event", counts.entering, _INPUT),
+        ("bytes between host and chip", "link_byte", counts.link_bytes, _LINK),
+    ):
+        if key in figures and number is not None:
+            terms.append(term(name, key, number, figures[key]))
+        else:
+            unknown.append(missing)
+    return terms, unknown
+
+
 def _hops(traffic: Traffic | None) -> tuple[tuple[str, tuple[str, ...], float], ...]:
     if traffic is None or traffic.hops_ew is None or traffic.hops_ns is None:
         return ()
@@ -103,22 +118,24 @@ def _hops(traffic: Traffic | None) -> tuple[tuple[str, tuple[str, ...], float], 
 def _per_spike(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
     key = "dynamic_per_spike"
     spikes = term("spikes", key, counts.total("spikes"), figures[key])
+    outside, unknown = _outside(counts, figures)
     return Terms(
-        (spikes,),
-        ("all synaptic operations of a spike",),
-        ("input events", "read-out"),
-        unknown=(_INPUT, _LINK),
+        (spikes, *outside),
+        ("all synaptic operations of a spike", *(x.name for x in outside)),
+        (*(("input events",) if _INPUT in unknown else ()), "read-out"),
+        tuple(unknown),
     )
 
 
 def _per_synop(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
     key = "synop"
     synops = term("synaptic operations", key, counts.total("synops"), figures[key])
+    outside, unknown = _outside(counts, figures)
     return Terms(
-        (synops,),
-        ("synaptic operations, input events too",),
+        (synops, *outside),
+        ("synaptic operations, input events too", *(x.name for x in outside)),
         ("read-out",),
-        unknown=(_INPUT, _LINK),
+        tuple(unknown),
     )
 
 

@@ -83,4 +83,4 @@ def uniform_counts(sizes: Sequence[int], steps: int, rate: float, *, leaky: bool
                 leaky=leaky,
             )
         )
-    return Counts(tuple(layers), samples=1, steps=steps)
+    return Counts(tuple(layers), samples=1, steps=steps, entering=sizes[0] * steps * rate)

@@ -57,6 +57,9 @@ def test_the_golden_values_of_neurobench_are_reproduced(
         ChipInput({"x": x}, {"x": code}),
         Trace({"l0": z1, "l1": z2}),
     )
+    # What enters: 700 events of 12 samples at 5 bits each; what leaves: the spikes of 5 outputs.
+    assert found.entering == pytest.approx(700 / 12)
+    assert found.link_bytes == pytest.approx((700 * 5 + int(z2.sum()) * 3) / 8 / 12)
     assert found.total("effective_acs") == pytest.approx(acs, abs=1e-6)
     assert found.total("effective_macs") == 0
     assert found.total("dense") == 3200

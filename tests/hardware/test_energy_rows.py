@@ -237,6 +237,34 @@ def test_an_anchor_is_a_count_of_seconds_and_has_an_interval_where_both_ends_are
     assert (whole.joules_low, whole.joules_high) == ends
 
 
+# ---------------------------------------------------------------- what enters and leaves
+
+
+@pytest.mark.parametrize("method", ["per_term", "per_spike", "per_synop"])
+def test_figures_of_input_and_link_are_used_by_every_method_of_a_chip(method: str) -> None:
+    base = {"synop": 2e-12, "dynamic_per_spike": 3e-9}
+    chip = made_up("mine", {**base, "input_event": 5e-10, "link_byte": 7e-9}, method)
+    known = replace(COUNTS, entering=256.0, link_bytes=640.0)
+    row, plain = estimate(known, chip), estimate(known, made_up("plain", base, method))
+    own = {t.figure: t for t in row.terms if t.figure not in base}
+    assert {k: (t.count, t.cause) for k, t in own.items()} == {
+        "input_event": (256.0, "input"),
+        "link_byte": (640.0, "link"),
+    }
+    assert row.joules - plain.joules == pytest.approx(256 * 5e-10 + 640 * 7e-9)
+    assert not any("input encoding" in x or "link to the host" in x for x in row.unknown)
+    assert "input events" not in row.excluded
+    for words in ("input encoding", "link to the host"):
+        assert any(words in x for x in plain.unknown)
+
+
+def test_a_link_that_nobody_counted_stays_unknown_though_it_has_a_figure() -> None:
+    row = estimate(COUNTS, made_up("mine", {**SYNOP, "link_byte": 7e-9}, "per_term"))
+    assert COUNTS.entering == 512 * 10 * 0.05 and COUNTS.link_bytes is None
+    assert {t.figure for t in row.terms} == {"synop"}
+    assert any("link to the host" in x for x in row.unknown)
+
+
 # ---------------------------------------------------------------- who is cheaper
 
 

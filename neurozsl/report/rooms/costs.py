@@ -24,7 +24,6 @@ from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.chips import CHIPS as REGISTERED
 from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
-from neurozsl.hardware.host_link import host_link
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.neurobench import NeuroBench, neurobench
 from neurozsl.hardware.speck.program import AnyProgram
@@ -115,7 +114,7 @@ class Costs:
     activity: tuple[schema.Activity, ...]
     neurobench: schema.NeuroBench
     fits: tuple[schema.Fit, ...]
-    link_bytes: float
+    link_bytes: float | None
     prices: Prices
 
 
@@ -153,7 +152,7 @@ def costs(
         activity=tuple(map(_activity, active)),
         neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
         fits=tuple(map(_fit, fits.values())),
-        link_bytes=host_link(network, chip_input, trace).sparse_bytes,
+        link_bytes=counts.link_bytes,
         prices=_with_fits(prices(counts, devices, sent, _unfit(devices, fits)), fits),
     )
 
