@@ -128,6 +128,10 @@ def test_runs_bundles_networks_and_reports_in_one_table(
     assert all(float(value) == at(document, key) for value, key in shown)
     told = neurozsl("profile", run_dir, stored.with_suffix(".json"), "--compare")
     assert told.code == 0 and told.out == "" and "Comparison of reports" in told.err
+    assert f"{stored.with_suffix('.json')} --compare --report compare.html" in told.err
+    fed = neurozsl("profile", network, network, "--compare", *feed, "--samples", 2)
+    [after] = [line for line in fed.err.splitlines() if "--report compare.html" in line]
+    assert all(str(word) in after.split() for word in (*feed, "--samples", 2))
 
 
 def test_compare_with_a_comparison_behind_it_is_the_membranes(

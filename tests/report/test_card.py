@@ -7,6 +7,7 @@ import pytest
 
 from neurozsl.report import quantities as q
 from neurozsl.report.card import card
+from neurozsl.report.html import render
 from neurozsl.report.schema import NetworkReport, RunReport
 from tests.report.made_up import HOSTILE
 
@@ -48,6 +49,25 @@ def test_a_card_has_a_row_for_every_layer_step_and_energy(example: RunReport) ->
         [row] = [x for x in rows if x.startswith(f"| motion branch | {energy.name} |")]
         assert q.si(energy.joules, "J") in row and energy.source in row
         assert q.si(energy.static_joules, "J") in row
+
+
+def test_classes_whose_names_hold_commas_stay_apart(example: RunReport) -> None:
+    names = ("cutting, in kitchen", "clean and jerk")
+    classes = example.data.classes.model_copy(update={"unseen": names})
+    data = example.data.model_copy(update={"classes": classes})
+    report = example.model_copy(update={"data": data})
+    assert "unseen classes (2): cutting, in kitchen; clean and jerk" in _plain(card(report))
+    assert "<bdi>cutting, in kitchen</bdi>; <bdi>clean and jerk</bdi>" in render(report)
+
+
+def test_a_step_priced_on_a_chip_that_cannot_run_it_says_so(example: RunReport) -> None:
+    steps = [x.model_copy(update={"as_if": x.device is not None}) for x in example.deployment]
+    report = example.model_copy(update={"deployment": tuple(steps)})
+    devices = {x.device for x in steps if x.device is not None}
+    assert devices
+    for device in devices:
+        assert f"{device} (as-if)" in card(report) and f"{device} (as-if)" not in card(example)
+        assert f"{device}, as-if" in render(report)
 
 
 @pytest.mark.parametrize("kind", ["example", "network_example"])

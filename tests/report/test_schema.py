@@ -104,6 +104,9 @@ def test_reading_a_file_that_is_no_report_says_what_is_wrong(
     other.write_text('{"schema_version": 1}')
     with pytest.raises(BadInput, match="schema_version is 1, this neurozsl reads 2; write it ag"):
         read_run_report(other)
+    other.write_text('{"name": "a", "layers": []}')
+    with pytest.raises(BadInput, match="is no report: it holds name, layers, and no schema_vers"):
+        read_run_report(other)
     other.write_text('{"schema_version": 2, "kind": "comparison"}')
     with pytest.raises(BadInput, match="is a comparison of reports, expected one report"):
         read_run_report(other)
