@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 _MARKS = re.compile(r"[\\|<>*&`\[\]]|(?<!\w)_|_(?!\w)")  # inside a word, _ is a letter
+# Controls of the direction of text: one without its end turns all that follows in the line.
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class Marked(str):
@@ -15,14 +17,17 @@ class Marked(str):
 
 
 def cell(text: object) -> str:
-    r"""Text that Markdown shows as it is, on one line.
+    r"""Text that Markdown shows as it is, on one line; controls of its direction by their names.
 
     >>> cell("a|b <c> *d* _e_ &lt; f_g")
     'a\\|b \\<c\\> \\*d\\* \\_e\\_ \\&lt; f_g'
+    >>> cell("left" + chr(0x202E) + "right")
+    'left(U+202E)right'
     """
     if isinstance(text, Marked):
         return text.replace("|", r"\|")
-    return _MARKS.sub(r"\\\g<0>", " ".join(str(text).split()))
+    marked = _MARKS.sub(r"\\\g<0>", " ".join(str(text).split()))
+    return _TURNS.sub(lambda found: f"(U+{ord(found[0]):04X})", marked)
 
 
 def code(text: str) -> Marked:

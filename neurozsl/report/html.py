@@ -78,6 +78,7 @@ def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
             headline=reading.headline(report),
             paragraphs=reading.paragraphs(report),
             mean_rate=reading.spike_rate(report),
+            key_row=reading.key_row(report.energy),
             expected=reading.is_estimate(report),
             sections=[x for x in SECTIONS if x.has(report)],
             # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.

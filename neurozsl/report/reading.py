@@ -259,6 +259,11 @@ def unknown(rows: Sequence[Energy]) -> str:
     return text
 
 
+def key_row(rows: Sequence[Energy]) -> Energy | None:
+    """The row that stands for all: the first of a chip that can run the network, else the first."""
+    return first_known([x for x in rows if not _as_if(x)]) or first_known(rows)
+
+
 def first_known(rows: Sequence[Energy]) -> Energy | None:
     """The first row with a value."""
     return next((x for x in rows if x.joules is not None), None)

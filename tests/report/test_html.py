@@ -219,6 +219,19 @@ def test_a_network_page_states_what_was_assumed(network_example: NetworkReport) 
     assert "read-out" in text and "UNVERIFIED" not in text
 
 
+def test_the_key_number_of_energy_is_of_a_chip_that_can_run_the_network(
+    example: RunReport,
+) -> None:
+    first, *rest = example.energy
+    unreal = first.model_copy(update={"warnings": ("the network does not fit it: as-if figure",)})
+    real = next(x for x in rest if x.joules is not None)
+    shown = render(example.model_copy(update={"energy": (unreal, *rest)}))
+    cards = _Page(shown[: shown.index("<section")]).text
+    assert f"motion branch, {real.name}" in cards and f"motion branch, {first.name}" not in cards
+    alone = render(example.model_copy(update={"energy": (unreal,)}))
+    assert f"motion branch, {first.name}" in _Page(alone[: alone.index("<section")]).text
+
+
 def test_confusions_are_listed_largest_first(example: RunReport) -> None:
     found = example.confusion
     assert found is not None

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from neurozsl.report.figures.drawing import (
     BLUE,
@@ -108,9 +108,12 @@ def _joules_axis(
             right = max(right, (math.log10(joules) - part * left) / (1 - part))
     axes.set_xscale("log")
     axes.set_xlim(math.pow(10, left), math.pow(10, right))
-    axes.xaxis.set_major_locator(LogLocator(10, numticks=7))
+    # No tick stands where there is room for text alone: nothing was estimated there.
+    first, last = math.ceil(left), math.ceil(max(known))
+    decades = range(first, last + 1, max(1, math.ceil((last - first) / 5)))
+    axes.xaxis.set_major_locator(FixedLocator([math.pow(10, k) for k in decades]))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _beside(row: Energy) -> str:
