@@ -1,37 +1,34 @@
 """The host part of an inference: its FLOPs, bytes, seconds and joules -> `schema.Host`.
 
-Everything but what spikes on the chip: `prepare` (the encoding part) and `finish`. FLOPs are those
-of torch's counter: matrix products, convolutions and attention, nothing element by element. Bytes
-are the sizes of the tensors that every operator reads and writes, parameters and activations alike;
-views move nothing, and caches, which save much of this, are not modelled.
+Everything but what spikes on the chip: `prepare` (the encoding part) and `finish`, counted by
+`host_work`.
 
-Joules are measured where torch has an NVIDIA GPU and NVML a meter (`nvml`). They are estimated in
-any case: FLOPs / 2 multiply-accumulates at what the device table spans, from the peak rate of the
-best accelerator to a desktop CPU; the value is the middle on a log scale, and a label says so.
+Joules are measured where this machine has a meter (`meters`): of an NVIDIA GPU, else of the
+processor. They are estimated in any case: FLOPs / 2 multiply-accumulates at what the device table
+spans, from the peak rate of the best accelerator to a desktop CPU; the value is the middle on a log
+scale, and a label says so.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chip import load_chip
-from neurozsl.nvml import Measured, Refused, measure
+from neurozsl.host_work import counted_bytes, counted_flops, measured_seconds
+from neurozsl.meters import nvml, rapl
+from neurozsl.meters.reading import Measured, Method, Refused
 from neurozsl.report import schema
 from neurozsl.signals import Trace
 
 CHEAPEST: Final = ("gpu_h100", "mac_bf16")
 DEAREST: Final = ("cpu_i7_4960x", "mac")
-_TIMED_CALLS: Final = 3
 
 
 def host(
@@ -53,7 +50,7 @@ def host(
         motion_backend: what runs the motion branch; only named here.
         spikes: whether the branch is left out (it runs on the chip).
         link_bytes: what crosses between host and chip per inference (`hardware.host_link`).
-        seconds: how long a GPU is measured.
+        seconds: how long is measured, where there is a meter.
     """
     rows = len(batch)
     trace = None
@@ -87,64 +84,7 @@ def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], 
     return lambda: model.finish(trace, model.prepare(batch).context)
 
 
-# --- counts -----------------------------------------------------------------------------------
-
-
-def counted_flops(work: Callable[[], object]) -> float:
-    """FLOPs of one call by torch's counter (2 per multiply-accumulate)."""
-    # Outside no_grad: the counter hooks into autograd and fails on views of parameters inside it.
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return float(counter.get_total_flops())
-
-
-def counted_bytes(work: Callable[[], object]) -> float:
-    """Bytes that the operators of one call read and write; see the module."""
-    with torch.no_grad(), _Bytes() as counter:
-        work()
-    return float(counter.total)
-
-
-class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own is untyped
-    """Sum of the sizes of all tensors that go into and come out of operators but views."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if not func.is_view and func not in _MOVES_NOTHING:
-            values = tree_leaves((args, kwargs, out))
-            self.total += sum(
-                x.numel() * x.element_size() for x in values if isinstance(x, torch.Tensor)
-            )
-        return out
-
-
-# Reshape without a copy of its own: what it copies, it copies through `clone`.
-_MOVES_NOTHING: Final = frozenset({torch.ops.aten._unsafe_view.default})
-
-
-def measured_seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call on this processor: the least of a few, after one to warm up."""
-    with torch.no_grad():
-        work()
-        found = []
-        for _ in range(_TIMED_CALLS):
-            start = time.perf_counter()
-            work()
-            found.append(time.perf_counter() - start)
-    return min(found)
-
-
-# --- joules -----------------------------------------------------------------------------------
+# --- measured ---------------------------------------------------------------------------------
 
 
 def measure_model(
@@ -155,12 +95,30 @@ def measure_model(
     device: torch.device | None = None,
     seconds: float = 2.0,
 ) -> Measured | Refused:
-    """Joules of the host part of a batch on a device, by default torch's current GPU.
+    """Joules of the host part of a batch: on a GPU where there is one, else on the processor.
 
-    A copy of the model moves there; this one stays as it is.
+    Args:
+        model: stays where it is; a copy of it moves to the GPU.
+        batch: what goes in.
+        trace: spikes of the branch, where it is left out.
+        device: of the GPU, by default torch's current one.
+        seconds: how long is measured.
     """
+    found = _on_gpu(model, batch, trace, device, seconds)
+    if isinstance(found, Measured):
+        return found
+    infer = _inference(model, batch, trace)
+    other = rapl.measure(_without_gradients(infer), seconds=seconds)
+    if isinstance(other, Refused):
+        return Refused(f"{found.reason}; {other.reason}")
+    return replace(other, note=f"no GPU was measured: {found.reason}")
+
+
+def _on_gpu(
+    model: Any, batch: AVBatch, trace: Trace | None, device: torch.device | None, seconds: float
+) -> Measured | Refused:
     if not torch.cuda.is_available():
-        return measure(lambda: None)  # says why not
+        return nvml.measure(lambda: None)  # says why not
     device = device or torch.device("cuda", torch.cuda.current_device())
     gpu = device.index or 0
     try:
@@ -168,34 +126,69 @@ def measure_model(
         if trace is not None:
             trace = Trace({k: torch.as_tensor(v).to(device) for k, v in trace.spikes.items()})
         infer = _inference(moved, batch.to(device), trace)
-
-        def work() -> None:
-            with torch.no_grad():
-                infer()
-
-        return measure(work, gpu=gpu, seconds=seconds)
+        return nvml.measure(_without_gradients(infer), gpu=gpu, seconds=seconds)
     except RuntimeError as error:  # torch's, e.g. of too little memory: no reason for no report
         return Refused(f"the host part does not run on device {gpu} ({error})")
 
 
+def _without_gradients(infer: Callable[[], object]) -> Callable[[], object]:
+    def work() -> None:
+        with torch.no_grad():
+            infer()
+
+    return work
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """What one kind of meter covers and leaves out; whole: what its idle power belongs to."""
+
+    key: str
+    whole: str
+    included: str
+    excluded: tuple[str, ...]
+    note: str = ""
+
+
+_GPU: Final = _Meter(
+    "host/nvml",
+    "board",
+    "the GPU board: arithmetic, memory, idle power",
+    ("the host's processor and memory", "power supply", "feature extraction"),
+)
+_METERS: Final[Mapping[Method, _Meter]] = {
+    "nvml_counter": _GPU,
+    "nvml_sampled": replace(_GPU, note="power sampled, as this board has no energy counter"),
+    "rapl": _Meter(
+        "host/rapl",
+        "processor",
+        "the whole processor: arithmetic, caches, idle power, other programs that ran",
+        ("the rest of the board", "power supply", "feature extraction"),
+        note="RAPL counters, with whatever else ran on the processor",
+    ),
+}
+
+
 def measured_row(found: Measured, rows: int) -> schema.Energy:
     """The energy row of a measurement of batches of `rows` samples."""
+    meter = _METERS[found.method]
     joules, seconds = found.joules / rows, found.seconds / rows
-    source = f"NVML on {found.device}, {found.calls} batches of {rows}, this machine"
-    terms = [_term("whole board", "whole", "board", 1.0, joules, source)]
-    notes = [f"the whole board, {joules / seconds:.4g} W on average"]
+    name = "RAPL" if found.method == "rapl" else "NVML"
+    source = f"{name} on {found.device}, {found.calls} batches of {rows}, this machine"
+    terms = [_term(f"whole {meter.whole}", "whole", meter.whole, 1.0, joules, source)]
+    notes = [f"the whole {meter.whole}, {joules / seconds:.4g} W on average"]
     if found.idle_w is not None:
         idle = found.idle_w * seconds
         notes.append(f"idle before: {found.idle_w:.4g} W")
         if idle < joules:
             terms = [
-                _term("above idle power", "whole", "board", 1.0, joules - idle, source),
+                _term("above idle power", "whole", meter.whole, 1.0, joules - idle, source),
                 _term("idle power x latency", "static", "idle", seconds, found.idle_w, source),
             ]
-    if found.method == "nvml_sampled":
-        notes.append("power sampled, as this board has no energy counter")
+    notes += filter(None, (meter.note, found.note))
+    unseen = found.method == "rapl" and not found.parts
     return schema.Energy(
-        device="host/nvml",
+        device=meter.key,
         name=f"host part on {found.device}, measured",
         method=found.method,
         joules=joules,
@@ -203,8 +196,8 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
         source=source,
         scope="all_in",
         terms=tuple(terms),
-        included=("the GPU board: arithmetic, memory, idle power",),
-        excluded=("the host's processor and memory", "power supply", "feature extraction"),
+        included=(meter.included, *found.parts),
+        excluded=(*meter.excluded, *(("memory",) if unseen else ())),
         note="; ".join(notes),
         estimate=False,
     )
@@ -223,6 +216,9 @@ def _term(
         kind="measured",
         source=source,
     )
+
+
+# --- estimated --------------------------------------------------------------------------------
 
 
 def estimated(flops: float, reason: str = "") -> schema.Energy:

@@ -14,34 +14,14 @@ import importlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 
-IDLE_S: Final = 0.5  # the idle power is the mean over this long
-WARM_UP_CALLS: Final = 3
+from neurozsl.meters.reading import IDLE_S, WARM_UP_CALLS, Measured, Refused, repeat
+
 _SAMPLE_S: Final = 0.02
-
-
-@dataclass(frozen=True)
-class Measured:
-    """joules and seconds of one call, means over `calls`; idle_w is None where it is not read."""
-
-    device: str
-    method: Literal["nvml_counter", "nvml_sampled"]
-    joules: float
-    seconds: float
-    calls: int
-    idle_w: float | None
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why nothing was measured."""
-
-    reason: str
 
 
 def measure(
@@ -112,24 +92,11 @@ def _measure(
             before = nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         except nvml.NVMLError_NotSupported:
             return _sampled(nvml, handle, name, work, synchronize, seconds, idle)
-        calls, elapsed = _repeat(work, synchronize, seconds)
+        calls, elapsed = repeat(work, synchronize, seconds)
         joules = (nvml.nvmlDeviceGetTotalEnergyConsumption(handle) - before) * 1e-3
         if joules > 0:
             return Measured(name, "nvml_counter", joules / calls, elapsed / calls, calls, idle)
     return Refused(f"the energy counter of {name} does not run forward ({joules:g} J)")
-
-
-def _repeat(
-    work: Callable[[], object], synchronize: Callable[[], object], seconds: float
-) -> tuple[int, float]:
-    """Calls done and seconds taken, at least `seconds`."""
-    start = time.perf_counter()
-    calls, elapsed = 0, 0.0
-    while elapsed < seconds or not calls:
-        work()
-        synchronize()
-        calls, elapsed = calls + 1, time.perf_counter() - start
-    return calls, elapsed
 
 
 def _idle_power(nvml: Any, handle: Any, idle_s: float) -> float | None:
@@ -175,7 +142,7 @@ def _sampled(
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
-        calls, elapsed = _repeat(work, synchronize, seconds)
+        calls, elapsed = repeat(work, synchronize, seconds)
     finally:
         done.set()
         thread.join()
