@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import re
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,8 +68,8 @@ def setup_lava() -> None:
 def doctor(
     json: bool = typer.Option(False, "--json", help="Print one JSON document to stdout."),
 ) -> None:
-    """Check Python, packages, Lava, video, CUDA; says how to repair what is missing."""
-    findings = [*_versions(), *_lava(), _cuda()]
+    """Check Python, packages, Lava, CUDA, energy meters; says how to repair what is missing."""
+    findings = [*_versions(), *_lava(), _cuda(), _meter()]
     if json:
         healthy = all(one.status != "problem" for one in findings)
         emit_json({"healthy": healthy, "checks": [asdict(one) for one in findings]})
@@ -165,3 +166,20 @@ def _cuda() -> Finding:
         return Finding("cuda", "note", "no device; the CPU is used")
     names: list[Any] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return Finding("cuda", "ok", ", ".join(names))
+
+
+def _meter() -> Finding:
+    """Which meter would read the host part, tried out for a moment."""
+    try:
+        from neurozsl.meters import nvml, rapl
+        from neurozsl.meters.reading import Measured
+    except ImportError as error:
+        return Finding("energy meter", "note", f"torch does not import ({error})")
+    refused = []
+    for name, meter in (("NVML", nvml.measure), ("RAPL", rapl.measure)):
+        found = meter(lambda: time.sleep(0.05), seconds=0.2, idle_s=0.0)
+        if isinstance(found, Measured):
+            return Finding("energy meter", "ok", f"{name} on {found.device}")
+        refused.append(found.reason)
+    detail = "none: energy of the host part is estimated from FLOPs"
+    return Finding("energy meter", "note", detail, "; ".join(refused))

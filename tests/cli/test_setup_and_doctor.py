@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
 from neurozsl.cli import setup
 from neurozsl.errors import MissingPart
 from neurozsl.export.lava import environment as lava
+from neurozsl.meters import rapl
+from tests.meters.counters import Counters
 
 
 @pytest.fixture(name="app")
@@ -47,6 +50,28 @@ def test_people_read_the_doctor_on_stderr(app: typer.Typer) -> None:
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0 and result.stdout == ""
     assert "lava-nc" in result.stderr
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_doctor_names_the_meter_of_the_host_or_why_there_is_none(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def found() -> dict[str, str]:
+        result = CliRunner().invoke(app, ["doctor", "--json"])
+        return next(x for x in json.loads(result.stdout)["checks"] if x["name"] == "energy meter")
+
+    monkeypatch.setattr(rapl, "ROOT", tmp_path / "nowhere")
+    none = found()
+    assert none["status"] == "note" and "estimated from FLOPs" in none["detail"]
+    assert "no CUDA device" in none["remedy"] and "no RAPL counters" in none["remedy"]
+    counters = Counters(tmp_path, monkeypatch, {"package-0": 5_000_000})
+    real = rapl.measure
+    monkeypatch.setattr(
+        rapl, "measure", lambda work, **settings: real(counters.around(work), **settings)
+    )
+    assert (found()["status"], found()["detail"][:8]) == ("ok", "RAPL on ")
 
 
 @pytest.mark.usefixtures("bare")
