@@ -30,25 +30,18 @@ def speck_left_out(chip: Chip) -> tuple[Calibration, ...]:
     for row in rows:
         others = [joules_per_spike(other) for other in rows if other is not row]
         centre = math.exp(sum(map(math.log, others)) / len(others))
-        rest, spikes = row["rest_w"] * row["window_s"], row["spikes"]
-        low, high = rest + min(others) * spikes, rest + max(others) * spikes
-        published = row["power_w"] * row["window_s"]
-        own = joules_per_spike(row)
+        each = (min(others), centre, max(others))
         found.append(
-            checked(
+            _in_interval(
                 chip,
                 row,
-                "energy",
-                published,
-                low=low,
-                estimate=rest + centre * spikes,
-                high=high,
+                each,
                 figures_from=f"the other {len(others)} rows of the table, this one left out",
                 test="published energy inside the interval of the other rows",
                 predicts=True,
-                holds=low <= published <= high,
-                note=f"{own * 1e9:.3g} nJ a spike, the others {min(others) * 1e9:.3g} to "
-                f"{max(others) * 1e9:.3g}; the extreme two of the rows cannot be inside",
+                note=f"{joules_per_spike(row) * 1e9:.3g} nJ a spike, the others "
+                f"{each[0] * 1e9:.3g} to {each[2] * 1e9:.3g}; the extreme two of the rows cannot "
+                "be inside",
             )
         )
     return tuple(found)
@@ -58,23 +51,44 @@ def speck_band(chip: Chip) -> tuple[Calibration, ...]:
     """Each row against the figure that estimates use, and against resting power."""
     figure = chip.energy["dynamic_per_spike"]
     least, most = bounds(chip, "dynamic_per_spike", figure)
-    found = []
-    for row in _counted(chip):
-        rest, published = row["rest_w"] * row["window_s"], row["power_w"] * row["window_s"]
-        low, high = rest + least * row["spikes"], rest + most * row["spikes"]
-        found.append(
-            checked(
-                chip,
-                row,
-                "energy",
-                published,
-                low=low,
-                estimate=rest + figure.value * row["spikes"],
-                high=high,
-                figures_from=f"the chip's figure, {least * 1e9:g} to {most * 1e9:g} nJ a spike",
-                test="published energy inside the chip's interval (which lies above resting power)",
-                holds=low <= published <= high,
-                note="the interval was derived from these rows, so this only guards the data",
-            )
+    return tuple(
+        _in_interval(
+            chip,
+            row,
+            (least, figure.value, most),
+            figures_from=f"the chip's figure, {least * 1e9:g} to {most * 1e9:g} nJ a spike",
+            test="published energy inside the chip's interval (which lies above resting power)",
+            predicts=False,
+            note="the interval was derived from these rows, so this only guards the data",
         )
-    return tuple(found)
+        for row in _counted(chip)
+    )
+
+
+def _in_interval(
+    chip: Chip,
+    row: Row,
+    each: tuple[float, float, float],
+    *,
+    figures_from: str,
+    test: str,
+    predicts: bool,
+    note: str,
+) -> Calibration:
+    """The equation above with low, middle and high joules per spike."""
+    rest, published = row["rest_w"] * row["window_s"], row["power_w"] * row["window_s"]
+    low, estimate, high = (rest + joules * row["spikes"] for joules in each)
+    return checked(
+        chip,
+        row,
+        "energy",
+        published,
+        low=low,
+        estimate=estimate,
+        high=high,
+        figures_from=figures_from,
+        test=test,
+        holds=low <= published <= high,
+        predicts=predicts,
+        note=note,
+    )

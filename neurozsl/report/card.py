@@ -219,8 +219,8 @@ def _energy(report: Report) -> Iterator[str]:
         "times latency (on a chip without steps: times the length of the input) and comes on top. "
         "As-if: the chip cannot run this network, and is priced as if it did."
     )
-    for row in report.energy:
-        yield from (f"- warning, {cell(row.name)}: {cell(text)}" for text in row.warnings)
+    for names, text in reading.warnings(report.energy):
+        yield f"- warning, {cell(names)}: {cell(text)}"
 
 
 def _energy_row(part: str, row: Energy) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ published is named as unknown. The paragraph has the sign of the advantage over 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from neurozsl.hardware.energy import ANCHOR
 from neurozsl.report import quantities as q
@@ -62,6 +62,15 @@ def kind(row: Energy) -> str:
     words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
     words += ["all-in"] * (row.scope == "all_in" and row.estimate) + ["as-if"] * _as_if(row)
     return ", ".join(words)
+
+
+def warnings(rows: Sequence[Energy]) -> Iterator[tuple[str, str]]:
+    """Each warning once: the rows that have it, and what it says."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        for text in row.warnings:
+            named.setdefault(text, []).append(row.name)
+    yield from (("; ".join(names), text) for text, names in named.items())
 
 
 def fit(found: Fit) -> str:

@@ -64,8 +64,7 @@ def _lines(report: Report) -> Iterator[str]:
     unknown = reading.unknown(report.energy)
     if unknown:
         yield unknown
-    for row in report.energy:
-        yield from (f"warning: {row.name}: {text}" for text in row.warnings)
+    yield from (f"warning: {names}: {text}" for names, text in reading.warnings(report.energy))
     yield from (f"{fit.chip}: {reading.fit(fit)}" for fit in report.fits)
     if isinstance(report, NetworkReport):
         for word, texts in (

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from neurozsl.report import reading
+from neurozsl.report.card import card
 from neurozsl.report.schema import NetworkReport, RunReport
 from neurozsl.report.terminal import print_report
 
@@ -123,6 +124,18 @@ def test_an_anchor_of_other_workloads_is_no_estimate_of_this_one(example: RunRep
     plain = anchor.model_copy(update={"method": "per_term"})
     found = reading.reading(example.model_copy(update={"energy": (*example.energy, plain)}))
     assert "9.00 J on Anchor" in found
+
+
+def test_a_warning_of_several_rows_is_said_once_and_names_them(example: RunReport) -> None:
+    texts = (("too large",), ("too large", "it leaks"), ())
+    rows = [
+        row.model_copy(update={"warnings": warned, "name": f"Chip {place}"})
+        for place, (row, warned) in enumerate(zip(example.energy, texts, strict=False))
+    ]
+    report = example.model_copy(update={"energy": tuple(rows)})
+    shown = [x for x in _printed(report, terminal=False).splitlines() if x.startswith("warning: ")]
+    assert shown == ["warning: Chip 0; Chip 1: too large", "warning: Chip 1: it leaks"]
+    assert card(report).count("too large") == 1
 
 
 def test_a_figure_of_a_chip_that_cannot_run_the_network_is_called_so(example: RunReport) -> None:
