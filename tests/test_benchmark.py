@@ -88,6 +88,7 @@ def test_a_run_is_planned_for_every_model_alignment_and_seed(tmp_path: Path) -> 
         (("--models", "mdft", "--study", "motion", "--data", "d"), "--study belongs to a study"),
         (("--models", "mdft"), "--models needs --data"),
         (("--protocol", "avca"), "--protocol needs --data"),
+        (("--device", "cuda"), "--device needs --data"),
         (("--data", "d", "--scene-bias", "0"), "--scene-bias belongs to a study"),
         (("--data", "d", "--models", "nope"), "model nope"),
         (("--data", "d", "--models", "mdft,mdft"), "named twice"),

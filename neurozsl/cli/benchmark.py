@@ -50,7 +50,9 @@ def benchmark(
             "--set", help="Model option MODEL.key=value; repeatable.", rich_help_panel=_DATA
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.", rich_help_panel=_DATA)] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or auto; default cpu.", rich_help_panel=_DATA)
+    ] = "",
     targets: Annotated[
         str,
         typer.Option(
@@ -144,6 +146,7 @@ def benchmark(
             "--protocol": protocol,
             "--rule": rule,
             "--label-alignment": label_alignment,
+            "--device": device,
             "--markdown": as_markdown,
             "--study": study,
         }
@@ -170,6 +173,7 @@ def benchmark(
             "--rule": rule,
             "--label-alignment": label_alignment,
             "--set": option,
+            "--device": device,
             "--targets": targets,
             "--markdown": as_markdown,
         }
@@ -188,7 +192,7 @@ def benchmark(
         protocol=protocol or "ours",
         alignments=listed(label_alignment or "by_name"),  # type: ignore[arg-type]  # checked there
         epochs=epochs,
-        device=resolve_device(device),
+        device=resolve_device(device or "cpu"),
         rules=parse_options(rule or [], "--rule"),
         options=per_model(option or []),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, numbers, per_model
@@ -50,18 +52,21 @@ def pareto(
     other = sorted(set(options) - {asked.model})
     if other:
         raise BadInput(f"--set {other[0]}.*: the model is {asked.model}")
+    given: dict[str, Any] = {
+        "steps": numbers("--steps", asked.steps),
+        "bits": numbers("--bits", asked.bits),
+        "policies": listed(asked.policies),
+        "targets": listed(asked.targets),
+        "scene_bias": next(iter(asked.scene_bias or ()), None),
+        "test_size": test_size,
+    }
     settings = study.Settings(
         model=asked.model,
         data=data,
-        steps=numbers("--steps", asked.steps),
-        bits=numbers("--bits", asked.bits or "4,6,8"),
-        policies=listed(asked.policies or "dynamic,table,frozen"),  # type: ignore[arg-type]  # checked there
-        targets=listed(asked.targets or "lava"),
         seeds=seeds,
         epochs=epochs,
-        scene_bias=asked.scene_bias[0] if asked.scene_bias else 0.9,
-        test_size=2000 if test_size is None else test_size,
         options=options.get(asked.model, {}),
+        **{key: value for key, value in given.items() if value not in ((), None)},
     )
     folder = out or Path(f"runs/pareto-{asked.model.replace('+', 'p')}")
     with progress_bar("pareto") as update:
@@ -82,4 +87,5 @@ def pareto(
         say(note)
     say(f"figure in {folder}/pareto.svg and .png, every point in {folder}/pareto.json")
     first = result["trained"][0]
-    next_commands(f"neurozsl profile {folder}/run-T{first['steps']}-seed{first['seed']}")
+    run = folder / f"run-T{first['steps']}-seed{first['seed']}"
+    next_commands(f"neurozsl profile {shlex.quote(str(run))}")

@@ -221,7 +221,7 @@ def _tell_line(reading: Reading) -> None:
         say(f"{reading.label}: begun")
         return
     parts = [
-        f"{reading.label}: {reading.done:g}/{reading.total}",
+        f"{reading.label}: {reading.done:.10g}/{reading.total}",
         f"{clock(reading.elapsed_s)} gone",
     ]
     if reading.eta_s is not None:

@@ -15,12 +15,12 @@ STEPS = 10  # of --layers, where --steps says nothing
 
 def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile all of them and show one table."""
-    from neurozsl.report import check_suffix, compare_text
+    from neurozsl.report import check_page, compare_text
     from neurozsl.report.compare import compare
     from neurozsl.report.schema import to_json
 
     if page is not None:
-        check_suffix(page)
+        check_page(page)
     for path in what:  # all of them, before the first one takes its minutes
         check_there(path, wanted)
     wanted.chips()
@@ -51,11 +51,11 @@ def before_training(
     as_json: bool,
 ) -> None:
     """Estimate dense layers that nobody has trained: counts by arithmetic, joules from tables."""
-    from neurozsl.report import check_suffix
+    from neurozsl.report import check_page
     from neurozsl.report.uniform import report_of_sizes
 
     if page is not None:
-        check_suffix(page)
+        check_page(page)
     sizes = _sizes(layers)
     if rate is None:
         raise BadInput(f"--layers {layers}: needs --rate, spikes per neuron and step, e.g. 0.05")

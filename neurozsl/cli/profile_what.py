@@ -51,10 +51,10 @@ def check_there(what: Path, wanted: Wanted) -> None:
 
 def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile it, write the page, print JSON or tables."""
-    from neurozsl.report import check_suffix
+    from neurozsl.report import check_page
 
     if page is not None:
-        check_suffix(page)
+        check_page(page)
     if kind(what) == "run":
         check_there(what, wanted)
     report, after = report_of(what, wanted)

@@ -5,8 +5,9 @@ bar of a command a `Meter` that turns (done, total) into a `Reading` as often as
 
     eta = (total - done) (t - t_0) / (done - done_0)       the pace of the stage so far
 
-A stage begins where `done` falls or `total` changes. What is done within its first second was there
-before (epochs of a run that is continued, trainings that are kept), so (t_0, done_0) is read then.
+A stage begins where `done` falls or `total` changes: when it was last heard of the one before, or,
+where nothing is done yet, now. What is done within its first second was there before (epochs of a
+run that is continued, trainings that are kept), so (t_0, done_0) is read then.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ class Pace:
         """Seconds to `total`; None where nothing is known yet."""
         now = self._clock()
         if done < self._done or total != self._total:
-            # Between two stages nothing is reported: this one began when the other was last seen.
-            self._began = self._seen
+            # Between two stages nothing is reported: this one began when the other was last seen,
+            # unless it says itself that it begins.
+            self._began = self._seen if done else now
             self._start = (self._began, 0)
         if now - self._began < _HEAD_START_S:
             self._start = (now, done)

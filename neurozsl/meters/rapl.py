@@ -24,7 +24,8 @@ from neurozsl.meters.reading import IDLE_S, WARM_UP_CALLS, Measured, Refused, re
 
 ROOT: Path = Path("/sys/class/powercap")
 _PROCESSOR: Final = Path("/proc/cpuinfo")
-_MEMORY: Final = "dram"
+MEMORY: Final = "memory"
+_MEMORY_ZONE: Final = "dram"
 
 
 class _UnreadableError(Exception):
@@ -73,7 +74,7 @@ def measure(
     [(calls, elapsed)] = done
     if joules <= 0:
         return Refused(f"the RAPL counters of the processor do not run forward ({joules:g} J)")
-    has_memory = any(x.name == _MEMORY for x in counters)
+    has_memory = any(x.name == _MEMORY_ZONE for x in counters)
     return Measured(
         device=_processor(),
         method="rapl",
@@ -81,7 +82,7 @@ def measure(
         seconds=elapsed / calls,
         calls=calls,
         idle_w=idle[0] / idle[1] if idle_s > 0 else None,
-        parts=("its memory",) if has_memory else (),
+        parts=(MEMORY,) if has_memory else (),
     )
 
 
@@ -90,7 +91,7 @@ def _counters() -> tuple[_Counter, ...]:
     found = []
     for zone in sorted(ROOT.glob("intel-rapl:*")):
         name = _text(zone / "name")
-        if name.startswith("package") or name == _MEMORY:
+        if name.startswith("package") or name == _MEMORY_ZONE:
             most = _number(zone / "max_energy_range_uj")
             found.append(_Counter(name, zone / "energy_uj", most))
     return tuple(found)

@@ -27,5 +27,5 @@ from neurozsl.report.schema import read_report as read_report
 from neurozsl.report.schema import read_run_report as read_run_report
 from neurozsl.report.schema import to_json as to_json
 from neurozsl.report.write import ReportFiles as ReportFiles
-from neurozsl.report.write import check_suffix as check_suffix
+from neurozsl.report.write import check_page as check_page
 from neurozsl.report.write import write_report as write_report

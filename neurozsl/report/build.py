@@ -20,12 +20,12 @@ from neurozsl import __version__
 from neurozsl.evaluation import collect, evaluate
 from neurozsl.export.bundle import open_bundle
 from neurozsl.hardware.chip import Chip
-from neurozsl.host_energy import host
 from neurozsl.metrics import Problem, predict
 from neurozsl.report import schema
 from neurozsl.report.rooms import deployment, pictures, recognition, subject
 from neurozsl.report.rooms.costs import STEP_DEVICE, Devices, calibration, costs
 from neurozsl.report.rooms.embedding import embedding
+from neurozsl.report.rooms.host import host
 from neurozsl.report.rooms.motion import motion
 from neurozsl.report.rooms.provenance import run_provenance
 from neurozsl.runs import Run, versions

@@ -23,7 +23,7 @@ from neurozsl.report.compare import ComparedEnergy, ReportComparison
 from neurozsl.report.files import replace_texts, writing
 from neurozsl.report.schema import to_json
 from neurozsl.report.terminal import console
-from neurozsl.report.write import check_suffix
+from neurozsl.report.write import check_page
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,11 @@ def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
     for device in compared.devices:
         yield (
             f"energy, {names[device]}",
-            tuple(_joules(r.energy, device, f"rows.{i}.energy") for i, r in rows),
+            tuple(_figure(r.energy, device, f"rows.{i}.energy", "joules") for i, r in rows),
         )
-        static = tuple(_static(r.energy, device, f"rows.{i}.energy") for i, r in rows)
+        static = tuple(
+            _figure(r.energy, device, f"rows.{i}.energy", "static_joules") for i, r in rows
+        )
         if any(cell.value is not None for cell in static):
             yield f"static, {names[device]}", static
     yield (
@@ -85,7 +87,9 @@ def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
     for device, name in _names(e for r in compared.rows for e in r.host_joules).items():
         yield (
             f"energy, {name}",
-            tuple(_joules(r.host_joules, device, f"rows.{i}.host_joules") for i, r in rows),
+            tuple(
+                _figure(r.host_joules, device, f"rows.{i}.host_joules", "joules") for i, r in rows
+            ),
         )
     yield "not comparable", tuple(Cell(r.not_comparable or "-") for _, r in rows)
 
@@ -97,19 +101,13 @@ def _names(energies: Iterable[ComparedEnergy]) -> dict[str, str]:
     return {k: f"{name} ({k})" if name in shared else name for k, name in names.items()}
 
 
-def _joules(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:
+def _figure(energy: tuple[ComparedEnergy, ...], device: str, path: str, field: str) -> Cell:
+    """One energy of a device; what weakens it stands behind the dynamic one."""
     for place, row in enumerate(energy):
         if row.device == device:
-            text = q.si(row.joules, "J")
-            return Cell(text, row.joules, f"{path}.{place}.joules", _weak(row))
-    return Cell(q.MISSING)
-
-
-def _static(energy: tuple[ComparedEnergy, ...], device: str, path: str) -> Cell:
-    for place, row in enumerate(energy):
-        if row.device == device:
-            text = q.si(row.static_joules, "J")
-            return Cell(text, row.static_joules, f"{path}.{place}.static_joules")
+            value = getattr(row, field)
+            words = _weak(row) if field == "joules" else ""
+            return Cell(q.si(value, "J"), value, f"{path}.{place}.{field}", words)
     return Cell(q.MISSING)
 
 
@@ -141,7 +139,7 @@ def write_comparison(compared: ReportComparison, page: Path) -> Path:
     Raises:
         BadInput: another suffix, or the files cannot be written.
     """
-    check_suffix(page)
+    check_page(page)
     beside = page.with_suffix(".json")
     texts = {beside: to_json(compared)}
     if page.suffix != ".json":

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from neurozsl.report.figures.drawing import HUES, INK, PAGE, SOFT
+from neurozsl.report.figures.drawing import HUES, INK, PAGE, SOFT, figure
 from neurozsl.report.plot import Plot, finish, style
 from neurozsl.report.quantities import si
 
@@ -40,8 +39,7 @@ def draw(result: Mapping[str, Any], table: str) -> Plot:
     rows = [row for row in result["settings"] if table in row["energy"]]
     name = result["tables"][table]["name"]
     with style():
-        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-        axes = figure.subplots()
+        made_figure, axes = figure(4.4)
         _marks(axes, rows, table)
         _legend(axes, rows)
         made = "synthetic data" if result["data"]["synthetic"] else result["data"]["name"]
@@ -52,7 +50,7 @@ def draw(result: Mapping[str, Any], table: str) -> Plot:
             f"{result['seeds']} seed(s); numbers: weight bits"
         )
         title = f"HM against energy on {name}"
-        return finish("pareto", figure, title, _told(rows, table))
+        return finish("pareto", made_figure, title, _told(rows, table))
 
 
 def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:

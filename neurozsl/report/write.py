@@ -30,8 +30,8 @@ class ReportFiles:
     plots: tuple[Path, ...] = ()
 
 
-def check_suffix(path: Path) -> None:
-    """Refuse a name that says no kind of report, before anything is computed.
+def check_page(path: Path) -> None:
+    """Refuse a page that cannot be written, before anything is computed.
 
     Raises:
         BadInput: the suffix is not one of `SUFFIXES`, the JSON that goes beside the page would
@@ -63,7 +63,7 @@ def write_report(report: Report, path: Path, *, plot_folder: Path | None = None)
     Raises:
         BadInput: another suffix, or the files cannot be written.
     """
-    check_suffix(path)
+    check_page(path)
     beside = path.with_suffix(".json")
     texts = {beside: to_json(report)}
     drawn = plots(report) if path.suffix == ".html" or plot_folder is not None else ()

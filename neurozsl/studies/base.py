@@ -22,7 +22,7 @@ from neurozsl.errors import BadInput, NeuroZSLError
 
 Progress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
-_LOOK_S = 1.0
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -159,14 +159,17 @@ def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if not isinstance(error, Exception):
-                for process in tuple(processes):
-                    process.terminate()
+                while wait(running, timeout=_LOOK_S).not_done:  # one may just be starting
+                    for process in tuple(processes):
+                        process.terminate()
             raise
 
 
 def _wait(running: Mapping[Future[None], Job], progress: Progress | None) -> None:
     """Return when all have ended, telling how far they are."""
     waiting = set(running)
+    if progress is not None:
+        progress(0, len(running), "")  # here it begins: what was done before shows in the next one
     while waiting:
         ended, waiting = wait(waiting, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
         for one in ended:

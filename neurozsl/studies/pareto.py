@@ -184,7 +184,6 @@ def _data(
     if found in (1, steps):
         return settings.data
     folder = out / f"data-T{steps}"
-    joined = in_steps(data, steps)
     if not folder.exists():
-        store.save(joined, folder)
+        store.save(in_steps(data, steps), folder)
     return folder

@@ -139,6 +139,20 @@ def test_what_was_done_before_says_nothing_about_the_pace() -> None:
     assert pace.eta_s(10, 10) == 0.0
 
 
+def test_a_study_that_goes_on_tells_the_pace_of_what_is_left() -> None:
+    """Half of two trainings is done already; the data are loaded for 20 s before."""
+    clock = FakeClock()
+    pace = Pace(clock)
+    clock.now += 20.0
+    assert pace.eta_s(0, 2) is None  # the trainings begin
+    clock.now += 0.5
+    assert pace.eta_s(1.0, 2) is None
+    for _ in range(60):
+        clock.now += 1.0
+        eta = pace.eta_s(1.0 + (clock.now - 1020.5) / 1000, 2)
+    assert eta == pytest.approx((2 - 1.06) * 1000, rel=1e-6)
+
+
 def test_readings_are_at_most_one_an_interval_and_the_last_is_never_missing() -> None:
     clock, told = FakeClock(), list[Reading]()
     meter = Meter("rendering", told.append, every_s=1.0, clock=clock)

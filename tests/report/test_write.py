@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from neurozsl.errors import BadInput
-from neurozsl.report import card, check_suffix, read_report, render, to_json, write_report
+from neurozsl.report import card, check_page, read_report, render, to_json, write_report
 from neurozsl.report.files import replace_texts
 from neurozsl.report.schema import NetworkReport, RunReport
 
@@ -44,7 +44,7 @@ def test_plots_are_written_beside_any_kind(tmp_path: Path, network_example: Netw
 def test_another_suffix_is_refused_and_the_three_are_named(
     name: str, tmp_path: Path, network_example: NetworkReport
 ) -> None:
-    for refuse in (check_suffix, lambda path: write_report(network_example, path)):
+    for refuse in (check_page, lambda path: write_report(network_example, path)):
         with pytest.raises(BadInput, match=r"\.html .*\.md .*\.json"):
             refuse(tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -212,6 +212,7 @@ def test_steps_of_given_data_are_joined_or_refused(tmp_path: Path) -> None:
         (("--pareto", "--models", "mdft"), "--models does not go with --pareto"),
         (("--pareto", "--study", "motion"), "--study does not go with --pareto"),
         (("--pareto", "--data", "d", "--test-size", 96), "--test-size belongs to the synthetic"),
+        (("--pareto", "--device", "cpu"), "--device does not go with --pareto"),
         (("--pareto", "--bits", "four"), "--bits 'four'"),
         (("--pareto", "--bits", "4,4"), "name each once"),
         (("--pareto", "--policies", "open"), "policy open"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -68,8 +70,7 @@ def _bars(
             100 * use.used / use.limit,
             0.82,
             bottom=100 * filled[part.core],
-            color=HUES[k % len(HUES)],
-            alpha=0.85 if (k // len(HUES)) % 2 == 0 else 0.45,
+            **_shade(k),
             linewidth=0,
         )
         filled[part.core] += use.used / use.limit
@@ -80,13 +81,14 @@ def _bars(
     return max(filled.values())
 
 
+def _shade(place: int) -> dict[str, Any]:
+    """Colour of a layer; paler where the colours come round again."""
+    round_, hue = divmod(place, len(HUES))
+    return {"color": HUES[hue], "alpha": 0.85 if round_ % 2 == 0 else 0.45}
+
+
 def _legend(made: Figure, layers: list[str]) -> None:
-    handles = [
-        made.axes[0].bar(
-            0, 0, color=HUES[k % len(HUES)], alpha=0.85 if (k // len(HUES)) % 2 == 0 else 0.45
-        )[0]
-        for k in range(len(layers))
-    ]
+    handles = [made.axes[0].bar(0, 0, **_shade(k))[0] for k in range(len(layers))]
     made.legend(
         handles,
         [short(x, 24) for x in layers],

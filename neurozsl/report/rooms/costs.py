@@ -59,12 +59,16 @@ class Devices:
         """
         keys, names = set[str](), {load_chip(key).name: key for key in DEFAULT_CHIPS}
         for chip in self.own:
+            if chip.key in DEFAULT_CHIPS:
+                raise BadInput(
+                    f"--device '{chip.key}': is priced in every report already; leave it out"
+                )
             if chip.key in keys:
                 raise BadInput(
                     f"--device '{chip.key}': 2 devices of this name, 1 is allowed since tables "
                     "could not tell them apart; rename one of the files"
                 )
-            if chip.key not in DEFAULT_CHIPS and chip.name in names:
+            if chip.name in names:
                 raise BadInput(
                     f"--device '{chip.key}': its name '{chip.name}' is that of "
                     f"'{names[chip.name]}', and tables could not tell them apart; write another "
@@ -72,10 +76,6 @@ class Devices:
                 )
             keys.add(chip.key)
             names[chip.name] = chip.key
-            if chip.key in DEFAULT_CHIPS:
-                raise BadInput(
-                    f"--device '{chip.key}': is priced in every report already; leave it out"
-                )
             if not chip.energy_methods and chip.key in REGISTERED:
                 raise BadInput(
                     f"--device '{chip.key}': {chip.name} has 0 published energies per operation, 1 "

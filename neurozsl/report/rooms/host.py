@@ -21,10 +21,10 @@ import torch
 
 from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chip import load_chip
-from neurozsl.host_work import counted_bytes, counted_flops, measured_seconds
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
 from neurozsl.report import schema
+from neurozsl.report.rooms.host_work import counted_bytes, counted_flops, measured_seconds
 from neurozsl.signals import Trace
 
 CHEAPEST: Final = ("gpu_h100", "mac_bf16")
@@ -38,7 +38,6 @@ def host(
     motion_backend: str,
     spikes: bool,
     link_bytes: float | None = None,
-    seconds: float = 2.0,
 ) -> schema.Host:
     """What the host does for one inference, on average over a batch.
 
@@ -50,7 +49,6 @@ def host(
         motion_backend: what runs the motion branch; only named here.
         spikes: whether the branch is left out (it runs on the chip).
         link_bytes: what crosses between host and chip per inference (`hardware.host_link`).
-        seconds: how long is measured, where there is a meter.
     """
     rows = len(batch)
     trace = None
@@ -60,11 +58,11 @@ def host(
             trace = model.branch(prepared.chip_input, prepared.context.mask)
     infer = _inference(model, batch, trace)
     flops = counted_flops(infer)
-    spent = measured_seconds(infer)
-    found = measure_model(model, batch, trace, seconds=seconds)
+    found = measure_model(model, batch, trace)
     energy = [estimated(flops / rows, found.reason if isinstance(found, Refused) else "")]
     if isinstance(found, Measured):
         energy.insert(0, measured_row(found, rows))
+    seconds = found.seconds if isinstance(found, Measured) else measured_seconds(infer)
     return schema.Host(
         device=found.device if isinstance(found, Measured) else "cpu",
         motion_backend=motion_backend,
@@ -73,7 +71,7 @@ def host(
         bytes_moved=counted_bytes(infer) / rows,
         link_bytes=link_bytes,
         energy=tuple(energy),
-        seconds_per_inference=(found.seconds if isinstance(found, Measured) else spent) / rows,
+        seconds_per_inference=seconds / rows,
     )
 
 
@@ -141,17 +139,23 @@ def _without_gradients(infer: Callable[[], object]) -> Callable[[], object]:
 
 @dataclass(frozen=True)
 class _Meter:
-    """What one kind of meter covers and leaves out; whole: what its idle power belongs to."""
+    """What one kind of meter covers and leaves out; whole: what its idle power belongs to.
+
+    optional: left out as well where the reading does not name it among its parts.
+    """
 
     key: str
+    name: str
     whole: str
     included: str
     excluded: tuple[str, ...]
+    optional: tuple[str, ...] = ()
     note: str = ""
 
 
 _GPU: Final = _Meter(
     "host/nvml",
+    "NVML",
     "board",
     "the GPU board: arithmetic, memory, idle power",
     ("the host's processor and memory", "power supply", "feature extraction"),
@@ -161,9 +165,11 @@ _METERS: Final[Mapping[Method, _Meter]] = {
     "nvml_sampled": replace(_GPU, note="power sampled, as this board has no energy counter"),
     "rapl": _Meter(
         "host/rapl",
+        "RAPL",
         "processor",
         "the whole processor: arithmetic, caches, idle power, other programs that ran",
         ("the rest of the board", "power supply", "feature extraction"),
+        optional=(rapl.MEMORY,),
         note="RAPL counters, with whatever else ran on the processor",
     ),
 }
@@ -173,8 +179,7 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
     """The energy row of a measurement of batches of `rows` samples."""
     meter = _METERS[found.method]
     joules, seconds = found.joules / rows, found.seconds / rows
-    name = "RAPL" if found.method == "rapl" else "NVML"
-    source = f"{name} on {found.device}, {found.calls} batches of {rows}, this machine"
+    source = f"{meter.name} on {found.device}, {found.calls} batches of {rows}, this machine"
     terms = [_term(f"whole {meter.whole}", "whole", meter.whole, 1.0, joules, source)]
     notes = [f"the whole {meter.whole}, {joules / seconds:.4g} W on average"]
     if found.idle_w is not None:
@@ -186,7 +191,7 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
                 _term("idle power x latency", "static", "idle", seconds, found.idle_w, source),
             ]
     notes += filter(None, (meter.note, found.note))
-    unseen = found.method == "rapl" and not found.parts
+    unseen = tuple(part for part in meter.optional if part not in found.parts)
     return schema.Energy(
         device=meter.key,
         name=f"host part on {found.device}, measured",
@@ -197,7 +202,7 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
         scope="all_in",
         terms=tuple(terms),
         included=(meter.included, *found.parts),
-        excluded=(*meter.excluded, *(("memory",) if unseen else ())),
+        excluded=(*meter.excluded, *unseen),
         note="; ".join(notes),
         estimate=False,
     )

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from neurozsl import host_energy, runs
-from neurozsl.host_energy import estimated, host, measured_row
-from neurozsl.host_work import counted_bytes, counted_flops
+from neurozsl import runs
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Refused
+from neurozsl.report.rooms import host as host_energy
+from neurozsl.report.rooms.host import estimated, host, measured_row
+from neurozsl.report.rooms.host_work import counted_bytes, counted_flops
 from tests.meters.board import Board, install
 from tests.meters.counters import Counters
 
@@ -108,7 +109,7 @@ def test_a_measured_row_splits_the_idle_power_off_and_names_the_board() -> None:
     assert [term.cause for term in cool.terms] == ["whole"]  # below its idle power: no split
 
 
-@pytest.mark.parametrize("parts", [(), ("its memory",)])
+@pytest.mark.parametrize("parts", [(), ("memory",)])
 def test_memory_of_a_processor_is_in_its_row_or_said_to_be_left_out(parts: tuple[str, ...]) -> None:
     row = measured_row(Measured("A CPU", "rapl", 8.0, 0.1, 25, 50.0, parts), rows=4)
     assert ("memory" in row.excluded) == (not parts) and row.included[1:] == parts
@@ -145,7 +146,7 @@ def test_a_machine_without_a_gpu_is_metered_at_its_processor(
     row, other = found.energy
     assert (row.device, row.estimate, other.estimate) == ("host/rapl", False, True)
     assert row.joules == pytest.approx(10.0 / 4)
-    assert row.included[-1] == "its memory" and "feature extraction" in row.excluded
+    assert row.included[-1] == "memory" and "feature extraction" in row.excluded
     assert "whatever else ran" in row.note and "not measured" not in other.note
     assert "no GPU was measured: torch finds no CUDA device here" in row.note
     assert found.device in row.name
