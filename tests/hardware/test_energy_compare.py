@@ -19,6 +19,7 @@ from neurozsl.hardware.energy import (
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
 from neurozsl.signals import ChipInput, InputCode, Trace
+from tests.hardware.chip_text import MINIMAL, figure
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
 
 SIZES = (512, 512, 512, 512)
@@ -185,6 +186,19 @@ def test_steps_cost_static_power_and_nothing_else() -> None:
     speck = [x for x in step_times(SHEET, lengths_s=(0.04,)) if x.device == "speck2f"]
     assert speck[-1].static_joules == pytest.approx(0.42e-3 * 0.4)
     assert {x.device for x in step_times(SHEET, TABLES)} == {"loihi1", "speck2f"}
+
+
+@pytest.mark.parametrize(
+    ("methods", "devices"),
+    [('"dense_pass"', set()), ('"dense_pass", "per_term"', set()), ('"per_term"', {"mine"})],
+)
+def test_a_chip_with_static_power_whose_pass_is_dense_has_no_steps(
+    methods: str, devices: set[str]
+) -> None:
+    power = '[power]\nstatic_chip = { value = 0.05, unit = "W", kind = "measured", grade = "T", '
+    text = f"energy_methods = [{methods}]\n{MINIMAL}{figure('mac')}{power}source = 'paper' }}\n"
+    mine = parse_chip("mine", text)
+    assert {x.device for x in step_times(SHEET, (mine,), window_s=0.1)} == devices
 
 
 def test_a_chip_of_a_user_is_compared_like_any_other() -> None:
