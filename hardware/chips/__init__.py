@@ -35,6 +35,8 @@ Cores of its own are [limit] with [memory], and where they are unequal [[core]] 
 topology is [mesh]. `chips.cores` holds every key of these tables; loihi1.toml shows equal
 cores, speck2f.toml unequal ones.
 
+A step of kind peak_bound is the shortest that the chip can take: its latency is told as a floor.
+
 Grades: V read in source code or run, T read on the primary page, Q quoted by a third party, D
 arithmetic on other figures.
 """

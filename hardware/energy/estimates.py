@@ -82,6 +82,7 @@ def estimate(
     powered = (None if step_s is None else steps * step_s) if stepless else latency
     static = _static(chip, powered)
     key, name = _named(chip, method, found.terms)
+    floor = _floor(chip, step_s, latency)
     row = EnergyRow(
         device=chip.key,
         key=key,
@@ -112,14 +113,10 @@ def estimate(
         warnings=(),
         powered_s=None if static[1] is None else powered,
         note="; ".join(
-            dict.fromkeys(
-                filter(None, (*(figures[t.figure].note for t in found.terms), _floor(chip, step_s)))
-            )
+            dict.fromkeys(filter(None, (*(figures[t.figure].note for t in found.terms), floor)))
         ),
     )
-    return replace(
-        row, warnings=_warnings(row, chip, counts, None if _floor(chip, step_s) else powered)
-    )
+    return replace(row, warnings=_warnings(row, chip, counts, None if floor else powered))
 
 
 def _all_in(found: Terms) -> Terms:
@@ -198,19 +195,23 @@ def _latency(
     step = chip.time.get("step")
     if step is None:
         return None, "unpublished"
-    origin = "; ".join(filter(None, (step.kind, step.note)))
+    origin = "; ".join(filter(None, (step.kind.replace("_", " "), step.note)))
     return steps * step.value, f"{steps} steps of {step.value:g} s ({origin})"
 
 
-def _floor(chip: Chip, step_s: float | None) -> str:
-    """What to know of a latency made of a data sheet's shortest step; "" where it is another."""
+def _floor(chip: Chip, step_s: float | None, latency_s: float | None) -> str:
+    """What to know of a latency made of a chip's shortest step; "" where it is another."""
     step = chip.time.get("step")
-    if step_s is not None or step is None or step.kind != "datasheet":
+    if step_s is not None or latency_s is None or chip.time_model == "asynchronous":
         return ""
+    if step is None or step.kind != "peak_bound":
+        return ""
+    floor = f"the latency is a floor, {step.value:g} s is the chip's shortest step"
+    if "workload_mean" not in chip.power:
+        return floor
     return (
-        f"the latency is a floor, {step.value:g} s is the chip's shortest step; whole workloads "
-        "measured on it are among the calibration rows, and with the length of a step given their "
-        "mean power is an anchor"
+        f"{floor}; with the length of a step given, the mean power of whole workloads measured on "
+        "it is an anchor"
     )
 
 

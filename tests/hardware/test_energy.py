@@ -10,6 +10,7 @@ from neurozsl.hardware.chip import load_chip, parse_chip
 from neurozsl.hardware.chips import CHIPS
 from neurozsl.hardware.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import DEFAULT_CHIPS, estimate, estimate_all
+from tests.hardware.chip_text import MINIMAL, figure
 
 
 def counts(
@@ -214,10 +215,31 @@ def test_loihi_power_outside_the_published_range_warns() -> None:
     assert not estimate(SHEET, "loihi1").warnings  # 10 uJ + 1.04 mJ in 10 ms
     fast = estimate(SHEET, "loihi2", step_s=2e-7)  # 10 uJ in 2 us
     assert any("published workloads took 0.03 to 0.5 W" in text for text in fast.warnings)
-    floor = estimate(SHEET, "loihi2")  # the data sheet's shortest step
+    floor = estimate(SHEET, "loihi2")  # the brief's shortest step
     assert not floor.warnings and "the latency is a floor" in floor.note
+    assert "mean power of whole workloads measured on it is an anchor" in floor.note
+    assert floor.latency_note.startswith("10 steps of 2e-07 s (peak bound; floor")
+    assert not floor.lower_bound  # a bound on the time is none on the energy
     paced = estimate(counts(synops=4e6, steps=10), "loihi2", step_s=1e-4)
     assert not paced.warnings  # 94 uJ in 1 ms
+
+
+@pytest.mark.parametrize("kind", ["datasheet", "peak_bound"])
+def test_only_a_step_that_is_said_to_be_the_shortest_makes_the_latency_a_floor(kind: str) -> None:
+    end = 'grade = "T", source = "paper" }\n'
+    mine = parse_chip(
+        "mine",
+        f'energy_methods = ["per_term", "dense_pass"]\n{MINIMAL}{figure("mac")}[power]\n'
+        f'plausible_mean = {{ value = 1, low = 0.5, high = 2, unit = "W", kind = "derived", {end}'
+        f'[time]\nstep = {{ value = 1e-4, unit = "s", kind = "{kind}", {end}',
+    )
+    row = estimate(SHEET, mine)  # 0.8 uJ in 1 ms
+    assert row.latency_s == pytest.approx(1e-3)
+    floor = kind == "peak_bound"
+    assert ("the latency is a floor" in row.note, bool(row.warnings)) == (floor, not floor)
+    assert "anchor" not in row.note and not mine.power.get("workload_mean")
+    for other in (estimate(SHEET, mine, step_s=1e-4), estimate(SHEET, mine, method="dense_pass")):
+        assert "floor" not in other.note
 
 
 def test_steps_and_pace_can_be_given() -> None:
