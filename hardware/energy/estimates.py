@@ -111,6 +111,7 @@ def estimate(
         lower_bound=not chip.inherits_energy
         and _is_lower_bound(chip, method, found.terms, figures),
         warnings=(),
+        as_if=_cannot_leak(chip, counts),
         powered_s=None if static[1] is None else powered,
         note="; ".join(
             dict.fromkeys(filter(None, (*(figures[t.figure].note for t in found.terms), floor)))
@@ -260,6 +261,10 @@ def _source(chip: Chip, terms: tuple[EnergyTerm, ...], static: bool) -> str:
     return f"{prefix}{'; '.join(used)} [{' | '.join(dict.fromkeys(references))}]"
 
 
+def _cannot_leak(chip: Chip, counts: Counts) -> bool:
+    return chip.neuron_models == ("IF",) and counts.leaky
+
+
 def _warnings(
     row: EnergyRow, chip: Chip, counts: Counts, powered_s: float | None
 ) -> tuple[str, ...]:
@@ -273,6 +278,6 @@ def _warnings(
                 f"{plausible.high:g} W: the energy or the length of a step is off; give a measured "
                 "step"
             )
-    if chip.neuron_models == ("IF",) and counts.leaky:
+    if row.as_if:
         found.append("the network leaks and the chip runs integrate-and-fire only: as-if figure")
     return tuple(found)

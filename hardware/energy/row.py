@@ -55,7 +55,8 @@ class EnergyRow:
     None without steps.
     inherited: another chip's figures stand in. lower_bound: a figure is published as a minimum, or
     terms that cost energy are missing. excluded: left out of this row; unknown: costs energy and
-    nobody has published a figure. warnings: results that measured chips contradict.
+    nobody has published a figure. warnings: results that measured chips contradict, and why the
+    chip cannot run the network where `as_if` says that it is priced as if it did.
     """
 
     device: str
@@ -83,6 +84,7 @@ class EnergyRow:
     warnings: tuple[str, ...]
     note: str = ""
     powered_s: float | None = None
+    as_if: bool = False
 
     @property
     def total_joules(self) -> float:

@@ -30,7 +30,7 @@ _DATA = "data (fingerprint of the folder)"
 class ComparedEnergy(Value):
     """One device: joules of the spiking part, dynamic; bounds where the sources give them.
 
-    static_joules, inherited, lower_bound, warnings: as in the row of the report.
+    static_joules, inherited, lower_bound, as_if, warnings: as in the row of the report.
     """
 
     device: str
@@ -41,6 +41,7 @@ class ComparedEnergy(Value):
     static_joules: float | None = None
     inherited: bool = False
     lower_bound: bool = False
+    as_if: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -206,5 +207,6 @@ def _energy(row: Energy) -> ComparedEnergy:
         static_joules=row.static_joules,
         inherited=row.inherited,
         lower_bound=row.lower_bound,
+        as_if=row.as_if,
         warnings=row.warnings,
     )

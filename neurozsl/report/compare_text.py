@@ -114,8 +114,7 @@ def _figure(energy: tuple[ComparedEnergy, ...], device: str, path: str, field: s
 def _weak(row: ComparedEnergy) -> str:
     """What weakens a figure, in brackets; the reasons are in the report of its row."""
     words = ["lower bound"] * row.lower_bound + ["inherited"] * row.inherited
-    as_if = [text for text in row.warnings if "as-if" in text]
-    words += ["as-if"] * bool(as_if) + ["see its warning"] * (len(row.warnings) > len(as_if))
+    words += ["as-if"] if row.as_if else ["see its warning"] * bool(row.warnings)
     return f"({', '.join(words)})" if words else ""
 
 

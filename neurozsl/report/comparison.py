@@ -5,7 +5,7 @@ The sentence is chosen by the numbers, also where they speak against spikes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from neurozsl.hardware.chip import Chip
 from neurozsl.hardware.counts import Counts
@@ -32,7 +32,6 @@ def comparison(
     steps: int | None = None,
     lengths_s: Sequence[float] = (),
     window_s: float | None = None,
-    unfit: Collection[str] = (),
 ) -> schema.Comparison | None:
     """All cost tables side by side; None where there is no dense or no spiking one.
 
@@ -43,18 +42,16 @@ def comparison(
         steps: time steps that the chips take; default those of the counts.
         lengths_s: further lengths of a step, e.g. one that was asked for.
         window_s: how long the input of one inference lasts, for chips without steps.
-        unfit: chips, by key, that cannot hold or run the network.
     """
     signs = compare(counts, rows)
     paces = step_times(counts, chips, steps=steps, lengths_s=lengths_s, window_s=window_s)
     if not signs:
         return None
     rate = mean_input_rate(counts)
-    as_if = [row for row in signs if _as_if(row.spiking, unfit)]
-    parts = (_sign_sentence(signs, as_if), *_break_even(signs, rate), *_static_sentence(paces))
+    parts = (_sign_sentence(signs), *_break_even(signs, rate), *_static_sentence(paces))
     return schema.Comparison(
         sentence=" ".join(parts),
-        rows=tuple(_sign_row(row, as_if=row in as_if) for row in signs),
+        rows=tuple(map(_sign_row, signs)),
         step_times=tuple(
             schema.StepTime(
                 device=x.name,
@@ -68,18 +65,14 @@ def comparison(
     )
 
 
-def _as_if(row: EnergyRow, unfit: Collection[str]) -> bool:
-    return row.device in unfit or any("as-if" in warning for warning in row.warnings)
-
-
-def _sign_row(row: SignRow, *, as_if: bool) -> schema.SignRow:
+def _sign_row(row: SignRow) -> schema.SignRow:
     return schema.SignRow(
         spiking=row.spiking.name,
         spiking_joules=row.spiking_joules,
         dense=row.dense.name,
         dense_joules=row.dense.joules,
         with_static=row.with_static,
-        as_if=as_if,
+        as_if=row.spiking.as_if,
         ratio_low=row.ratio_low,
         ratio=row.ratio,
         ratio_high=row.ratio_high,
@@ -91,7 +84,7 @@ def _sign_row(row: SignRow, *, as_if: bool) -> schema.SignRow:
 # --- what follows -----------------------------------------------------------------------------
 
 
-def _sign_sentence(signs: Sequence[SignRow], as_if: Sequence[SignRow]) -> str:
+def _sign_sentence(signs: Sequence[SignRow]) -> str:
     """Over all pairs without static power, then against the reference pass in joules.
 
     A table that another chip inherits is no further table: its pairs are not counted again. How
@@ -116,7 +109,7 @@ def _sign_sentence(signs: Sequence[SignRow], as_if: Sequence[SignRow]) -> str:
         )
         if wins["either"]:
             text += f", and on {wins['either']} the interval allows both"
-    unreal = sum(row in as_if for row in tables)
+    unreal = sum(row.spiking.as_if for row in tables)
     said = "dynamic energy, static power left out"
     if unreal:
         many = "all" if unreal == total else f"{unreal}"

@@ -60,7 +60,7 @@ def kind(row: Energy) -> str:
     """Where a figure comes from, in a word or three."""
     words = ["estimate" if row.estimate else "measured"]
     words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
-    words += ["all-in"] * (row.scope == "all_in" and row.estimate) + ["as-if"] * _as_if(row)
+    words += ["all-in"] * (row.scope == "all_in" and row.estimate) + ["as-if"] * row.as_if
     return ", ".join(words)
 
 
@@ -76,11 +76,6 @@ def warnings(rows: Sequence[Energy]) -> Iterator[tuple[str, str]]:
 def fit(found: Fit) -> str:
     """The cores that a network takes, or why it does not fit."""
     return f"{found.cores_used} of {found.cores} cores" if found.fits else f"no: {found.reason}"
-
-
-def _as_if(row: Energy) -> bool:
-    """Whether the chip of a row cannot run the network that was counted."""
-    return any("as-if" in warning for warning in row.warnings)
 
 
 def spike_rate(report: Report) -> float:
@@ -176,7 +171,7 @@ def _energy(report: Report) -> str:
 def _at(row: Energy) -> str:
     """Energy and device, with what weakens the figure."""
     weak = ["a lower bound"] * row.lower_bound + ["figures of another chip"] * row.inherited
-    weak += ["as if the chip ran it"] * _as_if(row)
+    weak += ["as if the chip ran it"] * row.as_if
     return f"{si(row.joules, 'J')} on {row.name}" + (f" ({', '.join(weak)})" if weak else "")
 
 
@@ -270,7 +265,7 @@ def unknown(rows: Sequence[Energy]) -> str:
 
 def key_row(rows: Sequence[Energy]) -> Energy | None:
     """The row that stands for all: the first of a chip that can run the network, else the first."""
-    return first_known([x for x in rows if not _as_if(x)]) or first_known(rows)
+    return first_known([x for x in rows if not x.as_if]) or first_known(rows)
 
 
 def first_known(rows: Sequence[Energy]) -> Energy | None:

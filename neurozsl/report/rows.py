@@ -77,6 +77,7 @@ def energy_row(row: EnergyRow) -> schema.Energy:
         inherited=row.inherited,
         lower_bound=row.lower_bound,
         scope=row.scope,
+        as_if=row.as_if,
         terms=tuple(schema.EnergyTerm(**vars(term)) for term in row.terms),
         included=row.included,
         excluded=row.excluded,

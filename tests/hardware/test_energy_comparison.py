@@ -29,6 +29,7 @@ def rows_of(
 ) -> Rows:
     counts = uniform_counts(sizes, steps, rate)
     rows = estimate_all(counts, chips, **asked)
+    rows = tuple(replace(row, as_if=row.device in unfit) for row in rows)
     return Rows(
         spiking_energy(rows),
         dense_baseline(counts, rows),
@@ -38,7 +39,6 @@ def rows_of(
             chips=chips,
             lengths_s=lengths_s,
             window_s=asked.get("window_s"),
-            unfit=unfit,
         ),
     )
 

@@ -65,7 +65,7 @@ def test_a_row_holds_the_figures_of_its_report(run: RunReport) -> None:
     assert [x.joules for x in row.host_joules] == [4.2e-3]
     keys = ("device", "name", "joules_low", "joules", "joules_high", "static_joules")
     for mine, theirs in zip(row.energy, run.energy, strict=True):
-        for key in (*keys, "inherited", "lower_bound", "warnings"):
+        for key in (*keys, "inherited", "lower_bound", "as_if", "warnings"):
             assert getattr(mine, key) == getattr(theirs, key), key
 
 

@@ -153,7 +153,7 @@ def costs(
         neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
         fits=tuple(map(_fit, fits.values())),
         link_bytes=counts.link_bytes,
-        prices=_with_fits(prices(counts, devices, sent, _unfit(devices, fits)), fits),
+        prices=prices(counts, devices, sent, fits),
     )
 
 
@@ -161,7 +161,7 @@ def prices(
     counts: Counts,
     devices: Devices,
     sent: Mapping[str, Traffic] | None = None,
-    unfit: Collection[str] = (),
+    fits: Mapping[str, ChipFit] | None = None,
 ) -> Prices:
     """Every device and what follows from them.
 
@@ -169,11 +169,12 @@ def prices(
         counts: of one inference.
         devices: what is priced.
         sent: messages per chip that holds the network.
-        unfit: chips, by key, that cannot hold or run it.
+        fits: per chip that was looked at, where the network lies or why it does not.
     """
     rows = estimate_all(
         counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
     )
+    rows = tuple(_marked(row, fits or {}) for row in rows)
     lengths = () if devices.step_s is None else (devices.step_s,)
     return Prices(
         energy=spiking_energy(rows),
@@ -184,33 +185,19 @@ def prices(
             chips=devices.chips,
             lengths_s=lengths,
             window_s=devices.window_s,
-            unfit=unfit,
         ),
     )
 
 
-def _placed(key: str, fits: Mapping[str, ChipFit]) -> ChipFit | None:
-    """Where the network lies on a chip or on the one whose cost table it is; None: not looked."""
-    return fits.get(load_chip(key).family if key in REGISTERED else key)
-
-
-def _unfit(devices: Devices, fits: Mapping[str, ChipFit]) -> tuple[str, ...]:
-    """Chips that were looked at and cannot hold or run the network."""
-    keys = [chip if isinstance(chip, str) else chip.key for chip in devices.chips]
-    found = {key: _placed(key, fits) for key in keys}
-    return tuple(key for key, at in found.items() if at is not None and at.mapping is None)
-
-
-def _with_fits(found: Prices, fits: Mapping[str, ChipFit]) -> Prices:
-    """Rows of chips that cannot hold or run the network say so: they are priced all the same."""
-    rows = []
-    for row in found.energy:
-        placed = _placed(row.device.partition("/")[0], fits)
-        if placed is not None and placed.mapping is None:
-            warning = f"the network does not fit {placed.name}: as-if figure"
-            row = row.model_copy(update={"warnings": (*row.warnings, warning)})
-        rows.append(row)
-    return replace(found, energy=tuple(rows))
+def _marked(row: EnergyRow, fits: Mapping[str, ChipFit]) -> EnergyRow:
+    """The row of a chip that cannot hold or run the network says so: it is priced all the same."""
+    # A cost table stands for the chip of its family.
+    chip = load_chip(row.device).family if row.device in REGISTERED else row.device
+    placed = fits.get(chip)
+    if placed is None or placed.mapping is not None:
+        return row
+    warning = f"the network does not fit {placed.name}: as-if figure"
+    return replace(row, as_if=True, warnings=(*row.warnings, warning))
 
 
 def _sent(

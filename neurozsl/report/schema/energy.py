@@ -47,7 +47,8 @@ class Energy(Value):
     powered_s: the time that static power is counted over. step_s: the step that `latency_s` rests
     on. inherited: the per-operation figures belong to another chip. scope: `per_term` (terms add
     up) or `all_in` (static and routing inside). unknown: what costs energy and has no figure.
-    estimate False: it was measured.
+    estimate False: it was measured. as_if: the chip
+    cannot run the network, and is priced as if it did; `warnings` say why.
     """
 
     device: str
@@ -74,6 +75,7 @@ class Energy(Value):
     warnings: tuple[str, ...] = ()
     note: str = ""
     estimate: bool = True
+    as_if: bool = False
 
     @property
     def total_joules(self) -> float | None:
