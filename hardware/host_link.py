@@ -26,7 +26,7 @@ import numpy as np
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lowered import Lowered
 from neurozsl.hardware.speck.program import SpeckLayer
-from neurozsl.hardware.tally import Network, values_of
+from neurozsl.hardware.tally import Network, inputs_read, values_of
 from neurozsl.signals import ChipInput, InputCode, Trace
 
 _FLOAT_BITS: Final = 32
@@ -73,7 +73,7 @@ def host_link(network: Network, chip_input: ChipInput, trace: Trace) -> HostLink
     """What host and chip send each other in one inference.
 
     Args:
-        network: inputs, outputs, policy and steps.
+        network: inputs, outputs, policy and steps; an input that no layer reads is not sent.
         chip_input: codes that went in `(samples, time, size)`.
         trace: spikes that came out, same samples and steps.
 
@@ -84,7 +84,7 @@ def host_link(network: Network, chip_input: ChipInput, trace: Trace) -> HostLink
     samples, steps = max(chip_input.batch, 1), chip_input.steps
     in_float = isinstance(network, Lowered)
     inputs = []
-    for name, code in network.inputs.items():
+    for name, code in inputs_read(network).items():
         bits, payload = code_bits(code)
         events = int(np.count_nonzero(values[name])) / samples
         inputs.append(_stream(name, events, code.size, steps, bits, payload))

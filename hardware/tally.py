@@ -25,7 +25,7 @@ from neurozsl.hardware.connections import PIECE, Bools, Ints, fan_out, present, 
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.hardware.synapse import Link, Synapse, shifted
-from neurozsl.signals import ChipInput, Trace
+from neurozsl.signals import ChipInput, InputCode, Trace
 
 Network = AnyProgram | Lowered
 Rows = slice | Ints  # samples of one block
@@ -117,6 +117,12 @@ def values_of(network: Network, chip_input: ChipInput, trace: Trace) -> dict[str
                     f"{(samples, steps, size)}; pass the input and the trace of the same run"
                 )
     return values
+
+
+def inputs_read(network: Network) -> dict[str, InputCode]:
+    """The inputs that at least one layer reads, in order; nothing enters the chip by another."""
+    read = {synapse.source for layer in network.layers for synapse in layer.synapses}
+    return {name: code for name, code in network.inputs.items() if name in read}
 
 
 def _tally_layer(

@@ -42,7 +42,7 @@ from neurozsl.hardware.neurobench.calls import Operations, connections, operatio
 from neurozsl.hardware.neurobench.membranes import membrane_updates
 from neurozsl.hardware.program import ProgramLayer
 from neurozsl.hardware.speck.program import SpeckLayer
-from neurozsl.hardware.tally import Network, values_of
+from neurozsl.hardware.tally import Network, inputs_read, values_of
 from neurozsl.signals import ChipInput, Trace
 
 _FP32: Final = 4
@@ -203,12 +203,11 @@ def _of_operations(
     network: Network, found: NeuroBench, done: Operations, samples: int, batch: int
 ) -> Iterator[Difference]:
     synapses = [synapse for layer in network.layers for synapse in layer.synapses]
-    read = {synapse.source for synapse in synapses}
     why = [
         f"NeuroBench sees input '{name}' as code x {code.scale:g}; on the chip the scale is in the "
         "weights, and a code of 1 is added"
-        for name, code in network.inputs.items()
-        if name in read and code.scale != 1
+        for name, code in inputs_read(network).items()
+        if code.scale != 1
     ]
     if done.mixed:
         why.append(

@@ -21,7 +21,7 @@ from neurozsl.hardware.floatsim import drive, layer_thresholds
 from neurozsl.hardware.lowered import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.speck.program import SpeckProgram
-from neurozsl.hardware.tally import Network
+from neurozsl.hardware.tally import Network, inputs_read
 from neurozsl.signals import ChipInput, Trace
 
 _HELD: Final = 1 << 23  # membranes of a layer that are held at once, 64 MB
@@ -67,7 +67,7 @@ def _pieces(
 
 def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membranes:
     given, spikes = chip_input.to_numpy(), trace.to_numpy().spikes
-    codes = {name: given.codes[name] * code.scale for name, code in network.inputs.items()}
+    codes = {name: given.codes[name] * code.scale for name, code in inputs_read(network).items()}
     values = {**codes, **spikes}
     return {
         layer.name: _after_steps(

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neurozsl.errors import BadInput
+from neurozsl.hardware.counts import count
 from neurozsl.hardware.host_link import host_link
 from neurozsl.hardware.lowered import Lowered
+from neurozsl.hardware.neurobench import neurobench
 from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.synapse import Synapse
@@ -103,3 +106,21 @@ def test_an_event_of_a_single_channel_takes_a_bit() -> None:
     given = ChipInput({"x": np.array([[[1], [1]]])}, {"x": code})
     [stream] = host_link(network, given, Trace({"a": np.zeros((1, 2, 1))})).inputs
     assert (stream.sparse_bytes, stream.dense_bytes) == (2 / 8, 2 / 8)
+
+
+def test_an_input_that_no_layer_reads_neither_enters_nor_has_to_be_there() -> None:
+    network, given, trace = a_run(CODES["binary"])
+    plain = host_link(network, given, trace)
+    both = replace(network, inputs={**network.inputs, "idle": CODES["graded"]})
+    codes = {**given.codes, "idle": np.ones((2, STEPS, 5), int)}
+    full = ChipInput(codes, {**given.code, "idle": CODES["graded"]})
+    for either in (full, given):
+        assert host_link(both, either, trace) == plain
+        assert count(both, either, trace).entering == 3
+        assert neurobench(both, either, trace) == neurobench(network, given, trace)
+
+
+def test_an_input_that_a_layer_reads_is_named_where_it_is_missing() -> None:
+    network, given, trace = a_run(CODES["binary"])
+    with pytest.raises(BadInput, match="layer 'a': 'x' is missing"):
+        host_link(network, ChipInput({"y": given.codes["x"]}, {"y": CODES["binary"]}), trace)
