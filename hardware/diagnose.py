@@ -22,7 +22,7 @@ import numpy as np
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.program import Program
-from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
+from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.signals import Trace
 
 SATURATED_RATE: Final = 0.9
@@ -81,8 +81,6 @@ def diagnose(
 
 def integrating_layers(network: AnyProgram | Lowered) -> tuple[str, ...]:
     """Layers that do not spike, whose membrane is read; none on Speck."""
-    if isinstance(network, SpeckProgram):
-        return ()
     return tuple(layer.name for layer in network.layers if not layer.rule.spiking)
 
 

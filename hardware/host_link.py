@@ -25,7 +25,6 @@ import numpy as np
 
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.lowered import Lowered
-from neurozsl.hardware.speck.program import SpeckLayer
 from neurozsl.hardware.tally import Network, inputs_read, values_of
 from neurozsl.signals import ChipInput, InputCode, Trace
 
@@ -92,14 +91,13 @@ def host_link(network: Network, chip_input: ChipInput, trace: Trace) -> HostLink
     dynamic = network.layers if network.policy == "dynamic" else ()
     outputs = []
     for layer in (layer for layer in network.layers if layer.name in network.outputs):
-        rule = None if isinstance(layer, SpeckLayer) else layer.rule
-        if rule is not None and not rule.spiking:
+        if not layer.rule.spiking:
             state = _FLOAT_BITS if in_float else fp.STATE_BITS
             outputs.append(_everything(layer.name, layer.size * steps, state))
             continue
-        most = layer.max_spikes if isinstance(layer, SpeckLayer) else layer.rule.max_spikes
         events = int(values[layer.name].sum(dtype=np.int64)) / samples
-        outputs.append(_stream(layer.name, events, layer.size, steps, most.bit_length(), 0))
+        bits = layer.rule.max_spikes.bit_length()
+        outputs.append(_stream(layer.name, events, layer.size, steps, bits, 0))
     return HostLink(
         tuple(inputs),
         tuple(_everything(layer.name, steps, threshold) for layer in dynamic),

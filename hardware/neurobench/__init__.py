@@ -106,7 +106,7 @@ def neurobench(
     counts = counts or count(network, chip_input, trace)
     samples = max(chip_input.batch, 1)
     batch = batch or samples
-    spiking = [layer for layer in network.layers if _spikes(layer)]
+    spiking = [layer for layer in network.layers if layer.rule.spiking]
     places = sum(int(values[layer.name].size) for layer in spiking)
     silent = places - sum(int(np.count_nonzero(values[layer.name])) for layer in spiking)
     done = operations(network, values, batch)
@@ -131,10 +131,6 @@ def neurobench(
         *_of_operations(network, found, done, samples, batch),
     )
     return replace(found, differences=rows)
-
-
-def _spikes(layer: Any) -> bool:
-    return isinstance(layer, SpeckLayer) or bool(layer.rule.spiking)
 
 
 # --- why NeuroBench and the counts differ -------------------------------------------------------

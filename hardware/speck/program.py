@@ -37,7 +37,7 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware import archive
 from neurozsl.hardware.chip_input import check_input
 from neurozsl.hardware.integers import check_integers
-from neurozsl.hardware.neuron import MAX_SPIKES, Reset
+from neurozsl.hardware.neuron import MAX_SPIKES, NeuronRule, Reset
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.program_file import as_header, links_as_json, links_from_json, shared_fields
 from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
@@ -107,6 +107,11 @@ class SpeckLayer(LayerLinks):
             raise BadInput(f"{where}: unit is {self.unit!r}, expected a positive float")
         object.__setattr__(self, "weight", weight.astype(np.int16))
         object.__setattr__(self, "bias", bias.astype(np.int16))
+
+    @property
+    def rule(self) -> NeuronRule:
+        """What every neuron of the chip does at its threshold; `low` in LSBs of the state."""
+        return NeuronRule(self.reset, self.max_spikes, ">=", float(self.low))
 
 
 @dataclass(frozen=True)

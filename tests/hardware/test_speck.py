@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from neurozsl.errors import BadInput
+from neurozsl.hardware import archive
 from neurozsl.hardware.counts import count
-from neurozsl.hardware.diagnose import membrane_thresholds
+from neurozsl.hardware.diagnose import integrating_layers, membrane_thresholds
 from neurozsl.hardware.energy import estimate
-from neurozsl.hardware.speck.emulator import emulate_speck
+from neurozsl.hardware.floatsim_rules import fire
+from neurozsl.hardware.speck.emulator import emulate_speck, run_speck_neurons
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckLoss, SpeckProgram
 from neurozsl.signals import ChipInput, InputCode
 
@@ -118,6 +120,30 @@ def test_a_program_file_gives_the_same_program_with_its_spike_code_and_loss(
     assert np.array_equal(again.layers[0].weight, made.layers[0].weight)
     assert np.array_equal(again.layers[0].bias, made.layers[0].bias)
     assert [p.name for p in tmp_path.iterdir()] == ["program.npz"]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"reset": "subtract", "max_spikes": 3, "low": -2}, {"max_spikes": 255}]
+)
+def test_the_rule_of_a_layer_is_what_the_emulator_computes(options: dict[str, Any]) -> None:
+    made = layer(**options)
+    assert made.rule.spiking and made.rule.compare == ">="
+    assert integrating_layers(program(made)) == ()
+    sums = np.random.default_rng(0).integers(-20, 40, (50, 1, 3))
+    run = run_speck_neurons(made, sums, keep_membrane=True)
+    start = (sums[:, 0] + made.bias).astype(np.float64)
+    sent, after = fire(made.rule, start, np.full(start.shape, float(made.threshold)))
+    assert np.array_equal(sent, run.spikes[:, 0])
+    assert np.array_equal(after, run.membrane[:, 0])
+
+
+def test_a_program_file_holds_the_fields_of_a_layer_and_no_rule_of_its_own(tmp_path: Path) -> None:
+    program().save(tmp_path / "program.npz")
+    header, arrays = archive.read(tmp_path / "program.npz")
+    [row] = header["layers"]
+    fields = {"name", "source", "threshold", "low", "unit", "reset", "max_spikes"}
+    assert set(row) == fields | {"link", "also"}
+    assert set(arrays) == {"a.0/weight", "a.0/bias", "json"}
 
 
 def test_a_damaged_or_foreign_program_file_is_one_clear_error(tmp_path: Path) -> None:
