@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.synapse import Conv, Pool, Synapse, pooled, weigh
+from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, pooled, weigh
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -50,6 +50,22 @@ def present(synapses: Sequence[Synapse]) -> list[Bools]:
         for i, columns in zip(group, used, strict=True):
             found[i] = found[i] & columns
     return found
+
+
+def own_values(synapse: Synapse, every: Bools, late: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What arrives through this synapse: 0 where a value comes through one of another delay.
+
+    Args:
+        synapse: gives the geometry.
+        every: which of its weights exist (`present`).
+        late: values of its source, delayed already, `(sample, time, size_in)`.
+    """
+    return late if every.all() else np.where(fan_out(synapse, every) > 0, late, 0)
+
+
+def unpooled(synapse: Synapse) -> Synapse:
+    """The same weights from the sums that they read, at once: without pools and delay."""
+    return Synapse(synapse.source, synapse.weight, Link(synapse.link.conv))
 
 
 def fan_out(synapse: Synapse, connected: npt.NDArray[Any]) -> Ints:

@@ -21,10 +21,19 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.connections import PIECE, Bools, Ints, fan_out, present, reached
+from neurozsl.hardware.connections import (
+    PIECE,
+    Bools,
+    Ints,
+    fan_out,
+    own_values,
+    present,
+    reached,
+    unpooled,
+)
 from neurozsl.hardware.lower import Lowered
 from neurozsl.hardware.speck.program import AnyProgram
-from neurozsl.hardware.synapse import Link, Synapse, shifted
+from neurozsl.hardware.synapse import Synapse, shifted
 from neurozsl.signals import ChipInput, InputCode, Trace
 
 Network = AnyProgram | Lowered
@@ -147,8 +156,7 @@ def _tally_synapse(
     synapse: Synapse, arriving: npt.NDArray[Any], every: Bools, blocks: Sequence[Rows]
 ) -> SynapseTally:
     """The operations of one synapse on values that are delayed already; every: its weights."""
-    if not every.all():  # the others arrive through a synapse of another delay
-        arriving = np.where(fan_out(synapse, every) > 0, arriving, 0)
+    arriving = own_values(synapse, every, arriving)
     event = arriving != 0  # (sample, time, in)
     events = [_summed(event, rows) for rows in blocks]  # (time, in) each
     joined = fan_out(synapse, synapse.weight != 0)
@@ -156,14 +164,13 @@ def _tally_synapse(
     sent = np.sum(events, axis=0)
     if not binary.all():
         sent = np.abs(arriving.astype(np.int64)).sum(axis=0)
-    unpooled = Synapse(synapse.source, synapse.weight, Link(synapse.link.conv))
     return SynapseTally(
         events=int(sum(int(x.sum()) for x in events)),
         synops=np.stack([x @ joined for x in events]),
         most=int(joined.sum()) * max(arriving.shape[1] - synapse.link.delay, 0),
         binary=binary,
         weighted=int(sent.sum(axis=0) @ fan_out(synapse, every)),
-        dense=int(fan_out(unpooled, every).sum()) * arriving.shape[1],
+        dense=int(fan_out(unpooled(synapse), every).sum()) * arriving.shape[1],
     )
 
 

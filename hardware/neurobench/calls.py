@@ -19,8 +19,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.connections import PIECE, Bools, Ints, fan_out, present
-from neurozsl.hardware.synapse import Link, Synapse, pooled, shifted
+from neurozsl.hardware.connections import (
+    PIECE,
+    Bools,
+    Ints,
+    fan_out,
+    own_values,
+    present,
+    unpooled,
+)
+from neurozsl.hardware.synapse import Synapse, pooled, shifted
 from neurozsl.hardware.tally import Network
 
 Values = Mapping[str, npt.NDArray[Any]]
@@ -54,9 +62,7 @@ def operations(network: Network, values: Values, batch: int) -> Operations:
     mixed = False
     for synapse, every in _synapses(network):
         code = network.inputs.get(synapse.source)
-        late = shifted(values[synapse.source], synapse.link.delay)
-        if not every.all():  # the others arrive through a synapse of another delay
-            late = np.where(fan_out(synapse, every) > 0, late, 0)
+        late = own_values(synapse, every, shifted(values[synapse.source], synapse.link.delay))
         joined = fan_out(unpooled(synapse), synapse.weight != 0)
         behind = fan_out(synapse, synapse.weight != 0)
         for start in range(0, len(late), batch):
@@ -78,11 +84,6 @@ def connections(network: Network) -> tuple[int, int]:
         joined += int(fan_out(unpooled(synapse), synapse.weight != 0).sum())
         every += int(fan_out(unpooled(synapse), exists).sum())
     return joined, every
-
-
-def unpooled(synapse: Synapse) -> Synapse:
-    """From the sums that the weights read, at once."""
-    return Synapse(synapse.source, synapse.weight, Link(synapse.link.conv))
 
 
 def _synapses(network: Network) -> Iterator[tuple[Synapse, Bools]]:
