@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from neurozsl.hardware.chips.figures import check_grade, cited
-from neurozsl.hardware.chips.text import ChipText, Place, closest, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
 
 Rule = Literal["split", "assign"]
 Form = Literal["text", "flag", "whole", "list"]
@@ -179,7 +179,7 @@ def _check_part(read: ChipText, place: Place, part: Part, said: object) -> None:
 
 def _is_form(part: Part, said: object) -> bool:
     if part.form == "text":
-        return isinstance(said, str) and bool(said.strip()) and said.isprintable()
+        return is_line(said)
     if part.form == "flag":
         return isinstance(said, bool)
     if part.form == "list":

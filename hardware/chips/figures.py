@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from neurozsl.hardware.chips.keys import KEYS, UNIT_NAMES, Group, Key, Unit
-from neurozsl.hardware.chips.text import ChipText, Place, closest, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
 
 Kind = Literal[
     "architectural",
@@ -282,7 +282,7 @@ def _sources(file: ChipText) -> Mapping[str, str]:
             ("source",), f"is {shorten(sources)}", "expected a table", "write [source]"
         )
     for key, text in sources.items():
-        if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        if not is_line(text):
             raise file.refuse(
                 ("source", key),
                 f"is {shorten(text)}",

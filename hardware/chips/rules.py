@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 
 from neurozsl.hardware.chips.figures import Figure, check_grade, check_number, cited
 from neurozsl.hardware.chips.keys import ALL_IN_CAUSES, KEYS, MEASUREMENT, Group
-from neurozsl.hardware.chips.text import ChipText, Place, closest, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
 
 SCHEMA: Final = 1
 # all_in: the figure already holds static power, routing and neurons; nothing may be added to it.
@@ -91,7 +91,7 @@ def check_top(read: ChipText) -> None:
             raise read.refuse((key,), f"is {shorten(said)}", allowed, remedy)
     for key in WORDS:
         said = table.get(key, [])
-        if not isinstance(said, list) or not all(_is_word(word) for word in said):
+        if not isinstance(said, list) or not all(is_line(word) for word in said):
             remedy = f'write {key} = ["...", "..."]'
             raise read.refuse(
                 (key,),
@@ -103,10 +103,6 @@ def check_top(read: ChipText) -> None:
         said = table.get(key, [])
         if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
             raise read.refuse((key,), f"is {shorten(said)}", "expected rows", f"write [[{key}]]")
-
-
-def _is_word(said: object) -> bool:
-    return isinstance(said, str) and said.isprintable() and bool(said.strip())
 
 
 def check_all_in(read: ChipText, maps: Mapping[Group, Mapping[str, Figure]]) -> None:
@@ -179,7 +175,7 @@ def _check_measured(read: ChipText, place: Place, value: object) -> None:
         allowed = f"known are {', '.join(MEASUREMENT)}"
         raise read.refuse(place, "is unknown", allowed, closest(name, MEASUREMENT))
     if MEASUREMENT[name] == "text":
-        if not _is_word(value):
+        if not is_line(value):
             allowed, remedy = "expected one line of printable text", f'write {name} = "..."'
             raise read.refuse(place, f"is {shorten(value)}", allowed, remedy)
         return

@@ -63,6 +63,11 @@ def read_toml(name: str, text: str) -> ChipText:
         raise BadInput(f"{name}: not TOML ({error}); mend this line{quoted}") from None
 
 
+def is_line(said: object) -> bool:
+    """One printable line that is not blank; a terminal would obey an escape in it."""
+    return isinstance(said, str) and said.isprintable() and bool(said.strip())
+
+
 def closest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """What to do about an unknown key."""
     near = get_close_matches(word, list(known), n=1)
