@@ -5,7 +5,9 @@
     EnergyRows    -> SignRows      `compare`: who is cheaper, on which pair of tables
     sizes, rate   -> Counts        `uniform_counts`: before there is a network to run
 
-Not counted by any method: the host, the input encoder, off-chip input, and learning.
+Events into the chip and bytes over its link to the host are terms where a chip's file prices them
+(`input_event`, `link_byte`), else they are told as unknown. Not counted by any method: the work of
+the host, the input encoder, and learning.
 """
 
 from neurozsl.hardware.chips import DEFAULT_CHIPS as DEFAULT_CHIPS

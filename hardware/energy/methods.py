@@ -6,6 +6,9 @@
     event_driven  Effective_ACs x AC + Effective_MACs x MAC (arithmetic only)
     dense_pass    one pass of the same layers as an artificial network: Dense / steps x MAC
 
+The first three add what enters and leaves the chip (events in, bytes over the link to the host)
+where it has figures for them (`input_event`, `link_byte`).
+
 Every function says what is inside, what this estimate leaves out although a figure exists or none
 is needed, and what costs energy without a published figure.
 """
