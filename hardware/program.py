@@ -247,6 +247,8 @@ class Program:
             for row in header["layers"]:
                 found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
                 links = links_from_json(row, arrays)  # takes its keys out of the row
+                if "rule" in row:
+                    found["rule"] = NeuronRule.from_json(row.pop("rule"))
                 layers.append(ProgramLayer(**row, **links, **found))
             loss = tuple(LayerLoss(**row) for row in header["loss"])
             return Program(layers=tuple(layers), loss=loss, **shared_fields(header))

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurozsl.hardware.neuron import NeuronRule
 from neurozsl.hardware.synapse import LayerLinks, Synapse, link_from_json
 from neurozsl.signals import InputCode
 
@@ -67,6 +66,4 @@ def links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str,
             Synapse(x["source"], arrays[f"{row['name']}/also/{i}"], link_from_json(x["link"]))
             for i, x in enumerate(row.pop("also"))
         )
-    if "rule" in row:
-        found["rule"] = NeuronRule.from_json(row.pop("rule"))
     return found
