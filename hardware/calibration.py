@@ -20,18 +20,6 @@ from neurozsl.hardware.calibrating.truenorth import (
 )
 from neurozsl.hardware.chip import load_chip
 
-__all__ = [
-    "Calibration",
-    "calibrate",
-    "mean_power",
-    "speck_band",
-    "speck_left_out",
-    "static_alone",
-    "truenorth_all_in",
-    "truenorth_ceiling",
-    "truenorth_sweep",
-]
-
 
 def calibrate() -> tuple[Calibration, ...]:
     """All checks, chip by chip, in a fixed order."""

@@ -43,17 +43,6 @@ from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_sy
 from neurozsl.hardware.wiring import check_parts
 from neurozsl.signals import ChipInput, InputCode, Policy
 
-__all__ = [
-    "REGISTER_LIMIT",
-    "LayerLoss",
-    "Program",
-    "ProgramLayer",
-    "accumulator_bound",
-    "threshold_codes",
-    "value_ranges",
-    "worst_sums",
-]
-
 # 2 added links, further synapses and neuron rules; a file of schema 1 is read as one without them.
 SCHEMA: Final = 2
 _READS: Final = (1, SCHEMA)

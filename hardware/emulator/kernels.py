@@ -22,26 +22,11 @@ import numpy.typing as npt
 
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator.neurons import (
-    NO_SPIKES,
     NeuronConstants,
     NeuronRun,
     NeuronState,
     reachable,
 )
-
-__all__ = [
-    "HAS_NUMBA",
-    "NO_SPIKES",
-    "NeuronConstants",
-    "NeuronRun",
-    "NeuronState",
-    "reachable",
-    "rest",
-    "run_neurons",
-    "run_numba",
-    "run_plain",
-    "turned",
-]
 
 try:
     import numba

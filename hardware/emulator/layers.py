@@ -20,6 +20,12 @@ from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import kernels, kernels_torch
 from neurozsl.hardware.emulator.conv import Sums, synapse_sums
 from neurozsl.hardware.emulator.maps import Sent, channels_last, order_of, turned_flat
+from neurozsl.hardware.emulator.neurons import (
+    NO_SPIKES,
+    NeuronConstants,
+    NeuronRun,
+    NeuronState,
+)
 from neurozsl.hardware.emulator.products import Codes
 from neurozsl.hardware.program import (
     REGISTER_LIMIT,
@@ -47,7 +53,7 @@ class LayerRun:
     size: int
     synapses: tuple[Synapse, ...]
     products: tuple[Sums, ...]
-    constants: kernels.NeuronConstants
+    constants: NeuronConstants
     order: MapShape | None
     device: str
     on_numba: bool
@@ -65,7 +71,7 @@ class LayerRun:
         parts = [self.products[i](fetch(self.synapses[i])) for i in numbers]
         return added(parts) if parts else None
 
-    def rest(self, samples: int) -> kernels.NeuronState:
+    def rest(self, samples: int) -> NeuronState:
         """State before the first step."""
         if self.on_numba:
             return kernels.rest(self.constants, samples)
@@ -77,10 +83,10 @@ class LayerRun:
         threshold: Codes,
         *,
         keep_membrane: bool,
-        state: kernels.NeuronState | None = None,
+        state: NeuronState | None = None,
         steps_in_all: int | None = None,
         out: Codes | None = None,
-    ) -> tuple[Sent, kernels.NeuronRun]:
+    ) -> tuple[Sent, NeuronRun]:
         """Neurons over the steps of `sums`; arguments as `kernels.run_numba`.
 
         Returns:
@@ -130,7 +136,7 @@ class LayerRun:
         )
         return torch.from_numpy(flat)
 
-    def membrane(self, state: kernels.NeuronState) -> npt.NDArray[np.int32]:
+    def membrane(self, state: NeuronState) -> npt.NDArray[np.int32]:
         """Membrane of a state, `(samples, out)` in the order of a Trace."""
         v = torch.as_tensor(state.v).cpu()
         flat = v if self.order is None else turned_flat(v, self.order)
@@ -207,9 +213,7 @@ def choose_kernel(device: str, kernel: Kernel) -> Kernel:
     return kernel
 
 
-def neuron_constants(
-    layer: ProgramLayer, *, reach: int = REGISTER_LIMIT
-) -> kernels.NeuronConstants:
+def neuron_constants(layer: ProgramLayer, *, reach: int = REGISTER_LIMIT) -> NeuronConstants:
     """Constants of the neuron kernels; sums arrive as q x codes, half of weight x codes.
 
     Args:
@@ -219,7 +223,7 @@ def neuron_constants(
     bias = layer.bias.astype(np.int32)
     none = np.zeros_like(bias)
     to_current = layer.bias_to == "current"
-    return kernels.NeuronConstants(
+    return NeuronConstants(
         up=1 + max(layer.weight_exp, 0),
         down=max(-layer.weight_exp, 0),
         to_current=bias >> fp.ALIGN_BITS if to_current else none,
@@ -232,7 +236,7 @@ def neuron_constants(
 
 
 @lru_cache(maxsize=256)
-def layer_constants(layer: ProgramLayer, ranges: tuple[Range, ...]) -> kernels.NeuronConstants:
+def layer_constants(layer: ProgramLayer, ranges: tuple[Range, ...]) -> NeuronConstants:
     """`neuron_constants` with the reach that these ranges of its sources allow."""
     reach = {s.source: found for s, found in zip(layer.synapses, ranges, strict=True)}
     return neuron_constants(layer, reach=accumulator_bound(layer, reach))
@@ -244,7 +248,7 @@ def layer_thresholds(
     """Thresholds << 6, int32 `(batch, time)`; in a table the part begins at `first_step`."""
     shape = (part.batch, part.steps)
     if not layer.rule.spiking:
-        return np.full(shape, kernels.NO_SPIKES, np.int32)
+        return np.full(shape, NO_SPIKES, np.int32)
     if program.policy == "dynamic" and part.theta is not None:
         return threshold_codes(layer, part.theta[layer.name]) << fp.ALIGN_BITS
     if program.policy == "table" and layer.vth_table is not None:

@@ -22,7 +22,8 @@ from neurozsl.export.lava.run import run_lava
 from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.lower import BiasTo
-from neurozsl.hardware.program import REGISTER_LIMIT, Program, ProgramLayer, worst_sums
+from neurozsl.hardware.program import REGISTER_LIMIT, Program, ProgramLayer
+from neurozsl.hardware.ranges import worst_sums
 from neurozsl.hardware.synapse import Synapse
 from neurozsl.signals import ChipInput, InputCode, Policy
 

@@ -9,17 +9,15 @@ from typing import Any
 import pytest
 
 from neurozsl.errors import BadInput
-from neurozsl.hardware.calibration import (
-    Calibration,
-    calibrate,
-    mean_power,
-    speck_band,
-    speck_left_out,
-    static_alone,
+from neurozsl.hardware.calibrating.loihi import mean_power, static_alone
+from neurozsl.hardware.calibrating.row import Calibration
+from neurozsl.hardware.calibrating.speck import speck_band, speck_left_out
+from neurozsl.hardware.calibrating.truenorth import (
     truenorth_all_in,
     truenorth_ceiling,
     truenorth_sweep,
 )
+from neurozsl.hardware.calibration import calibrate
 from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.chips import CHIPS
 from neurozsl.report.schema.energy import CalibrationRow

@@ -11,6 +11,7 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.emulator import batched as emulator
 from neurozsl.hardware.emulator import emulate, kernels
 from neurozsl.hardware.emulator import products as emulator_products
+from neurozsl.hardware.emulator.neurons import NeuronConstants
 from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.signals import ChipInput, InputCode, Trace
 
@@ -229,7 +230,7 @@ def test_compiled_neurons_equal_their_tensor_twin(du: int, dv: int) -> None:
     threshold = (rng.integers(0, 2**17, (6, 8)) << 6).astype(np.int32)
     none = np.zeros(33, np.int32)
     bias = rng.integers(-524288, 524161, 33).astype(np.int32)
-    constants = kernels.NeuronConstants(1, 0, none, bias, 4096 - (du + 1), 4096 - dv)
+    constants = NeuronConstants(1, 0, none, bias, 4096 - (du + 1), 4096 - dv)
     compiled = kernels.run_numba(sums, threshold, constants, keep_membrane=True)
     plain = kernels.run_plain(sums, threshold, constants, keep_membrane=True)
     np.testing.assert_array_equal(compiled.spikes, plain.spikes)

@@ -14,9 +14,11 @@ from neurozsl.errors import BadInput
 from neurozsl.hardware.emulator import batched as emulator
 from neurozsl.hardware.emulator import emulate, kernels
 from neurozsl.hardware.emulator import products as emulator_products
+from neurozsl.hardware.emulator.neurons import NeuronConstants, reachable
 from neurozsl.hardware.emulator.steps import Stepper
 from neurozsl.hardware.floatsim import Record
-from neurozsl.hardware.program import Program, ProgramLayer, accumulator_bound, value_ranges
+from neurozsl.hardware.program import Program, ProgramLayer, accumulator_bound
+from neurozsl.hardware.ranges import value_ranges
 from neurozsl.signals import ChipInput, InputCode, Policy, Trace
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
@@ -231,11 +233,11 @@ def test_what_is_called_unreachable_is_never_reached(seed: int) -> None:
     given = np.repeat(np.concatenate([away, -away])[:, None], steps, axis=1)
     trace = emulate(program, ChipInput({"x": given}, {"x": code}), kernel="torch")
     constants = emulator.layer_constants(layer, ((code.low, code.high),))
-    wraps, clips = kernels.reachable(constants, steps)
+    wraps, clips = reachable(constants, steps)
     assert constants.reach == accumulator_bound(layer, value_ranges({"x": code}))
     assert wraps or trace.overflow["a"] == 0
     assert clips or trace.saturation["a"] == 0
-    forever = kernels.reachable(constants, None)
+    forever = reachable(constants, None)
     assert (forever[0] or not wraps) and (forever[1] or not clips)
 
 
@@ -244,9 +246,7 @@ def test_the_reach_decides_what_is_counted_at_the_exact_limit() -> None:
 
     def limits(reach: int, keep_v: int, steps: int | None, bias: int = 0) -> tuple[bool, bool]:
         to_membrane = np.full(1, bias, np.int32)
-        return kernels.reachable(
-            kernels.NeuronConstants(1, 0, none, to_membrane, 0, keep_v, reach), steps
-        )
+        return reachable(NeuronConstants(1, 0, none, to_membrane, 0, keep_v, reach), steps)
 
     assert limits((1 << 17) - 1, 0, 1) == (False, False)
     assert limits(1 << 17, 0, 1) == (True, True)

@@ -12,8 +12,8 @@ from neurozsl.hardware.program import (
     ProgramLayer,
     accumulator_bound,
     threshold_codes,
-    value_ranges,
 )
+from neurozsl.hardware.ranges import value_ranges
 from neurozsl.signals import ChipInput, InputCode
 
 CODE = InputCode(3, "graded", 4, True, 0.5)

@@ -13,8 +13,9 @@ from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import accumulator_bound, value_ranges
+from neurozsl.hardware.program import accumulator_bound
 from neurozsl.hardware.quantize import dequantize, dequantize_input, quantize
+from neurozsl.hardware.ranges import value_ranges
 from neurozsl.signals import ChipInput, InputCode, Trace
 
 CODE = InputCode(40, "graded", 4, False, 2.0**-4)

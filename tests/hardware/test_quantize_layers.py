@@ -21,8 +21,9 @@ from neurozsl.hardware import fixedpoint as fp
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.lower import Lowered, LoweredLayer
 from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, value_ranges
+from neurozsl.hardware.program import Program
 from neurozsl.hardware.quantize import dequantize, quantize
+from neurozsl.hardware.ranges import value_ranges
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, apply, matrix
 from neurozsl.signals import ChipInput, InputCode
 

@@ -13,8 +13,9 @@ from neurozsl.hardware.emulator import emulate
 from neurozsl.hardware.floatsim import simulate
 from neurozsl.hardware.loihi.scales import ScaleRule, top_weight
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import Program, accumulator_bound, value_ranges
+from neurozsl.hardware.program import Program, accumulator_bound
 from neurozsl.hardware.quantize import dequantize, quantize
+from neurozsl.hardware.ranges import value_ranges
 from neurozsl.signals import ChipInput, InputCode
 
 CODE = InputCode(24, "graded", 4, False, 2.0**-4)
