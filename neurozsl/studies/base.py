@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -159,9 +160,10 @@ def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if not isinstance(error, Exception):
-                while wait(running, timeout=_LOOK_S).not_done:  # one may just be starting
+                while not all(one.done() for one in running):  # one may just be starting
                     for process in tuple(processes):
                         process.terminate()
+                    time.sleep(_LOOK_S)
             raise
 
 

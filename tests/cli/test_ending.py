@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from neurozsl.cli import ending
 from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
 from neurozsl.export.lava.run import group_members
 
+Process = subprocess.Popen[str]
+Start = Callable[..., Process]
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
 
@@ -30,17 +33,35 @@ main()
 """
 
 
-def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """`neurozsl ARGUMENTS` as the leader of a process group."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _MAIN, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NEUROZSL_PROGRESS": "json", **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture(name="start")
+def _start() -> Iterator[Start]:
+    """Starts `neurozsl ARGUMENTS` as the leader of a process group, which ends with the test."""
+    begun: list[Process] = []
+
+    def start(*arguments: object, **environment: str) -> Process:
+        begun.append(
+            subprocess.Popen(
+                [sys.executable, "-c", _MAIN, *map(str, arguments)],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "OMP_NUM_THREADS": "1",
+                    "NEUROZSL_PROGRESS": "json",
+                    **environment,
+                },
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        if group_members(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def options(prefix: str = "") -> list[str]:
@@ -48,7 +69,7 @@ def options(prefix: str = "") -> list[str]:
     return [x for k, v in SMALL.items() for x in ("--set", f"{prefix}{k}={json.dumps(v)}")]
 
 
-def wait_for(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+def wait_for(process: Process, there: Callable[[], bool]) -> None:
     """Wait until something is there, while the process lives."""
     end = time.monotonic() + 120
     while not there():
@@ -57,7 +78,7 @@ def wait_for(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def last_error(process: subprocess.Popen[str]) -> dict[str, Any]:
+def last_error(process: Process) -> dict[str, Any]:
     """End the process as a cluster does; its exit code is asserted, its last event returned."""
     process.send_signal(signal.SIGTERM)
     errors = process.communicate(timeout=60)[1]
@@ -75,7 +96,9 @@ def test_inside_sigterm_raises_and_afterwards_it_is_as_before() -> None:
 
 
 @pytest.mark.parametrize("mode", ["bar", "json"])
-def test_ctrl_c_is_one_word_in_every_mode(mode: str, workspace: Path, tmp_path: Path) -> None:
+def test_ctrl_c_is_one_word_in_every_mode(
+    mode: str, start: Start, workspace: Path, tmp_path: Path
+) -> None:
     train = ["train", "--data", workspace / "data", "--out", tmp_path / "run", "--epochs", 200]
     process = start(*train, *options(), NEUROZSL_PROGRESS=mode)
     wait_for(process, (tmp_path / "run" / "log.jsonl").exists)
@@ -85,20 +108,33 @@ def test_ctrl_c_is_one_word_in_every_mode(mode: str, workspace: Path, tmp_path: 
     assert "interrupted" in errors.splitlines()[-1] and "Traceback" not in errors
 
 
+def workers(folder: Path) -> list[str]:
+    """Processes whose command line names a folder of a Lava run inside this one."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            if f"{folder}/neurozsl-lava-".encode() in file.read_bytes():
+                found.append(file.parent.name)
+    return found
+
+
 @pytest.mark.lava
 def test_a_simulation_that_is_ended_leaves_no_folder_and_no_process(
-    lava_python: Path, lava_bundle: Path, tmp_path: Path
+    lava_python: Path, lava_bundle: Path, start: Start, tmp_path: Path
 ) -> None:
     assert lava_python.exists()
     process = start("simulate", lava_bundle, "--backend", "lava", TMPDIR=str(tmp_path))
-    wait_for(process, lambda: any(tmp_path.glob("neurozsl-lava-*/stderr.txt")))
+    wait_for(process, lambda: bool(workers(tmp_path)))
     error = last_error(process)
+    assert workers(tmp_path) == []
     assert (error["event"], error["message"]) == ("error", "ended by SIGTERM")
     assert error["exit_code"] == 143
     assert list(tmp_path.glob("neurozsl-*")) == []
 
 
-def test_a_study_that_is_ended_ends_its_trainings_where_they_can_go_on(tmp_path: Path) -> None:
+def test_a_study_that_is_ended_ends_its_trainings_where_they_can_go_on(
+    start: Start, tmp_path: Path
+) -> None:
     write_synthetic(SyntheticConfig(test_size=48, train_per_class=2), tmp_path / "data")
     study: list[object] = ["benchmark", "--data", tmp_path / "data", "--models", "mdft"]
     study += ["--out", tmp_path / "o", "--seeds", 3, "--epochs", 200, "--jobs", 2]

@@ -27,7 +27,12 @@ class Counters:
     ) -> None:
         self.files: dict[Path, int] = {}
         self.most, self.calls = most, 0
-        for place, (name, joules) in enumerate(each.items()):
+        package, part = -1, 0
+        for name, joules in each.items():
+            if name.startswith("package") or name == "psys":
+                package, part, place = package + 1, 0, f"{package + 1}"
+            else:
+                place, part = f"{package}:{part}", part + 1
             zone = root / f"intel-rapl:{place}"
             zone.mkdir()
             (zone / "name").write_text(name + "\n")

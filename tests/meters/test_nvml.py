@@ -11,7 +11,7 @@ import torch
 from neurozsl.meters import nvml, reading
 from neurozsl.meters.nvml import measure
 from neurozsl.meters.reading import WARM_UP_CALLS, Measured, Refused
-from tests.meters.board import Board, install
+from tests.meters.board import Board, NVMLError, install
 
 
 def test_the_counter_before_and_after_gives_joules_per_call(
@@ -103,15 +103,21 @@ def test_a_board_without_a_counter_has_its_power_sampled(monkeypatch: pytest.Mon
 
 
 def test_power_that_breaks_while_it_is_sampled_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    board = Board(counter=False)
+    board, tried = Board(counter=False), threading.Event()
     install(monkeypatch, board)
+
+    def power(handle: str) -> int:
+        if board.calls <= WARM_UP_CALLS:
+            return 50_000
+        tried.set()
+        raise NVMLError("power failed")
 
     def work() -> None:
         board.work()
-        if board.calls > WARM_UP_CALLS:
-            board.broken.add("power")
+        assert board.calls <= WARM_UP_CALLS or tried.wait(60)  # for the other thread's reading
 
-    found = measure(work, seconds=0.1, idle_s=0.0)
+    monkeypatch.setattr(board, "nvmlDeviceGetPowerUsage", power)
+    found = measure(work, seconds=0.0, idle_s=0.0)
     assert isinstance(found, Refused)
     assert "no energy counter, and its power reading broke" in found.reason
 

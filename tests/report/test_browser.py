@@ -90,6 +90,12 @@ class _Opened:
         self.complaints.append(dialog.message)
         dialog.dismiss()
 
+    def assert_whole(self) -> None:
+        """No complaint, and nothing wider than the window."""
+        scroll, inner = self.page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
+        assert scroll <= inner
+        assert self.complaints == []
+
     def __enter__(self) -> "_Opened":
         return self
 
@@ -105,9 +111,7 @@ def test_it_opens_without_errors_requests_or_overflow(
     with _Opened(browser, page_file, width, scheme) as opened:
         page = opened.page
         page.evaluate("document.querySelectorAll('details').forEach(x => x.open = true)")
-        scroll, inner = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
-        assert scroll <= inner
-        assert opened.complaints == []
+        opened.assert_whole()
         outside = [x for x in opened.requests if not x.startswith("data:image/png;base64,")]
         assert outside == [page_file.as_uri()]
         dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -197,9 +201,7 @@ def test_the_page_of_several_reports_opens_whole_at_any_width(
 ) -> None:
     with _Opened(browser, comparison_file, width, scheme) as opened:
         page = opened.page
-        scroll, inner = page.evaluate("[document.scrollingElement.scrollWidth, innerWidth]")
-        assert scroll <= inner
-        assert opened.complaints == []
+        opened.assert_whole()
         assert opened.requests == [comparison_file.as_uri()]
         assert page.locator("data").count() > 20
         assert page.evaluate(BROKEN_NUMBERS) == []

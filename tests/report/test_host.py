@@ -82,7 +82,11 @@ def test_the_host_part_of_a_run_is_counted_and_named_an_estimate_without_a_meter
     assert found.seconds_per_inference is not None and found.seconds_per_inference > 0
 
 
-def test_the_branch_on_the_host_adds_its_own_work(run_dir: Path) -> None:
+def test_the_branch_on_the_host_adds_its_own_work(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(rapl, "ROOT", tmp_path)
     run = runs.open_run(run_dir)
     batch = run.data.stage(2).seen.batch(np.arange(4))
     apart = host(run.model, batch, motion_backend="emulator", spikes=True)
