@@ -72,8 +72,8 @@ def estimate_all(
         if chip.family not in [later.family for later in loaded[place + 1 :]]:
             members = [c.key for c in loaded if c.family == chip.family]
             found += family_row([row for row in found if row.device in members], chip.family)
-        if "workload_mean" in chip.power:
-            found += anchor_row(chip, steps=steps, step_s=pace)
+        if "workload_mean" in chip.power and pace is not None:
+            found.append(anchor_row(chip, steps=steps, step_s=pace))
     return tuple(found)
 
 
@@ -128,14 +128,12 @@ def _evidence(row: EnergyRow) -> int:
     return _EVIDENCE.index(largest.kind) if largest.kind in _EVIDENCE else -1
 
 
-def anchor_row(chip: Chip, *, steps: int, step_s: float | None = None) -> tuple[EnergyRow, ...]:
+def anchor_row(chip: Chip, *, steps: int, step_s: float) -> EnergyRow:
     """Mean power of published workloads x this network's latency, static power and all inside.
 
     Only with a step that somebody gave: the chip's own figure is the floor of its circuits, and a
     mean power over a time that nothing runs in says nothing.
     """
-    if step_s is None:
-        return ()
     power = chip.power["workload_mean"]
     latency = steps * step_s
     low = high = None
@@ -153,32 +151,30 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float | None = None) -> tuple[
         kind=power.kind,
         source=power.source,
     )
-    return (
-        EnergyRow(
-            device=chip.key,
-            key=f"{chip.key}/{ANCHOR}",
-            name=f"{chip.name}, anchor: mean power of other workloads",
-            method=ANCHOR,
-            scope="all_in",
-            joules_low=low,
-            joules=whole.joules,
-            joules_high=high,
-            interval="unpublished" if low is None else "published",
-            static_joules_low=None,
-            static_joules=None,
-            static_joules_high=None,
-            step_s=step_s,
-            latency_s=latency,
-            latency_note=f"{steps} steps of {step_s:g} s as given",
-            terms=(whole,),
-            source=f"workload_mean {power.value:.4g} W [{power.source}]",
-            included=("the whole chip while it runs",),
-            excluded=("nothing may be added: the figure already holds static power and routing",),
-            unknown=("how much of it this network takes: no energy per operation is published",),
-            inherited=False,
-            lower_bound=False,
-            warnings=(),
-            note="an anchor of other workloads, not an estimate from this network's counts; "
-            + power.note,
-        ),
+    return EnergyRow(
+        device=chip.key,
+        key=f"{chip.key}/{ANCHOR}",
+        name=f"{chip.name}, anchor: mean power of other workloads",
+        method=ANCHOR,
+        scope="all_in",
+        joules_low=low,
+        joules=whole.joules,
+        joules_high=high,
+        interval="unpublished" if low is None else "published",
+        static_joules_low=None,
+        static_joules=None,
+        static_joules_high=None,
+        step_s=step_s,
+        latency_s=latency,
+        latency_note=f"{steps} steps of {step_s:g} s as given",
+        terms=(whole,),
+        source=f"workload_mean {power.value:.4g} W [{power.source}]",
+        included=("the whole chip while it runs",),
+        excluded=("nothing may be added: the figure already holds static power and routing",),
+        unknown=("how much of it this network takes: no energy per operation is published",),
+        inherited=False,
+        lower_bound=False,
+        warnings=(),
+        note="an anchor of other workloads, not an estimate from this network's counts; "
+        + power.note,
     )

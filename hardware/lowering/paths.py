@@ -8,7 +8,7 @@ of a graph is dropped: a node that no path passes is an error, an input that not
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,14 +96,16 @@ def find_paths(graph: nir.NIRGraph, names: Sequence[str]) -> list[Path]:
         BadInput: a loop of linear nodes, too many paths, a node that nothing feeds, a source that
             does not spike.
     """
-    found = [Path(a, b, nodes) for b in names for a, nodes in _paths_into(graph, b)]
+    before = _before(graph)
+    found = [Path(a, b, nodes) for b in names for a, nodes in _paths_into(graph, before, b)]
     _check_sources(graph, names, found)
     return found
 
 
-def _paths_into(graph: nir.NIRGraph, target: str) -> list[tuple[str, tuple[str, ...]]]:
+def _paths_into(
+    graph: nir.NIRGraph, before: Mapping[str, Sequence[str]], target: str
+) -> list[tuple[str, tuple[str, ...]]]:
     """Every way back from a population through linear nodes to an input or another population."""
-    before = _before(graph)
     start = (target,) if _kind(graph.nodes[target]) in LINEAR else ()
     found: list[tuple[str, tuple[str, ...]]] = []
     open_ends = [(source, start) for source in before[target]]
