@@ -21,8 +21,8 @@ import numpy.typing as npt
 from neurozsl.errors import BadInput
 from neurozsl.export.thresholds import theta_of
 from neurozsl.hardware.floatsim import drive
-from neurozsl.hardware.floatsim_rules import at_rest
-from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.floatsim_rules import replay
+from neurozsl.hardware.lower import Lowered
 from neurozsl.signals import ChipInput, Trace
 
 Bits = npt.NDArray[np.uint8]
@@ -126,25 +126,7 @@ def worst_margins(
         if differ.any():
             theta = np.broadcast_to(theta_of(layer, lowered.policy, chip), own.shape)
             edge = np.where(other > own, other, other + 1.0)  # 1 where neurons send one spike
-            gap = np.abs(_potential(layer, drive(layer, values), own, theta) - edge * theta)
+            v = replay(layer, drive(layer, values), own, theta, reached=True)
+            gap = np.abs(v - edge * theta)
             margins[layer.name] = float(gap[differ].max())
     return margins
-
-
-def _potential(
-    layer: LoweredLayer, current: Floats, count: npt.NDArray[Any], theta: Floats
-) -> Floats:
-    """v* `(batch, time, neuron)` with the given counts as resets; equations of `floatsim_rules`."""
-    to_current = layer.bias if layer.bias_to == "current" else 0.0
-    to_membrane = layer.bias if layer.bias_to == "membrane" else 0.0
-    rule, found = layer.rule, np.empty_like(current)
-    state = at_rest(len(current), layer.size)
-    for t in range(current.shape[1]):
-        sent = count[:, t]
-        state.u = (1.0 - layer.syn_leak) * state.u + (current[:, t] + to_current)
-        found[:, t] = (1.0 - layer.leak) * state.v + (state.u + to_membrane)
-        down = found[:, t] - sent * theta[:, t]
-        state.v = np.where(sent != 0, 0.0, found[:, t]) if rule.reset == "zero" else down
-        if rule.low is not None:
-            state.v = np.maximum(state.v, rule.low)
-    return found

@@ -46,12 +46,17 @@ def advance(layer: LoweredLayer, state: FloatState, current: Floats, theta: Floa
     Returns:
         Spike counts `(batch, neuron)`, bool where a neuron sends at most one.
     """
+    count, state.v = fire(layer.rule, _reach(layer, state, current), theta)
+    return count
+
+
+def _reach(layer: LoweredLayer, state: FloatState, current: Floats) -> Floats:
+    """The membrane v* that is compared with the threshold; `state.u` becomes that of this step."""
     to_current = layer.bias if layer.bias_to == "current" else 0.0
     to_membrane = layer.bias if layer.bias_to == "membrane" else 0.0
     state.u = (1.0 - layer.syn_leak) * state.u + (current + to_current)
-    v = (1.0 - layer.leak) * state.v + (state.u + to_membrane)
-    count, state.v = fire(layer.rule, v, theta)
-    return count
+    v: Floats = (1.0 - layer.leak) * state.v + (state.u + to_membrane)
+    return v
 
 
 def fire(rule: NeuronRule, v: Floats, theta: Floats) -> tuple[Any, Floats]:
@@ -62,15 +67,50 @@ def fire(rule: NeuronRule, v: Floats, theta: Floats) -> tuple[Any, Floats]:
     fired: npt.NDArray[np.bool_] = v >= theta if rule.compare == ">=" else v > theta
     count: Any = fired
     if not rule.spiking:
-        count = fired = np.zeros_like(fired)
+        count = np.zeros_like(fired)
     elif rule.max_spikes > 1:
         most = np.full(v.shape, float(rule.max_spikes))
         np.divide(v, theta, out=most, where=theta > 0)
         count = np.where(fired, np.clip(np.trunc(most), 1, rule.max_spikes), 0.0)
-    v = np.where(fired, 0.0, v) if rule.reset == "zero" else v - count * theta
-    if rule.low is not None:
-        v = np.maximum(v - rule.low, 0.0) + rule.low
-    return count, v
+    return count, _settle(rule, v, count, theta)
+
+
+def _settle(rule: NeuronRule, v: Floats, count: Any, theta: Floats) -> Floats:
+    """The membrane after the spikes of a step."""
+    fired = count != 0
+    # The threshold of a layer that never fires may be infinite, and 0 x inf is no number.
+    zero = rule.reset == "zero"
+    v = np.where(fired, 0.0, v) if zero else v - count * np.where(fired, theta, 0.0)
+    return v if rule.low is None else np.maximum(v - rule.low, 0.0) + rule.low
+
+
+def replay(
+    layer: LoweredLayer,
+    current: Floats,
+    count: npt.NDArray[Any],
+    theta: Floats,
+    *,
+    reached: bool = False,
+) -> Floats:
+    """Membranes of a layer whose spikes are given: the same bits where they are its own.
+
+    Args:
+        layer: gives decays, bias and rule; its comparison is not made.
+        current: weighted input `(batch, time, out)`.
+        count: spikes of every step, same shape.
+        theta: what a reset takes away, broadcast to the same shape.
+        reached: v* that the threshold is compared with, instead of v after the spikes.
+
+    Returns:
+        `(batch, time, out)`.
+    """
+    every, found = np.broadcast_to(theta, current.shape), np.empty(current.shape)
+    state = at_rest(len(current), layer.size)
+    for t in range(current.shape[1]):
+        v = _reach(layer, state, current[:, t])
+        state.v = _settle(layer.rule, v, count[:, t], every[:, t])
+        found[:, t] = v if reached else state.v
+    return found
 
 
 def run_neurons(

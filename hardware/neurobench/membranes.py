@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.hardware.floatsim import drive, layer_thresholds
-from neurozsl.hardware.lowered import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.floatsim_rules import replay
+from neurozsl.hardware.lowered import Lowered
 from neurozsl.hardware.program import Program
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.tally import Network, inputs_read
@@ -70,7 +71,7 @@ def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membrane
     codes = {name: given.codes[name] * code.scale for name, code in inputs_read(network).items()}
     values = {**codes, **spikes}
     return {
-        layer.name: _after_steps(
+        layer.name: replay(
             layer,
             drive(layer, values),
             spikes[layer.name],
@@ -78,28 +79,6 @@ def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membrane
         )
         for layer in network.layers
     }
-
-
-def _after_steps(
-    layer: LoweredLayer, current: Floats, spikes: npt.NDArray[np.uint8], theta: Floats
-) -> Floats:
-    """The neuron of `floatsim` with its spikes given, `(sample, time, neuron)`."""
-    to_current, to_membrane = (
-        layer.bias if layer.bias_to == place else 0.0 for place in ("current", "membrane")
-    )
-    limit, found = np.broadcast_to(theta, current.shape), np.empty(current.shape)
-    u, v = np.zeros((2, len(current), layer.size))
-    for t in range(current.shape[1]):
-        fired = spikes[:, t] > 0
-        u = (1.0 - layer.syn_leak) * u + (current[:, t] + to_current)
-        v = (1.0 - layer.leak) * v + (u + to_membrane)
-        # A layer that never fires may have an infinite threshold.
-        taken = v if layer.rule.reset == "zero" else spikes[:, t] * np.where(fired, limit[:, t], 0)
-        v = np.where(fired, v - taken, v)
-        if layer.rule.low is not None:
-            v = np.maximum(v, layer.rule.low)
-        found[:, t] = v
-    return found
 
 
 def _on_loihi(network: Program, chip_input: ChipInput, trace: Trace) -> Membranes:

@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from neurozsl.hardware import floatsim
 from neurozsl.hardware.floatsim import run_neurons, simulate
+from neurozsl.hardware.floatsim_rules import fire as fire_step
+from neurozsl.hardware.floatsim_rules import replay
 from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.hardware.neuron import NeuronRule, Reset
 from neurozsl.hardware.schedule import stages
 from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
 from neurozsl.signals import ChipInput, InputCode
@@ -192,6 +194,36 @@ def test_the_rules_of_sinabs_are_its_own_to_the_last_bit(
     np.testing.assert_array_equal(z, wanted)
     np.testing.assert_array_equal(v, neuron.recordings["v_mem"].numpy())
     assert 1 <= z.max() <= spikes and (low is None or v.min() == low)
+
+
+@pytest.mark.parametrize("bias_to", ["membrane", "current"])
+@pytest.mark.parametrize(
+    "rule", [*RULES, NeuronRule("subtract", 3, ">", -0.7), NeuronRule("subtract", spiking=False)]
+)
+def test_a_replay_of_its_own_spikes_gives_the_same_membranes_to_the_last_bit(
+    rule: NeuronRule, bias_to: str
+) -> None:
+    """Values on no grid, as above; the replay compares nothing, so v* has to bring the spikes."""
+    rng = np.random.default_rng(3)
+    size = 24
+    row = layer(rng, "a", Synapse("x", np.eye(size)), rule=rule, bias_to=bias_to)
+    theta = rng.uniform(0.3, 0.9, (SAMPLES, 30, 1))
+    current = rng.normal(0.2, 0.9, (SAMPLES, 30, size))
+    z, v = run_neurons(row, current, theta, keep_membrane=True)
+    assert z.any() == rule.spiking
+    np.testing.assert_array_equal(replay(row, current, z, theta), v)
+    start = replay(row, current, z, theta, reached=True)
+    again, after = fire_step(rule, start, np.broadcast_to(theta, start.shape))
+    np.testing.assert_array_equal(again, z)
+    np.testing.assert_array_equal(after, v)
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_a_layer_that_never_fires_may_have_an_infinite_threshold(reset: Reset) -> None:
+    rule, none = NeuronRule(reset), np.zeros(3)
+    row = LoweredLayer("a", "x", np.eye(3), none, none, none + 1, none + np.inf, rule=rule)
+    z, v = run_neurons(row, np.ones((1, 4, 3)), row.threshold, keep_membrane=True)
+    assert not z.any() and v[0, :, 0].tolist() == [1, 2, 3, 4]
 
 
 # ---------------------------------------------------------------- which layers take turns
