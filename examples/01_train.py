@@ -16,10 +16,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurozsl import data as datasets
-from neurozsl import runs
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.training import TrainConfig
+from neurozsl.data.sets.load import load
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.runs import run as runs
+from neurozsl.training.train import TrainConfig
 
 
 def arguments() -> argparse.Namespace:
@@ -49,7 +49,7 @@ def main() -> None:
             test_size=given.test_size,
         )
         write_synthetic(config, folder)
-    data = datasets.load(folder)
+    data = load(folder)
     train, test = len(data.splits["train"]), len(data.stage(2).seen) + len(data.stage(2).unseen)
     print(
         f"data   {folder}: {len(data.classes)} classes, {train} training and {test} test clips, "

@@ -18,9 +18,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurozsl import deploy, runs
-from neurozsl.errors import VerificationFailed
-from neurozsl.export.bundle import open_bundle
+from neurozsl.core.errors import VerificationFailed
+from neurozsl.deploy import deploy
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.runs import run as runs
 
 # Targets of a branch with leaky neurons; `speck` takes one trained with --motion-profile speck.
 LEAKY = ["nir", "lava", "sinabs"]

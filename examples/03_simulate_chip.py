@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from neurozsl.export.bundle import open_bundle
-from neurozsl.export.lava.environment import INSTALL_LINE, locate
-from neurozsl.simulation import simulate
+from neurozsl.export.backends.lava.environment import INSTALL_LINE, locate
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.simulate.simulation import simulate
 
 
 def arguments() -> argparse.Namespace:

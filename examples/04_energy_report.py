@@ -19,10 +19,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurozsl import runs
+from neurozsl.core.quantities import si
 from neurozsl.report import write_report
-from neurozsl.report.build import build
-from neurozsl.report.quantities import si
+from neurozsl.report.sections.build import build
+from neurozsl.runs import run as runs
 
 
 def arguments() -> argparse.Namespace:

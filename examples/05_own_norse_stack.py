@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from neurozsl.export import nirfile
-from neurozsl.export.backends import Parts, backend
-from neurozsl.export.graph import from_nir, to_nir
-from neurozsl.export.lava.environment import locate
-from neurozsl.export.norse import spec_from_norse
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.quantize import quantize
-from neurozsl.norse_cells import LIFBoxCell, LIFCell, SequentialState
-from neurozsl.signals import ChipInput
+from neurozsl.core.signals import ChipInput
+from neurozsl.export.backends.lava.environment import locate
+from neurozsl.export.backends.registry import Parts, backend
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.graph import from_nir, to_nir
+from neurozsl.export.norse.branch import spec_from_norse
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.norse.cells import LIFBoxCell, LIFCell, SequentialState
 
 STEPS = 40
 

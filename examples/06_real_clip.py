@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from neurozsl import runs
-from neurozsl.data.clips import encode_clip, read_clip
-from neurozsl.export.bundle import open_bundle
+from neurozsl.data.clips.build import encode_clip, read_clip
+from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.models.base import distances
+from neurozsl.runs import run as runs
 
 
 def main() -> None:

@@ -25,14 +25,14 @@ Importing this package imports no torch; `neurozsl.export.from_norse` does when 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurozsl.export.norse_graph import from_norse
+    from neurozsl.export.norse.graph import from_norse
 
 __all__ = ["from_norse"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "from_norse":
-        from neurozsl.export.norse_graph import from_norse
+        from neurozsl.export.norse.graph import from_norse
 
         return from_norse
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -3,5 +3,3 @@
 Importing this package imports no torch: model names live in `neurozsl.models`, chips in
 `neurozsl.hardware`, converters in `neurozsl.export`.
 """
-
-__version__ = "0.1.0"

@@ -38,7 +38,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def lava_python() -> Path:
     """Interpreter of the Lava environment; without one the test skips, or fails where required."""
-    from neurozsl.export.lava.environment import locate
+    from neurozsl.export.backends.lava.environment import locate
 
     python = locate()
     if python is not None:
@@ -54,9 +54,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `data`, a run trained on it in seconds, and its bundles `sinabs` and `lava`."""
     import torch
 
-    from neurozsl import deploy, runs
-    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-    from neurozsl.training import TrainConfig
+    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+    from neurozsl.deploy import deploy
+    from neurozsl.runs import run as runs
+    from neurozsl.training.train import TrainConfig
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("workspace")

@@ -6,7 +6,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from neurozsl.export import nirfile
+from neurozsl.export.nir import nirfile
 
 DT = 1e-3
 SIZES = (6, 8, 4)

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from neurozsl.data.synthetic import SyntheticConfig, render
+from neurozsl.data.synthetic.scenes import SyntheticConfig, render
 from neurozsl.report import read_run_report
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.export.targets.base import FEATURES, Check, Target
 from neurozsl.export.targets.lava import Lava
 from neurozsl.export.targets.nir import Nir

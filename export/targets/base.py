@@ -63,7 +63,7 @@ class Target(Protocol):
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """Names of `export.backends` that run it; the first is the one scored by default."""
+        """Names of `export.backends` that run it; the first is scored by default."""
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -9,7 +9,7 @@ from neurozsl.export.targets.base import Check, Fidelity
 
 @dataclass(frozen=True)
 class Sinabs:
-    """Layers that we build (`export.sinabs_layers`), run against the trained branch."""
+    """Layers that we build (`export.backends.sinabs_layers`), run against the trained branch."""
 
     name: str = "sinabs"
     chip: str | None = None

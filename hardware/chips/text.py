@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 Place = tuple[str | int, ...]
 """Where something stands: ("energy", "synop", "unit"), ("measurement", 2, "power_w")."""

@@ -21,7 +21,7 @@ from neurozsl.hardware.energy.estimates import estimate as estimate
 from neurozsl.hardware.energy.row import EnergyRow as EnergyRow
 from neurozsl.hardware.energy.row import EnergyTerm as EnergyTerm
 from neurozsl.hardware.energy.row import Interval as Interval
-from neurozsl.hardware.energy.row import Traffic as Traffic
+from neurozsl.hardware.energy.row import SpikeMessages as SpikeMessages
 from neurozsl.hardware.energy.tables import ANCHOR as ANCHOR
 from neurozsl.hardware.energy.tables import FAMILY as FAMILY
 from neurozsl.hardware.energy.tables import estimate_all as estimate_all

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.chips import DEFAULT_CHIPS
-from neurozsl.hardware.counts import Counts
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.estimates import estimate
 from neurozsl.hardware.energy.row import EnergyRow
 from neurozsl.hardware.energy.tables import ANCHOR, FAMILY

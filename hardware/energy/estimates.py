@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import Chip, EnergyMethod, Figure, load_chip
-from neurozsl.hardware.counts import Counts
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.chips.chip import Chip, EnergyMethod, Figure, load_chip
+from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.methods import METHODS, Terms, mac_keys
-from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, Traffic
+from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, SpikeMessages
 
 _LOIHI2: Final = "energies per operation of this chip (never published; another chip's stand in)"
 
@@ -35,7 +35,7 @@ def estimate(
     step_s: float | None = None,
     method: EnergyMethod | None = None,
     figure: str | None = None,
-    traffic: Traffic | None = None,
+    traffic: SpikeMessages | None = None,
 ) -> EnergyRow:
     """Energy of one inference on one chip.
 

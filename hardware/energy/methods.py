@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from neurozsl.hardware.chip import EnergyMethod, Figure
-from neurozsl.hardware.counts import Counts
-from neurozsl.hardware.energy.row import EnergyTerm, Traffic, term
+from neurozsl.hardware.chips.chip import EnergyMethod, Figure
+from neurozsl.hardware.count.counts import Counts
+from neurozsl.hardware.energy.row import EnergyTerm, SpikeMessages, term
 
 Figures = Mapping[str, Figure]
 _INPUT: Final = "input encoding: events into the chip"
@@ -43,7 +43,7 @@ def _number(mean: float) -> str:
     return f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"
 
 
-def _per_term(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+def _per_term(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
     """Loihi, SpiNNaker, TrueNorth: every term that the source publishes, nothing else."""
     spikes = counts.total("spikes")
     # Where a source has a figure of its own for convolutions, it goes with their operations.
@@ -109,7 +109,7 @@ def _outside(counts: Counts, figures: Figures) -> tuple[list[EnergyTerm], list[s
     return terms, unknown
 
 
-def _hops(traffic: Traffic | None) -> tuple[tuple[str, tuple[str, ...], float], ...]:
+def _hops(traffic: SpikeMessages | None) -> tuple[tuple[str, tuple[str, ...], float], ...]:
     if traffic is None or traffic.hops_ew is None or traffic.hops_ns is None:
         return ()
     return (
@@ -118,7 +118,7 @@ def _hops(traffic: Traffic | None) -> tuple[tuple[str, tuple[str, ...], float], 
     )
 
 
-def _per_spike(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+def _per_spike(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
     key = "dynamic_per_spike"
     spikes = term("spikes", key, counts.total("spikes"), figures[key])
     outside, unknown = _outside(counts, figures)
@@ -130,7 +130,7 @@ def _per_spike(counts: Counts, figures: Figures, traffic: Traffic | None) -> Ter
     )
 
 
-def _per_synop(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+def _per_synop(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
     key = "synop"
     synops = term("synaptic operations", key, counts.total("synops"), figures[key])
     outside, unknown = _outside(counts, figures)
@@ -142,7 +142,7 @@ def _per_synop(counts: Counts, figures: Figures, traffic: Traffic | None) -> Ter
     )
 
 
-def _event_driven(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+def _event_driven(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
     adds, macs = counts.total("effective_acs"), counts.total("effective_macs")
     terms = (
         term("accumulates (Effective_ACs)", "ac", adds, figures["ac"]),
@@ -151,7 +151,7 @@ def _event_driven(counts: Counts, figures: Figures, traffic: Traffic | None) -> 
     return Terms(terms, ("arithmetic of synapses",), ("memory", "neuron updates", "control"))
 
 
-def _dense_pass(counts: Counts, figures: Figures, traffic: Traffic | None) -> Terms:
+def _dense_pass(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
     key = mac_keys(figures)[0]
     passes = counts.total("dense") / max(counts.steps, 1)
     mac = term("multiplies, one dense pass", key, passes, figures[key])
@@ -167,7 +167,7 @@ def mac_keys(figures: Figures) -> tuple[str, ...]:
     return tuple(sorted(key for key in figures if key.partition("_")[0] == "mac"))
 
 
-METHODS: Final[Mapping[EnergyMethod, Callable[[Counts, Figures, Traffic | None], Terms]]] = {
+METHODS: Final[Mapping[EnergyMethod, Callable[[Counts, Figures, SpikeMessages | None], Terms]]] = {
     "per_term": _per_term,
     "per_spike": _per_spike,
     "per_synop": _per_synop,

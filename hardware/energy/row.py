@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from neurozsl.hardware.chip import Figure, Scope
+from neurozsl.hardware.chips.chip import Figure, Scope
 from neurozsl.hardware.chips.keys import ENERGY, Cause
 
 Interval = Literal["published", "between sources", "unpublished"]
 
 
-class Traffic(Protocol):
+class SpikeMessages(Protocol):
     """Spike messages of one inference after placement; None where it is not known.
 
     messages: one per spike and destination core. hops_ew, hops_ns: steps between tiles, east-west

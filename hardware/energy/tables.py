@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from neurozsl.hardware.chip import Chip, load_chip
 from neurozsl.hardware.chips import DEFAULT_CHIPS
-from neurozsl.hardware.counts import Counts
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.estimates import estimate
 from neurozsl.hardware.energy.methods import mac_keys
-from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, Traffic
+from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, SpikeMessages
 
 FAMILY: Final = "between_sources"
 ANCHOR: Final = "workload_anchor"
@@ -33,7 +33,7 @@ def estimate_all(
     steps: int | None = None,
     step_s: Mapping[str, float] | None = None,
     window_s: float | None = None,
-    traffic: Mapping[str, Traffic] | None = None,
+    traffic: Mapping[str, SpikeMessages] | None = None,
 ) -> tuple[EnergyRow, ...]:
     """One row per chip and method (and per precision of a dense pass), families and anchors.
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.counts import Counts, LayerCounts
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.count.counts import Counts, LayerCounts
 
 WIDEST = 10**7  # no chip holds a layer near it
 LONGEST = 10**9

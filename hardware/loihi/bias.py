@@ -19,19 +19,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip_input import check_input
-from neurozsl.hardware.floatsim import simulate
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.dequantize import float_twin, real_threshold
 from neurozsl.hardware.loihi.loss import bias_scale
+from neurozsl.hardware.loihi.program import LayerLoss, ProgramLayer, threshold_codes
 from neurozsl.hardware.loihi.quantize import quantize_layer, real_effects
 from neurozsl.hardware.loihi.scales import ScaleRule
-from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.neuron import MAX_SPIKES
-from neurozsl.hardware.program import LayerLoss, ProgramLayer, threshold_codes
-from neurozsl.hardware.synapse import pooled, shifted, weigh
-from neurozsl.hardware.wiring import is_recurrent
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.neuron import MAX_SPIKES
+from neurozsl.hardware.network.synapse import pooled, shifted, weigh
+from neurozsl.hardware.network.wiring import is_recurrent
 
 # Spike counts of a layer, as the input of a network of one layer.
 _COUNT_BITS: Final = MAX_SPIKES.bit_length()

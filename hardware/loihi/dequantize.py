@@ -23,13 +23,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.chip_input import check_input
-from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer, threshold_codes
-from neurozsl.hardware.synapse import Synapse
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.program import Program, ProgramLayer, threshold_codes
+from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Synapse
 
 # A state LSB is 1/64 of a unit; half of one lifts the float threshold off the reachable grid.
 HALF_STATE_LSB: Final = 0.5 / (1 << fp.ALIGN_BITS)

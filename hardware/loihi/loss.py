@@ -16,14 +16,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.floatsim import simulate
+from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
+from neurozsl.hardware.loihi.program import LayerLoss, Program, ProgramLayer, accumulator_bound
 from neurozsl.hardware.loihi.scales import ScaleRule
-from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.program import LayerLoss, Program, ProgramLayer, accumulator_bound
-from neurozsl.hardware.ranges import Range
-from neurozsl.signals import ChipInput
+from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.network.ranges import Range
 
 
 def layer_loss(

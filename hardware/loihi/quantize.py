@@ -30,16 +30,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import fixedpoint as fp
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import InputCode
+from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.loss import layer_loss
+from neurozsl.hardware.loihi.program import LayerLoss, ProgramLayer, threshold_codes
 from neurozsl.hardware.loihi.scales import ScaleRule, top_weight
-from neurozsl.hardware.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import LayerLoss, ProgramLayer, threshold_codes
-from neurozsl.hardware.ranges import Range, value_ranges, worst_sums
-from neurozsl.hardware.synapse import Synapse
-from neurozsl.signals import InputCode
+from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.ranges import Range, value_ranges, worst_sums
+from neurozsl.hardware.network.synapse import Synapse
 
 _GROWTH: Final = 1.002  # smallest enlargement of the unit when rounding keeps a sum at the bound
 

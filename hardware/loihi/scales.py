@@ -20,7 +20,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 Floats = npt.NDArray[np.float64]
 ScaleRule = Literal["max", "percentile", "mse"]

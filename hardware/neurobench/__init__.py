@@ -34,16 +34,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.connections import present
-from neurozsl.hardware.counts import Counts, count, stored_biases
-from neurozsl.hardware.lowered import Lowered
-from neurozsl.hardware.neurobench.calls import Operations, connections, operations
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.hardware.count.counts import Counts, count, stored_biases
+from neurozsl.hardware.count.tally import Network, inputs_read, values_of
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.program import ProgramLayer
+from neurozsl.hardware.network.connections import present
+from neurozsl.hardware.network.lowered import Lowered
+from neurozsl.hardware.neurobench.calls import CallOperations, connections, operations
 from neurozsl.hardware.neurobench.membranes import membrane_updates
-from neurozsl.hardware.program import ProgramLayer
 from neurozsl.hardware.speck.program import SpeckLayer
-from neurozsl.hardware.tally import Network, inputs_read, values_of
-from neurozsl.signals import ChipInput, Trace
 
 _FP32: Final = 4
 _LEAKY_BUFFERS: Final = 3 * _FP32 + 8  # of snnTorch 1.0's Leaky, bytes
@@ -196,7 +196,7 @@ def _of_updates(active: list[float], found: NeuroBench) -> Iterator[Difference]:
 
 
 def _of_operations(
-    network: Network, found: NeuroBench, done: Operations, samples: int, batch: int
+    network: Network, found: NeuroBench, done: CallOperations, samples: int, batch: int
 ) -> Iterator[Difference]:
     synapses = [synapse for layer in network.layers for synapse in layer.synapses]
     why = [

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.connections import (
+from neurozsl.hardware.count.tally import Network
+from neurozsl.hardware.network.connections import (
     PIECE,
     Bools,
     Ints,
@@ -28,14 +29,13 @@ from neurozsl.hardware.connections import (
     present,
     unpooled,
 )
-from neurozsl.hardware.synapse import Synapse, pooled, shifted
-from neurozsl.hardware.tally import Network
+from neurozsl.hardware.network.synapse import Synapse, pooled, shifted
 
 Values = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Operations:
+class CallOperations:
     """Of all synapses, over all samples.
 
     acs, macs: NeuroBench's. exact_acs, exact_macs: event by event. one_by_one: the same where each
@@ -50,7 +50,7 @@ class Operations:
     mixed: bool
 
 
-def operations(network: Network, values: Values, batch: int) -> Operations:
+def operations(network: Network, values: Values, batch: int) -> CallOperations:
     """Every call of every synapse.
 
     Args:
@@ -74,7 +74,7 @@ def operations(network: Network, values: Values, batch: int) -> Operations:
             exact_macs += int(call.others @ behind)
             mixed = mixed or call.mixed
             one_by_one += int((call.units + call.others if code else call.total) @ behind)
-    return Operations(acs, macs, exact_acs, exact_macs, one_by_one, mixed)
+    return CallOperations(acs, macs, exact_acs, exact_macs, one_by_one, mixed)
 
 
 def connections(network: Network) -> tuple[int, int]:

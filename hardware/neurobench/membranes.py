@@ -17,13 +17,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.floatsim import drive, layer_thresholds
-from neurozsl.hardware.floatsim_rules import replay
-from neurozsl.hardware.lowered import Lowered
-from neurozsl.hardware.program import Program
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.hardware.count.tally import Network, inputs_read
+from neurozsl.hardware.floatsim.floatsim import drive, layer_thresholds
+from neurozsl.hardware.floatsim.rules import replay
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.speck.program import SpeckProgram
-from neurozsl.hardware.tally import Network, inputs_read
-from neurozsl.signals import ChipInput, Trace
 
 _HELD: Final = 1 << 23  # membranes of a layer that are held at once, 64 MB
 Membranes = Mapping[str, npt.NDArray[Any]]  # of layers, (sample, time, neuron)
@@ -82,7 +82,7 @@ def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membrane
 
 
 def _on_loihi(network: Program, chip_input: ChipInput, trace: Trace) -> Membranes:
-    from neurozsl.hardware.emulator import emulate  # imports torch and numba
+    from neurozsl.hardware.loihi.emulator import emulate  # imports torch and numba
 
     return emulate(network, chip_input, record=("spikes", "membrane")).membrane
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.placing.assign import words
-from neurozsl.hardware.placing.mapping import Kernel, LayerShape
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.synapse import MapShape, Pool
+from neurozsl.hardware.place.assign import words
+from neurozsl.hardware.place.mapping import Kernel, LayerShape
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import MapShape, Pool
 
 Pair = tuple[int, int]  # height, width
 

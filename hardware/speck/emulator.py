@@ -18,11 +18,12 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from neurozsl.hardware.floatsim import Progress, Record
-from neurozsl.hardware.ranges import worst_sums
+from neurozsl.core.progress import Progress
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.hardware.floatsim.floatsim import Record
+from neurozsl.hardware.network.ranges import worst_sums
+from neurozsl.hardware.network.synapse import Conv, Pool
 from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import Conv, Pool
-from neurozsl.signals import ChipInput, Trace
 
 _FLOAT32_EXACT: Final = 1 << 24
 _PATCH_VALUES: Final = 1 << 22  # values of patches that are held at once, 32 MB in float64

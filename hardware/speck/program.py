@@ -33,16 +33,21 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import archive
-from neurozsl.hardware.chip_input import check_input
-from neurozsl.hardware.integers import check_integers
-from neurozsl.hardware.neuron import MAX_SPIKES, NeuronRule, Reset
-from neurozsl.hardware.program import Program
-from neurozsl.hardware.program_file import as_header, links_as_json, links_from_json, shared_fields
-from neurozsl.hardware.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
-from neurozsl.hardware.wiring import check_parts
-from neurozsl.signals import ChipInput, InputCode, Policy
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.network import archive
+from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.integers import check_integers
+from neurozsl.hardware.network.neuron import MAX_SPIKES, NeuronRule, Reset
+from neurozsl.hardware.network.program_file import (
+    as_header,
+    links_as_json,
+    links_from_json,
+    shared_fields,
+)
+from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
+from neurozsl.hardware.network.wiring import check_parts
 
 ARITHMETIC: Final = "speck_if"
 # 2 added links; a file of schema 1 is read as one without them.

@@ -32,12 +32,13 @@ import nir
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.hardware.floatsim import simulate
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.dequantize import short_unit
-from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
-from neurozsl.hardware.neuron import NeuronRule, Reset
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.speck.program import (
     ARITHMETIC,
     STATE_MIN,
@@ -47,7 +48,6 @@ from neurozsl.hardware.speck.program import (
     SpeckProgram,
 )
 from neurozsl.hardware.speck.rules import check_speck
-from neurozsl.signals import ChipInput, InputCode
 
 WEIGHT_BITS: Final = 8
 STATE_BITS: Final = 16

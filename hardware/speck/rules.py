@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.hardware.chip import Chip
-from neurozsl.hardware.lower import Lowered, LoweredLayer
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.wiring import is_recurrent
 from neurozsl.hardware.speck.cores import CoreShape, as_map, core_shapes, size_faults
 from neurozsl.hardware.speck.program import SpeckProgram
-from neurozsl.hardware.wiring import is_recurrent
 
 REMEDY: Final = (
     "it takes integrate-and-fire neurons, binary inputs and widths that fit the nine cores "

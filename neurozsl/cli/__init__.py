@@ -16,7 +16,6 @@ from typing import Any
 
 import typer
 
-from neurozsl import __version__
 from neurozsl.cli import (
     benchmark,
     data,
@@ -34,7 +33,8 @@ from neurozsl.cli import (
 )
 from neurozsl.cli.console import fail, fail_unforeseen, printing
 from neurozsl.cli.progress import OPTION, VARIABLE, Mode, take
-from neurozsl.errors import NeuroZSLError
+from neurozsl.core.errors import NeuroZSLError
+from neurozsl.core.version import __version__
 
 app = typer.Typer(
     name="neurozsl",

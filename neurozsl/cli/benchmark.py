@@ -14,10 +14,10 @@ from neurozsl.cli import benchmark_pareto
 from neurozsl.cli.benchmark_pareto import Asked
 from neurozsl.cli.console import emit, emit_json, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, parse_options, per_model
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.benchmark import Settings
+    from neurozsl.studies.benchmark import BenchmarkSettings
 
 _DATA, _STUDY = "Models on your data", "A study on the synthetic set"
 _PARETO = "HM against energy, on your data or on the synthetic set"
@@ -182,10 +182,10 @@ def benchmark(
         return
     wrong = {"--study": study, "--scene-bias": scene_bias, "--test-size": test_size}
     _refuse(wrong, "belongs to a study on the synthetic set; leave it or --data out")
-    from neurozsl import benchmark as task
-    from neurozsl.training import resolve_device
+    from neurozsl.studies import benchmark as task
+    from neurozsl.training.train import resolve_device
 
-    settings = task.Settings(
+    settings = task.BenchmarkSettings(
         data=data,
         models=listed(models or "mdft"),
         seeds=seeds,
@@ -203,16 +203,16 @@ def benchmark(
 
 
 def _compare(
-    settings: Settings,
+    settings: BenchmarkSettings,
     out: Path,
     jobs: int,
     targets: tuple[str, ...],
     as_json: bool,
     as_markdown: bool,
 ) -> None:
-    from neurozsl import benchmark as task
-    from neurozsl import deployments
     from neurozsl.export.targets import target as find_target
+    from neurozsl.studies import benchmark as task
+    from neurozsl.studies import deployments
 
     for name in targets:  # an unknown one is refused before hours of training
         find_target(name)
@@ -256,7 +256,7 @@ def _study(
 
     chosen = studies.find(name)
     folder = out or Path(f"runs/ablation-{name}")
-    settings = studies.Settings(
+    settings = studies.StudySettings(
         name=name,
         scene_biases=tuple(scene_bias or chosen.scene_biases),
         seeds=seeds,

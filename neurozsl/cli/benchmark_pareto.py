@@ -9,7 +9,7 @@ from typing import Any
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, numbers, per_model
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def pareto(
         "scene_bias": next(iter(asked.scene_bias or ()), None),
         "test_size": test_size,
     }
-    settings = study.Settings(
+    settings = study.ParetoSettings(
         model=asked.model,
         data=data,
         seeds=seeds,
@@ -74,7 +74,7 @@ def pareto(
     if not result["points"]:
         reasons = "; ".join(dict.fromkeys(row["reason"] for row in result["refused"]))
         raise BadInput(f"benchmark --pareto: no point can be made: {reasons}")
-    from neurozsl.report.pareto_figure import write_pareto
+    from neurozsl.report.show.pareto_figure import write_pareto
     from neurozsl.studies import pareto_table
 
     write_pareto(result, pareto_table.main_table(result), folder)

@@ -37,7 +37,7 @@ from rich.text import Text
 
 from neurozsl.cli import json_lines
 from neurozsl.cli.progress import EVERY_S, Meter, Mode, Pace, Reading
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if sys.stderr is None:  # closed by whoever started the command: text for people has no reader
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115

@@ -9,11 +9,11 @@ import typer
 
 from neurozsl.cli import console as output
 from neurozsl.cli.console import emit_json, progress_bar
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
-    from neurozsl.data.findings import CheckReport
+    from neurozsl.data.benchmark.findings import CheckReport
 
 app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.")
 
@@ -59,7 +59,7 @@ def synth(
         return
     if splits is not None or vectors is not None or videos_per_class is not None:
         raise BadInput("data synth: --splits, --vectors and --videos-per-class need --like")
-    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
     config = SyntheticConfig(
         scene_bias=scene_bias,
@@ -90,7 +90,7 @@ def build(
     json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
 ) -> None:
     """Build a data set from video clips with sound."""
-    from neurozsl.data.clips import WindowSpec, write_clips
+    from neurozsl.data.clips.build import WindowSpec, write_clips
 
     with progress_bar("decoding and encoding") as step:
         data, _ = write_clips(
@@ -113,7 +113,7 @@ def check(
     ] = False,
 ) -> None:
     """Name everything that is odd about a data set; exit code 2 if it cannot be used."""
-    from neurozsl.data.check_folder import check_folder
+    from neurozsl.data.benchmark.check_folder import check_folder
 
     with progress_bar("checking") as step:
         report = check_folder(folder, progress=step)
@@ -145,8 +145,8 @@ def convert(
     json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
 ) -> None:
     """Write a data set as one memory-mapped file, which trains without lying in memory."""
-    from neurozsl.data import convert as convert_set
-    from neurozsl.data.avca_layout import feature_name
+    from neurozsl.data.benchmark.avca_layout import feature_name
+    from neurozsl.data.sets.load import convert as convert_set
 
     with progress_bar("converting") as step:
         data = convert_set(
@@ -165,7 +165,7 @@ def inspect(
     json_out: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Show splits, classes, feature statistics and skipped files of a data set."""
-    from neurozsl.data import load
+    from neurozsl.data.sets.load import load
 
     _finish(load(folder), folder, json_out)
 
@@ -177,7 +177,7 @@ def _finish(data: ZSLData, folder: Path, json_out: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from neurozsl.data.summary import summarise
+    from neurozsl.data.sets.summary import summarise
 
     summary = summarise(data)
     if json_out:
@@ -231,8 +231,8 @@ def _stand_ins(
     from rich.console import Console
     from rich.markup import escape
 
-    from neurozsl.data.standin_set import write_stand_ins
-    from neurozsl.data.standins import StandInConfig
+    from neurozsl.data.synthetic.standin_set import write_stand_ins
+    from neurozsl.data.synthetic.standins import StandInConfig
 
     if splits is None or vectors is None:
         raise BadInput(f"data synth --like {like}: give --splits and --vectors too")

@@ -12,7 +12,7 @@ import typer
 
 from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, stages
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 _MARK = ".made-by-demo"  # a folder that holds it may be made anew
 
@@ -27,13 +27,14 @@ def demo(
     """Make data, train MDFT, export, verify, simulate, profile; writes RUN/report.html."""
     import torch
 
-    from neurozsl import deploy, runs
-    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+    from neurozsl.deploy import deploy
     from neurozsl.export.targets import TARGETS
-    from neurozsl.report import build as report
     from neurozsl.report import write_report
-    from neurozsl.report.terminal import print_report
-    from neurozsl.training import TrainConfig
+    from neurozsl.report.sections import build as report
+    from neurozsl.report.show.terminal import print_report
+    from neurozsl.runs import run as runs
+    from neurozsl.training.train import TrainConfig
 
     started = time.perf_counter()
     data = out.parent / f"{out.name}-data"
@@ -93,7 +94,7 @@ def _check_places(out: Path, data: Path) -> None:
     if out.exists() and not ours:
         raise BadInput(f"demo: '{out}' exists and was not made by the demo; choose another --out")
     if data.exists():
-        from neurozsl.data import load
+        from neurozsl.data.sets.load import load
 
         if not load(data).synthetic:
             raise BadInput(f"demo: '{data}' holds real data; choose another --out")

@@ -21,7 +21,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
-    from neurozsl import deploy, runs
+    from neurozsl.deploy import deploy
+    from neurozsl.runs import run as runs
 
     opened = runs.open_run(run)
     with progress_bar("evaluating") as update:

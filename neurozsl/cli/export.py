@@ -12,10 +12,10 @@ import typer
 from neurozsl.cli import export_network
 from neurozsl.cli import network_options as options
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table, stages
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.manifest import Manifest
+    from neurozsl.export.bundle.manifest import Manifest
 
 OF_A_RUN: Final = {
     "threshold": "--threshold",
@@ -94,7 +94,7 @@ def export(
     if device:
         if target != "speck":
             raise BadInput(f"--device {device}: only --target speck runs on a device")
-        from neurozsl.export.speck.run import require_device
+        from neurozsl.export.backends.speck.run import require_device
 
         require_device(device, str(chosen.chip))
     on_host: tuple[str, ...] = ()
@@ -154,8 +154,9 @@ def export(
 
 def _export_run(run: Path, target: str, **how: Any) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest, and which spiking parts of the model stay on the host."""
-    from neurozsl import deploy, runs
+    from neurozsl.deploy import deploy
     from neurozsl.models.base import host_parts
+    from neurozsl.runs import run as runs
 
     opened = runs.open_run(run)
     with progress_bar(f"exporting to {target}") as update:
@@ -165,8 +166,8 @@ def _export_run(run: Path, target: str, **how: Any) -> tuple[Manifest, tuple[str
 
 def configure_device(bundle: Path, device: str) -> None:
     """Put the integers of a bundle on a connected Speck."""
-    from neurozsl.export.bundle import open_bundle
-    from neurozsl.export.speck.run import hand_over
+    from neurozsl.export.backends.speck.run import hand_over
+    from neurozsl.export.bundle.bundle import open_bundle
     from neurozsl.hardware.speck.program import SpeckProgram
 
     opened = open_bundle(bundle)
@@ -177,8 +178,8 @@ def configure_device(bundle: Path, device: str) -> None:
 
 def show_speck_notes(bundle: Path) -> None:
     """Print what the chip needs beside the program."""
-    from neurozsl.export.bundle import open_bundle
-    from neurozsl.hardware.chip import load_chip
+    from neurozsl.export.bundle.bundle import open_bundle
+    from neurozsl.hardware.chips.chip import load_chip
     from neurozsl.hardware.speck.program import SpeckProgram
     from neurozsl.hardware.speck.rules import notes
 
@@ -212,8 +213,8 @@ def show_manifest(manifest: dict[str, object]) -> None:
 
 def show_placement(mapping: object) -> None:
     """Print which core holds what, and how full it is."""
-    from neurozsl.report.placement import heading, table
     from neurozsl.report.schema import Placement
+    from neurozsl.report.show.placement import heading, table
 
     placement = Placement.model_validate(mapping)
     show_table(heading(placement), *table(placement))

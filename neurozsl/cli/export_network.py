@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from neurozsl.cli.console import progress_bar, say, stages
 
 if TYPE_CHECKING:
-    from neurozsl.export.foreign import Said
-    from neurozsl.export.manifest import Manifest
-    from neurozsl.export.network_run import Source
+    from neurozsl.export.bundle.manifest import Manifest
+    from neurozsl.export.network.network_run import Source
+    from neurozsl.export.nir.foreign import Said
     from neurozsl.hardware.loihi.scales import ScaleRule
 
 
@@ -42,8 +42,8 @@ def export(
         bits: weight bits of integers.
         scale: rule of the weight scales.
     """
-    from neurozsl.export.build_network import build_network_bundle
-    from neurozsl.export.network_run import feed
+    from neurozsl.export.network.build_network import build_network_bundle
+    from neurozsl.export.network.network_run import feed
 
     fed = feed(file, said, source)
     every = fed.given.chip_input

@@ -9,10 +9,10 @@ import typer
 
 from neurozsl.cli import network_options as options
 from neurozsl.cli.console import emit, emit_json, next_commands, say, show_table
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.inspection import Inspection, LayerRow, Range
+    from neurozsl.export.network.inspection import Inspection, LayerRow, Range
 
 
 def inspect(
@@ -41,13 +41,13 @@ def inspect(
 
     A file that makes no network shows its nodes and the error (exit code 2).
     """
-    from neurozsl.export.inspection import inspect_file
+    from neurozsl.export.network.inspection import inspect_file
 
     said = options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps)
     if markdown:
         if as_json:
             raise BadInput("--json, --markdown: both take stdout; give one of them")
-        from neurozsl.report.network_table import RATE, markdown_table
+        from neurozsl.report.sections.network_table import RATE, markdown_table
 
         rate = RATE if poisson is None else poisson
         asked = options.again(context, feeds=False).strip()

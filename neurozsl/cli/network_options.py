@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.foreign import Said
-    from neurozsl.export.network_run import Source
+    from neurozsl.export.network.network_run import Source
+    from neurozsl.export.nir.foreign import Said
 
 
 class Unit(StrEnum):
@@ -184,7 +184,7 @@ def said(
     Raises:
         BadInput: a value that no file can have, by the name of its option.
     """
-    from neurozsl.export.foreign import Said
+    from neurozsl.export.nir.foreign import Said
 
     if dt is not None and not 0 < dt < math.inf:
         raise BadInput(f"--dt {dt:g}: expected seconds above 0")
@@ -216,7 +216,7 @@ def source(
     Raises:
         BadInput: a seed beside a file.
     """
-    from neurozsl.export.network_run import Source
+    from neurozsl.export.network.network_run import Source
 
     if seed is not None and input_path is not None:
         raise BadInput(f"--seed {seed}: belongs to --poisson, and {input_path} is given; leave out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 
 def listed(text: str) -> tuple[str, ...]:

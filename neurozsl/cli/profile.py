@@ -13,7 +13,7 @@ from neurozsl.cli import network_options as options
 from neurozsl.cli import profile_tables, profile_what
 from neurozsl.cli.console import emit_json
 from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 _COMPARISONS = tuple(x.value for x in options.Comparison)
 _TABLE = "--in-one-table"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from neurozsl.cli.console import progress_bar
 from neurozsl.cli.network_options import call
 from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.network_run import NetworkRun
+    from neurozsl.export.network.network_run import NetworkRun
     from neurozsl.report.schema import NetworkReport
 
 
@@ -24,8 +24,8 @@ def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...
     Raises:
         BadInput: the network cannot be run, or no input is given.
     """
-    from neurozsl.export import network_run
-    from neurozsl.report import network
+    from neurozsl.export.network import network_run
+    from neurozsl.report.sections import network
 
     chips, chip = wanted.chips(), wanted.chip
     backend = "floatsim" if chip is None else "emulator"
@@ -47,7 +47,7 @@ def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...
 
 def _target(done: NetworkRun) -> str:
     """A target that takes the network: of its chip, Lava where that runs it, else Sinabs."""
-    from neurozsl.export.lava.limits import check_network
+    from neurozsl.export.backends.lava.limits import check_network
     from neurozsl.hardware.speck.program import SpeckProgram
 
     network = done.network

@@ -8,16 +8,17 @@ from pathlib import Path
 from neurozsl.cli.console import emit, next_commands, say
 from neurozsl.cli.profile_wanted import Wanted
 from neurozsl.cli.profile_what import check_there, report_of, show
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 STEPS = 10  # of --layers, where --steps says nothing
 
 
 def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: bool) -> None:
     """Profile all of them and show one table."""
-    from neurozsl.report import check_page, compare_text
-    from neurozsl.report.compare import compare
+    from neurozsl.report import check_page
     from neurozsl.report.schema import to_json
+    from neurozsl.report.show import compare_text
+    from neurozsl.report.show.compare import compare
 
     if page is not None:
         check_page(page)
@@ -52,7 +53,7 @@ def before_training(
 ) -> None:
     """Estimate dense layers that nobody has trained: counts by arithmetic, joules from tables."""
     from neurozsl.report import check_page
-    from neurozsl.report.uniform import report_of_sizes
+    from neurozsl.report.sections.uniform import report_of_sizes
 
     if page is not None:
         check_page(page)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neurozsl.export.foreign import Said
-    from neurozsl.export.network_run import Source
-    from neurozsl.hardware.chip import Chip
+    from neurozsl.export.network.network_run import Source
+    from neurozsl.export.nir.foreign import Said
+    from neurozsl.hardware.chips.chip import Chip
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Wanted:
         Raises:
             BadInput: a file is missing or holds an invalid figure, or there is no such chip.
         """
-        from neurozsl.hardware.chip import find_chip
+        from neurozsl.hardware.chips.chip import find_chip
 
         return tuple(find_chip(str(path)) for path in self.devices)
 

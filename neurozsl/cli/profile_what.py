@@ -11,10 +11,10 @@ from neurozsl.cli import network_options as options
 from neurozsl.cli import profile_network
 from neurozsl.cli.console import emit, next_commands, progress_bar, say
 from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.report.compare import Compared
+    from neurozsl.report.show.compare import Compared
 
 Kind = Literal["run", "bundle", "network", "report"]
 
@@ -44,7 +44,7 @@ def check_there(what: Path, wanted: Wanted) -> None:
     if found in ("network", "report") and not what.is_file():
         raise BadInput(f"{what}: no such file; check the path")
     if found == "network":
-        from neurozsl.export.network_run import check_source
+        from neurozsl.export.network.network_run import check_source
 
         check_source(what, wanted.source())
 
@@ -64,7 +64,7 @@ def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
 def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, ...]) -> None:
     """Write the page, then JSON on stdout or tables with the commands that can follow."""
     from neurozsl.report.schema import to_json
-    from neurozsl.report.terminal import print_report
+    from neurozsl.report.show.terminal import print_report
 
     if page is not None:
         _write(report, page)
@@ -115,8 +115,8 @@ def _run_of(bundle: Path) -> Path:
 
 
 def _run(path: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
-    from neurozsl import runs
-    from neurozsl.report import build
+    from neurozsl.report.sections import build
+    from neurozsl.runs import run as runs
 
     chips = wanted.chips()
     opened = runs.open_run(path)

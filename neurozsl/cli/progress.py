@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 Mode = Literal["bar", "lines", "json", "off"]
 VARIABLE: Final = "NEUROZSL_PROGRESS"

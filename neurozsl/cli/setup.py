@@ -33,7 +33,7 @@ _LAVA_STAGES = 2  # of `lava.environment.create`: the environment, its packages
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One line of the doctor. status: ok, note (optional and absent) or problem."""
 
     name: str
@@ -50,7 +50,7 @@ def _setup() -> None:
 @app.command("lava")
 def setup_lava() -> None:
     """Build the Python 3.10 environment in which lava-nc runs (once; about a minute)."""
-    from neurozsl.export.lava.environment import create
+    from neurozsl.export.backends.lava.environment import create
 
     with progress_bar("setting up Lava") as update:
         done = 0
@@ -115,11 +115,11 @@ def _declared() -> dict[str, str]:
     return found
 
 
-def _versions() -> list[Finding]:
+def _versions() -> list[Check]:
     python = platform.python_version()
     fits = in_range(python, PYTHON_RANGE)
     remedy = "" if fits else f"make the environment with Python {PYTHON_RANGE}"
-    findings = [Finding("python", "ok" if fits else "problem", python, remedy)]
+    findings = [Check("python", "ok" if fits else "problem", python, remedy)]
     ranges = _declared()
     for name in _PACKAGES:
         wanted = ranges.get(name, "")
@@ -127,59 +127,59 @@ def _versions() -> list[Finding]:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             line = f"pip install '{name}{wanted}'"
-            findings.append(Finding(name, "problem", "not installed", line))
+            findings.append(Check(name, "problem", "not installed", line))
             continue
         fits = in_range(version, wanted)
         detail = version + (f" (needs {wanted})" if wanted else "")
         remedy = "" if fits else f"pip install '{name}{wanted}'"
-        findings.append(Finding(name, "ok" if fits else "problem", detail, remedy))
+        findings.append(Check(name, "ok" if fits else "problem", detail, remedy))
     return findings
 
 
-def _lava() -> list[Finding]:
-    from neurozsl.export.lava import environment as lava
+def _lava() -> list[Check]:
+    from neurozsl.export.backends.lava import environment as lava
 
-    found: list[Finding] = []
+    found: list[Check] = []
     usable = False
     for one in lava.candidates():
         usable = usable or one.usable
         status = "ok" if one.usable else "note"
         detail = f"{one.path}: {one.version or one.problem}"
-        found.append(Finding(f"python {lava.PYTHON} ({one.origin})", status, detail))
+        found.append(Check(f"python {lava.PYTHON} ({one.origin})", status, detail))
     python = lava.locate()
     if python is not None:
         problem = lava.import_problem(python)
         status = "problem" if problem else "ok"
-        return [*found, Finding("lava-nc", status, problem or str(python))]
+        return [*found, Check("lava-nc", status, problem or str(python))]
     remedy = f"run: {lava.INSTALL_LINE}"
     if not usable:
         remedy = f"install Python {lava.PYTHON} or set NEUROZSL_LAVA_PYTHON, then {remedy}"
-    return [*found, Finding("lava-nc", "note", f"not set up in {lava.home()}", remedy)]
+    return [*found, Check("lava-nc", "note", f"not set up in {lava.home()}", remedy)]
 
 
-def _cuda() -> Finding:
+def _cuda() -> Check:
     try:
         import torch
     except ImportError as error:
-        return Finding("cuda", "problem", f"torch does not import ({error})")
+        return Check("cuda", "problem", f"torch does not import ({error})")
     if not torch.cuda.is_available():
-        return Finding("cuda", "note", "no device; the CPU is used")
+        return Check("cuda", "note", "no device; the CPU is used")
     names: list[Any] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding("cuda", "ok", ", ".join(names))
+    return Check("cuda", "ok", ", ".join(names))
 
 
-def _meter() -> Finding:
+def _meter() -> Check:
     """Which meter would read the host part, tried out for a moment."""
     try:
         from neurozsl.meters import nvml, rapl
         from neurozsl.meters.reading import Measured
     except ImportError as error:
-        return Finding("energy meter", "note", f"torch does not import ({error})")
+        return Check("energy meter", "note", f"torch does not import ({error})")
     refused = []
     for name, meter in (("NVML", nvml.measure), ("RAPL", rapl.measure)):
         found = meter(lambda: time.sleep(0.05), seconds=0.2, idle_s=0.0)
         if isinstance(found, Measured):
-            return Finding("energy meter", "ok", f"{name} on {found.device}")
+            return Check("energy meter", "ok", f"{name} on {found.device}")
         refused.append(found.reason)
     detail = "none: energy of the host part is estimated from FLOPs"
-    return Finding("energy meter", "note", detail, "; ".join(refused))
+    return Check("energy meter", "note", detail, "; ".join(refused))

@@ -78,9 +78,9 @@ def simulate(
 def _simulate_bundle(
     bundle: Path, backend: str, limit: int | None, raster: bool, as_json: bool
 ) -> None:
-    from neurozsl import simulation
-    from neurozsl.deploy import default_backend
-    from neurozsl.export.bundle import open_bundle
+    from neurozsl.deploy.deploy import default_backend
+    from neurozsl.export.bundle.bundle import open_bundle
+    from neurozsl.simulate import simulation
 
     opened = open_bundle(bundle)
     name = backend or default_backend(opened)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.network_options import call
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.foreign import Said
-    from neurozsl.export.network_run import NetworkRun, Source
+    from neurozsl.export.network.network_run import NetworkRun, Source
+    from neurozsl.export.nir.foreign import Said
 
 
 def simulate(
@@ -41,7 +41,7 @@ def simulate(
         asked: the options as given, to paste behind the next command.
         about: those about the file alone.
     """
-    from neurozsl.export import network_run
+    from neurozsl.export.network import network_run
 
     if out is not None and not out.parent.is_dir():
         raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
@@ -145,8 +145,8 @@ def show_said(document: dict[str, Any]) -> None:
 
 def draw_raster(done: NetworkRun, folder: Path) -> Path:
     """The spikes of the first sample as a picture."""
-    from neurozsl.report import plots
     from neurozsl.report.schema import raster
+    from neurozsl.report.show import plots
 
     stem = Path(done.fed.network.source).stem
     value = raster(

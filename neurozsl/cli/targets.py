@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neurozsl.cli.console import emit, emit_json, next_commands, show_table
-from neurozsl.markdown import table
+from neurozsl.core.markdown import table
 
 
 def targets(

@@ -12,10 +12,10 @@ from neurozsl.cli import ending
 from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, show_table, stages
 from neurozsl.cli.option_values import parse_options
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.runs import Run
+    from neurozsl.runs.run import Run
 
 
 def train(
@@ -104,10 +104,10 @@ def train(
     if qat is not None and resume is None:
         raise BadInput("train: --qat fine-tunes a finished run; give it with --resume RUN")
 
-    from neurozsl import runs
-    from neurozsl.parallel import crew
     from neurozsl.parallel.team import first_does
-    from neurozsl.training import resolve_device, train_config
+    from neurozsl.runs import run as runs
+    from neurozsl.training import crew
+    from neurozsl.training.train import resolve_device, train_config
 
     path = resume if resume is not None else out
     if qat is not None:
@@ -176,9 +176,10 @@ def _fine_tuned(
     """Make the folder of a fine-tuning, or find the one that was begun."""
     from dataclasses import replace
 
-    from neurozsl import finetune, runs
-    from neurozsl.qat import rounding_from
-    from neurozsl.training import resolve_device
+    from neurozsl.deploy import finetune
+    from neurozsl.runs import run as runs
+    from neurozsl.training.qat import rounding_from
+    from neurozsl.training.train import resolve_device
 
     if threshold != "frozen":
         raise BadInput(

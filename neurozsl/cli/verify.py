@@ -9,7 +9,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
 from neurozsl.cli.network_options import call, is_network
-from neurozsl.errors import BadInput, VerificationFailed
+from neurozsl.core.errors import BadInput, VerificationFailed
 
 
 def verify(
@@ -19,8 +19,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples."""
-    from neurozsl.deploy import default_backend
-    from neurozsl.export.bundle import open_bundle
+    from neurozsl.deploy.deploy import default_backend
+    from neurozsl.export.bundle.bundle import open_bundle
 
     if is_network(bundle):
         raise BadInput(

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.mapped import Pages
-from neurozsl.errors import BadInput
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
 from neurozsl.data.mapped import Pages
-from neurozsl.errors import BadInput
 
 BLOCK = 1024  # samples whose values are looked at together; bounds memory
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, U8
-from neurozsl.errors import BadInput
 
 
 @dataclass(frozen=True, eq=False)

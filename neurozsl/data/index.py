@@ -13,13 +13,13 @@ from typing import Literal
 
 import numpy as np
 
+from neurozsl.core.errors import BadInput
+from neurozsl.core.progress import Progress
 from neurozsl.data.batch import F32, I64, SPLITS, U8, Bools, Split, ZSLData
 from neurozsl.data.mapped import Pages
-from neurozsl.errors import BadInput
 
 Alignment = Literal["by_name", "legacy"]
 ALIGNMENTS: tuple[Alignment, ...] = ("by_name", "legacy")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, Bools, Split, ZSLData
-from neurozsl.errors import BadInput
 
 
 def in_steps(data: ZSLData, steps: int) -> ZSLData:

@@ -18,10 +18,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_folder
 from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
 from neurozsl.data.checks import check_data
-from neurozsl.data.folders import whole_folder
-from neurozsl.errors import BadInput
 
 SCHEMA = 1
 ARRAYS = "dataset.h5"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32
-from neurozsl.errors import BadInput
 
 
 @dataclass(frozen=True, eq=False)

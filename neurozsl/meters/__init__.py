@@ -4,5 +4,5 @@
     rapl     the processor's packages and their memory, on Linux
 
 A meter is a function `measure(work, ...) -> Measured | Refused` in a file beside this one; why
-nothing could be read is a reason, not an error. `report.rooms.host` asks them in turn.
+nothing could be read is a reason, not an error. `report.sections.host` asks them in turn.
 """

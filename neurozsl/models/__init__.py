@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
     from torch import nn

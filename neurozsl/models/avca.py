@@ -27,13 +27,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.errors import BadInput
 from neurozsl.models.avca_attention import CrossAttention, Norm, PosEmb
 from neurozsl.models.avca_losses import NAMES, Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
-from neurozsl.signals import BranchSpec, Trace
 
 Score = Literal["video", "audio", "both", "mean", "min"]
 Preset = Literal[

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.signals import BranchSpec, ChipInput, Trace
 
 Combine = Literal["weighted", "sum", "mean", "min"]
 

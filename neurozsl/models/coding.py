@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from neurozsl.signals import InputCode
+from neurozsl.core.signals import InputCode
 
 
 def spread(values: Tensor, share: float) -> float:

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import FloatArray
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.closed_loop import ClosedLoop, next_theta
 from neurozsl.models.glp import GlobalLocalPooling
 from neurozsl.models.neurons import DECAY_UNIT, Neuron, Surrogate
-from neurozsl.norse_cells import (
+from neurozsl.norse.cells import (
     IAFFeedForwardState,
     IAFParameters,
     LIFBoxFeedForwardState,
@@ -28,7 +29,6 @@ from neurozsl.norse_cells import (
     iaf_feed_forward_step,
     lif_box_feed_forward_step,
 )
-from neurozsl.signals import FloatArray
 
 Axis = Literal["feature", "time"]
 Map = tuple[int, int]  # channels, length

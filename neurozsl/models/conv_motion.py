@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Policy, Trace
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis, ConvSpikingLayer, Map
 from neurozsl.models.neurons import Neuron, Surrogate
-from neurozsl.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Policy, Trace
 
 
 class ConvSpikingBranch(nn.Module):

@@ -30,9 +30,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.events import feature_events
-from neurozsl.errors import BadInput
+from neurozsl.data.events.generate import feature_events
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, masked_mean
 from neurozsl.models.coding import encode, graded_code, level_code, on_off_code, spread
@@ -46,11 +47,10 @@ from neurozsl.models.rjlu import RJLU
 from neurozsl.models.sequence import as_steps
 from neurozsl.models.threshold import saturated_share, thresholds
 from neurozsl.models.with_branch import frozen_copy, options_of, read_spikes, restore
-from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 
 @dataclass(frozen=True)
-class HostContext:
+class MDFTContext:
     """What `prepare` leaves on the host for `finish`."""
 
     audio: Tensor  # (batch, time, E)
@@ -215,7 +215,7 @@ class MDFT(nn.Module):
         mask = batch.mask
         audio, video = self._encoded(batch)
         joint, knowledge = self.rjlu(audio, video) if self.rjlu is not None else (None, None)
-        context = HostContext(audio, video, knowledge, mask)
+        context = MDFTContext(audio, video, knowledge, mask)
         if self.branch is None:
             return Prepared(None, context)
         features = self._motion_features(batch)
@@ -248,14 +248,14 @@ class MDFT(nn.Module):
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Fuse scene and spikes: CRM, projection, and the head on the spikes alone."""
-        assert isinstance(context, HostContext)
+        assert isinstance(context, MDFTContext)
         motion: dict[str, Tensor] = {}
         if trace is not None and self.branch is not None:
             for name in self.branch.codes:
                 motion[name] = read_spikes(trace, self.branch.layer_names(name)[-1], context.audio)
         return self._embed(motion, context)
 
-    def _embed(self, motion: Mapping[str, Tensor], context: HostContext) -> Embedding:
+    def _embed(self, motion: Mapping[str, Tensor], context: MDFTContext) -> Embedding:
         """Heads of the fused vector and of the spikes `(batch, time, neuron)` of each modality."""
         joint = self.fuse(context.audio, context.video, motion, context.knowledge, context.mask)
         heads = [self.project_joint(joint)]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 
 @dataclass(frozen=True)

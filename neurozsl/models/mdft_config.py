@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.models.crm import Gate
 from neurozsl.models.heads import Output
 from neurozsl.models.mdft_ablations import ablation_options

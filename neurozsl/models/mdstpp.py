@@ -30,25 +30,20 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.errors import BadInput
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import masked_mean
 from neurozsl.models.coding import graded_code
 from neurozsl.models.heads import projection_map
-from neurozsl.models.mdft import MDFT, HostContext
+from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, one_of, resolve
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.shrinkage import stage_lengths, stretch
-from neurozsl.models.spiking_attention import (
-    AttentionConfig,
-    Projections,
-    SpikingProduct,
-    Tokens,
-)
+from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
 from neurozsl.models.timescales import Timescales
 from neurozsl.models.with_branch import frozen_copy, read_spikes, restore
-from neurozsl.signals import ChipInput, InputCode, Trace
 
 TAPS = ("q", "k", "v")
 
@@ -160,8 +155,8 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
 
 
 @dataclass(frozen=True)
-class StageContext(HostContext):
-    """`HostContext` and the dynamic thresholds of the host's stages, per modality."""
+class StageContext(MDFTContext):
+    """`MDFTContext` and the dynamic thresholds of the host's stages, per modality."""
 
     theta: Mapping[str, Tensor] | None  # (batch, time)
 

@@ -10,7 +10,7 @@ A pathway is a chain of layers; `taps` are further layers that all read the end 
 queries, keys and values of a spiking attention, whose product is the host's).
 
 `override` puts another forward in the place of Norse's, for example the integers of a chip
-(`neurozsl.qat`); this module knows none of them.
+(`neurozsl.training.qat`); this module knows none of them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import (
+    BranchSpec,
+    ChipInput,
+    FloatArray,
+    InputCode,
+    LayerSpec,
+    Policy,
+    Trace,
+)
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.neurons import Neuron, NeuronConfig, Surrogate, fire
-from neurozsl.signals import BranchSpec, ChipInput, FloatArray, InputCode, LayerSpec, Policy, Trace
 
 
 class SpikingLayer(nn.Module):

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from neurozsl.models.fused_neurons import fits, fused
-from neurozsl.norse_cells import (
+from neurozsl.norse.cells import (
     IAFFeedForwardState,
     IAFParameters,
     LIFBoxFeedForwardState,

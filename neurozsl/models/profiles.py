@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 # Speck 2f (sinabs 3.1.3, DYNAP-CNN constraints): kernel words of the two largest of its nine cores
 # and channels of a layer. A test compares them with the chip's file.

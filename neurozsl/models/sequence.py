@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
-from neurozsl.errors import BadInput
 from neurozsl.models.blocks import masked_mean
 
 Encode = Literal["sequence", "repeat"]

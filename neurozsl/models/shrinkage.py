@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 
 def stage_lengths(steps: int, stages: int) -> tuple[int, ...]:

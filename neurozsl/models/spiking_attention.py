@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.models.motion import SpikingLayer
 from neurozsl.models.neurons import NeuronConfig, fire
 

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
@@ -43,11 +44,10 @@ from neurozsl.models.stft_config import STFTConfig, configure
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
 from neurozsl.models.with_branch import frozen_copy, options_of, read_spikes, restore
-from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
 
 
 @dataclass(frozen=True)
-class HostContext:
+class STFTContext:
     """What `prepare` leaves on the host for `finish`."""
 
     semantic: Mapping[str, Tensor]  # modality -> R `(batch, time, E)`; {} without transformer
@@ -245,14 +245,14 @@ class STFT(nn.Module):
             if self.lkc is not None:
                 audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
                 semantic = {"audio": audio, "video": video}
-        context = HostContext(semantic, batch.mask)
+        context = STFTContext(semantic, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
         read = self._read(batch, encoded)
         codes = {name: encode(read[name], code) for name, code in self.branch.codes.items()}
         return Prepared(ChipInput(codes, dict(self.branch.codes)), context)
 
-    def _synthesised(self, trace: Trace | None, context: HostContext) -> dict[str, Tensor]:
+    def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""
         if trace is None or self.branch is None:
             return {}
@@ -268,7 +268,7 @@ class STFT(nn.Module):
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Fuse scene and spikes: TSF, Tucker, cross-modal transformer, projections."""
-        assert isinstance(context, HostContext)
+        assert isinstance(context, STFTContext)
         spiking = self._synthesised(trace, context)
         if self.cross is None:
             joint = torch.cat(list(spiking.values()), -1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis
 from neurozsl.models.heads import Output

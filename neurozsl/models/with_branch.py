@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import InputCode, Trace
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.signals import InputCode, Trace
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.parallel.team import Ints, Team, total
 
 # Increment and multipliers of splitmix64 (Steele, Lea, Flood, OOPSLA 2014), as signed 64-bit.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import NeuroZSLError
+from neurozsl.core.errors import NeuroZSLError
 from neurozsl.models.base import Embedding
 
 Ints = npt.NDArray[np.int64]

@@ -16,9 +16,6 @@ The document stands in the middle: what fills it knows no layout, what shows it 
              pareto_figure, network_table: the figure of a study, the README's table of files
 """
 
-from neurozsl.report.card import card as card
-from neurozsl.report.html import render as render
-from neurozsl.report.plots import write_plots as write_plots
 from neurozsl.report.schema import NetworkReport as NetworkReport
 from neurozsl.report.schema import Report as Report
 from neurozsl.report.schema import RunReport as RunReport
@@ -26,6 +23,9 @@ from neurozsl.report.schema import raster as raster
 from neurozsl.report.schema import read_report as read_report
 from neurozsl.report.schema import read_run_report as read_run_report
 from neurozsl.report.schema import to_json as to_json
-from neurozsl.report.write import ReportFiles as ReportFiles
-from neurozsl.report.write import check_page as check_page
-from neurozsl.report.write import write_report as write_report
+from neurozsl.report.show.card import card as card
+from neurozsl.report.show.html import render as render
+from neurozsl.report.show.plots import write_plots as write_plots
+from neurozsl.report.show.write import ReportFiles as ReportFiles
+from neurozsl.report.show.write import check_page as check_page
+from neurozsl.report.show.write import write_report as write_report

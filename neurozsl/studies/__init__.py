@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neurozsl.errors import BadInput
-from neurozsl.studies.base import Progress, Settings, Study, claim, write
+from neurozsl.core.errors import BadInput
+from neurozsl.studies.base import Study, StudyProgress, StudySettings, claim, write
 from neurozsl.studies.motion import MotionStudy
 from neurozsl.studies.quantisation import QuantisationStudy
 
-__all__ = ["STUDIES", "Settings", "find", "run"]
+__all__ = ["STUDIES", "StudySettings", "find", "run"]
 
 STUDIES: Mapping[str, Study] = {"motion": MotionStudy(), "quantisation": QuantisationStudy()}
 
@@ -31,7 +31,7 @@ def find(name: str) -> Study:
 
 
 def run(
-    settings: Settings, *, out: Path, jobs: int = 1, progress: Progress | None = None
+    settings: StudySettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
 ) -> dict[str, Any]:
     """Run a study in the folder `out`, going on where it was stopped; writes `out/study.json`.
 

@@ -19,15 +19,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol
 
-from neurozsl.errors import BadInput, NeuroZSLError
+from neurozsl.core.errors import BadInput, NeuroZSLError
 
-Progress = Callable[[float, int, str], None]
+StudyProgress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
 _LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
-class Settings:
+class StudySettings:
     """How large a study is."""
 
     name: str
@@ -58,7 +58,7 @@ class Study(Protocol):
         """The biases that it runs at unless others are asked for."""
 
     def run(
-        self, settings: Settings, *, out: Path, jobs: int, progress: Progress | None
+        self, settings: StudySettings, *, out: Path, jobs: int, progress: StudyProgress | None
     ) -> dict[str, Any]:
         """Train what is missing in `out` and return the result, the content of `study.json`."""
 
@@ -113,17 +113,21 @@ def data_folder(out: Path, bias: float, seed: int) -> Path:
 
 
 def make_data(
-    settings: Settings, out: Path, *, unbiased_val: bool = False, progress: Progress | None = None
+    settings: StudySettings,
+    out: Path,
+    *,
+    unbiased_val: bool = False,
+    progress: StudyProgress | None = None,
 ) -> None:
     """Write the data sets that are missing.
 
     Args:
         settings: biases, seeds and test size.
         out: folder of the study.
-        unbiased_val: see `data.synthetic.SyntheticConfig`.
+        unbiased_val: see `data.synthetic.scenes.SyntheticConfig`.
         progress: called with clips done, clips in all and which set.
     """
-    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
     for bias in settings.scene_biases:
         for seed in range(settings.seeds):
@@ -138,12 +142,12 @@ def make_data(
                 write_synthetic(config, folder, progress=named(progress, folder.name))
 
 
-def named(progress: Progress | None, text: str) -> Callable[[int, int], None] | None:
+def named(progress: StudyProgress | None, text: str) -> Callable[[int, int], None] | None:
     """Progress of one piece of work, whose reports have no text of their own."""
     return None if progress is None else lambda done, total: progress(done, total, text)
 
 
-def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -> None:
+def train_all(jobs: Sequence[Job], *, at_once: int, progress: StudyProgress | None) -> None:
     """Train every job whose result is missing, `at_once` at the same time.
 
     Where one fails, what has not begun is not begun, and what runs is trained to its end. Where the
@@ -167,7 +171,7 @@ def train_all(jobs: Sequence[Job], *, at_once: int, progress: Progress | None) -
             raise
 
 
-def _wait(running: Mapping[Future[None], Job], progress: Progress | None) -> None:
+def _wait(running: Mapping[Future[None], Job], progress: StudyProgress | None) -> None:
     """Return when all have ended, telling how far they are."""
     waiting = set(running)
     if progress is not None:

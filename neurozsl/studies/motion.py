@@ -14,7 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from neurozsl.studies import base
-from neurozsl.studies.base import Job, Progress, Settings, Table
+from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
 
 # variant -> model options on top of the preset `deploy`
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -28,7 +28,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedVariant:
     """One training of the study."""
 
     variant: str
@@ -44,7 +44,7 @@ class MotionStudy:
     scene_biases: tuple[float, ...] = (0.0, 0.9)
 
     def run(
-        self, settings: Settings, *, out: Path, jobs: int, progress: Progress | None
+        self, settings: StudySettings, *, out: Path, jobs: int, progress: StudyProgress | None
     ) -> dict[str, Any]:
         """Train and compare; see `base.Study`."""
         planned = plan(settings, out)
@@ -58,7 +58,7 @@ class MotionStudy:
         return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
 
 
-def plan(settings: Settings, out: Path) -> list[Planned]:
+def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
     """All trainings of a study, in the order of its variants."""
     planned = []
     for bias in settings.scene_biases:
@@ -73,11 +73,11 @@ def plan(settings: Settings, out: Path) -> list[Planned]:
                     epochs=settings.epochs,
                     **options,
                 )
-                planned.append(Planned(variant, bias, seed, job))
+                planned.append(PlannedVariant(variant, bias, seed, job))
     return planned
 
 
-def summarise(settings: Settings, planned: list[Planned]) -> list[dict[str, Any]]:
+def summarise(settings: StudySettings, planned: list[PlannedVariant]) -> list[dict[str, Any]]:
     """Mean, extremes and standard deviation per variant and bias, and the paired gain in HM."""
     rows: list[dict[str, Any]] = []
     for bias in settings.scene_biases:

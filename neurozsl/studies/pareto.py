@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.studies import base
-from neurozsl.studies.base import Job, Progress
+from neurozsl.studies.base import Job, StudyProgress
 from neurozsl.studies.pareto_points import measure
-from neurozsl.studies.pareto_settings import Planned
-from neurozsl.studies.pareto_settings import Settings as Settings
+from neurozsl.studies.pareto_settings import ParetoSettings as ParetoSettings
+from neurozsl.studies.pareto_settings import PlannedPoint
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
@@ -56,7 +56,7 @@ class Definition:
 
 
 def run(
-    settings: Settings, *, out: Path, jobs: int = 1, progress: Progress | None = None
+    settings: ParetoSettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
 ) -> dict[str, Any]:
     """Train what is missing in `out`, measure every point; writes `out/pareto.json`.
 
@@ -68,7 +68,7 @@ def run(
     _check_spikes(settings, data)
     base.claim(_definition(settings), out)
     kind, counts = _steps(settings, data)
-    planned: list[Planned] = []
+    planned: list[PlannedPoint] = []
     refused: dict[int, str] = {}
     for steps in counts:
         try:
@@ -86,13 +86,13 @@ def run(
     return result
 
 
-def _given(settings: Settings) -> ZSLData | None:
-    from neurozsl import runs
+def _given(settings: ParetoSettings) -> ZSLData | None:
+    from neurozsl.runs import run as runs
 
     return None if settings.data is None else runs.load_as(settings.data, "by_name", None)
 
 
-def _definition(settings: Settings) -> Definition:
+def _definition(settings: ParetoSettings) -> Definition:
     given = settings.data is not None
     return Definition(
         model=settings.model,
@@ -104,7 +104,7 @@ def _definition(settings: Settings) -> Definition:
     )
 
 
-def _steps(settings: Settings, data: ZSLData | None) -> tuple[Steps, tuple[int, ...]]:
+def _steps(settings: ParetoSettings, data: ZSLData | None) -> tuple[Steps, tuple[int, ...]]:
     """How T steps come about, and which T are asked for."""
     if data is None:
         return "synthetic", settings.steps or (5, 10)
@@ -114,11 +114,11 @@ def _steps(settings: Settings, data: ZSLData | None) -> tuple[Steps, tuple[int, 
     return "joined", settings.steps or ((found // 2, found) if found % 2 == 0 else (found,))
 
 
-def _check_spikes(settings: Settings, data: ZSLData | None) -> None:
+def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
     """A model without spikes, or with an option it does not know, is refused before training."""
     from neurozsl import models
-    from neurozsl.data.features import FEATURE_DIM
-    from neurozsl.training import make_model
+    from neurozsl.data.encoders.features import FEATURE_DIM
+    from neurozsl.training.train import make_model
 
     if data is not None:
         model = make_model(settings.model, data, settings.trained_options)
@@ -133,14 +133,14 @@ def _check_spikes(settings: Settings, data: ZSLData | None) -> None:
 
 
 def _plan(
-    settings: Settings,
+    settings: ParetoSettings,
     out: Path,
     steps: int,
     seed: int,
     kind: Steps,
     data: ZSLData | None,
-    progress: Progress | None,
-) -> Planned:
+    progress: StudyProgress | None,
+) -> PlannedPoint:
     """The training for one T and seed, its data set made where it is missing."""
     folder = _data(settings, out, steps, seed, data, progress)
     options = settings.trained_options | ({"steps": steps} if kind == "repeated" else {})
@@ -150,20 +150,20 @@ def _plan(
     begin += [] if settings.epochs is None else ["--epochs", str(settings.epochs)]
     for key, value in options.items():
         begin += ["--set", f"{key}={json.dumps(value)}"]
-    return Planned(steps, seed, Job(f"T={steps}, seed {seed}", path, tuple(begin)))
+    return PlannedPoint(steps, seed, Job(f"T={steps}, seed {seed}", path, tuple(begin)))
 
 
 def _data(
-    settings: Settings,
+    settings: ParetoSettings,
     out: Path,
     steps: int,
     seed: int,
     data: ZSLData | None,
-    progress: Progress | None,
+    progress: StudyProgress | None,
 ) -> Path:
     from neurozsl.data import store
     from neurozsl.data.resample import in_steps
-    from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
     if data is None:
         folder = out / f"data-T{steps}-seed{seed}"

@@ -16,31 +16,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from neurozsl import runs
-from neurozsl.deploy import (
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.deploy.deploy import (
     CALIBRATION_ROWS,
     branch_spec,
     chip_input,
     spread,
     with_thresholds,
 )
-from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.evaluation import collect, evaluate
-from neurozsl.export.backends import Parts, backend
-from neurozsl.export.graph import canonical, to_nir
-from neurozsl.export.policy import apply_policy
+from neurozsl.export.backends.registry import Parts, backend
+from neurozsl.export.bundle.policy import apply_policy
+from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.counts import Counts, count
+from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.hardware.energy import ANCHOR, EnergyRow, estimate_all
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.place import place
-from neurozsl.hardware.quantize import quantize
-from neurozsl.recorder import Recorder
-from neurozsl.runs import Run
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.runs import run as runs
+from neurozsl.runs.run import Run
+from neurozsl.scoring.evaluation import collect, evaluate
+from neurozsl.scoring.recorder import Recorder
 from neurozsl.studies import base
-from neurozsl.studies.base import Progress
+from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.front import on_front
-from neurozsl.studies.pareto_settings import Planned, Settings
+from neurozsl.studies.pareto_settings import ParetoSettings, PlannedPoint
 
 SCHEMA: Final = 1
 TABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -69,12 +69,12 @@ NOTES: Final = (
 
 
 def measure(
-    settings: Settings,
-    planned: Sequence[Planned],
+    settings: ParetoSettings,
+    planned: Sequence[PlannedPoint],
     refused_steps: Mapping[int, str],
     steps_from: str,
     *,
-    progress: Progress | None = None,
+    progress: StudyProgress | None = None,
 ) -> dict[str, Any]:
     """The whole document.
 

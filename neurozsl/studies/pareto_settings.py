@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from neurozsl.errors import BadInput
-from neurozsl.export.policy import Wanted
+from neurozsl.core.errors import BadInput
+from neurozsl.export.bundle.policy import Wanted
 from neurozsl.export.targets import target as find_target
 from neurozsl.studies.base import Job
 
@@ -18,7 +18,7 @@ _FOLLOWING: Final = ("mdft", "mdst", "mdst++")
 
 
 @dataclass(frozen=True)
-class Settings:
+class ParetoSettings:
     """What is trained and what is made of it.
 
     data: folder; None makes the synthetic set with `scene_bias` and `test_size`, one for each seed.
@@ -74,7 +74,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedPoint:
     """One training."""
 
     steps: int

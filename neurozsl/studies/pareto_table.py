@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from neurozsl.report.quantities import count, si
+from neurozsl.core.quantities import count, si
 from neurozsl.studies.base import Table, show_spread
 
 SMALL: Final = 1000  # test samples below which a point of HM is a handful of samples

@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.studies import base, bootstrap
-from neurozsl.studies.base import Job, Progress, Settings, Table
+from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
 
 if TYPE_CHECKING:
-    from neurozsl.evaluation import Collected, MotionBackend
-    from neurozsl.runs import Run
+    from neurozsl.runs.run import Run
+    from neurozsl.scoring.evaluation import Collected, MotionBackend
 
 BITS: Final = (8, 4)
 RESAMPLES: Final = 2000
@@ -47,7 +47,7 @@ class QuantisationStudy:
     scene_biases: tuple[float, ...] = (0.9,)
 
     def run(
-        self, settings: Settings, *, out: Path, jobs: int, progress: Progress | None
+        self, settings: StudySettings, *, out: Path, jobs: int, progress: StudyProgress | None
     ) -> dict[str, Any]:
         """Train, fine-tune and compare; see `base.Study`."""
         base.make_data(settings, out, unbiased_val=True, progress=progress)
@@ -73,7 +73,7 @@ class QuantisationStudy:
         return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
 
 
-def _shifted(progress: Progress | None, start: int, total: int) -> Progress | None:
+def _shifted(progress: StudyProgress | None, start: int, total: int) -> StudyProgress | None:
     if progress is None:
         return None
     return lambda done, _, text: progress(start + done, total, text)
@@ -86,7 +86,7 @@ def _folder(out: Path, bias: float, seed: int) -> Path:
     return out / f"dynamic-bias{bias}-seed{seed}"
 
 
-def _first(settings: Settings, out: Path, bias: float, seed: int) -> Job:
+def _first(settings: StudySettings, out: Path, bias: float, seed: int) -> Job:
     return base.new_run(
         f"dynamic thresholds, bias {bias}, seed {seed}",
         data=base.data_folder(out, bias, seed),
@@ -114,7 +114,7 @@ def _tuned(out: Path, bias: float, seed: int) -> list[Job]:
 
 def tuned_folder(parent: Path, bits: int | None) -> Path:
     """Where the fine-tuning of a run lies; None is the control."""
-    from neurozsl.qat import Rounding, default_folder
+    from neurozsl.training.qat import Rounding, default_folder
 
     return default_folder(parent, None if bits is None else Rounding(bits=bits))
 
@@ -138,9 +138,9 @@ class Outcome:
 
 def outcome(out: Path, bias: float, seed: int) -> Outcome:
     """Score the test set of one seed under every condition, with beta as stage 1 chose it."""
-    from neurozsl import runs
-    from neurozsl.finetune import frozen_model
-    from neurozsl.metrics import predict
+    from neurozsl.deploy.finetune import frozen_model
+    from neurozsl.runs import run as runs
+    from neurozsl.scoring.metrics import predict
 
     parent = _folder(out, bias, seed)
     first = runs.open_run(parent)
@@ -168,15 +168,15 @@ def outcome(out: Path, bias: float, seed: int) -> Outcome:
 
 def _collect(run: Run, bits: int | None) -> Collected:
     """Distances with the run's own forward (None), or with its branch rounded to integers."""
-    from neurozsl.evaluation import collect
+    from neurozsl.scoring.evaluation import collect
 
     backend = None if bits is None else _rounded(run, bits)
     return collect(run.model, run.data.stage(2), run.data.vectors, backend=backend)
 
 
 def _rounded(run: Run, bits: int) -> MotionBackend:
-    from neurozsl.hardware.emulator import emulate
-    from neurozsl.qat import Rounding, program_of
+    from neurozsl.hardware.loihi.emulator import emulate
+    from neurozsl.training.qat import Rounding, program_of
 
     program = program_of(run.model.branch_spec(), Rounding(bits=bits))
     return lambda chip: emulate(program, chip)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.emulator.steps import Stepper
-from neurozsl.hardware.program import Program
-from neurozsl.signals import ChipInput
+from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.emulator.steps import Stepper
+from neurozsl.hardware.loihi.program import Program
 from tests.bench.measure import Ratio, side_by_side
 from tests.bench.networks import DESCRIPTION, dense_network
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.synapse import Conv, Link
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.synapse import Conv, Link
 from tests.bench.emulator import run_steps
 from tests.bench.measure import Ratio, side_by_side
 

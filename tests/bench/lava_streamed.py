@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from neurozsl.export.lava.environment import locate
-from neurozsl.export.lava.run import run_lava
-from neurozsl.hardware.emulator import emulate
+from neurozsl.export.backends.lava.environment import locate
+from neurozsl.export.backends.lava.run import run_lava
+from neurozsl.hardware.loihi.emulator import emulate
 from tests.bench.measure import Ratio, side_by_side
 from tests.bench.networks import DESCRIPTION, dense_network
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
 
 SIZES = (512, 512, 512, 64)
 STEPS, SAMPLES, INPUT_RATE = 10, 256, 0.15

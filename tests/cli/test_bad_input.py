@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neurozsl import checkpoint
+from neurozsl.training import checkpoint
 
 Command = Callable[..., Any]
 Listing = Callable[[Path], dict[str, int]]

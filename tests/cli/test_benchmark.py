@@ -10,21 +10,21 @@ from typing import Any
 
 import pytest
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.studies import motion
-from neurozsl.studies.base import Settings, data_folder
-from neurozsl.studies.motion import Planned
+from neurozsl.studies.base import StudySettings, data_folder
+from neurozsl.studies.motion import PlannedVariant
 
 Command = Callable[..., Any]
 VARIANTS = list(motion.VARIANTS)
 
 
-def study(**options: Any) -> Settings:
+def study(**options: Any) -> StudySettings:
     settings = {"scene_biases": (0.0, 0.9), "seeds": 3, "epochs": 1, "test_size": 96}
-    return Settings(name="motion", **{**settings, **options})
+    return StudySettings(name="motion", **{**settings, **options})
 
 
-def write_results(planned: list[Planned], hm: Callable[[Planned], float]) -> None:
+def write_results(planned: list[PlannedVariant], hm: Callable[[PlannedVariant], float]) -> None:
     for one in planned:
         one.job.out.mkdir(parents=True)
         test = {"S": 50.0, "U": 40.0, "HM": hm(one), "ZSL": 45.0 + one.seed}
@@ -75,7 +75,7 @@ def test_the_gain_is_paired_by_seed_against_no_motion_at_the_same_bias(tmp_path:
     jobs = motion.plan(study(), tmp_path)
     gains = {0: 1.0, 1: 2.0, 2: 6.0}  # the mean gain is 3 although the seeds lie 100 apart
 
-    def hm(job: Planned) -> float:
+    def hm(job: PlannedVariant) -> float:
         base = 100.0 * job.seed + 10 * job.bias
         return base if job.variant == VARIANTS[0] else base + gains[job.seed] * (1 + job.bias)
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from neurozsl.cli import ending
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.export.lava.run import group_members
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.export.backends.lava.run import group_members
 
 Process = subprocess.Popen[str]
 Start = Callable[..., Process]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
 Command = Callable[..., Any]
 OPTIONS = (

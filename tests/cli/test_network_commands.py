@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.export import nirfile
-from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.export.nir import nirfile
+from neurozsl.hardware.network.neuron import NeuronRule
 from tests import network_files as files
 from tests.hardware.nir_reference import interpret
 

@@ -30,9 +30,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found.update(network=network, **options)
         raise Stopped
 
-    stand_in = ModuleType("neurozsl.export.build_network")
+    stand_in = ModuleType("neurozsl.export.network.build_network")
     stand_in.build_network_bundle = build_network_bundle  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "neurozsl.export.build_network", stand_in)
+    monkeypatch.setitem(sys.modules, "neurozsl.export.network.build_network", stand_in)
     return found
 
 
@@ -72,7 +72,7 @@ def test_without_input_the_golden_samples_are_synthetic_and_this_is_said(
 def test_the_bundle_is_verified_simulated_and_says_what_was_assumed(
     target: str, neurozsl: Command, network: Path
 ) -> None:
-    pytest.importorskip("neurozsl.export.build_network")
+    pytest.importorskip("neurozsl.export.network.build_network")
     options = ("--target", target, "--poisson", 0.3, "--samples", 2, "--steps", 12)
     ran = neurozsl("export", network, *options)
     bundle = network.parent / "net.deploy" / target
@@ -92,7 +92,7 @@ def test_the_bundle_is_verified_simulated_and_says_what_was_assumed(
 def test_a_chip_that_cannot_run_it_ends_the_export_and_writes_nothing(
     neurozsl: Command, network: Path
 ) -> None:
-    pytest.importorskip("neurozsl.export.build_network")
+    pytest.importorskip("neurozsl.export.network.build_network")
     ran = neurozsl("export", network, "--target", "speck", "--poisson", 0.3)
     assert ran.code == 2 and "leak" in ran.err
     assert [path.name for path in network.parent.iterdir()] == ["net.nir"]

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from neurozsl.cli import console
 from neurozsl.cli.progress import Meter, Pace, Reading, take
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Any]

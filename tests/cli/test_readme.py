@@ -13,14 +13,15 @@ import torch
 import typer
 from torch import nn
 
-from neurozsl import errors, models
+from neurozsl import models
 from neurozsl.cli import app
-from neurozsl.export.graph import to_nir
-from neurozsl.export.norse import spec_from_norse
-from neurozsl.export.sinabs_layers import run_sinabs
-from neurozsl.hardware.lower import lower
-from neurozsl.norse_cells import IAFCell, LIFBoxCell, LIFCell, SequentialState
-from neurozsl.signals import ChipInput
+from neurozsl.core import errors
+from neurozsl.core.signals import ChipInput
+from neurozsl.export.backends.sinabs_layers import run_sinabs
+from neurozsl.export.nir.graph import to_nir
+from neurozsl.export.norse.branch import spec_from_norse
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.norse.cells import IAFCell, LIFBoxCell, LIFCell, SequentialState
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

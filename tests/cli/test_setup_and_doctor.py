@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from neurozsl.cli import setup
-from neurozsl.errors import MissingPart
-from neurozsl.export.lava import environment as lava
+from neurozsl.core.errors import MissingPart
+from neurozsl.export.backends.lava import environment as lava
 from neurozsl.meters import rapl
 from tests.meters.counters import Counters
 

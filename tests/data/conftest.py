@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.data.standin_set import write_stand_ins
-from neurozsl.data.standins import StandInConfig
+from neurozsl.data.synthetic.standin_set import write_stand_ins
+from neurozsl.data.synthetic.standins import StandInConfig
 
 CLASSES = ("Archery", "BabyCrawling", "CleanAndJerk", "Diving", "Fencing", "Typing")
 MANUAL = ("Archery", "Baby Crawling", "Weight Lifting", "Diving", "Fencing", "Typing")

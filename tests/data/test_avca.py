@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.data import load
-from neurozsl.data.avca import align, load_avca
-from neurozsl.data.avca_layout import read_table, vector_keys
-from neurozsl.data.safe_pickle import load_npy, load_pickle
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.data.benchmark.avca import align, load_avca
+from neurozsl.data.benchmark.avca_layout import read_table, vector_keys
+from neurozsl.data.benchmark.safe_pickle import load_npy, load_pickle
+from neurozsl.data.sets.load import load
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "class_vectors"
 NEEDS_SHARED = pytest.mark.skipif(

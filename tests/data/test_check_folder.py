@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from neurozsl.cli.data import app
-from neurozsl.data import convert
-from neurozsl.data.avca import load_avca
-from neurozsl.data.check_folder import check_folder
-from neurozsl.data.findings import Finding
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.data.benchmark.avca import load_avca
+from neurozsl.data.benchmark.check_folder import check_folder
+from neurozsl.data.benchmark.findings import Finding
+from neurozsl.data.sets.load import convert
 
 MAIN = Path("features") / "main_features"
 LISTS = Path("class-split") / "main_split"

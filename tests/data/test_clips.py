@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS
 from neurozsl.data.clip import Clip
-from neurozsl.data.clips import WindowSpec, build, encode_clip, read_clip, write_clips
-from neurozsl.data.labels import LabelRow, check_roles, read_labels
+from neurozsl.data.clips.build import WindowSpec, build, encode_clip, read_clip, write_clips
+from neurozsl.data.clips.labels import LabelRow, check_roles, read_labels
 from neurozsl.data.store import load_store
 from neurozsl.data.vectors import find_vector, read_vectors
-from neurozsl.errors import BadInput
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 RATE = 16_000

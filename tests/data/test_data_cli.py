@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from neurozsl.cli.data import app
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 
 
 def synth(out: Path, *more: str) -> list[str]:

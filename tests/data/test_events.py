@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from neurozsl.data.events import feature_events, pixel_events, pool_events
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.data.events.generate import feature_events, pixel_events, pool_events
 
 Frames = npt.NDArray[np.uint8]
 

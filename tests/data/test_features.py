@@ -7,17 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.data.audio_features import AUDIO_DESCRIPTOR_DIM, RATE_HZ, audio_descriptors
+from neurozsl.core.errors import BadInput
 from neurozsl.data.clip import Clip
-from neurozsl.data.features import (
+from neurozsl.data.encoders.audio_features import AUDIO_DESCRIPTOR_DIM, RATE_HZ, audio_descriptors
+from neurozsl.data.encoders.features import (
     FEATURE_DIM,
     FeatureEncoder,
     audio_projection,
     describe,
     visual_projection,
 )
-from neurozsl.data.visual_features import CHANNELS, DIRECTIONS, shrink, visual_descriptors
-from neurozsl.errors import BadInput
+from neurozsl.data.encoders.visual_features import CHANNELS, DIRECTIONS, shrink, visual_descriptors
 
 F32 = npt.NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from neurozsl.data.avca import align
-from neurozsl.data.avca_layout import (
+from neurozsl.data.benchmark.avca import align
+from neurozsl.data.benchmark.avca_layout import (
     DATASETS,
     SUBSPLITS,
     class_key,

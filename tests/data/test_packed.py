@@ -12,18 +12,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from neurozsl import runs
 from neurozsl.cli.data import app
-from neurozsl.data import convert, load
-from neurozsl.data import packed as packed_module
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS, Split, ZSLData, join
-from neurozsl.data.fingerprint import fingerprint
+from neurozsl.data.benchmark import packed as packed_module
 from neurozsl.data.index import gather, index_of
 from neurozsl.data.mapped import Pages
-from neurozsl.data.summary import summarise
-from neurozsl.data.synthetic import SyntheticConfig, generate
-from neurozsl.errors import BadInput
-from neurozsl.training import TrainConfig
+from neurozsl.data.sets.fingerprint import fingerprint
+from neurozsl.data.sets.load import convert, load
+from neurozsl.data.sets.summary import summarise
+from neurozsl.data.synthetic.scenes import SyntheticConfig, generate
+from neurozsl.runs import run as runs
+from neurozsl.training.train import TrainConfig
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_the_fingerprint_follows_the_contents_not_the_times(
     def read(path: Path) -> str:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(packed_module, "sha256_of", read)
+    monkeypatch.setattr(packed_module, "sha256", read)
     assert fingerprint(one_file) == before  # noted when it was written
 
 

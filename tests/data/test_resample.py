@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.resample import in_steps
-from neurozsl.data.synthetic import SyntheticConfig, generate
-from neurozsl.errors import BadInput
+from neurozsl.data.synthetic.scenes import SyntheticConfig, generate
 
 SMALL = SyntheticConfig(
     train_per_class=2, val_seen_per_class=1, val_unseen_per_class=2, test_size=48

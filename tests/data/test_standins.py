@@ -15,12 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from neurozsl.cli.data import app
-from neurozsl.data import load
-from neurozsl.data.avca import load_avca
-from neurozsl.data.avca_layout import DATASETS, SUBSPLITS, read_table
-from neurozsl.data.standin_set import write_stand_ins
-from neurozsl.data.standins import FeatureMaker, StandInConfig
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.data.benchmark.avca import load_avca
+from neurozsl.data.benchmark.avca_layout import DATASETS, SUBSPLITS, read_table
+from neurozsl.data.sets.load import load
+from neurozsl.data.synthetic.standin_set import write_stand_ins
+from neurozsl.data.synthetic.standins import FeatureMaker, StandInConfig
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -110,7 +110,7 @@ def test_cls_features_have_the_widths_ranges_and_classes_of_the_real_ones(
 def test_a_linear_map_learnt_on_seen_classes_names_unseen_ones(shared_data: Path) -> None:
     """Ridge regression of the class vectors on the features, UCF's real classes and vectors."""
     base = shared_data / "class_vectors"
-    from neurozsl.data.avca_layout import class_key, read_lines, vector_keys
+    from neurozsl.data.benchmark.avca_layout import class_key, read_lines, vector_keys
 
     lists = base / "class_splits" / "UCF"
     classes = sorted(read_lines(lists / "all_class.txt"))
@@ -256,9 +256,9 @@ MEASURE = """
 import json, resource, sys, time
 from pathlib import Path
 import numpy as np
-from neurozsl.data import convert, load
-from neurozsl.data.standin_set import write_stand_ins
-from neurozsl.data.standins import StandInConfig
+from neurozsl.data.sets.load import convert, load
+from neurozsl.data.synthetic.standin_set import write_stand_ins
+from neurozsl.data.synthetic.standins import StandInConfig
 {job}
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({{"peak_mb": peak, **found}}))

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from neurozsl.data import load
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS, Split, ZSLData
+from neurozsl.data.sets.load import load
 from neurozsl.data.store import load_store, save, time_mean
-from neurozsl.errors import BadInput
 
 CLASSES = ("a", "b", "c", "d")
 ROLES = {

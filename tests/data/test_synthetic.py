@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS, ZSLData
-from neurozsl.data.features import FeatureEncoder, describe
-from neurozsl.data.motions import SCENES
-from neurozsl.data.synthetic import (
+from neurozsl.data.encoders.features import FeatureEncoder, describe
+from neurozsl.data.synthetic.motions import SCENES
+from neurozsl.data.synthetic.scenes import (
     SyntheticConfig,
     class_ids,
     class_names,
@@ -20,7 +21,6 @@ from neurozsl.data.synthetic import (
     render,
     word_vector,
 )
-from neurozsl.errors import BadInput
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurozsl.data import convert, load
-from neurozsl.data.avca import load_avca
-from neurozsl.data.check_folder import check_folder
-from neurozsl.data.tcaf import common_steps, on_grid, read_class
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.data.benchmark.avca import load_avca
+from neurozsl.data.benchmark.check_folder import check_folder
+from neurozsl.data.benchmark.tcaf import common_steps, on_grid, read_class
+from neurozsl.data.sets.load import convert, load
 
 Temporal = Callable[..., Path]
 

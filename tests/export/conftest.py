@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurozsl.export.lava.environment import locate
-from neurozsl.signals import BranchSpec, ChipInput, InputCode, LayerSpec, Policy
+from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, LayerSpec, Policy
+from neurozsl.export.backends.lava.environment import locate
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

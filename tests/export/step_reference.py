@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.synapse import pooled, weigh
-from neurozsl.signals import ChipInput
+from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import pooled, weigh
 
 Values = dict[str, np.ndarray[Any, Any]]
 

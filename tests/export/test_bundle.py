@@ -13,18 +13,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from neurozsl import deploy, runs
 from neurozsl.cli import main
-from neurozsl.errors import BadInput, DoesNotFit, VerificationFailed
-from neurozsl.export import build_branch as module
-from neurozsl.export import verify as verify_module
-from neurozsl.export.backends import MotionBackend
-from neurozsl.export.build_branch import build_bundle
-from neurozsl.export.bundle import open_bundle
-from neurozsl.export.policy import apply_policy
-from neurozsl.hardware.chip import load_chip
-from neurozsl.hardware.place import place
-from neurozsl.signals import BranchSpec, ChipInput
+from neurozsl.core.errors import BadInput, DoesNotFit, VerificationFailed
+from neurozsl.core.signals import BranchSpec, ChipInput
+from neurozsl.deploy import deploy
+from neurozsl.export.backends.registry import MotionBackend
+from neurozsl.export.bundle import build_branch as module
+from neurozsl.export.bundle import verify as verify_module
+from neurozsl.export.bundle.build_branch import build_bundle
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.bundle.policy import apply_policy
+from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.runs import run as runs
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]

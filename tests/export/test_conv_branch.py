@@ -10,19 +10,19 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.export import nirfile
-from neurozsl.export.agreement import compare, worst_margins
-from neurozsl.export.build_branch import build_bundle
-from neurozsl.export.graph import canonical, from_nir, to_nir
-from neurozsl.export.norse import run_norse
-from neurozsl.export.policy import apply_policy
-from neurozsl.export.twin import unfolded
-from neurozsl.hardware.floatsim import simulate
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Trace
+from neurozsl.export.bundle.agreement import compare, worst_margins
+from neurozsl.export.bundle.build_branch import build_bundle
+from neurozsl.export.bundle.policy import apply_policy
+from neurozsl.export.bundle.twin import unfolded
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.graph import canonical, from_nir, to_nir
+from neurozsl.export.norse.branch import run_norse
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.dequantize import dequantize
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.quantize import quantize
-from neurozsl.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Trace
+from neurozsl.hardware.lower.lower import lower
 
 STEPS = 7
 WIDE = 12

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.export.backends import Parts, backend
-from neurozsl.export.graph import canonical, to_nir
-from neurozsl.export.thresholds import theta_of
-from neurozsl.hardware.lower import lower
-from neurozsl.signals import BranchSpec, ChipInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, ChipInput
+from neurozsl.export.backends.registry import Parts, backend
+from neurozsl.export.nir.graph import canonical, to_nir
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.thresholds import theta_of
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]
@@ -105,10 +105,10 @@ _GUARD = """
 import sys, warnings
 import numpy as np
 from neurozsl.export import norse, sinabs_layers
-from neurozsl.export.graph import to_nir
-from neurozsl.hardware.lower import lower
-from neurozsl.norse_cells import LIFBoxCell
-from neurozsl.signals import ChipInput
+from neurozsl.export.nir.graph import to_nir
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.norse.cells import LIFBoxCell
+from neurozsl.core.signals import ChipInput
 from torch import nn
 spec = norse.spec_from_norse(nn.Sequential(nn.Linear(3, 2), LIFBoxCell()), steps=4)
 chip = ChipInput({"input": np.ones((1, 4, 3))}, spec.inputs)

@@ -11,11 +11,11 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, UnsupportedNode
-from neurozsl.export import nirfile
-from neurozsl.export.graph import canonical, from_nir, to_nir
-from neurozsl.hardware.lower import lower
-from neurozsl.signals import BranchSpec, InputCode
+from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.signals import BranchSpec, InputCode
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.graph import canonical, from_nir, to_nir
+from neurozsl.hardware.lower.lower import lower
 
 MakeBranch = Callable[..., BranchSpec]
 

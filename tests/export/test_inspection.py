@@ -7,10 +7,11 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.export.foreign import Said
-from neurozsl.export.inspection import connections, fit, inspect_file, layer_rows
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
+from neurozsl.export.network.inspection import connections, inspect_file, layer_rows
+from neurozsl.export.nir.foreign import Said
+from neurozsl.hardware.arithmetic.fit import fit
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
 from tests import network_files as files
 
 CONVS = (

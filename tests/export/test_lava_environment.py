@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from neurozsl.errors import MissingPart
-from neurozsl.export.lava import environment as lava
+from neurozsl.core.errors import MissingPart
+from neurozsl.export.backends.lava import environment as lava
 
 
 @pytest.fixture(autouse=True)

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.export.lava import limits
-from neurozsl.export.lava.limits import check_network, short_loop
-from neurozsl.export.lava.run import run_lava
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.export.backends.lava import limits
+from neurozsl.export.backends.lava.limits import check_network, short_loop
+from neurozsl.export.backends.lava.run import run_lava
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from tests.export.step_reference import reference
 
 STEPS, SAMPLES = 9, 4

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, MissingPart
-from neurozsl.export.graph import canonical, to_nir
-from neurozsl.export.lava import run as lava_run
-from neurozsl.export.lava.run import LavaRunFailed, group_members, run_lava
-from neurozsl.export.norse import run_norse
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.quantize import quantize
-from neurozsl.signals import BranchSpec, ChipInput, Trace
+from neurozsl.core.errors import BadInput, MissingPart
+from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.export.backends.lava import run as lava_run
+from neurozsl.export.backends.lava.run import LavaRunFailed, group_members, run_lava
+from neurozsl.export.nir.graph import canonical, to_nir
+from neurozsl.export.norse.branch import run_norse
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.lower.lower import lower
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]

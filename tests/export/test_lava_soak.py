@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurozsl.export.graph import to_nir
-from neurozsl.export.lava.run import LavaRunFailed, group_members, run_lava
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.quantize import quantize
-from neurozsl.signals import BranchSpec, ChipInput
+from neurozsl.core.signals import BranchSpec, ChipInput
+from neurozsl.export.backends.lava.run import LavaRunFailed, group_members, run_lava
+from neurozsl.export.nir.graph import to_nir
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.loihi.emulator import emulate
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]
@@ -133,9 +133,9 @@ def test_a_timeout_in_the_middle_of_a_run_leaves_no_process_of_lava(
 _HOST = """
 import signal
 import numpy as np
-from neurozsl.export.lava.run import run_lava
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.export.backends.lava.run import run_lava
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.core.signals import ChipInput, InputCode
 
 code = InputCode(8, "binary", 1, False, 1.0)
 weight = np.full((8, 8), 40, np.int16)

@@ -18,14 +18,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from neurozsl.export.lava.run import run_lava
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.lower import BiasTo
-from neurozsl.hardware.program import REGISTER_LIMIT, Program, ProgramLayer
-from neurozsl.hardware.ranges import worst_sums
-from neurozsl.hardware.synapse import Synapse
-from neurozsl.signals import ChipInput, InputCode, Policy
+from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.export.backends.lava.run import run_lava
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import REGISTER_LIMIT, Program, ProgramLayer
+from neurozsl.hardware.lower.lower import BiasTo
+from neurozsl.hardware.network.ranges import worst_sums
+from neurozsl.hardware.network.synapse import Synapse
 
 ROOT = Path(__file__).resolve().parents[2]
 PER_GROUP = 20

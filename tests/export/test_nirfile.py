@@ -13,12 +13,12 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, UnsupportedNode
-from neurozsl.export import nirfile
-from neurozsl.export.graph import from_nir, to_nir
-from neurozsl.export.nodes import CubaLI
-from neurozsl.hardware.lower import lower
-from neurozsl.signals import BranchSpec
+from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.signals import BranchSpec
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.graph import from_nir, to_nir
+from neurozsl.export.nir.nodes import CubaLI
+from neurozsl.hardware.lower.lower import lower
 
 MakeBranch = Callable[..., BranchSpec]
 

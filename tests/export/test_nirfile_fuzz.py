@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurozsl.errors import NeuroZSLError
-from neurozsl.export import nirfile
-from neurozsl.export.normalise import Normalised, normalise
+from neurozsl.core.errors import NeuroZSLError
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.normalise import Normalised, normalise
 
 BOUNDED = settings(
     deadline=10_000,

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from neurozsl.errors import BadInput, UnsupportedNode
-from neurozsl.export import nirfile
-from neurozsl.export.nodes import CubaLI
-from neurozsl.export.normalise import Normalised, normalise
+from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.nodes import CubaLI
+from neurozsl.export.nir.normalise import Normalised, normalise
 
 Nodes = dict[str, Any]
 Edges = list[tuple[str, str]]

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from neurozsl.errors import BadInput, UnsupportedNode
-from neurozsl.export.graph import from_nir, to_nir
-from neurozsl.export.norse import run_norse, spec_from_norse
-from neurozsl.export.sinabs_layers import run_sinabs
-from neurozsl.hardware.lower import lower
-from neurozsl.norse_cells import (
+from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.signals import ChipInput
+from neurozsl.export.backends.sinabs_layers import run_sinabs
+from neurozsl.export.nir.graph import from_nir, to_nir
+from neurozsl.export.norse.branch import run_norse, spec_from_norse
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.norse.cells import (
     LIF,
     IAFCell,
     LIFBoxCell,
@@ -26,7 +27,6 @@ from neurozsl.norse_cells import (
     SequentialState,
     reset_subtract,
 )
-from neurozsl.signals import ChipInput
 
 STEPS = 40
 

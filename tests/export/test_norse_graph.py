@@ -17,12 +17,13 @@ import pytest
 import torch
 from torch import nn
 
-from neurozsl.errors import BadInput, UnsupportedNode
+from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.export import from_norse
-from neurozsl.export.nirfile import read, write
-from neurozsl.export.normalise import normalise
-from neurozsl.hardware.lower import lower
-from neurozsl.norse_cells import (
+from neurozsl.export.nir.nirfile import read, write
+from neurozsl.export.nir.normalise import normalise
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.norse.cells import (
     LIF,
     IAFCell,
     LIBoxCell,
@@ -35,7 +36,6 @@ from neurozsl.norse_cells import (
     SequentialState,
     reset_subtract,
 )
-from neurozsl.signals import ChipInput, InputCode
 from tests.export.step_reference import reference
 
 STEPS, SAMPLES = 25, 3

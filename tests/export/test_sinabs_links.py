@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.export.sinabs_layers import run_sinabs
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.export.backends.sinabs_layers import run_sinabs
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from tests.export.step_reference import reference
 
 STEPS, SAMPLES = 12, 3

@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
-from neurozsl.export.backends import Parts, backend
-from neurozsl.export.build_branch import build_bundle
-from neurozsl.export.bundle import open_bundle
-from neurozsl.export.graph import canonical, from_nir, to_nir
-from neurozsl.export.speck import run as speck_run
-from neurozsl.export.speck.run import (
+from neurozsl.core.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
+from neurozsl.core.signals import BranchSpec, ChipInput, InputCode
+from neurozsl.export.backends.registry import Parts, backend
+from neurozsl.export.backends.speck import run as speck_run
+from neurozsl.export.backends.speck.run import (
     SinabsRunFailed,
     hand_over,
     require_device,
@@ -27,14 +25,16 @@ from neurozsl.export.speck.run import (
     samna_version,
     save_floats,
 )
-from neurozsl.export.verify import verify
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.neuron import Reset
-from neurozsl.hardware.quantize import quantize
+from neurozsl.export.bundle.build_branch import build_bundle
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.bundle.verify import verify
+from neurozsl.export.nir.graph import canonical, from_nir, to_nir
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.neuron import Reset
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
-from neurozsl.signals import BranchSpec, ChipInput, InputCode
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]
@@ -153,7 +153,8 @@ def test_the_whole_verification_imports_neither_samna_nor_the_dynapcnn_backend(
         samples=make_input(spec, 4),
     )
     code = (
-        "import sys; from pathlib import Path; from neurozsl.export.bundle import open_bundle;"
+        "import sys; from pathlib import Path;"
+        "from neurozsl.export.bundle.bundle import open_bundle;"
         f"found = open_bundle(Path({str(tmp_path / 'speck')!r})).verify();"
         "print(found.verdict, found.references['emulator_vs_sinabs_discretised']);"
         "print([m for m in sys.modules if m.split('.')[0] in ('samna', 'samnagui')"

@@ -23,14 +23,14 @@ from sinabs.layers import IAFSqueeze
 from torch import nn
 from torch.nn import functional
 
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, apply
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, apply
-from neurozsl.signals import ChipInput, InputCode
 
 MULTI = NeuronRule("subtract", 255, ">=", -1.0)
 SINGLE = NeuronRule("subtract", 1, ">=", -1.0)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from neurozsl import cli
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.export.bundle import open_bundle
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.speck.program import SpeckProgram
 
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.export.backends import BACKENDS
+from neurozsl.core.errors import BadInput
+from neurozsl.export.backends.registry import BACKENDS
 from neurozsl.export.targets import FEATURES, TARGETS, target, target_table
-from neurozsl.hardware.chip import load_chip
+from neurozsl.hardware.chips.chip import load_chip
 
 
 def test_every_target_answers_every_feature_and_names_real_parts() -> None:

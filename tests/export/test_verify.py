@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.export import verify as module
-from neurozsl.export.agreement import compare, worst_margins, worst_membranes
-from neurozsl.export.backends import Parts
-from neurozsl.export.graph import canonical, to_nir
-from neurozsl.export.norse import run_norse
-from neurozsl.export.verify import verify
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.quantize import quantize
-from neurozsl.hardware.synapse import Conv, Link, Synapse
-from neurozsl.signals import BranchSpec, ChipInput, InputCode, Trace
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
+from neurozsl.export.backends.registry import Parts
+from neurozsl.export.bundle import verify as module
+from neurozsl.export.bundle.agreement import compare, worst_margins, worst_membranes
+from neurozsl.export.bundle.verify import verify
+from neurozsl.export.nir.graph import canonical, to_nir
+from neurozsl.export.norse.branch import run_norse
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Synapse
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]

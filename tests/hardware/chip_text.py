@@ -2,8 +2,8 @@
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import parse_chip
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.chips.chip import parse_chip
 
 # Line 1 is empty; the figure stands on line 8.
 MINIMAL = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.lowered import LoweredLayer
-from neurozsl.hardware.synapse import Conv, Pool, Synapse
+from neurozsl.hardware.network.lowered import LoweredLayer
+from neurozsl.hardware.network.synapse import Conv, Pool, Synapse
 
 Floats = npt.NDArray[np.float64]
 Taps = list[tuple[int, tuple[int, ...]]]  # neuron, and the place in the array of weights

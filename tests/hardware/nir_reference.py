@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.hardware.network.neuron import NeuronRule
 
 
 def interpret(

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.calibrating.loihi import mean_power, static_alone
-from neurozsl.hardware.calibrating.row import Calibration
-from neurozsl.hardware.calibrating.speck import speck_band, speck_left_out
-from neurozsl.hardware.calibrating.truenorth import (
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.workloads.loihi import mean_power, static_alone
+from neurozsl.hardware.workloads.row import Calibration
+from neurozsl.hardware.workloads.speck import speck_band, speck_left_out
+from neurozsl.hardware.workloads.truenorth import (
     truenorth_all_in,
     truenorth_ceiling,
     truenorth_sweep,
 )
-from neurozsl.hardware.calibration import calibrate
-from neurozsl.hardware.chip import Chip, load_chip
-from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.workloads.workloads import calibrate
 from neurozsl.report.schema.energy import CalibrationRow
 
 # Merolla et al. 2014 at 0.8 V: rate in Hz, power in W. Yao et al. 2024, Table 1: millions of

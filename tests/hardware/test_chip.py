@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import load_chip
+from neurozsl.core.errors import BadInput
 from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.chips.keys import ENERGY, KEYS
 
 # The device table names a precision that our key `mac` means by itself.

@@ -6,15 +6,15 @@ from typing import get_args
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import load_chip, parse_chip
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.arithmetic.place import RULES, place
+from neurozsl.hardware.arithmetic.quantize import ARITHMETIC as LOIHI
 from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips.chip import load_chip, parse_chip
 from neurozsl.hardware.chips.cores import ALLOWED, CORE, MEMORY, MESH, Rule
 from neurozsl.hardware.chips.keys import LIMIT
 from neurozsl.hardware.chips.rules import Arithmetic
-from neurozsl.hardware.place import RULES, place
-from neurozsl.hardware.placing.mapping import dense
-from neurozsl.hardware.quantize import ARITHMETIC as LOIHI
+from neurozsl.hardware.place.mapping import dense
 from neurozsl.hardware.speck.program import ARITHMETIC as SPECK
 from tests.hardware.chip_text import MINIMAL, check, figure
 

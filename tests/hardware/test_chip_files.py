@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.hardware import chips
-from neurozsl.hardware.chip import find_chip, load_chip, parse_chip
 from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips.chip import find_chip, load_chip, parse_chip
 from neurozsl.hardware.chips.keys import ENERGY
-from neurozsl.hardware.traffic import Mesh
+from neurozsl.hardware.count.traffic import Mesh
 from tests.hardware.chip_text import MINIMAL, check, figure
 
 ALL_IN = MINIMAL.replace("per_term", "all_in")

@@ -8,18 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.export.inspection import layer_rows
-from neurozsl.hardware.connections import reached
-from neurozsl.hardware.counts import LayerCounts, count
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer, lower
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.export.network.inspection import layer_rows
+from neurozsl.hardware.count.counts import LayerCounts, count
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.network.connections import reached
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.hardware.neurobench import neurobench
-from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
-from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, paths_of_a_kernel, sparse
 from tests.hardware.neurobench_golden import leaky_like_snntorch, neurobench_network
 
@@ -292,7 +292,7 @@ def test_pieces_of_rows_give_the_same_counts(monkeypatch: pytest.MonkeyPatch) ->
     synapse = Synapse("x", sparse(rng, 3, 2, 3, 3), Link(Conv((2, 6, 6))))
     event = rng.random((50, 72)) < 0.05
     whole = reached(synapse, synapse.weight != 0, event)
-    monkeypatch.setattr("neurozsl.hardware.connections.PIECE", 1 << 13)
+    monkeypatch.setattr("neurozsl.hardware.network.connections.PIECE", 1 << 13)
     assert np.array_equal(reached(synapse, synapse.weight != 0, event), whole)
     arrived = event.astype(float) @ (matrix(synapse) != 0).T
     assert np.array_equal(whole, arrived > 0)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.activity import LayerActivity, activity, count_with_activity
-from neurozsl.hardware.counts import count
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.count.activity import LayerActivity, activity, count_with_activity
+from neurozsl.hardware.count.counts import count
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
 
 SAMPLES, STEPS = 5, 4
@@ -209,5 +209,5 @@ def test_small_pieces_give_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> 
     given, trace = ChipInput(inputs, {"x": code}), Trace({"a": spikes})
     whole = count_with_activity(network, given, trace, GROUPS)
     for piece in (1, 6 * 7):  # one row at a time, and seven, which leave a rest of 20
-        monkeypatch.setattr("neurozsl.hardware.tally.PIECE", piece)
+        monkeypatch.setattr("neurozsl.hardware.count.tally.PIECE", piece)
         assert count_with_activity(network, given, trace, GROUPS) == whole

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurozsl.hardware.diagnose import diagnose, integrating_layers, membrane_thresholds
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.count.diagnose import diagnose, integrating_layers, membrane_thresholds
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.neuron import NeuronRule
 
 
 def test_rates_of_zero_and_above_ninety_percent_are_named() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.emulator import batched as emulator
-from neurozsl.hardware.emulator import emulate, kernels
-from neurozsl.hardware.emulator import products as emulator_products
-from neurozsl.hardware.emulator.neurons import NeuronConstants
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.signals import ChipInput, InputCode, Trace
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.loihi.emulator import batched as emulator
+from neurozsl.hardware.loihi.emulator import emulate, kernels
+from neurozsl.hardware.loihi.emulator import products as emulator_products
+from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
 
 Lists = list[list[list[int]]]  # [sample][time][neuron]
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.emulator import batched as emulator
-from neurozsl.hardware.emulator import emulate, kernels
-from neurozsl.hardware.emulator import products as emulator_products
-from neurozsl.hardware.emulator.neurons import NeuronConstants, reachable
-from neurozsl.hardware.emulator.steps import Stepper
-from neurozsl.hardware.floatsim import Record
-from neurozsl.hardware.program import Program, ProgramLayer, accumulator_bound
-from neurozsl.hardware.ranges import value_ranges
-from neurozsl.signals import ChipInput, InputCode, Policy, Trace
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
+from neurozsl.hardware.floatsim.floatsim import Record
+from neurozsl.hardware.loihi.emulator import batched as emulator
+from neurozsl.hardware.loihi.emulator import emulate, kernels
+from neurozsl.hardware.loihi.emulator import products as emulator_products
+from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants, reachable
+from neurozsl.hardware.loihi.emulator.steps import Stepper
+from neurozsl.hardware.loihi.program import Program, ProgramLayer, accumulator_bound
+from neurozsl.hardware.network.ranges import value_ranges
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
 STEPS, SAMPLES = 7, 5

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from neurozsl.hardware.emulator import Kernel, emulate
-from neurozsl.hardware.emulator import conv as emulator_conv
-from neurozsl.hardware.emulator import layers as emulator_layers
-from neurozsl.hardware.emulator import maps as emulator_maps
-from neurozsl.hardware.emulator import products as emulator_products
-from neurozsl.hardware.emulator.steps import Stepper
-from neurozsl.hardware.floatsim import Record
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.floatsim.floatsim import Record
+from neurozsl.hardware.loihi.emulator import Kernel, emulate
+from neurozsl.hardware.loihi.emulator import conv as emulator_conv
+from neurozsl.hardware.loihi.emulator import layers as emulator_layers
+from neurozsl.hardware.loihi.emulator import maps as emulator_maps
+from neurozsl.hardware.loihi.emulator import products as emulator_products
+from neurozsl.hardware.loihi.emulator.steps import Stepper
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
 STEPS, SAMPLES = 6, 3
@@ -319,7 +319,7 @@ def test_few_steps_and_few_rows_at_a_time_change_no_bit(
 ) -> None:
     program, given = network(1, "graded signed")
     wanted = emulate(program, given, record=EVERYTHING)
-    monkeypatch.setattr("neurozsl.hardware.emulator.batched._LARGEST_SUMS", 200)
+    monkeypatch.setattr("neurozsl.hardware.loihi.emulator.batched._LARGEST_SUMS", 200)
     monkeypatch.setattr(emulator_conv, "_PATCHES", 300)
     emulator_layers._layer_run.cache_clear()  # patches are counted when a layer is prepared
     assert_same(emulate(program, given, record=EVERYTHING, kernel=kernel), wanted)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import load_chip, parse_chip
+from neurozsl.core.errors import BadInput
 from neurozsl.hardware.chips import CHIPS
-from neurozsl.hardware.counts import Counts, LayerCounts
+from neurozsl.hardware.chips.chip import load_chip, parse_chip
+from neurozsl.hardware.count.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import DEFAULT_CHIPS, estimate, estimate_all
 from tests.hardware.chip_text import MINIMAL, figure
 

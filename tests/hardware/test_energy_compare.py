@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurozsl.hardware.chip import parse_chip
-from neurozsl.hardware.counts import count
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.chips.chip import parse_chip
+from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.energy import (
     SignRow,
     compare,
@@ -16,9 +17,8 @@ from neurozsl.hardware.energy import (
     step_times,
     uniform_counts,
 )
-from neurozsl.hardware.lower import Lowered
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from tests.hardware.chip_text import MINIMAL, figure
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
 

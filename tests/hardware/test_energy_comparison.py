@@ -7,8 +7,8 @@ import pytest
 
 from neurozsl.hardware.energy import DEFAULT_CHIPS, estimate_all, uniform_counts
 from neurozsl.report import schema
-from neurozsl.report.comparison import comparison
-from neurozsl.report.rows import dense_baseline, spiking_energy
+from neurozsl.report.sections.comparison import comparison
+from neurozsl.report.sections.rows import dense_baseline, spiking_energy
 
 
 class Rows(NamedTuple):

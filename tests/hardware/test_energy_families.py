@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from neurozsl.hardware.chip import load_chip, parse_chip
-from neurozsl.hardware.counts import Counts, LayerCounts
+from neurozsl.hardware.chips.chip import load_chip, parse_chip
+from neurozsl.hardware.count.counts import Counts, LayerCounts
 from neurozsl.hardware.energy import estimate_all
 
 # Three layers of 512 at a rate of 5 %, T = 10, in one: every neuron receives input in every step.

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from neurozsl.hardware.chip import Chip, load_chip, parse_chip
 from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips.chip import Chip, load_chip, parse_chip
 from neurozsl.hardware.chips.keys import ENERGY
 from neurozsl.hardware.energy import compare, estimate, estimate_all, uniform_counts
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.hardware.chips import CHIPS
-from neurozsl.hardware.counts import Counts, LayerCounts
-from neurozsl.hardware.energy import EnergyRow, Traffic, estimate, estimate_all
+from neurozsl.hardware.count.counts import Counts, LayerCounts
+from neurozsl.hardware.energy import EnergyRow, SpikeMessages, estimate, estimate_all
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def test_a_placement_without_a_mesh_gives_messages_but_no_hops() -> None:
 
 
 def test_traffic_adds_nothing_to_an_all_in_figure_nor_where_no_hop_has_a_figure() -> None:
-    sent: Traffic = Sent(70.0, 200.0, 90.0, 12.0)
+    sent: SpikeMessages = Sent(70.0, 200.0, 90.0, 12.0)
     for chip in ("truenorth", "truenorth_allin", "speck2f", "spinnaker1"):
         with_it, without = estimate(COUNTS, chip, traffic=sent), estimate(COUNTS, chip)
         assert with_it.joules == without.joules, chip

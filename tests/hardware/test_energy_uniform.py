@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.counts import Counts
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy import estimate, uniform_counts
 
 SIZES = (512, 512, 512, 512)

@@ -4,8 +4,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import fixedpoint as fp
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.loihi import fixedpoint as fp
 
 BOUNDARIES = sorted(
     {

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from neurozsl.hardware import floatsim
-from neurozsl.hardware.floatsim import run_neurons, simulate
-from neurozsl.hardware.floatsim_rules import fire as fire_step
-from neurozsl.hardware.floatsim_rules import replay
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule, Reset
-from neurozsl.hardware.schedule import stages
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.floatsim import floatsim
+from neurozsl.hardware.floatsim.floatsim import run_neurons, simulate
+from neurozsl.hardware.floatsim.rules import fire as fire_step
+from neurozsl.hardware.floatsim.rules import replay
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from neurozsl.hardware.network.turns import stages
 
 STEPS, SAMPLES = 8, 4
 CODE = InputCode(2 * 9 * 7, "ternary", 1, False, 0.5)

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.counts import count
-from neurozsl.hardware.host_link import host_link
-from neurozsl.hardware.lowered import Lowered
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.count.counts import count
+from neurozsl.hardware.count.host_link import host_link
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.lowered import Lowered
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Synapse
 from neurozsl.hardware.neurobench import neurobench
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer
-from neurozsl.hardware.synapse import Synapse
-from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import one_layer
 
 STEPS = 4

@@ -7,11 +7,11 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import lower
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.neuron import NeuronRule
 
 RNG = np.random.default_rng(5)
 WEIGHT = RNG.normal(0, 1, (3, 4)).astype(np.float32)

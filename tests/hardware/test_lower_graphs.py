@@ -8,11 +8,11 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, UnsupportedNode
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, lower
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.signals import ChipInput
+from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.lower.lower import Lowered, lower
+from neurozsl.hardware.network.neuron import NeuronRule
 from tests.hardware.nir_reference import interpret
 
 DT = 1e-3

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.counts import count
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lowered import Lowered, LoweredLayer
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.count.counts import count
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.lowered import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, pooled, shifted
 from neurozsl.hardware.neurobench import NeuroBench, neurobench
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program, ProgramLayer
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, pooled, shifted
 from neurozsl.report.schema import activity as document
-from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import (
     one_layer,
     paths_of,

@@ -18,20 +18,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.hardware.chip import load_chip, parse_chip
-from neurozsl.hardware.place import place, remedies
-from neurozsl.hardware.placing.assign import match, words
-from neurozsl.hardware.placing.changes import Change
-from neurozsl.hardware.placing.core_use import Core, core_limits, list_bits
-from neurozsl.hardware.placing.grids import Grid, spread
-from neurozsl.hardware.placing.mapping import Kernel, LayerShape, Mapping, dense, shapes
-from neurozsl.hardware.placing.tiles import connections
-from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.core.signals import InputCode
+from neurozsl.hardware.arithmetic.place import place, remedies
+from neurozsl.hardware.arithmetic.shapes import shapes
+from neurozsl.hardware.chips.chip import load_chip, parse_chip
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
+from neurozsl.hardware.place.assign import match, words
+from neurozsl.hardware.place.changes import Change
+from neurozsl.hardware.place.core_use import Core, core_limits, list_bits
+from neurozsl.hardware.place.grids import Grid, spread
+from neurozsl.hardware.place.mapping import Kernel, LayerShape, Mapping, dense
+from neurozsl.hardware.place.tiles import connections
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.report.schema import Placement
-from neurozsl.signals import InputCode
 
 Layers = tuple[LayerShape, ...]
 
@@ -663,7 +664,7 @@ def test_the_shared_convolutional_network_on_loihi(chip: str, cores: list[int], 
 
 _WORDS = """
 import json, sys
-from neurozsl.export.speck.worker.run_dynapcnn import stand_in
+from neurozsl.export.backends.speck.worker.run_dynapcnn import stand_in
 stand_in()
 import torch, sinabs.layers as sl
 from sinabs.backend.dynapcnn import DynapcnnLayer

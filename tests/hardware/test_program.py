@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.program import (
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.loihi.program import (
     LayerLoss,
     Program,
     ProgramLayer,
     accumulator_bound,
     threshold_codes,
 )
-from neurozsl.hardware.ranges import value_ranges
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.hardware.network.ranges import value_ranges
 
 CODE = InputCode(3, "graded", 4, True, 0.5)
 LOSS = LayerLoss("b", 8, 7.99, 1.0, 0, 1, 0.01, 0, 0.001, -0.02, 0.0, 0.0, 4000, 131072, 0.99)

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import accumulator_bound
-from neurozsl.hardware.quantize import dequantize, dequantize_input, quantize
-from neurozsl.hardware.ranges import value_ranges
-from neurozsl.signals import ChipInput, InputCode, Trace
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.arithmetic.quantize import dequantize, dequantize_input, quantize
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import accumulator_bound
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.ranges import value_ranges
 
 CODE = InputCode(40, "graded", 4, False, 2.0**-4)
 

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
-from neurozsl.hardware.program import Program
-from neurozsl.hardware.quantize import dequantize, quantize
-from neurozsl.hardware.ranges import value_ranges
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse, apply, matrix
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.ranges import value_ranges
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, apply, matrix
 
 CODE = InputCode(2 * 6 * 5, "graded", 3, False, 0.25)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import fixedpoint as fp
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.floatsim import simulate
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, accumulator_bound
 from neurozsl.hardware.loihi.scales import ScaleRule, top_weight
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import Program, accumulator_bound
-from neurozsl.hardware.quantize import dequantize, quantize
-from neurozsl.hardware.ranges import value_ranges
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.ranges import value_ranges
 
 CODE = InputCode(24, "graded", 4, False, 2.0**-4)
 RULES: tuple[ScaleRule, ...] = ("max", "percentile", "mse")

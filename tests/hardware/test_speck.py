@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware import archive
-from neurozsl.hardware.counts import count
-from neurozsl.hardware.diagnose import integrating_layers, membrane_thresholds
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.count.counts import count
+from neurozsl.hardware.count.diagnose import integrating_layers, membrane_thresholds
 from neurozsl.hardware.energy import estimate
-from neurozsl.hardware.floatsim_rules import fire
+from neurozsl.hardware.floatsim.rules import fire
+from neurozsl.hardware.network import archive
 from neurozsl.hardware.speck.emulator import emulate_speck, run_speck_neurons
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckLoss, SpeckProgram
-from neurozsl.signals import ChipInput, InputCode
 
 
 def layer(**options: Any) -> SpeckLayer:

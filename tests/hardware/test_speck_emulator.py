@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.neuron import Reset
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.network.neuron import Reset
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, matrix
 from neurozsl.hardware.speck import emulator as speck_emulator
 from neurozsl.hardware.speck.emulator import emulate_speck, run_speck_neurons, weighted_sums
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.hardware.speck.quantize import dequantize_speck
-from neurozsl.hardware.synapse import Conv, Link, Pool, matrix
-from neurozsl.signals import ChipInput, InputCode
 
 
 def code(size: int) -> InputCode:

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.hardware.chip import load_chip
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.neuron import NeuronRule
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.speck.cores import core_shapes
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer
 from neurozsl.hardware.speck.quantize import dequantize_speck, fit_scale, quantize_speck
 from neurozsl.hardware.speck.rules import check_speck, notes
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.signals import ChipInput, InputCode
 
 CHIP = load_chip("speck2f")
 SINABS = NeuronRule("subtract", 255, ">=", -1.0)

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput, DoesNotFit
-from neurozsl.hardware.chip import load_chip
-from neurozsl.hardware.floatsim import simulate
-from neurozsl.hardware.lower import Lowered, LoweredLayer
-from neurozsl.hardware.program import Program
-from neurozsl.hardware.quantize import quantize
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.synapse import Pool
 from neurozsl.hardware.speck.cores import CoreShape, core_shapes, size_faults
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import dequantize_speck, fit_scale, quantize_speck
 from neurozsl.hardware.speck.rules import check_speck, notes
-from neurozsl.hardware.synapse import Pool
-from neurozsl.signals import ChipInput, InputCode
 
 CHIP = load_chip("speck2f")
 

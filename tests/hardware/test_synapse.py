@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.synapse import (
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.network.synapse import (
     Conv,
     Link,
     Pool,
@@ -19,7 +19,7 @@ from neurozsl.hardware.synapse import (
     matrix,
     sum_range,
 )
-from neurozsl.hardware.wiring import check_wiring
+from neurozsl.hardware.network.wiring import check_wiring
 
 CASES = [
     # shape, kernel (out, in/groups, h, w), stride, padding, dilation, groups

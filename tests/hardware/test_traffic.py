@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import Chip, load_chip, parse_chip
-from neurozsl.hardware.connections import fan_out, sources_of
-from neurozsl.hardware.emulator import emulate
-from neurozsl.hardware.lowered import Lowered
-from neurozsl.hardware.place import place
-from neurozsl.hardware.placing.mapping import Mapping
-from neurozsl.hardware.program import Program, ProgramLayer
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.chips.chip import Chip, load_chip, parse_chip
+from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.connections import fan_out, sources_of
+from neurozsl.hardware.network.lowered import Lowered
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from neurozsl.hardware.place.mapping import Mapping
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.hardware.synapse import Conv, Link, Pool, Synapse
-from neurozsl.hardware.traffic import Mesh, Traffic, traffic
-from neurozsl.signals import ChipInput, InputCode, Trace
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
 
 MESH = Mesh(3, 4, 2)

@@ -12,14 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurozsl import checkpoint, models, runs
+from neurozsl import models
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.errors import BadInput
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.models.avca import AVCA, PRESETS, build
 from neurozsl.models.avca_losses import NAMES, Three, losses
 from neurozsl.models.base import Embedding, ZSLModel, distances
-from neurozsl.training import TrainConfig, fit
+from neurozsl.runs import run as runs
+from neurozsl.training import checkpoint
+from neurozsl.training.train import TrainConfig, fit
 
 F64 = Any  # numpy arrays of float64
 SMALL: dict[str, Any] = {
@@ -601,7 +603,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> runs.Ru
 def test_fit_trains_it_and_leaves_the_positions_as_they_were_drawn(
     tmp_path: Path, data_dir: Path
 ) -> None:
-    from neurozsl.data import load
+    from neurozsl.data.sets.load import load
 
     data = load(data_dir)
     model, selected = fit(
@@ -619,7 +621,7 @@ def test_fit_trains_it_and_leaves_the_positions_as_they_were_drawn(
 
 
 def test_a_run_opens_with_the_same_weights_and_the_same_scores(trained: runs.Run) -> None:
-    from neurozsl.training import final_result
+    from neurozsl.training.train import final_result
 
     opened = runs.open_run(trained.path)
     stored = checkpoint.read(trained.path / runs.WEIGHTS)[0]

@@ -8,19 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import load_chip
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.speck.cores import CoreShape
 from neurozsl.models.mdft import build
 from neurozsl.models.motion import SpikingBranch, SpikingLayer
-from neurozsl.models.profiles import (
-    PROFILES,
-    SPECK_CHANNELS,
-    SPECK_LARGEST_CORE,
-    profile_options,
-)
-from neurozsl.norse_cells import IAFCell, IAFParameters
-from neurozsl.signals import ChipInput, InputCode
+from neurozsl.models.profiles import PROFILES, SPECK_CHANNELS, SPECK_LARGEST_CORE, profile_options
+from neurozsl.norse.cells import IAFCell, IAFParameters
 
 
 def make(norm: bool = False, theta: float = 0.4) -> SpikingLayer:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from neurozsl import models
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import InputCode
 from neurozsl.data.batch import AVBatch
-from neurozsl.errors import BadInput
 from neurozsl.models.coding import encode, graded_code
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.motion import SpikingLayer
-from neurozsl.signals import InputCode
 
 SMALL: dict[str, Any] = {
     "embed": 16,

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurozsl import models, runs
+from neurozsl import models
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.errors import BadInput
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.mdft_ablations import ABLATIONS, ablation_options, markdown
 from neurozsl.models.mdft_config import configure
-from neurozsl.training import TrainConfig
+from neurozsl.runs import run as runs
+from neurozsl.training.train import TrainConfig
 
 SMALL: dict[str, Any] = {
     "embed": 16,

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from neurozsl import models
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.errors import BadInput
 from neurozsl.models.base import ZSLModel, host_parts
 from neurozsl.models.mdstpp import MDSTPP, build
 from neurozsl.models.timescales import Timescales
-from neurozsl.signals import Trace
 
 SMALL: dict[str, Any] = {
     "embed": 16,

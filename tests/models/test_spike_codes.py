@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from neurozsl.core.signals import ChipInput
 from neurozsl.models.coding import encode, level_code, on_off_code, spread
-from neurozsl.signals import ChipInput
 
 
 def test_on_off_channels_hold_the_two_signs_of_ternary_events() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.models.shrinkage import Shrinkage, groups, pool_mask, stage_lengths, stretch
 from neurozsl.models.spiking_attention import (
     AttentionConfig,

@@ -12,18 +12,21 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from neurozsl import checkpoint, deploy, models, runs
+from neurozsl import models
 from neurozsl.cli import app
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.errors import BadInput
-from neurozsl.export.bundle import open_bundle
-from neurozsl.export.norse import run_norse
-from neurozsl.finetune import frozen_model
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.deploy import deploy
+from neurozsl.deploy.finetune import frozen_model
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.norse.branch import run_norse
 from neurozsl.models.stft import STFT, build
-from neurozsl.qat import Rounding, program_of
-from neurozsl.report import build as report
-from neurozsl.training import TrainConfig
+from neurozsl.report.sections import build as report
+from neurozsl.runs import run as runs
+from neurozsl.training import checkpoint
+from neurozsl.training.qat import Rounding, program_of
+from neurozsl.training.train import TrainConfig
 
 SMALL: dict[str, Any] = {
     "embed": 16,

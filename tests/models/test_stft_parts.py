@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.models.blocks import Attention, FeedForward
 from neurozsl.models.closed_loop import MODES, next_theta
 from neurozsl.models.conv_layer import ConvSpikingLayer
@@ -20,7 +21,6 @@ from neurozsl.models.glp import GlobalLocalPooling
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
-from neurozsl.signals import ChipInput, InputCode
 
 F64 = npt.NDArray[np.float64]
 B, T, E = 3, 5, 6

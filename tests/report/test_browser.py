@@ -11,9 +11,10 @@ from typing import Any, Literal, NoReturn
 
 import pytest
 
-from neurozsl.report import compare_text, render
-from neurozsl.report.compare import compare
+from neurozsl.report import render
 from neurozsl.report.schema import NetworkReport, RunReport
+from neurozsl.report.show import compare_text
+from neurozsl.report.show.compare import compare
 
 MAX_BYTES = 1_500_000
 Scheme = Literal["light", "dark"]

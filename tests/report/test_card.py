@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from neurozsl.report import quantities as q
-from neurozsl.report.card import card
-from neurozsl.report.html import render
+from neurozsl.core import quantities as q
 from neurozsl.report.schema import NetworkReport, RunReport
+from neurozsl.report.show.card import card
+from neurozsl.report.show.html import render
 from tests.report.made_up import HOSTILE
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from neurozsl.errors import BadInput
-from neurozsl.report import compare_text
-from neurozsl.report.compare import compare
+from neurozsl.core.errors import BadInput
 from neurozsl.report.schema import NetworkReport, Provenance, RunReport, to_json
+from neurozsl.report.show import compare_text
+from neurozsl.report.show.compare import compare
 
 DATA = "data (fingerprint of the folder)"
 

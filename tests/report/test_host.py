@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from neurozsl import runs
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Refused
-from neurozsl.report.rooms import host as host_energy
-from neurozsl.report.rooms.host import estimated, host, measured_row
-from neurozsl.report.rooms.host_work import counted_bytes, counted_flops
+from neurozsl.report.sections import host as host_energy
+from neurozsl.report.sections.host import estimated, host, measured_row
+from neurozsl.report.sections.host_work import counted_bytes, counted_flops
+from neurozsl.runs import run as runs
 from tests.meters.board import Board, install
 from tests.meters.counters import Counters
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from neurozsl.report.html import SECTIONS, most_confused, render
-from neurozsl.report.quantities import FORMATS
+from neurozsl.core.quantities import FORMATS
 from neurozsl.report.schema import NetworkReport, RunReport, to_json
+from neurozsl.report.show.html import SECTIONS, most_confused, render
 
 HOSTILE = "<script>alert(1)</script>"
 MAX_BYTES = 1_500_000

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from neurozsl.export.foreign import Said
-from neurozsl.export.network_run import Source, feed, run_network
+from neurozsl.export.network.network_run import Source, feed, run_network
+from neurozsl.export.nir.foreign import Said
 from neurozsl.report import write_report
-from neurozsl.report.network import report_of
 from neurozsl.report.schema import NetworkReport, to_json
-from neurozsl.report.terminal import print_report
+from neurozsl.report.sections.network import report_of
+from neurozsl.report.show.terminal import print_report
 from tests import network_files as files
 
 COMMAND = "neurozsl profile net.nir --input x.npz"
@@ -93,7 +93,7 @@ def test_card_and_terminal_say_what_was_assumed(report: NetworkReport, tmp_path:
 
 
 def test_a_read_out_has_no_dead_neurons(ran: Any, report: NetworkReport) -> None:
-    from neurozsl.report.rows import layer_rows
+    from neurozsl.report.sections.rows import layer_rows
 
     silent = ran.trace.__class__({name: 0 * x for name, x in ran.trace.spikes.items()})
     rows = layer_rows(ran.counts(), silent, readouts=("d",))

@@ -8,7 +8,6 @@ import pytest
 
 from neurozsl.report import figures
 from neurozsl.report.figures.drawing import short, spread
-from neurozsl.report.plots import plots, write_raster
 from neurozsl.report.schema import (
     BetaCurve,
     BetaPoint,
@@ -18,6 +17,7 @@ from neurozsl.report.schema import (
     StepTime,
     raster,
 )
+from neurozsl.report.show.plots import plots, write_raster
 from tests.report import made_up
 
 NAMES = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from neurozsl.report import quantities as q
+from neurozsl.core import quantities as q
 
 
 @pytest.mark.parametrize(

@@ -11,20 +11,23 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from neurozsl import deploy, metrics, runs
-from neurozsl.data.synthetic import SyntheticConfig, render
-from neurozsl.errors import BadInput
-from neurozsl.evaluation import collect
-from neurozsl.export import manifest
-from neurozsl.hardware.chip import parse_chip
-from neurozsl.metrics import Problem
-from neurozsl.report.build import build
-from neurozsl.report.rooms import pictures
-from neurozsl.report.rooms.costs import Devices
-from neurozsl.report.rooms.embedding import chosen_rows, embedding, plane
-from neurozsl.report.rooms.provenance import processor
-from neurozsl.report.rooms.recognition import beta_curve, confusion
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput
+from neurozsl.data.synthetic.scenes import SyntheticConfig, render
+from neurozsl.deploy import deploy
+from neurozsl.export.bundle import manifest
+from neurozsl.hardware.chips.chip import parse_chip
 from neurozsl.report.schema import RunReport
+from neurozsl.report.sections import pictures
+from neurozsl.report.sections.build import build
+from neurozsl.report.sections.costs import Devices
+from neurozsl.report.sections.embedding import chosen_rows, embedding, plane
+from neurozsl.report.sections.provenance import processor
+from neurozsl.report.sections.recognition import beta_curve, confusion
+from neurozsl.runs import run as runs
+from neurozsl.scoring import metrics
+from neurozsl.scoring.evaluation import collect
+from neurozsl.scoring.metrics import Problem
 
 NAMES = ("a", "b", "c", "d", "e")
 SEEN, UNSEEN = np.array([0, 3]), np.array([1, 4])  # class 2 is in neither
@@ -149,7 +152,7 @@ def test_features_without_pictures_say_so(run_dir: Path) -> None:
     data = runs.open_run(run_dir).data
     for meta, said in (
         ({}, "none, the data are features"),
-        ({"source": "neurozsl.data.clips"}, "--clips"),
+        ({"source": "neurozsl.data.clips.build"}, "--clips"),
     ):
         found, note = pictures.frames(replace(data, meta=meta), "a.mp4#1s", 10, None)
         assert found == () and said in note
@@ -160,7 +163,7 @@ def test_a_recorded_clip_is_read_again_where_its_folder_is_named(
 ) -> None:
     [file] = sorted((shared_data / "clips" / "playing_cello").glob("*.mp4"))[:1]
     data = runs.open_run(run_dir).data
-    meta = {"source": "neurozsl.data.clips", "windows": {"window_s": 2.0}}
+    meta = {"source": "neurozsl.data.clips.build", "windows": {"window_s": 2.0}}
     known = replace(data, meta=meta)
     for folder in (file.parent, file.parent.parent):  # beside, or below
         found, note = pictures.frames(known, f"{file.name}#1s", 10, folder)
@@ -259,9 +262,9 @@ def test_provenance_holds_the_digest_of_everything_that_was_read(
     report: RunReport, run_dir: Path, lava_bundle: Path
 ) -> None:
     files = report.provenance.files
-    assert files["run/model.safetensors"] == manifest.sha256(run_dir / "model.safetensors")
-    assert files["data/dataset.h5"] == manifest.sha256(run_dir.parent / "data" / "dataset.h5")
-    assert files["bundle/lava/program.npz"] == manifest.sha256(lava_bundle / "program.npz")
+    assert files["run/model.safetensors"] == sha256(run_dir / "model.safetensors")
+    assert files["data/dataset.h5"] == sha256(run_dir.parent / "data" / "dataset.h5")
+    assert files["bundle/lava/program.npz"] == sha256(lava_bundle / "program.npz")
     assert report.provenance.command == "neurozsl profile x"
     assert processor() in report.provenance.machine and "thread" in report.provenance.machine
 

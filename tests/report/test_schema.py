@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
 from neurozsl.report.schema import Energy, RunReport, Scores, raster, read_run_report, to_json
 
 

@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from neurozsl.report import reading
-from neurozsl.report.card import card
 from neurozsl.report.schema import NetworkReport, RunReport
-from neurozsl.report.terminal import print_report
+from neurozsl.report.show import reading
+from neurozsl.report.show.card import card
+from neurozsl.report.show.terminal import print_report
 
 
 def _printed(report: RunReport | NetworkReport, *, terminal: bool) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurozsl import metrics
+from neurozsl.scoring import metrics
 from neurozsl.studies import bootstrap
 
 LABEL = np.repeat([0, 1, 2, 3], [9, 30, 12, 25])

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from neurozsl import deploy, runs
-from neurozsl.data import load
-from neurozsl.data.synthetic import SyntheticConfig, write_synthetic
-from neurozsl.errors import BadInput
-from neurozsl.hardware.chip import load_chip
-from neurozsl.report.pareto_figure import draw
+from neurozsl.core.errors import BadInput
+from neurozsl.data.sets.load import load
+from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.deploy import deploy
+from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.report.show.pareto_figure import draw
+from neurozsl.runs import run as runs
 from neurozsl.studies import pareto, pareto_points, pareto_table
 from neurozsl.studies.front import on_front
 from tests.cli.conftest import run_command
@@ -24,7 +25,7 @@ SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32, "theta": 0.5}
 Result = dict[str, Any]
 
 
-def settings(**changes: Any) -> pareto.Settings:
+def settings(**changes: Any) -> pareto.ParetoSettings:
     values: dict[str, Any] = {
         "steps": (5, 10),
         "bits": (4, 8, 9),
@@ -35,7 +36,7 @@ def settings(**changes: Any) -> pareto.Settings:
         "test_size": 48,
         "options": SMALL,
     }
-    return pareto.Settings(**{**values, **changes})
+    return pareto.ParetoSettings(**{**values, **changes})
 
 
 @pytest.fixture(scope="module")

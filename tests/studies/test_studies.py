@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurozsl import studies
-from neurozsl.errors import BadInput, NeuroZSLError
+from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.studies import base, motion, quantisation
 
 NAMES = (
@@ -24,9 +24,9 @@ NAMES = (
 )
 
 
-def settings(name: str = "quantisation", **changes: object) -> studies.Settings:
+def settings(name: str = "quantisation", **changes: object) -> studies.StudySettings:
     values = {"scene_biases": (0.9,), "seeds": 2, "epochs": 1, "test_size": 96}
-    return studies.Settings(name=name, **{**values, **changes})  # type: ignore[arg-type]
+    return studies.StudySettings(name=name, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def outcomes(gain: float) -> list[quantisation.Outcome]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from neurozsl.core.quantities import percent
 from neurozsl.report.figures.drawing import (
     BLUE,
     GREEN,
@@ -20,7 +21,6 @@ from neurozsl.report.figures.drawing import (
     spread,
     wrap,
 )
-from neurozsl.report.quantities import percent
 from neurozsl.report.schema import BetaCurve, Confusion, DeploymentStep
 
 _WRITTEN = 12  # classes up to which a cell has its count written in it

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from neurozsl.core.quantities import share
 from neurozsl.report.figures.drawing import (
     BLUE,
     INK,
@@ -19,7 +20,6 @@ from neurozsl.report.figures.drawing import (
     short,
     wrap,
 )
-from neurozsl.report.quantities import share
 from neurozsl.report.schema import Activity, Layer
 
 _GROUPS = {"seen": (BLUE, "s", "-"), "unseen": (ORANGE, "^", "--"), "all": (INK, "o", "-")}

@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from neurozsl.core.quantities import share
 from neurozsl.report.figures.drawing import GRID, HUES, WIDTH, Drawn, short
-from neurozsl.report.quantities import share
 from neurozsl.report.schema import CorePart, Placement
 
 _NAMED = 48  # layers are written under the cores while there is room

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from neurozsl.report.quantities import si
+from neurozsl.core.quantities import si
 
 INK, SOFT, GRID = "#1c2126", "#5b6570", "#d9dee3"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#a0478a"

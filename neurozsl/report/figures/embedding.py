@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from neurozsl.core.quantities import share
 from neurozsl.report.figures.drawing import BLUE, INK, ORANGE, PAGE, Drawn, figure, short
-from neurozsl.report.quantities import share
 from neurozsl.report.schema import EmbeddedClass, Embedding
 
 _LETTER = (0.0105, 0.028)  # width and height of a letter, as shares of the axes

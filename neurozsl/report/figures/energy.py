@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from neurozsl.core.quantities import ratio, share, si, times
 from neurozsl.report.figures.drawing import (
     BLUE,
     GREEN,
@@ -32,7 +33,6 @@ from neurozsl.report.figures.drawing import (
     tick,
     wrap,
 )
-from neurozsl.report.quantities import ratio, share, si, times
 from neurozsl.report.schema import Cause, Energy, SignRow, StepTime
 
 _LABEL = 34  # characters of a device name per line; one long line would leave no room for the plot

@@ -1,4 +1,4 @@
-"""The document that a profile is, in rooms: subject, accuracy, activity, placement, energy."""
+"""The document that a profile is, in sections: subject, accuracy, activity, placement, energy."""
 
 from neurozsl.report.schema.accuracy import Accuracy as Accuracy
 from neurozsl.report.schema.accuracy import BetaCurve as BetaCurve

@@ -8,9 +8,9 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from neurozsl.errors import BadInput
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import Array
 from neurozsl.report.schema.value import Value
-from neurozsl.signals import Array
 
 
 class Layer(Value):

@@ -1,0 +1,1 @@
+"""What runs a branch: functions ChipInput -> Trace, by name."""

@@ -1,0 +1,244 @@
+"""Export, verify and write the bundle of a model's spiking branch.
+
+A network that was trained in integers (`TrainedIntegers`) is shipped as these very integers;
+`motion.nir` then holds their float twin (weights x unit, threshold half a state LSB up), which
+gives any NIR reader the same spikes but for the truncation of the membrane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.export.backends.registry import RUNS_INTEGERS, MotionBackend, Parts, backend
+from neurozsl.export.bundle.bundle import StageProgress
+from neurozsl.export.bundle.bundle_files import (
+    QuantiserOptions,
+    describe,
+    publish,
+    staged,
+    write_golden,
+    write_parts,
+)
+from neurozsl.export.bundle.manifest import Manifest, Step
+from neurozsl.export.bundle.policy import Wanted, apply_policy
+from neurozsl.export.bundle.tally import Tally, mesh_cores
+from neurozsl.export.bundle.twin import unfolded
+from neurozsl.export.bundle.verify import verify
+from neurozsl.export.nir.graph import canonical, to_nir
+from neurozsl.export.targets import Target
+from neurozsl.export.targets import target as find_target
+from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.arithmetic.quantize import dequantize
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.hardware.lower.lower import lower
+
+Score = Callable[[MotionBackend], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainedIntegers:
+    """A network whose training forward ran in integers.
+
+    program: these integers. spikes: of the training forward, on the golden samples.
+    """
+
+    program: Program
+    spikes: Trace
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Scores from the trained model to the deployment, beside those that `score` gives.
+
+    trained: name of the trained model's step. before, after: steps of related runs.
+    """
+
+    trained: str = "trained"
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+
+
+def build_bundle(
+    spec: BranchSpec,
+    *,
+    target: str,
+    out_dir: Path,
+    calibration: ChipInput,
+    samples: ChipInput,
+    bits: int = 8,
+    scale: ScaleRule = "max",
+    correct_bias: bool = False,
+    threshold: Wanted = "fixed",
+    integers: TrainedIntegers | None = None,
+    score: Score | None = None,
+    max_hm_drop: float = 2.0,
+    reference_score: Mapping[str, float] | None = None,
+    steps: Steps | None = None,
+    timeout_s: float | None = None,
+    progress: StageProgress | None = None,
+) -> Manifest:
+    """Export, verify and write one bundle.
+
+    Args:
+        spec: the trained branch.
+        target: key of `export.targets`.
+        out_dir: destination; replaced only by a bundle that did not fail.
+        calibration: samples that give frozen thresholds and the quantisation report.
+        samples: golden samples, 16 or more make the verdict worth quoting.
+        bits: weight bits of the integers.
+        scale: rule of the weight scales, see `hardware.scales`.
+        correct_bias: see `hardware.arithmetic.quantize`.
+        threshold: policy of the deployed branch.
+        integers: of a network trained in integers; they are shipped, `bits`, `scale` and
+            `correct_bias` are not used.
+        score: S, U, HM, ZSL in percent of a motion backend on the test set.
+        max_hm_drop: allowed loss of HM in points, trained model to deployment.
+        reference_score: score of the trained model, if it is known already.
+        steps: name of the trained step, and the scores of related runs.
+        timeout_s: limit of one Lava run.
+        progress: called with stage, samples done, samples in all.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.
+        DoesNotFit: the integers break a limit of the chip; nothing is written.
+        BadInput: unknown target, a policy that cannot be reached, a folder that is no bundle.
+    """
+    chosen, out_dir = find_target(target), Path(out_dir)
+    if samples.batch < 1:
+        raise BadInput("export: no golden sample was given; pass at least one, better 16")
+    if integers is not None:
+        _check_integers(integers.program, chosen)
+        spec = unfolded(dequantize(integers.program))
+    trained = canonical(spec)
+    deployed, policy_loss = apply_policy(trained, threshold, calibration)
+    deployed = canonical(deployed)
+    with staged(out_dir) as part:
+        rounding = QuantiserOptions(calibration, bits, scale, correct_bias)
+        program = None if integers is None else integers.program
+        parts = write_parts(part, to_nir(deployed), deployed, chosen, rounding, program)
+        # Before the slow checks: integers that do not fit leave nothing.
+        placed = place(parts.program, parts.program.chip) if parts.program else None
+        spikes = None if integers is None else integers.spikes
+        golden = write_golden(part, parts, chosen, samples, spikes)
+        found = verify(
+            parts,
+            samples,
+            target_name=target,
+            golden=golden,
+            trained=spikes,
+            policy_loss=policy_loss,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+        related = steps or Steps()
+        stages = _stages(trained, deployed, parts, chosen, rounding, related.trained, program)
+        own = _score_steps(stages, score, reference_score, progress)
+        manifest = describe(
+            part,
+            parts,
+            chosen,
+            found,
+            found.reasons + _hm_drop(own, max_hm_drop),
+            placed,
+            trained_policy=spec.policy,
+            policy_loss=policy_loss,
+            trained_forward="float" if integers is None else "integers",
+            bias_correction=parts.program is not None and correct_bias and integers is None,
+            steps=(*related.before, *own, *related.after) if own else (),
+        )
+        return publish(part, out_dir, manifest)
+
+
+def _check_integers(program: Program, chosen: Target) -> None:
+    """Integers of one chip are not those of another."""
+    if "fixed" in chosen.fidelity and chosen.chip != program.chip:
+        raise BadInput(
+            f"export to '{chosen.name}': the network was trained in the integers of "
+            f"{program.chip}, the target is {chosen.chip}; fine-tune the original run for it "
+            f"(neurozsl train --resume RUN --qat {chosen.chip}) or export that one"
+        )
+
+
+_Stage = tuple[str, str, Parts]  # name of the step, backend, what runs
+
+
+def _stages(
+    trained: BranchSpec,
+    deployed: BranchSpec,
+    parts: Parts,
+    chosen: Target,
+    rounding: QuantiserOptions,
+    name: str,
+    program: Program | None,
+) -> list[_Stage]:
+    """What is scored, from the trained model (first) to the deployment (last).
+
+    A policy that follows the sample is also scored frozen, in float and in integers, wherever it
+    is deployed as it is: that is what a chip without programmable neurons would give.
+    `program`: integers that the network was trained with.
+    """
+    if program is not None:
+        integers = Parts(deployed, parts.lowered, program)
+        return [
+            (name, "emulator", integers),
+            (f"{name}, deployed", chosen.backends[0], parts),
+        ]
+    stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
+    if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
+        spec, _ = apply_policy(trained, "frozen", rounding.calibration)
+        lowered = lower(to_nir(spec))
+        stages.append(("frozen", "norse", Parts(spec, lowered)))
+        if parts.program is not None:
+            constant = rounding.program(lowered, parts.program.chip)
+            stages.append(("fixed-point", "emulator", Parts(spec, lowered, constant)))
+    if trained.policy != deployed.policy:
+        stages.append((deployed.policy, "norse", parts))
+    if parts.program is not None:
+        policy = deployed.policy
+        step = "fixed-point" if policy in ("fixed", "frozen") else f"fixed-point, {policy}"
+        stages.append((step, "emulator", parts))
+    return stages
+
+
+def _score_steps(
+    stages: list[_Stage],
+    score: Score | None,
+    reference: Mapping[str, float] | None,
+    progress: StageProgress | None,
+) -> tuple[Step, ...]:
+    """Accuracy of every stage; that of the first is not computed again where it is known."""
+    if score is None:
+        return ()
+    steps = []
+    cores = mesh_cores(stages[-1][2].lowered)
+    for number, (step, name, use) in enumerate(stages):
+        if progress is not None:
+            progress(f"score {step}", number, len(stages))
+        known = reference if number == 0 else None
+        integers = use.program if name in RUNS_INTEGERS else None
+        tally = Tally(integers or use.lowered, backend(name, use), cores)
+        values = known if known is not None else score(tally)
+        figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
+        policy = use.lowered.policy if use.spec is None else use.spec.policy
+        done = tally.operations()
+        steps.append(Step(step=step, backend=name, policy=policy, operations=done, **figures))
+    if reference is not None and all(name in RUNS_INTEGERS for _, name, _ in stages):
+        # Trained in these very integers: what is deployed does what was trained.
+        steps[0] = steps[0].model_copy(update={"operations": steps[-1].operations})
+    return tuple(steps)
+
+
+def _hm_drop(steps: tuple[Step, ...], limit: float) -> tuple[str, ...]:
+    if len(steps) < 2 or steps[0].HM - steps[-1].HM <= limit:
+        return ()
+    path = " -> ".join(f"{step.step} {step.HM:.2f}" for step in steps)
+    drop = steps[0].HM - steps[-1].HM
+    return (f"HM drops by {drop:.2f} points ({path}), limit {limit:g} (--max-hm-drop)",)

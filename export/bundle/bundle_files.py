@@ -1,0 +1,208 @@
+"""What every bundle is made of, written: parts, golden samples, manifest, and the folder itself.
+
+A bundle is built in a temporary folder beside its destination and renamed when complete. On FAIL it
+is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call raises. Integers that
+do not fit the cores of the chip leave nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import nir
+
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput, VerificationFailed
+from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.export.backends.lava.run import WORKER, save_input
+from neurozsl.export.backends.registry import Parts, backend
+from neurozsl.export.bundle import manifest as manifests
+from neurozsl.export.bundle.bundle import GOLDEN, GRAPH, PROGRAM, SCRIPT, load_program
+from neurozsl.export.bundle.manifest import Manifest
+from neurozsl.export.bundle.verify import Verification
+from neurozsl.export.nir import nirfile
+from neurozsl.export.targets import Target
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.hardware.lower.lower import Lowered, lower
+from neurozsl.hardware.place.mapping import Mapping as Placement
+from neurozsl.hardware.speck.program import AnyProgram
+
+
+@dataclass(frozen=True)
+class QuantiserOptions:
+    """Settings of the quantiser."""
+
+    calibration: ChipInput
+    bits: int
+    scale: ScaleRule
+    correct_bias: bool
+
+    def program(self, lowered: Lowered, chip: str) -> AnyProgram:
+        """The integers of a branch, with their loss report."""
+        return quantize(
+            lowered,
+            chip,
+            bits=self.bits,
+            calibration=self.calibration,
+            scale=self.scale,
+            correct_bias=self.correct_bias,
+        )
+
+
+@contextmanager
+def staged(out_dir: Path) -> Iterator[Path]:
+    """A temporary folder beside the destination; what is left of it at the end is removed.
+
+    Raises:
+        BadInput: the destination is something else than a bundle.
+    """
+    _check_destination(out_dir)
+    made = [folder for folder in (out_dir.parent, *out_dir.parent.parents) if not folder.exists()]
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    part = out_dir.parent / f".{out_dir.name}.{os.getpid()}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        for folder in made:  # nearest first; kept where a bundle, even a rejected one, is in it
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def publish(part: Path, out_dir: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest and put the folder in its place.
+
+    Raises:
+        VerificationFailed: the manifest has reasons to reject it; kept as `<out_dir>.rejected`.
+    """
+    manifests.write(part, manifest)
+    rejected = out_dir.with_name(out_dir.name + ".rejected")
+    if manifest.reasons:
+        _replace(part, rejected)
+        raise VerificationFailed(
+            f"export to '{manifest.target}' failed its verification, kept as {rejected}: "
+            + "; ".join(manifest.reasons)
+        )
+    _replace(part, out_dir)
+    shutil.rmtree(rejected, ignore_errors=True)
+    return manifests.read(out_dir)
+
+
+def write_parts(
+    folder: Path,
+    graph: nir.NIRGraph,
+    spec: BranchSpec | None,
+    chosen: Target,
+    rounding: QuantiserOptions,
+    program: AnyProgram | None = None,
+) -> Parts:
+    """Files of the network; the parts are read back from them, except the branch itself.
+
+    Args:
+        folder: being made.
+        graph: with our metadata.
+        spec: of a branch, None for other networks.
+        chosen: target.
+        rounding: how integers are made.
+        program: integers that exist already.
+    """
+    lowered = lower(nirfile.read(nirfile.write(folder / GRAPH, graph)))
+    if "fixed" not in chosen.fidelity:
+        return Parts(spec, lowered)
+    assert chosen.chip is not None
+    (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
+    if "lava" in chosen.backends:
+        shutil.copyfile(WORKER, folder / SCRIPT)
+    return Parts(spec, lowered, load_program(folder / PROGRAM, chosen.chip))
+
+
+def write_golden(
+    folder: Path, parts: Parts, chosen: Target, samples: ChipInput, trained: Trace | None = None
+) -> Trace:
+    """Samples and the spikes that the first backend of the target gives for them."""
+    trace = backend(chosen.backends[0], parts)(samples)
+    # Thresholds of the host are golden only where the deployment reads them.
+    theta = samples.theta if parts.lowered.policy == "dynamic" else None
+    save_input(folder / GOLDEN, ChipInput(samples.codes, samples.code, theta), trace, trained)
+    return trace
+
+
+def describe(
+    folder: Path,
+    parts: Parts,
+    chosen: Target,
+    found: Verification,
+    reasons: tuple[str, ...],
+    placed: Placement | None,
+    **more: Any,
+) -> Manifest:
+    """The manifest of a folder; `more` are fields that differ between branches and networks."""
+    program, lowered = parts.program, parts.lowered
+    losses = [_finite(asdict(loss)) for loss in program.loss] if program else []
+    rule = lowered.layers[0].rule
+    values: dict[str, Any] = {
+        "trained_policy": lowered.policy,
+        "policy_loss": "",
+        "calibration": losses[0].get("scale_rule") if losses else None,
+        "steps": (),
+        **more,
+    }
+    return Manifest(
+        target=chosen.name,
+        chip=chosen.chip,
+        fidelity=chosen.fidelity,
+        T=lowered.steps,
+        dt_s=lowered.dt_s,
+        reset=rule.reset,
+        compare=rule.compare,
+        policy=lowered.policy,
+        weight_bits=losses[0]["weight_bits"] if losses else None,
+        versions=manifests.versions(found.oracle),
+        oracle=found.oracle,
+        verdict="FAIL" if reasons else found.verdict,
+        reasons=reasons,
+        losses=found.losses,
+        verification=found.as_json() | ({"verdict": "FAIL"} if reasons else {}),
+        quantisation=tuple(losses),
+        mapping=None if placed is None else placed.as_json(),
+        files={p.name: sha256(p) for p in sorted(folder.iterdir())},
+        **values,
+    )
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: a relative error of a threshold that became 0 is left open."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _check_destination(out_dir: Path) -> None:
+    """Only a bundle, or nothing, is ever replaced."""
+    for folder in (out_dir, out_dir.with_name(out_dir.name + ".rejected")):
+        is_bundle = (folder / manifests.NAME).is_file()
+        if folder.exists() and not is_bundle and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadInput(f"{folder}: exists and is not a bundle; choose another folder")
+
+
+def _replace(part: Path, destination: Path) -> None:
+    """Put a complete folder in place of an older one."""
+    old = part.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if destination.exists():
+        destination.rename(old)
+    try:
+        part.rename(destination)
+    except OSError:
+        if old.exists():
+            old.rename(destination)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,175 @@
+"""`manifest.json` of a bundle: what it is, how it was checked, and the digest of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput
+
+SCHEMA = 1
+NAME = "manifest.json"
+_PACKAGES = ("neurozsl", "torch", "norse", "nir", "sinabs", "numpy")
+
+
+class Operations(BaseModel):
+    """What the branch did in one inference (mean over the test), summed over its layers.
+
+    messages, hops_ew, hops_ns: on the cores of Loihi 1; None where the network does not fit it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spikes: float
+    synops: float
+    conv_synops: float = 0.0
+    active_updates: float
+    inactive_updates: float
+    messages: float | None = None
+    hops_ew: float | None = None
+    hops_ns: float | None = None
+
+
+class Step(BaseModel):
+    """Accuracy in percent after one step from the trained model to the deployment.
+
+    operations: None where the step was not run with its counts (bundles of earlier versions).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    backend: str
+    policy: str = ""
+    S: float
+    U: float
+    HM: float
+    ZSL: float
+    operations: Operations | None = None
+
+
+class Manifest(BaseModel):
+    """One bundle. `digest` covers the manifest itself, `files` everything else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    target: str
+    chip: str | None
+    fidelity: tuple[str, ...]
+    T: int
+    dt_s: float
+    reset: Literal["zero", "subtract"] = "zero"
+    compare: Literal[">", ">="] = ">"
+    policy: str
+    trained_policy: str
+    policy_loss: str
+    trained_forward: Literal["float", "integers"] = "float"
+    weight_bits: int | None
+    calibration: str | None = None
+    bias_correction: bool = False
+    versions: dict[str, str]
+    oracle: str
+    verdict: str
+    reasons: tuple[str, ...]
+    losses: tuple[str, ...]
+    verification: dict[str, Any]
+    quantisation: tuple[dict[str, Any], ...]
+    mapping: dict[str, Any] | None = None  # `hardware.mapping.Mapping.as_json()`
+    steps: tuple[Step, ...]
+    files: dict[str, str]
+    # Of a network that came as a file: its name, what was assumed, repaired and rewritten.
+    source: str | None = None
+    assumptions: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
+    digest: str = ""
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its digest."""
+        return self.model_copy(update={"digest": self._own_digest()})
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `manifest.json`; keys that say nothing here are absent."""
+        absent = {"mapping"} if self.mapping is None else set()
+        if self.source is None:
+            absent |= {"source", "assumptions", "repairs"}
+        content = self.model_dump(mode="json", by_alias=True, exclude=absent)
+        for step in content["steps"]:
+            if step["operations"] is None:
+                del step["operations"]
+        return content
+
+    def _own_digest(self) -> str:
+        content = self.as_json()
+        del content["digest"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def is_intact(self) -> bool:
+        """False when a field was changed after it was sealed."""
+        return self.digest == self._own_digest()
+
+
+def versions(oracle: str) -> dict[str, str]:
+    """Python and the packages whose version may change a number."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    name, _, number = oracle.partition(" ")
+    return found | ({name: number.split()[0]} if number[:1].isdigit() else {})
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Seal and write the manifest."""
+    text = json.dumps(manifest.sealed().as_json(), indent=2, allow_nan=False)
+    (folder / NAME).write_text(text + "\n", encoding="utf8")
+
+
+def read(folder: Path) -> Manifest:
+    """Read the manifest of a bundle and check every file against it.
+
+    Raises:
+        BadInput: no bundle, another schema, or a file that is missing or was changed.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise BadInput(
+            f"{folder}: no bundle here ({NAME} is missing); make one with "
+            "`neurozsl export WHAT --target lava`, WHAT a run or a .nir file"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf8"))
+        manifest = Manifest.model_validate(content)
+    except (OSError, ValueError, ValidationError) as error:
+        where = _first_fault(error)
+        raise BadInput(
+            f"{path}: not a manifest of schema {SCHEMA} ({where}); export again"
+        ) from None
+    if not manifest.is_intact():
+        raise BadInput(f"{path}: was changed after the export (its digest differs); export again")
+    for name, digest in manifest.files.items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise BadInput(f"{file}: listed in {NAME} but not there; export again")
+        if sha256(file) != digest:
+            raise BadInput(
+                f"{file}: truncated or changed after the export (sha256 {sha256(file)[:12]}, "
+                f"manifest {digest[:12]}); export again"
+            )
+    return manifest
+
+
+def _first_fault(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)

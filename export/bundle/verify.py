@@ -1,0 +1,271 @@
+"""Runs every check of a target on the same samples and gives the verdict.
+
+    PASS            every bit equals the trained model
+    PASS-WITH-LOSS  backends agree in every bit, but the deployment differs from the trained model
+                    (integers, or a threshold policy that was changed); the loss is stated
+    UNVERIFIED      nothing disagrees, but the oracle (lava-nc) is not on this machine
+    FAIL            a check that must be exact differs in a bit, or a layer of a model's branch is
+                    dead or saturated (of a network that came as a file: a loss, on these samples)
+
+`emulator_vs_norse` is the loss of quantisation, never a failure.
+
+Where the network was trained in integers, the trained model is that integer forward: its spikes on
+the samples come with the bundle and are compared as `training_vs_emulator` and `training_vs_lava`
+(for a float target, with its first backend). Integers must give them again in every bit. The float
+branch of such a bundle is the integers' twin, so that `emulator_vs_norse` compares the deployment
+with its float description, which nobody trained: it is shown, and is no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Any, Literal
+
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.export.backends.lava.environment import locate
+from neurozsl.export.backends.registry import Parts, RunOptions, backend
+from neurozsl.export.bundle.agreement import LayerAgreement, compare, worst_margins, worst_membranes
+from neurozsl.export.targets import Check, Target, target
+from neurozsl.hardware.count.diagnose import diagnose, integrating_layers
+from neurozsl.hardware.loihi import fixedpoint as fp
+
+Verdict = Literal["PASS", "PASS-WITH-LOSS", "UNVERIFIED", "FAIL"]
+ORACLE = "lava-nc 0.10.0"
+_FLOAT = frozenset({"norse", "floatsim", "sinabs", "lava_float"})
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
+    simulator that was asked, "none" where the target has one and it is not installed.
+    references: per check, the foreign code in it and what that leaves out.
+    """
+
+    target: str
+    verdict: Verdict
+    samples: int
+    checks: Mapping[str, tuple[LayerAgreement, ...]]
+    reasons: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    oracle: str = "none"
+    skipped: tuple[str, ...] = field(default=())
+    references: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `neurozsl verify --json`."""
+        rows: dict[str, dict[str, Any]] = {
+            name: {"layers": [row.as_json() for row in rows]} for name, rows in self.checks.items()
+        }
+        for name, text in self.references.items():
+            rows[name] = {"reference": text, **rows[name]}
+        return {
+            "verdict": self.verdict,
+            "target": self.target,
+            "samples": self.samples,
+            "oracle": self.oracle,
+            "backends": rows,
+            "skipped": list(self.skipped),
+            "reasons": list(self.reasons),
+            "losses": list(self.losses),
+        }
+
+
+def verify(
+    parts: Parts,
+    samples: ChipInput,
+    *,
+    target_name: str,
+    golden: Trace | None = None,
+    trained: Trace | None = None,
+    policy_loss: str = "",
+    timeout_s: float | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Verification:
+    """Run the checks of a target.
+
+    Args:
+        parts: the deployment.
+        samples: its input; 16 samples or more make the figures worth quoting.
+        target_name: key of the registry.
+        golden: spikes that the first backend of the target must give again.
+        trained: spikes of the training forward where that ran in integers, else None.
+        policy_loss: how the threshold policy was changed at export, "" if it was not.
+        timeout_s: limit of one Lava run.
+        progress: called with the name of a backend, samples done, samples in all.
+    """
+    chosen = target(target_name)
+    oracle = _oracle(chosen)
+    checks = [_with_reference(check, parts.reference) for check in chosen.checks]
+    skipped = tuple(c.name for c in checks if c.oracle and oracle == "none")
+    wanted = [c for c in checks if c.name not in skipped]
+    traces = _run_all(parts, samples, chosen, wanted, timeout_s, progress)
+    names = tuple(layer.name for layer in parts.lowered.layers)
+    found: dict[str, tuple[LayerAgreement, ...]] = {}
+    if trained is not None:
+        traces["training"] = trained
+        wanted = _training_checks(chosen, wanted) + wanted
+    for check in wanted:
+        rows = compare(traces[check.first], traces[check.second], names)
+        rows = _with_margins(check, rows, parts, samples, traces)
+        found[check.name] = _with_membranes(check, rows, parts, traces)
+    deployed = traces[chosen.backends[0]]
+    reasons, unhealthy = _disagreements(wanted, found), _unhealthy(deployed, parts)
+    if parts.spec is not None:  # a model's branch; nobody promised that another network spikes
+        reasons += unhealthy
+    if golden is not None:
+        again = compare(golden, deployed, names)
+        reasons += [
+            f"{row.name}: {row.differing} bits differ from the golden spikes"
+            for row in again
+            if row.differing
+        ]
+    lossy = [check for check in wanted if trained is None or check.first == "training"]
+    losses = _losses(lossy, found) + ([policy_loss] if policy_loss else [])
+    if parts.spec is None:
+        losses += [
+            f"{text}; on these samples it was compared in nothing else" for text in unhealthy
+        ]
+    return Verification(
+        target=target_name,
+        verdict=_verdict(bool(reasons), bool(skipped), bool(losses)),
+        samples=samples.batch,
+        checks=found,
+        reasons=tuple(reasons),
+        losses=tuple(losses),
+        oracle=oracle,
+        skipped=skipped,
+        references={check.name: check.reference for check in wanted if check.reference},
+    )
+
+
+def _oracle(chosen: Target) -> str:
+    if not any(check.oracle for check in chosen.checks):
+        return next((check.reference for check in chosen.checks if check.reference), "not needed")
+    return ORACLE if locate() is not None else "none"
+
+
+def _with_reference(check: Check, reference: str) -> Check:
+    """The check of a network that has no Norse form: its float simulation takes that place."""
+    if reference == "norse":
+        return check
+    first, second = (reference if x == "norse" else x for x in (check.first, check.second))
+    if first == second:  # a backend agrees with itself: ask Sinabs instead
+        first, second = reference, "sinabs"
+    kept = check.name.replace("norse", reference)
+    return replace(check, name=kept, first=first, second=second)
+
+
+def _training_checks(chosen: Target, wanted: list[Check]) -> list[Check]:
+    """The training forward against the deployed backend and against the oracles of that."""
+    first = chosen.backends[0]
+    own = Check(f"training_vs_{first}", "training", first, exact=first not in _FLOAT)
+    oracles = [check.second for check in wanted if check.oracle and check.first == first]
+    return [own, *(Check(f"training_vs_{name}", "training", name) for name in oracles)]
+
+
+def _run_all(
+    parts: Parts,
+    samples: ChipInput,
+    chosen: Target,
+    wanted: list[Check],
+    timeout_s: float | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> dict[str, Trace]:
+    """Each backend once, however many checks read it."""
+    order = [chosen.backends[0]]
+    order += [name for check in wanted for name in (check.first, check.second)]
+    traces: dict[str, Trace] = {}
+    for name in dict.fromkeys(order):
+        run = RunOptions(
+            timeout_s=timeout_s, progress=_named(progress, name), record=("spikes", "membrane")
+        )
+        traces[name] = backend(name, parts, run)(samples)
+        if progress is not None:
+            progress(name, samples.batch, samples.batch)
+    return traces
+
+
+def _named(
+    progress: Callable[[str, int, int], None] | None, name: str
+) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
+
+
+def _with_margins(
+    check: Check,
+    rows: tuple[LayerAgreement, ...],
+    parts: Parts,
+    samples: ChipInput,
+    traces: Mapping[str, Trace],
+) -> tuple[LayerAgreement, ...]:
+    """Adds |v* - theta| of differing bits where both sides are float."""
+    if not {check.first, check.second} <= _FLOAT or not any(row.differing for row in rows):
+        return rows
+    margins = worst_margins(parts.lowered, samples, traces[check.first], traces[check.second])
+    return tuple(LayerAgreement(**{**vars(row), "margin": margins.get(row.name)}) for row in rows)
+
+
+def _with_membranes(
+    check: Check,
+    rows: tuple[LayerAgreement, ...],
+    parts: Parts,
+    traces: Mapping[str, Trace],
+) -> tuple[LayerAgreement, ...]:
+    """Adds the worst membrane difference where both sides recorded it."""
+    layers = () if parts.program is None else parts.program.layers
+    # A state LSB of the integers is 1/64 of the unit of their layer.
+    lsb = {layer.name: layer.unit / (1 << fp.ALIGN_BITS) for layer in layers}
+    one, two = (lsb if name == "emulator" else {} for name in (check.first, check.second))
+    worst = worst_membranes(traces[check.first], traces[check.second], (one, two))
+    return tuple(replace(row, membrane=worst.get(row.name)) for row in rows)
+
+
+def _disagreements(
+    wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]]
+) -> list[str]:
+    reasons = []
+    for check in wanted:
+        for row in found[check.name] if check.exact else ():
+            if row.differing:
+                margin = "" if row.margin is None else f", |v* - theta| up to {row.margin:.3g}"
+                reasons.append(
+                    f"{check.name}: layer '{row.name}' differs in {row.differing} bits, first at "
+                    f"step {row.first_step}{margin}"
+                )
+    return reasons
+
+
+def _unhealthy(deployed: Trace, parts: Parts) -> list[str]:
+    """Layers that say nothing: never a spike, or almost always one."""
+    return [
+        f"layer '{row.layer}' is {row.state} (spike rate {100 * row.rate:.2f} %): {row.advice}"
+        for row in diagnose(deployed, readouts=integrating_layers(parts.lowered))
+        if row.state != "ok"
+    ]
+
+
+def _losses(wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]]) -> list[str]:
+    losses = []
+    for check in wanted:
+        rows = found[check.name]
+        if not check.exact and any(row.differing for row in rows):
+            bits, spikes = (min(rows, key=attrgetter(name)) for name in ("agree", "matched"))
+            losses.append(
+                f"{check.name}: at least {100 * bits.agree:.2f} % equal bits (layer '{bits.name}') "
+                f"and {100 * spikes.matched:.1f} % matched spikes (layer '{spikes.name}')"
+            )
+    return losses
+
+
+def _verdict(failed: bool, unverified: bool, lossy: bool) -> Verdict:
+    if failed:
+        return "FAIL"
+    if unverified:
+        return "UNVERIFIED"
+    return "PASS-WITH-LOSS" if lossy else "PASS"

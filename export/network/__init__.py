@@ -1,0 +1,1 @@
+"""The network of a file: its input, its run, its inspection, its bundle."""

@@ -1,0 +1,91 @@
+"""Export, verify and write the bundle of a network that came as a file (`foreign`).
+
+It is shipped as it was lowered: `motion.nir` is the flat graph with everything that was said and
+assumed in its metadata, so that any reader of the bundle computes the same. There is no model and
+no score; the reference of the checks is the float simulation instead of Norse.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput
+from neurozsl.export.bundle.bundle import StageProgress
+from neurozsl.export.bundle.bundle_files import (
+    QuantiserOptions,
+    describe,
+    publish,
+    staged,
+    write_golden,
+    write_parts,
+)
+from neurozsl.export.bundle.manifest import Manifest
+from neurozsl.export.bundle.verify import verify
+from neurozsl.export.nir.foreign import Network
+from neurozsl.export.targets import target as find_target
+from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.loihi.scales import ScaleRule
+
+
+def build_network_bundle(
+    network: Network,
+    *,
+    target: str,
+    out_dir: Path,
+    samples: ChipInput,
+    calibration: ChipInput | None = None,
+    bits: int = 8,
+    scale: ScaleRule = "max",
+    timeout_s: float | None = None,
+    progress: StageProgress | None = None,
+) -> Manifest:
+    """Write one bundle.
+
+    Args:
+        network: from `foreign.from_graph`, with the codes of `samples` as its input codes.
+        target: key of `export.targets`.
+        out_dir: destination; replaced only by a bundle that did not fail.
+        samples: golden samples, 16 or more make the verdict worth quoting.
+        calibration: samples for the quantisation report; the golden ones where None.
+        bits: weight bits of the integers.
+        scale: rule of the weight scales, see `hardware.scales`.
+        timeout_s: limit of one Lava run.
+        progress: called with stage, samples done, samples in all.
+
+    Returns:
+        The manifest that was written.
+
+    Raises:
+        VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.
+        DoesNotFit: the integers break a limit of the chip; nothing is written.
+        BadInput: unknown target, a network that the target cannot run, no sample.
+    """
+    chosen, out_dir = find_target(target), Path(out_dir)
+    if samples.batch < 1:
+        raise BadInput(f"export of {network.source}: no sample was given; pass one, better 16")
+    rounding = QuantiserOptions(samples if calibration is None else calibration, bits, scale, False)
+    with staged(out_dir) as part:
+        parts = write_parts(part, network.graph, None, chosen, rounding)
+        placed = place(parts.program, parts.program.chip) if parts.program else None
+        golden = write_golden(part, parts, chosen, samples)
+        found = verify(
+            parts,
+            samples,
+            target_name=target,
+            golden=golden,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+        manifest = describe(
+            part,
+            parts,
+            chosen,
+            found,
+            found.reasons,
+            placed,
+            source=network.source,
+            assumptions=network.assumptions,
+            repairs=(*network.repairs, *network.notes),
+        )
+        return publish(part, out_dir, manifest)

@@ -1,0 +1,262 @@
+"""What a `.nir` file holds, and whether it fits: `inspect_file(path, said) -> Inspection`.
+
+In: a file of any tool. Out: its nodes as they are stored, the layers that lowering makes of them,
+every repair and assumption, and per chip the cores that the integers take, or the one reason why
+there are none. A file that cannot be lowered gives its nodes and the error; a chip that cannot
+take the network gives its line and the error.
+
+Connections of a layer are the pairs (value that arrives, neuron), as a chip stores them unshared.
+In a convolution they are, per axis, the taps of the kernel that meet the map (not its padding);
+axes are independent, so the count of a map is the product of those of its rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import nir
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.foreign import Network, Said, from_graph
+from neurozsl.hardware.arithmetic.fit import ChipFit, fit
+from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.network.connections import fan_out, present
+from neurozsl.hardware.network.synapse import Synapse
+
+CHIPS: Final = ("loihi1", "loihi2", "speck2f")
+Range = tuple[float, float]  # smallest, largest
+
+
+@dataclass(frozen=True)
+class NodeRow:
+    """One node as stored; nodes of a nested graph are called `outer.inner`."""
+
+    name: str
+    type: str
+    shapes: dict[str, list[int]]
+    feeds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One synapse of a layer: where it comes from, how many steps late, and what it is."""
+
+    source: str
+    delay: int
+    kind: str
+    pools: int
+    weights: int
+    connections: int
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer after lowering.
+
+    kind: "dense" or "conv", before it "pool", after it "recurrent" and "read-out" where they apply.
+    parameters: weights, and biases where any is not zero. tau_steps, tau_syn_steps: time constants
+    in steps, tau / dt; None where nothing decays. threshold: None of a read-out.
+    """
+
+    name: str
+    kind: tuple[str, ...]
+    neurons: int
+    shape: tuple[int, ...]
+    sources: tuple[SourceRow, ...]
+    parameters: int
+    connections: int
+    tau_steps: Range | None
+    tau_syn_steps: Range | None
+    threshold: Range | None
+    rule: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything about one file; network and error: exactly one is None."""
+
+    file: Path
+    sha256: str
+    version: str | None
+    nodes: tuple[NodeRow, ...]
+    metadata: dict[str, str]
+    network: Network | None
+    error: BadInput | None
+    layers: tuple[LayerRow, ...] = ()
+    fits: tuple[ChipFit, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """One document, the same keys for every file."""
+        network = self.network
+        return {
+            "file": str(self.file),
+            "sha256": self.sha256,
+            "version": self.version,
+            "nodes": [asdict(row) for row in self.nodes],
+            "metadata": self.metadata,
+            "error": None if self.error is None else str(self.error),
+            "dt_s": None if network is None else network.lowered.dt_s,
+            "steps": None if network is None else network.lowered.steps,
+            "layers": [asdict(row) for row in self.layers],
+            "outputs": [] if network is None else list(network.lowered.outputs),
+            "chips": [fit.as_json() for fit in self.fits],
+            "repairs": [] if network is None else list(network.repairs),
+            "assumptions": [] if network is None else list(network.assumptions),
+            "notes": [] if network is None else list(network.notes),
+        }
+
+
+def inspect_file(
+    path: Path, said: Said | None = None, *, chips: tuple[str, ...] = CHIPS
+) -> Inspection:
+    """Read, lower, quantise and place a file.
+
+    Args:
+        path: a `.nir` file.
+        said: what the caller knows and the file may not say.
+        chips: where to place it.
+
+    Raises:
+        BadInput: the file cannot be read at all.
+    """
+    graph = nirfile.read(path)
+    network, error = None, None
+    try:
+        network = from_graph(graph, path.name, said)
+    except BadInput as found:
+        error = found
+    lowered = None if network is None else network.lowered
+    return Inspection(
+        file=path,
+        sha256=sha256(path),
+        version=getattr(graph, "version", None),
+        nodes=tuple(_nodes(graph, "")),
+        metadata={
+            k: v for k, v in (getattr(graph, "metadata", None) or {}).items() if isinstance(v, str)
+        },
+        network=network,
+        error=error,
+        layers=() if lowered is None else layer_rows(lowered),
+        fits=() if lowered is None else tuple(fit(lowered, chip) for chip in chips),
+    )
+
+
+def layer_rows(lowered: Lowered) -> tuple[LayerRow, ...]:
+    """One row per layer, in the order in which they run."""
+    place_of = {layer.name: i for i, layer in enumerate(lowered.layers)}
+    return tuple(_layer(layer, place_of) for layer in lowered.layers)
+
+
+def connections(synapse: Synapse, exists: npt.NDArray[np.bool_] | None = None) -> int:
+    """Pairs (value of the source, neuron) that the synapse joins, zero weights included.
+
+    Args:
+        synapse: gives the geometry.
+        exists: weights that count (`hardware.network.connections.present`); None counts all.
+
+    >>> connections(Synapse("a", np.ones((3, 4))))
+    12
+    """
+    link, weight = synapse.link, synapse.weight
+    if exists is not None and not exists.all():
+        return int(fan_out(synapse, exists).sum())
+    if link.conv is None and not link.pools:
+        return int(weight.size)
+    shape = link.pools[0].shape if link.conv is None or link.pools else link.conv.shape
+    axes = [np.ones(size, np.int64) for size in shape[1:]]
+    for axis in (0, 1):
+        for pool in link.pools:
+            padding = (pool.padding[axis], pool.padding[axis])
+            windows = _windows(axes[axis], padding, pool.kernel[axis], pool.stride[axis])
+            axes[axis] = windows.sum(axis=1)
+        if link.conv is not None:
+            dilation = link.conv.dilation[axis]
+            windows = _windows(
+                axes[axis],
+                (link.conv.padding[2 * axis], link.conv.padding[2 * axis + 1]),
+                (weight.shape[2 + axis] - 1) * dilation + 1,
+                link.conv.stride[axis],
+            )
+            axes[axis] = windows[:, ::dilation].sum(axis=1)
+    area = int(axes[0].sum()) * int(axes[1].sum())
+    return area * int(weight.shape[0]) * (int(weight.shape[1]) if link.conv else shape[0])
+
+
+def _windows(
+    values: npt.NDArray[np.int64], padding: tuple[int, int], size: int, stride: int
+) -> npt.NDArray[np.int64]:
+    """`(windows, size)` of one padded axis."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(values, padding), size)[::stride]
+
+
+def _nodes(graph: nir.NIRGraph, prefix: str) -> Iterator[NodeRow]:
+    edges = [(str(a), str(b)) for a, b in graph.edges]
+    for name, node in graph.nodes.items():
+        feeds = tuple(prefix + b for a, b in edges if a == name)
+        yield NodeRow(f"{prefix}{name}", type(node).__name__, _shapes(node), feeds)
+        if isinstance(node, nir.NIRGraph):
+            yield from _nodes(node, f"{prefix}{name}.")
+
+
+def _shapes(node: Any) -> dict[str, list[int]]:
+    """Shape of every parameter, [] of a single value; of ports the shape that they declare."""
+    if isinstance(node, nir.NIRGraph):
+        return {}
+    if isinstance(node, nir.Input | nir.Output):
+        declared = node.input_type["input"] if isinstance(node, nir.Input) else None
+        declared = node.output_type["output"] if declared is None else declared
+        return {} if declared is None else {"shape": np.ravel(declared).astype(int).tolist()}
+    return {
+        key: list(getattr(value, "shape", ()))
+        for key, value in vars(node).items()
+        if key not in ("input_type", "output_type", "metadata") and value is not None
+    }
+
+
+def _layer(layer: LoweredLayer, place_of: dict[str, int]) -> LayerRow:
+    sources = tuple(
+        SourceRow(
+            source=s.source,
+            delay=s.link.delay,
+            kind="dense" if s.link.conv is None else "conv",
+            pools=len(s.link.pools),
+            weights=int(exists.sum()),
+            connections=connections(s, exists),
+        )
+        for s, exists in zip(layer.synapses, present(layer.synapses), strict=True)
+    )
+    kind = [*(["pool"] if any(s.pools for s in sources) else []), *(s.kind for s in sources)]
+    if any(place_of.get(s.source, -1) >= place_of[layer.name] for s in sources):
+        kind.append("recurrent")
+    if not layer.rule.spiking:
+        kind.append("read-out")
+    biases = len(layer.weight) if np.any(layer.bias) else 0  # a convolution has one per channel
+    return LayerRow(
+        name=layer.name,
+        kind=tuple(dict.fromkeys(kind)),
+        neurons=layer.size,
+        shape=layer.shape,
+        sources=sources,
+        parameters=sum(s.weights for s in sources) + biases,
+        connections=sum(s.connections for s in sources),
+        tau_steps=_tau(layer.leak[layer.leak > 0]),
+        tau_syn_steps=_tau(layer.syn_leak[layer.syn_leak < 1]),
+        threshold=_span(layer.threshold) if layer.rule.spiking else None,
+        rule=layer.rule.as_json(),
+    )
+
+
+def _tau(decay: npt.NDArray[np.float64]) -> Range | None:
+    """A step takes dt / tau off, so the inverse is tau in steps."""
+    return _span(1.0 / decay) if decay.size else None
+
+
+def _span(values: npt.NDArray[np.float64]) -> Range:
+    return float(values.min()), float(values.max())

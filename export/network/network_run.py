@@ -1,0 +1,241 @@
+"""Run the network of a `.nir` file: `feed(path, said, source)`, then `run_network(fed)`.
+
+In: a file, what the caller says of it, and input as an array file or synthetic spikes. Out: a
+`NetworkRun`, the trace of one backend with what was assumed, repaired and coded on the way.
+
+The codes of the input are part of the network (a first layer carries their scale), so the graph is
+lowered once for the shapes of its inputs and, after the input is read, again with its codes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.progress import Progress
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.export.backends.registry import Parts, RunOptions, backend
+from neurozsl.export.network.network_input import Given, input_shapes, poisson, read_input
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.foreign import Network, Said, from_graph
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.count.counts import Counts, count
+from neurozsl.hardware.count.diagnose import Diagnosis, diagnose, membrane_thresholds
+from neurozsl.hardware.floatsim.floatsim import Record
+from neurozsl.hardware.lower import metadata as graph_metadata
+from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.speck.program import AnyProgram
+
+SAMPLES: Final = 16
+BACKENDS: Final = ("floatsim", "sinabs", "emulator", "lava", "lava_float", "sinabs_discretised")
+# Backends that run integers, and the chip whose integers they run unless another is named.
+INTEGERS: Final[Mapping[str, str]] = {
+    "emulator": "loihi2",
+    "lava": "loihi2",
+    "sinabs_discretised": "speck2f",
+}
+_RECORDS: Final = ("floatsim", "emulator")
+# Membranes of this many neuron-steps (128 MB) are kept without being asked for.
+_KEPT: Final = 1 << 24
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where input comes from: exactly one of `path` and `rate`.
+
+    path: `.npz` or `.npy`, see `network_input`. rate: of synthetic spikes, per channel and step.
+    samples: how many are drawn, default 16; of a file the first `limit` are taken, default all.
+    """
+
+    path: Path | None = None
+    rate: float | None = None
+    samples: int | None = None
+    seed: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Fed:
+    """The network of a file and its input, in the codes that the network declares."""
+
+    file: Path
+    network: Network
+    given: Given
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """What one backend made of the input; program and chip are None in float."""
+
+    fed: Fed
+    backend: str
+    chip: str | None
+    program: AnyProgram | None
+    trace: Trace
+    seconds: float
+
+    @property
+    def network(self) -> AnyProgram | Lowered:
+        """What ran: the integers, or the float layers."""
+        return self.program or self.fed.network.lowered
+
+    @property
+    def spiking(self) -> tuple[str, ...]:
+        """Layers that send spikes; the others are read-outs."""
+        return tuple(x.name for x in self.fed.network.lowered.layers if x.rule.spiking)
+
+    def counts(self) -> Counts:
+        """Operations of this run."""
+        return count(self.network, self.fed.given.chip_input, self.trace)
+
+    def diagnoses(self) -> dict[str, Diagnosis]:
+        """State of every layer that spikes."""
+        spikes = {name: self.trace.spikes[name] for name in self.spiking}
+        seen = Trace(spikes, membrane=self.trace.membrane)
+        found = diagnose(seen, thresholds=membrane_thresholds(self.network))
+        return {x.layer: x for x in found}
+
+
+def feed(path: Path, said: Said, source: Source) -> Fed:
+    """Open a file and its input.
+
+    Raises:
+        BadInput: no input or two, an input that does not belong to the network; see also
+            `from_graph` and `read_input`.
+    """
+    graph = nirfile.read(path)  # first, so that a wrong file is called so
+    check_source(path, source)
+    network = from_graph(graph, path.name, said)
+    given = _given(network, source)
+    if graph_metadata.read(graph):  # the file says its codes itself
+        return Fed(path, network, _as_declared(given, network.lowered.inputs, path.name))
+    codes, steps = given.chip_input.code, given.chip_input.steps
+    if said.steps not in (None, steps):
+        raise BadInput(f"--steps {said.steps}: the input has {steps} steps; leave the option out")
+    said = replace(said, inputs=codes, steps=steps)
+    return Fed(path, from_graph(graph, path.name, said), given)
+
+
+def run_network(
+    fed: Fed,
+    *,
+    backend_name: str = "floatsim",
+    chip: str | None = None,
+    membrane: bool = False,
+    progress: Progress | None = None,
+) -> NetworkRun:
+    """Run the input on a backend.
+
+    Args:
+        fed: of `feed`.
+        backend_name: one of BACKENDS.
+        chip: whose integers an integer backend runs; default those of INTEGERS.
+        membrane: keep it whatever its size, where the backend records it.
+        progress: called with samples done and samples in all.
+
+    Raises:
+        BadInput: an unknown backend, a chip with a float backend, a network that the chip cannot
+            compute.
+    """
+    if backend_name not in BACKENDS:
+        raise BadInput(f"backend '{backend_name}' is unknown; use one of {', '.join(BACKENDS)}")
+    integers = INTEGERS.get(backend_name)
+    if chip is not None and integers is None:
+        raise BadInput(
+            f"--chip {chip}: backend '{backend_name}' runs the float network; use "
+            f"{', '.join(INTEGERS)}"
+        )
+    lowered, chip_input = fed.network.lowered, fed.given.chip_input
+    chip = integers if chip is None else chip
+    program = None if chip is None else quantize(lowered, chip)
+    record: tuple[Record, ...] = ("spikes",)
+    if backend_name in _RECORDS and (membrane or _size(lowered, chip_input) <= _KEPT):
+        record = ("spikes", "membrane")
+    options = RunOptions(progress=progress, record=record)
+    runner = backend(backend_name, Parts(None, lowered, program), options)
+    start = time.perf_counter()
+    trace = runner(chip_input).to_numpy()
+    return NetworkRun(fed, backend_name, chip, program, trace, time.perf_counter() - start)
+
+
+def _size(lowered: Lowered, chip_input: ChipInput) -> int:
+    return chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
+
+
+def check_source(path: Path, source: Source) -> None:
+    if (source.path is None) == (source.rate is None):
+        both = source.path is not None
+        raise BadInput(
+            f"{path}: {'two inputs are' if both else 'no input is'} given; use --input X.npz "
+            "(arrays named after the inputs, (batch, time, ...)) or --poisson RATE, e.g. 0.05"
+        )
+    if source.path is not None and source.samples is not None:
+        raise BadInput(
+            f"--samples {source.samples}: belongs to --poisson; --limit takes the first samples of "
+            f"{source.path}"
+        )
+    if source.rate is not None and source.limit is not None:
+        raise BadInput(f"--limit {source.limit}: belongs to --input; use --samples with --poisson")
+
+
+def _given(network: Network, source: Source) -> Given:
+    shapes = input_shapes(network.graph)
+    if source.path is not None:
+        given = read_input(source.path, shapes)
+        if source.limit is None:
+            return given
+        return replace(given, chip_input=given.chip_input.take(slice(0, source.limit)))
+    return poisson(
+        shapes,
+        rate=source.rate or 0.0,
+        samples=SAMPLES if source.samples is None else source.samples,
+        steps=network.lowered.steps,
+        seed=source.seed,
+    )
+
+
+def _as_declared(given: Given, declared: Mapping[str, InputCode], where: str) -> Given:
+    """Integers as the codes that the file declares for them.
+
+    Raises:
+        BadInput: real numbers, or integers outside the declared range.
+    """
+    codes, notes = given.chip_input.codes, list(given.notes)
+    for name, code in declared.items():
+        found = given.chip_input.code[name]
+        low, high = int(np.min(codes[name])), int(np.max(codes[name]))
+        if found.scale != 1.0 or low < code.low or high > code.high:
+            held = "real numbers" if found.scale != 1.0 else f"integers {low}..{high}"
+            raise BadInput(
+                f"input '{name}': holds {held}; {where} declares {code.kind} codes "
+                f"{code.low}..{code.high} of {code.scale:g} each: give the integer codes"
+            )
+        if code.kind != "binary":
+            notes.append(f"input '{name}': integers are {code.kind} codes of {code.scale:g} each")
+    return Given(ChipInput(codes, dict(declared)), tuple(notes))
+
+
+def write_trace(path: Path, trace: Trace) -> None:
+    """Write `spikes/<layer>` and `membrane/<layer>`, `(batch, time, neuron)`, whole or not at all.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    arrays = {f"spikes/{name}": value for name, value in trace.spikes.items()}
+    arrays |= {f"membrane/{name}": value for name, value in trace.membrane.items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        os.replace(part, path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error}); choose another --out") from None
+    finally:
+        part.unlink(missing_ok=True)

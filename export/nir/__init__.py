@@ -1,0 +1,1 @@
+"""NIR files and graphs, ours and foreign ones, read, repaired and written."""

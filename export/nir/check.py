@@ -1,0 +1,160 @@
+"""Checks of a `BranchSpec` before anything is built from it: one error that names every fault.
+
+A spec with a NaN, a forward reference or a decay outside (0, 1] would otherwise surface as a
+silent zero, deep inside a simulator.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, InputCode, LayerSpec
+from neurozsl.hardware.network.synapse import Link, Synapse, check_synapse
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def check_spec(spec: BranchSpec) -> None:
+    """Raise if the branch cannot be written as a graph.
+
+    Raises:
+        BadInput: lists all faults: names, order, shapes, ranges, values that are not finite.
+    """
+    faults = _branch_faults(spec)
+    sizes = {name: code.size for name, code in spec.inputs.items()}
+    maps: dict[str, tuple[int, ...]] = {}  # of convolutions, and of inputs that one has read
+    for layer in spec.layers:
+        faults += _name_faults(layer.name, sizes)
+        wrong = _geometry_faults(layer, sizes, maps)
+        faults += wrong or _layer_faults(layer, sizes.get(layer.source), spec)
+        sizes[layer.name] = -1 if wrong else layer.size
+        if layer.conv is not None and not wrong:
+            maps[layer.name] = layer.shape
+            maps.setdefault(layer.source, layer.conv.shape)
+    known = {layer.name for layer in spec.layers}
+    faults += [f"output '{n}' is not one of the layers" for n in spec.outputs if n not in known]
+    if faults:
+        raise BadInput("spiking branch cannot be exported: " + "; ".join(faults))
+
+
+def is_integrator(layer: LayerSpec) -> bool:
+    """True for an integrate-and-fire layer: kappa is 0 in every neuron and the input gain is 1.
+
+    A leaky neuron with kappa = 0 would never move (its gain is kappa too), so the value is free
+    to say "no leak": v* = v + W x + b.
+    """
+    return not np.any(layer.kappa)
+
+
+def _branch_faults(spec: BranchSpec) -> list[str]:
+    faults = []
+    if not spec.inputs:
+        faults.append("it has no input")
+    if not spec.layers:
+        faults.append("it has no layer")
+    if not spec.outputs:
+        faults.append("it has no output")
+    if not (math.isfinite(spec.dt_s) and spec.dt_s > 0):
+        faults.append(f"dt_s = {spec.dt_s} must be a positive number of seconds")
+    if spec.steps < 1:
+        faults.append(f"steps = {spec.steps} must be at least 1")
+    for name, code in spec.inputs.items():
+        faults += _input_faults(name, code)
+    return faults
+
+
+def _input_faults(name: str, code: InputCode) -> list[str]:
+    faults = []
+    if code.size < 1:
+        faults.append(f"input '{name}' has size {code.size}")
+    if not (math.isfinite(code.scale) and code.scale > 0 and math.frexp(code.scale)[0] == 0.5):
+        faults.append(f"input '{name}': scale {code.scale} is not a power of two")
+    if not 1 <= code.bits <= 16:
+        faults.append(f"input '{name}': {code.bits} bits, expected 1 to 16")
+    return faults
+
+
+def _name_faults(name: str, taken: dict[str, int]) -> list[str]:
+    if name in taken:
+        return [f"the name '{name}' is used twice"]
+    if not name or "/" in name or name.startswith("out.") or name.endswith((".w", ".flat")):
+        return [
+            f"layer name '{name}' is empty, holds '/', starts with 'out.', or ends with '.w' or "
+            "'.flat'"
+        ]
+    return []
+
+
+def _geometry_faults(
+    layer: LayerSpec, sizes: dict[str, int], maps: dict[str, tuple[int, ...]]
+) -> list[str]:
+    """Faults of the weights' shape; a map is read with the shape that its source gives it."""
+    where, conv = f"layer '{layer.name}'", layer.conv
+    if conv is None:
+        if layer.weight.ndim != 2:
+            return [f"{where}: weight has shape {layer.weight.shape}, expected (out, in)"]
+        return []
+    try:
+        check_synapse(where, Synapse(layer.source, layer.weight, Link(conv)))
+    except BadInput as error:
+        return [str(error)]
+    faults, (top, bottom, left, right) = [], conv.padding
+    if (top, left) != (bottom, right):
+        faults.append(f"{where}: padding {conv.padding}, NIR pads both ends of an axis alike")
+    if conv.shape[1] == 1 and (layer.weight.shape[2], conv.stride[0], top) != (1, 1, 0):
+        faults.append(f"{where}: a kernel on a map {conv.shape} has height and stride 1 there")
+    given = maps.get(layer.source, conv.shape if layer.source in sizes else None)
+    if given is not None and given != conv.shape:
+        faults.append(f"{where}: reads a map {conv.shape}, '{layer.source}' is one of {given}")
+    return faults
+
+
+def _layer_faults(layer: LayerSpec, source_size: int | None, spec: BranchSpec) -> list[str]:
+    where = f"layer '{layer.name}'"
+    faults = []
+    size, width = layer.size, layer.size_in
+    if source_size is None:
+        faults.append(f"{where}: its source '{layer.source}' is no input and no earlier layer")
+    elif source_size not in (width, -1):
+        faults.append(f"{where}: {width} columns, but '{layer.source}' has {source_size} values")
+    vectors = {"bias": layer.bias, "kappa": layer.kappa, "threshold": layer.threshold}
+    if layer.syn_kappa is not None:
+        vectors["syn_kappa"] = layer.syn_kappa
+    for key, vector in vectors.items():
+        expected = (layer.weight.shape[0] if key == "bias" else size,)
+        if vector.shape != expected:
+            faults.append(f"{where}: {key} has shape {vector.shape}, expected {expected}")
+    table = layer.theta_table
+    if table is not None and table.shape != (spec.steps,):
+        faults.append(f"{where}: theta_table has shape {table.shape}, expected ({spec.steps},)")
+    if spec.policy == "table" and table is None:
+        faults.append(f"{where}: the policy 'table' needs a theta_table")
+    arrays = {"weight": layer.weight, **vectors} | ({} if table is None else {"theta_table": table})
+    for key, array in arrays.items():
+        bad = int(np.size(array) - np.count_nonzero(np.abs(array) <= _FLOAT32_MAX))
+        if bad:
+            faults.append(f"{where}: {bad} values of {key} are NaN, infinite or beyond float32")
+    return faults + _range_faults(layer, where)
+
+
+def _range_faults(layer: LayerSpec, where: str) -> list[str]:
+    faults = []
+    inside = (layer.kappa > 0) & (layer.kappa <= 1)
+    if not (inside.all() or is_integrator(layer)):
+        faults.append(
+            f"{where}: kappa {layer.kappa.min():g}..{layer.kappa.max():g} must lie in (0, 1], "
+            "or be 0 in all neurons (integrate-and-fire)"
+        )
+    if layer.syn_kappa is not None:
+        if not ((layer.syn_kappa > 0) & (layer.syn_kappa <= 1)).all():
+            faults.append(f"{where}: syn_kappa must lie in (0, 1]")
+        if is_integrator(layer):
+            faults.append(f"{where}: a synaptic current needs a leaky membrane (kappa > 0)")
+    if not (layer.threshold > 0).all():
+        faults.append(f"{where}: a threshold is {layer.threshold.min():g}, it must be positive")
+    if layer.theta_table is not None and not (layer.theta_table > 0).all():
+        faults.append(f"{where}: theta_table holds values that are not positive")
+    return faults

@@ -1,0 +1,131 @@
+"""The synapses of a layer as NIR nodes, and back: a matrix, or a convolution on a map.
+
+    matrix       Affine `(out, in)`;  behind a map a Flatten comes first
+    convolution  Conv1d where the map is `(C, 1, L)`, Conv2d else; bias per channel
+
+NIR writes a one-dimensional map as `(C, L)`, a `LayerSpec` as `(C, 1, L)`. NIR pads both ends of an
+axis alike, so that other paddings have no node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import nir
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import BranchSpec, Conv, FloatArray, LayerSpec
+from neurozsl.hardware.lower.linear import follow
+
+SYNAPSES = (nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d)
+Shape = tuple[int, ...]
+
+
+def node_shape(conv: Conv | None, shape: Shape) -> Shape:
+    """The shape of a value in a graph: `(C, 1, L)` that is one-dimensional loses its height."""
+    if conv is not None and len(shape) == 3 and conv.shape[1] == 1:
+        return shape[0], shape[2]
+    return shape
+
+
+def layer_shape(layer: LayerSpec) -> Shape:
+    """The shape of a layer's neurons in a graph."""
+    return node_shape(layer.conv, layer.shape)
+
+
+def input_shapes(spec: BranchSpec) -> dict[str, Shape]:
+    """The shape of every input in a graph: a map where a convolution reads it."""
+    found: dict[str, Shape] = {name: (code.size,) for name, code in spec.inputs.items()}
+    for layer in spec.layers:
+        if layer.source in found and layer.conv is not None:
+            found[layer.source] = node_shape(layer.conv, layer.conv.shape)
+    return found
+
+
+def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
+    """The nodes between a source of this shape and the neurons, in order."""
+    weight, bias = _f32(layer.weight), _f32(layer.bias)
+    conv = layer.conv
+    if conv is None:
+        affine = nir.Affine(weight=weight, bias=bias)
+        if len(source) == 1:
+            return (affine,)
+        flat = nir.Flatten(input_type={"input": np.array(source)}, start_dim=0, end_dim=-1)
+        return flat, affine
+    top, _, left, _ = conv.padding
+    if conv.shape[1] == 1:
+        return (
+            nir.Conv1d(
+                input_shape=conv.shape[2],
+                weight=weight[:, :, 0],
+                stride=conv.stride[1],
+                padding=left,
+                dilation=conv.dilation[1],
+                groups=conv.groups,
+                bias=bias,
+            ),
+        )
+    return (
+        nir.Conv2d(
+            input_shape=conv.shape[1:],
+            weight=weight,
+            stride=conv.stride,
+            padding=(top, left),
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=bias,
+        ),
+    )
+
+
+def read_synapse(
+    name: str, node: Any, source: str, shape: Shape
+) -> tuple[FloatArray, FloatArray, Conv | None]:
+    """Weight, bias and geometry that a node gives a layer.
+
+    Args:
+        name: of the node.
+        node: one of `SYNAPSES`.
+        source: what it reads.
+        shape: of the source, as the graph has it.
+
+    Raises:
+        BadInput: the node does not fit its source.
+    """
+    weight = np.asarray(node.weight)
+    if isinstance(node, nir.Affine | nir.Linear):
+        conv = None
+        if math.prod(shape) != weight.shape[1]:
+            raise BadInput(
+                f"NIR node '{name}': {weight.shape[1]} columns, '{source}' has shape {shape}"
+            )
+    else:
+        conv = follow(source, shape, [(name, node)], 1.0)[0].conv
+        weight = weight[:, :, None] if isinstance(node, nir.Conv1d) else weight
+    bias = getattr(node, "bias", None)
+    zero = np.zeros(weight.shape[0], weight.dtype)
+    return weight, zero if bias is None else np.asarray(bias), conv
+
+
+def scaled(weight: FloatArray, bias: FloatArray, gain: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weight and bias times the gain of every neuron; the neurons of a channel share theirs.
+
+    Raises:
+        BadInput: a gain that differs within a channel.
+    """
+    rows = np.asarray(gain).reshape(weight.shape[0], -1)
+    if np.any(rows != rows[:, :1]):
+        raise BadInput("NIR graph: a gain differs within a channel of a convolution")
+    return weight * rows[:, :1].reshape(-1, *(1,) * (weight.ndim - 1)), bias * rows[:, 0]
+
+
+def shapes_of(inputs: Mapping[str, Shape], layers: tuple[LayerSpec, ...]) -> dict[str, Shape]:
+    """Shapes of inputs and layers in a graph."""
+    return {**inputs, **{layer.name: layer_shape(layer) for layer in layers}}
+
+
+def _f32(x: Any) -> FloatArray:
+    return np.ascontiguousarray(np.asarray(x), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Norse stacks and the branch in Norse cells."""

@@ -1,0 +1,1 @@
+"""Integers by chip: quantise, place."""

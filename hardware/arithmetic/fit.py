@@ -1,0 +1,54 @@
+"""Whether a network fits a chip: its integers on the cores, or the one reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.place.mapping import Mapping
+
+
+@dataclass(frozen=True)
+class ChipFit:
+    """One chip: the cores of the network on it, or why there are none.
+
+    limited: True where the reason is a size, False where the chip cannot compute it.
+    """
+
+    chip: str
+    name: str
+    cores: int
+    mapping: Mapping | None
+    reason: str = ""
+    limited: bool = False
+
+    @property
+    def cores_used(self) -> int | None:
+        """Cores that hold a layer or a part of one."""
+        return None if self.mapping is None else len(self.mapping.parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; `reason` is None where the network fits."""
+        return {
+            "chip": self.chip,
+            "name": self.name,
+            "fits": self.mapping is not None,
+            "cores": self.cores,
+            "cores_used": self.cores_used,
+            "reason": self.reason or None,
+        }
+
+
+def fit(lowered: Lowered, chip: str) -> ChipFit:
+    """The network in the integers of a chip, on its cores."""
+    found = load_chip(chip)
+    cores = int(found.limit["cores"].value)
+    try:
+        return ChipFit(chip, found.name, cores, place(quantize(lowered, found), found))
+    except (BadInput, DoesNotFit) as error:
+        return ChipFit(chip, found.name, cores, None, str(error), isinstance(error, DoesNotFit))

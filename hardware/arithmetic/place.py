@@ -1,0 +1,105 @@
+"""Program + chip -> `Mapping` of layers to cores, or `DoesNotFit` with a change that would fit.
+
+    split   equal cores (Loihi 1, Loihi 2): a layer may be cut over several   `placing.split`
+    assign  unequal cores (Speck 2f): one layer per core, exact assignment    `placing.assign`
+
+The rule, its constants and what it leaves out are the `[memory]` table of the chip's file, so a
+new chip under a known rule is a TOML file and its line in `chips`; a new rule is a file in
+`placing`, a line in RULES and its name in `chips.cores.Rule`. Memory and wiring are counted,
+nothing else: whether the chip runs such neurons is the quantiser's question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from collections.abc import Mapping as MappingOf
+from typing import Final
+
+from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.hardware.arithmetic.quantize import MIN_BITS
+from neurozsl.hardware.arithmetic.shapes import shapes
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.place.assign import assign_to_cores
+from neurozsl.hardware.place.changes import Change, changes_that_fit
+from neurozsl.hardware.place.mapping import LayerShape, Mapping, Shortfall
+from neurozsl.hardware.place.split import split_over_cores
+from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
+
+Rule = Callable[[tuple[LayerShape, ...], Chip], Mapping | tuple[Shortfall, ...]]
+RULES: Final[MappingOf[str, Rule]] = {"split": split_over_cores, "assign": assign_to_cores}
+_SHOWN: Final = 3  # broken limits that a message lists
+
+
+def place(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> Mapping:
+    """Layers to cores.
+
+    Args:
+        network: a program, or the shapes of its layers with sources before their readers.
+        chip: a chip with a placement rule, or its key.
+
+    Returns:
+        The mapping with the use of every core.
+
+    Raises:
+        DoesNotFit: a limit is broken; the message says which, by how much, and what would fit.
+        BadInput: no layers, a name twice, a chip without a rule, weights wider than the chip's.
+
+    >>> from neurozsl.hardware.place.mapping import dense
+    >>> len(place([dense("a", "audio", 512, 512)], "loihi2").parts)
+    2
+    """
+    layers = shapes(network) if isinstance(network, Program | SpeckProgram) else tuple(network)
+    chip = load_chip(chip) if isinstance(chip, str) else chip
+    rule = _checked_rule(layers, chip)
+    found = rule(layers, chip)
+    if isinstance(found, Mapping):
+        return found
+    raise DoesNotFit(_message(layers, chip, found))
+
+
+def remedies(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> tuple[Change, ...]:
+    """Changes with which a network that does not fit would; each was placed to find out."""
+    layers = shapes(network) if isinstance(network, Program | SpeckProgram) else tuple(network)
+    chip = load_chip(chip) if isinstance(chip, str) else chip
+    rule = _checked_rule(layers, chip)
+
+    def fits(changed: tuple[LayerShape, ...]) -> bool:
+        return isinstance(rule(changed, chip), Mapping)
+
+    return changes_that_fit(layers, fits, min_bits=MIN_BITS)
+
+
+def _checked_rule(layers: tuple[LayerShape, ...], chip: Chip) -> Rule:
+    rule = RULES.get(str(chip.memory.get("placement")))
+    if rule is None:
+        raise BadInput(
+            f"chip '{chip.key}': its file has no [memory] placement ({' or '.join(RULES)}), so "
+            "its cores cannot be filled; use loihi1, loihi2 or speck2f"
+        )
+    if not layers:
+        raise BadInput("placement: there are no layers to place")
+    names = [layer.name for layer in layers]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"placement: the layer name '{twice[0]}' is used twice; name layers apart")
+    widest = chip.limit.get("weight_bits")
+    for layer in layers:
+        if widest is not None and layer.weight_bits > widest.value:
+            raise BadInput(
+                f"layer '{layer.name}': {layer.weight_bits}-bit weights, chip '{chip.key}' stores "
+                f"up to {widest.value:g}; quantise to fewer bits"
+            )
+    return rule
+
+
+def _message(layers: tuple[LayerShape, ...], chip: Chip, broken: tuple[Shortfall, ...]) -> str:
+    more = f" (and {len(broken) - _SHOWN} more)" if len(broken) > _SHOWN else ""
+    limits = "; ".join(map(str, broken[:_SHOWN])) + more
+    changes = remedies(layers, chip)
+    advice = (
+        "what would fit: " + "; or ".join(change.describe(layers) for change in changes)
+        if changes
+        else "no narrower, shallower or coarser form of it was found to fit"
+    )
+    return f"does not fit chip '{chip.key}' ({chip.name}): {limits}; {advice}"

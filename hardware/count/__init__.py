@@ -1,0 +1,1 @@
+"""Spikes, operations, messages and bytes of a run."""

@@ -1,0 +1,1 @@
+"""Lowered + ChipInput -> Trace in float64: the reference."""

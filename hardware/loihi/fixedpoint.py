@@ -1,0 +1,144 @@
+"""Integer rules of Loihi's neuron and synapse, as small pure functions on int64 arrays.
+
+Reference: the bit-accurate CPU models of lava-nc 0.10.0 (`PyLifModelBitAcc`, `PyDenseModelBitAcc`,
+`weightutils`), which state the arithmetic of the chip. All values are integers; arrays of any
+integer type go in, int64 comes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.core.errors import BadInput
+
+Ints = npt.NDArray[np.int64]
+IntLike = npt.ArrayLike
+
+STATE_BITS: Final = 24  # u and v, sign included
+DECAY_BITS: Final = 12  # du and dv are fractions of 4096
+ALIGN_BITS: Final = 6  # synaptic input and threshold are aligned to the state by << 6
+THRESHOLD_BITS: Final = 17  # unsigned
+MANTISSA_BITS: Final = 13  # of a bias, sign included
+EXPONENT_BITS: Final = 3  # of a bias, unsigned
+WEIGHT_BITS: Final = 8  # of a mixed-sign weight; it is written on a grid of 2^(9 - bits)
+
+DECAY_UNITY: Final = 1 << DECAY_BITS
+DECAY_MAX: Final = DECAY_UNITY - 1
+STATE_LIMIT: Final = 1 << (STATE_BITS - 1)
+THRESHOLD_MAX: Final = (1 << THRESHOLD_BITS) - 1
+MANTISSA_MIN: Final = -(1 << (MANTISSA_BITS - 1))
+MANTISSA_MAX: Final = (1 << (MANTISSA_BITS - 1)) - 1
+EXPONENT_MAX: Final = (1 << EXPONENT_BITS) - 1
+WEIGHT_MIN: Final = -(1 << WEIGHT_BITS)
+WEIGHT_MAX: Final = (1 << WEIGHT_BITS) - 1
+# |sum of weight x code| must stay below this, or sum << 6 leaves 24 bits and u wraps.
+ACCUMULATOR_LIMIT: Final = STATE_LIMIT >> ALIGN_BITS
+
+
+def wrap_signed(x: IntLike, bits: int = STATE_BITS) -> Ints:
+    """Fold once into the signed range of `bits`, keeping +2^(bits-1) (as the reference does).
+
+    x - 2^bits where x > 2^(bits-1); x + 2^bits where x <= -2^(bits-1); else x
+
+    For |x| <= 3 * 2^(bits-1) this is arithmetic modulo 2^bits on the interval
+    (-2^(bits-1), 2^(bits-1)]. Beyond, the reference folds only once, and so does this.
+
+    >>> wrap_signed([8388607, 8388608, 8388609, -8388608]).tolist()
+    [8388607, 8388608, -8388607, 8388608]
+    """
+    value = np.asarray(x, dtype=np.int64)
+    limit, span = 1 << (bits - 1), 1 << bits
+    return np.where(value > limit, value - span, np.where(value <= -limit, value + span, value))
+
+
+def saturate_signed(x: IntLike, bits: int = STATE_BITS) -> Ints:
+    """Clip to the symmetric range -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+
+    >>> saturate_signed([8388608, -8388608]).tolist()
+    [8388607, -8388607]
+    """
+    limit = (1 << (bits - 1)) - 1
+    return np.clip(np.asarray(x, dtype=np.int64), -limit, limit)
+
+
+def decay_towards_zero(x: IntLike, decay_u12: IntLike, offset: int = 0) -> Ints:
+    """sign(x) * floor(|x| * (4096 - (decay_u12 + offset)) / 4096).
+
+    Args:
+        x: state, any shape.
+        decay_u12: fraction lost in one step, in 1/4096, 0..4095.
+        offset: 1 for the synaptic current (so 4095 forgets everything), 0 for the membrane.
+
+    >>> decay_towards_zero([1000, -1001], 2048).tolist()
+    [500, -500]
+    """
+    value = np.asarray(x, dtype=np.int64)
+    keep = DECAY_UNITY - (np.asarray(decay_u12, dtype=np.int64) + offset)
+    decayed: Ints = np.sign(value) * ((np.abs(value) * keep) >> DECAY_BITS)
+    return decayed
+
+
+def shift(x: IntLike, exponent: int) -> Ints:
+    """Multiply by 2^exponent; a negative one is an arithmetic right shift (towards -infinity).
+
+    >>> shift([100, -5], -1).tolist()
+    [50, -3]
+    """
+    value = np.asarray(x, dtype=np.int64)
+    return value << exponent if exponent >= 0 else value >> -exponent
+
+
+def weight_step(bits: int) -> int:
+    """Spacing of mixed-sign weights of `bits` bits: 2^(9 - bits), so 2 at 8 bits and 32 at 4."""
+    return 1 << (WEIGHT_BITS - bits + 1)
+
+
+def even_weights(weight: IntLike, bits: int = WEIGHT_BITS) -> Ints:
+    """Mixed-sign weights as the chip stores them: clip to -256..255, clear the lowest 9 - bits.
+
+    >>> even_weights([3, 5, 7, -9]).tolist()
+    [2, 4, 6, -10]
+    >>> even_weights([100, -100], bits=4).tolist()
+    [96, -128]
+    """
+    clear = WEIGHT_BITS - bits + 1
+    clipped = np.clip(np.asarray(weight, dtype=np.int64), WEIGHT_MIN, WEIGHT_MAX)
+    return (clipped >> clear) << clear
+
+
+def split_mantissa_exponent(value: npt.ArrayLike) -> tuple[Ints, int, int]:
+    """Write numbers as mantissa * 2^exponent with one exponent for all of them.
+
+    The exponent is the smallest of 0..7 for which every rounded mantissa fits -4096..4095;
+    where even 7 is not enough the mantissas are clipped.
+
+    Args:
+        value: real numbers in state LSBs, shape `(n,)`.
+
+    Returns:
+        mantissa `(n,)`, exponent, and how many mantissas were clipped.
+
+    Raises:
+        BadInput: a value is not finite.
+
+    >>> mantissa, exponent, clipped = split_mantissa_exponent([5000.0, -3.0])
+    >>> mantissa.tolist(), exponent, clipped
+    ([2500, -2], 1, 0)
+    """
+    real = np.asarray(value, dtype=np.float64)
+    if not np.isfinite(real).all():
+        raise BadInput("bias: holds values that are not finite")
+    for exponent in range(EXPONENT_MAX + 1):
+        mantissa = np.rint(real / (1 << exponent))
+        if _fits(mantissa):
+            return mantissa.astype(np.int64), exponent, 0
+    clipped = np.clip(mantissa, MANTISSA_MIN, MANTISSA_MAX)
+    return clipped.astype(np.int64), EXPONENT_MAX, int(np.count_nonzero(clipped != mantissa))
+
+
+def _fits(mantissa: npt.NDArray[Any]) -> bool:
+    """All inside 13 bits (true for no values at all)."""
+    return bool(np.all((mantissa >= MANTISSA_MIN) & (mantissa <= MANTISSA_MAX)))

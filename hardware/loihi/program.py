@@ -1,0 +1,309 @@
+"""`Program`: the integers that one chip runs, with a report of what the integers lost.
+
+Integer neuron of a layer, one step (Loihi arithmetic; rules in `fixedpoint`)::
+
+    a = shift(sum(weight * code), weight_exp)  (+ bias_mant << bias_exp >> 6   if bias_to current)
+    u = wrap24(D(u, du + 1) + (a << 6))
+    v = sat24(D(v, dv) + u                     +  bias_mant << bias_exp        if bias_to membrane)
+    z = v > (vth << 6);   v = 0 where z        (other rules: `neuron`, low in state LSBs)
+
+`bias_to = "current"` is what a constant-one channel through the synapse does (a CubaLIF's bias);
+its integers are multiples of 2 weight units, the grid of mixed-sign weights.
+
+The sum runs over all synapses of the layer (`synapse`): matrices and convolutions, from earlier
+layers and, one or more steps late, from the layer itself.
+
+File `program.npz` (no pickle; the Lava worker reads it too): `json` holds one JSON text with
+everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant`, for a table
+`<name>/vth_table`, and `<name>/also/<i>` for the weights of every further synapse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.network import archive
+from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.integers import check_integer, check_integers
+from neurozsl.hardware.network.lowered import BiasTo
+from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
+from neurozsl.hardware.network.program_file import (
+    as_header,
+    links_as_json,
+    links_from_json,
+    shared_fields,
+)
+from neurozsl.hardware.network.ranges import Range, value_ranges, worst_sums
+from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
+from neurozsl.hardware.network.wiring import check_parts
+
+# 2 added links, further synapses and neuron rules; a file of schema 1 is read as one without them.
+SCHEMA: Final = 2
+_READS: Final = (1, SCHEMA)
+# The reference shifts the weighted sum by 6 in a 32-bit register.
+REGISTER_LIMIT: Final = 1 << (31 - fp.ALIGN_BITS)
+_ARRAYS: Final = ("weight", "bias_mant", "vth_table")
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramLayer(LayerLinks):
+    """Integers of the synapses of a layer and its neurons; equations in the module docstring.
+
+    weight: int16 `(out, in)`, or a kernel where `link` says so; multiples of 2^(9 - weight_bits)
+        in -256..255 (mixed sign), as those of every synapse in `also`.
+    bias_mant: int32 `(size,)`, 13 bits signed; bias_exp 0..7, one for the layer.
+    du, dv: decay of current and membrane in 1/4096, 0..4095; du 4095 = no synaptic memory.
+    vth: 17 bits unsigned; vth_table: int32 `(T,)`, the threshold of each step, or None.
+    unit: real value of one LSB of `a`; vth counts in it, a state LSB is unit / 64.
+    """
+
+    name: str
+    source: str
+    weight: npt.NDArray[np.int16]
+    weight_bits: int
+    weight_exp: int
+    bias_mant: npt.NDArray[np.int32]
+    bias_exp: int
+    du: int
+    dv: int
+    vth: int
+    unit: float
+    vth_table: npt.NDArray[np.int32] | None = None
+    bias_to: BiasTo = "membrane"
+    link: Link = PLAIN
+    also: tuple[Synapse, ...] = ()
+    rule: NeuronRule = PLAIN_RULE
+
+    def __post_init__(self) -> None:
+        """Check every integer; arrays are stored in their declared type."""
+        where = f"program layer '{self.name}'"
+        check_integer(f"{where}: weight_bits", self.weight_bits, 1, fp.WEIGHT_BITS)
+        check_integer(f"{where}: weight_exp", self.weight_exp, -8, 7)
+        weight, *others = [_weights(where, s, self.weight_bits) for s in self.synapses]
+        mantissa = check_integers(
+            f"{where}: bias_mant", self.bias_mant, fp.MANTISSA_MIN, fp.MANTISSA_MAX
+        )
+        if mantissa.shape != (self.size,):
+            raise BadInput(
+                f"{where}: bias_mant has shape {mantissa.shape}, expected {(self.size,)}"
+            )
+        check_integer(f"{where}: bias_exp", self.bias_exp, 0, fp.EXPONENT_MAX)
+        for key in ("du", "dv"):
+            check_integer(f"{where}: {key}", getattr(self, key), 0, fp.DECAY_MAX)
+        check_integer(f"{where}: vth", self.vth, 0, fp.THRESHOLD_MAX)
+        if self.bias_to not in get_args(BiasTo):
+            raise BadInput(f"{where}: bias_to {self.bias_to!r}, expected membrane or current")
+        if self.bias_to == "current" and np.any((mantissa.astype(np.int64) << self.bias_exp) % 128):
+            raise BadInput(
+                f"{where}: a bias into the current must be a multiple of 2 weight units; use "
+                "bias_exp 7"
+            )
+        if not (isinstance(self.unit, float) and math.isfinite(self.unit) and self.unit > 0):
+            raise BadInput(f"{where}: unit is {self.unit!r}, expected a positive float")
+        for key in ("weight_bits", "weight_exp", "bias_exp", "du", "dv", "vth"):
+            object.__setattr__(self, key, int(getattr(self, key)))
+        also = tuple(Synapse(s.source, w, s.link) for s, w in zip(self.also, others, strict=True))
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "also", also)
+        object.__setattr__(self, "bias_mant", mantissa.astype(np.int32))
+        if self.vth_table is not None:
+            table = check_integers(f"{where}: vth_table", self.vth_table, 0, fp.THRESHOLD_MAX)
+            if table.ndim != 1:
+                raise BadInput(f"{where}: vth_table has shape {table.shape}, expected (time,)")
+            object.__setattr__(self, "vth_table", table.astype(np.int32))
+
+    @property
+    def bias(self) -> fp.Ints:
+        """bias_mant << bias_exp, int64 `(out,)`, in state LSBs."""
+        return self.bias_mant.astype(np.int64) << self.bias_exp
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """What quantisation of one layer lost; errors are real minus integer, in the stated unit.
+
+    weight_bits: asked for. effective_bits: log2 of the number of levels that are used, lower
+    where `unit` had to grow by the factor `unit_growth` to keep the accumulator bound.
+    scale_rule: how the scale was chosen (`scales`). weight_clipped: weights beyond the last level.
+    weight_zeroed: weights that became 0. weight_rms_error: relative to the rms weight.
+    bias_correction: largest change of a bias by the correction of the mean drive, 0 without it.
+    bias_max_error: of the (corrected) bias; both relative to the threshold. threshold_error,
+    kappa_error, syn_kappa_error: relative. accumulator_bound: largest |a| that any legal input
+    can cause; `accumulator_limit` is where the current wraps. spike_agreement: share of equal
+    spikes between the float layer and its float twin on the calibration input, None without one.
+    """
+
+    name: str
+    weight_bits: int
+    effective_bits: float
+    unit_growth: float
+    weight_clipped: int
+    weight_zeroed: int
+    weight_rms_error: float
+    bias_clipped: int
+    bias_max_error: float
+    threshold_error: float
+    kappa_error: float
+    syn_kappa_error: float
+    accumulator_bound: int
+    accumulator_limit: int
+    spike_agreement: float | None = None
+    scale_rule: str = "max"
+    bias_correction: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """All layers of a branch as integers for one chip, in topological order."""
+
+    chip: str
+    inputs: Mapping[str, InputCode]
+    layers: tuple[ProgramLayer, ...]
+    outputs: tuple[str, ...]
+    steps: int
+    dt_s: float
+    policy: Policy
+    loss: tuple[LayerLoss, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that sources, sizes, tables and worst-case sums fit together."""
+        check_parts("program", self.inputs, self.layers, self.outputs)
+        check_integer("program: steps", self.steps, 1, 2**31 - 1)
+        if self.policy not in get_args(Policy):
+            raise BadInput(f"program: policy {self.policy!r} is not one of {get_args(Policy)}")
+        reach = value_ranges(self.inputs, self.layers)
+        for layer in self.layers:
+            where = f"program layer '{layer.name}'"
+            bound = accumulator_bound(layer, reach)
+            raw = int(worst_sums(layer.synapses, reach).max())  # before weight_exp, 32 bits
+            if bound >= REGISTER_LIMIT or raw >= 1 << 31:
+                raise BadInput(
+                    f"{where}: an input can sum to {bound} ({raw} before weight_exp), the adder "
+                    f"ends at {REGISTER_LIMIT} ({1 << 31}); "
+                    "lower weight_exp or the bits of the input code"
+                )
+            if self.policy == "table" and (
+                layer.vth_table is None or len(layer.vth_table) != self.steps
+            ):
+                raise BadInput(f"{where}: policy table needs a vth_table of {self.steps} steps")
+
+    def layer(self, name: str) -> ProgramLayer:
+        """The layer called `name`."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self.layers)
+        raise BadInput(f"program: has no layer '{name}'; it has {names}")
+
+    def check(self, chip_input: ChipInput) -> ChipInput:
+        """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
+
+        Raises:
+            BadInput: an input is missing, has another size, scale or number of samples or steps,
+                holds a code out of range, or the policy is dynamic and theta is missing.
+        """
+        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
+
+    def save(self, path: Path) -> None:
+        """Write `program.npz` in one step: a file that exists is complete."""
+        arrays: archive.Arrays = {}
+        for layer in self.layers:
+            for key in _ARRAYS:
+                if (array := getattr(layer, key)) is not None:
+                    arrays[f"{layer.name}/{key}"] = array
+            for i, synapse in enumerate(layer.also):
+                arrays[f"{layer.name}/also/{i}"] = synapse.weight
+        archive.write(path, _header(self), arrays)
+
+    @staticmethod
+    def load(path: Path) -> Program:
+        """Read and check a `program.npz`; nothing in it is executed.
+
+        Raises:
+            BadInput: not a program file, another schema, or integers out of range.
+        """
+        with archive.named(path):
+            header, arrays = archive.read(path)
+            if header["schema"] not in _READS:
+                raise BadInput(f"schema {header['schema']}, this version reads {_READS}")
+            layers = []
+            for row in header["layers"]:
+                found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
+                links = links_from_json(row, arrays)  # takes its keys out of the row
+                if "rule" in row:
+                    found["rule"] = NeuronRule.from_json(row.pop("rule"))
+                layers.append(ProgramLayer(**row, **links, **found))
+            loss = tuple(LayerLoss(**row) for row in header["loss"])
+            return Program(layers=tuple(layers), loss=loss, **shared_fields(header))
+
+
+def _header(program: Program) -> dict[str, Any]:
+    """Everything but the arrays, ready for JSON."""
+    apart = (*_ARRAYS, "link", "also", "rule")
+    names = [f.name for f in dataclasses.fields(ProgramLayer) if f.name not in apart]
+    rows = [
+        {name: getattr(layer, name) for name in names}
+        | links_as_json(layer)
+        | {"rule": layer.rule.as_json()}
+        for layer in program.layers
+    ]
+    return as_header(program, rows, schema=SCHEMA, kind="fixed")
+
+
+def accumulator_bound(layer: ProgramLayer, reach: Mapping[str, Range]) -> int:
+    """Largest |a| that any legal input can cause in the layer, its current bias included."""
+    worst = fp.shift(worst_sums(layer.synapses, reach), layer.weight_exp)
+    if layer.weight_exp < 0:  # a right shift rounds negative sums away from zero
+        worst = worst + 1
+    if layer.bias_to == "current":
+        worst = worst + (np.abs(layer.bias) >> fp.ALIGN_BITS)
+    return int(worst.max())
+
+
+def _weights(where: str, synapse: Synapse, bits: int) -> npt.NDArray[np.int16]:
+    """Integer weights of a synapse on the grid of the layer."""
+    where = f"{where} from '{synapse.source}'"
+    weight = check_integers(f"{where}: weight", synapse.weight, fp.WEIGHT_MIN, fp.WEIGHT_MAX)
+    check_synapse(where, synapse)
+    if not np.array_equal(weight, fp.even_weights(weight, bits)):
+        raise BadInput(
+            f"{where}: weights are not multiples of {fp.weight_step(bits)}, the grid of "
+            f"{bits}-bit mixed-sign weights; the chip would clear their low bits"
+        )
+    return weight.astype(np.int16)
+
+
+def threshold_codes(layer: ProgramLayer, theta: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """Thresholds of the float model as the integers that the layer compares with.
+
+    round(theta / unit), half to even
+
+    Args:
+        layer: gives the unit.
+        theta: real thresholds, any shape (batch, time for the dynamic policy).
+
+    Raises:
+        BadInput: a threshold is not finite, negative, or above 17 bits.
+    """
+    real = np.asarray(theta, dtype=np.float64)
+    code = np.rint(real / layer.unit)
+    legal = (code >= 0) & (code <= fp.THRESHOLD_MAX)  # false for NaN
+    if not legal.all():
+        first = tuple(int(i) for i in np.argwhere(~legal)[0])
+        raise BadInput(
+            f"layer '{layer.name}': threshold {real[first]:g} at {list(first)} is {code[first]:g} "
+            f"units of {layer.unit:.3g}, expected 0..{fp.THRESHOLD_MAX}; keep theta inside "
+            f"0..{fp.THRESHOLD_MAX * layer.unit:.4g}"
+        )
+    return code.astype(np.int32)

@@ -1,0 +1,123 @@
+"""What a NIR graph of ours says beside its nodes, and what the caller says where it does not.
+
+Our header is one JSON string under `metadata["neurozsl"]`: dt, steps, policy, the rule at the
+threshold, input codes, outputs, the order of layers. Exact decays and threshold tables are arrays
+beside it (`export.nir.graph` writes all of it). A foreign graph has none of this.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, get_args
+
+import nir
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import InputCode, Policy
+from neurozsl.hardware.lower.parameters import finite
+from neurozsl.hardware.network.lowered import Floats
+from neurozsl.hardware.network.neuron import NeuronRule
+
+METADATA_KEY: Final = "neurozsl"
+METADATA_SCHEMA: Final = 1
+_RULE: Final = ("reset", "compare", "max_spikes", "low")
+
+
+def read(graph: nir.NIRGraph) -> dict[str, Any]:
+    """Our JSON header merged over the arrays that travel beside it; {} for foreign graphs."""
+    plain = dict(getattr(graph, "metadata", None) or {})
+    text = plain.pop(METADATA_KEY, None)
+    if text is None:
+        return {}
+    if isinstance(text, np.ndarray):
+        text = text[()]
+    try:
+        header = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"NIR graph: metadata '{METADATA_KEY}' is not JSON ({error})") from None
+    if not isinstance(header, dict) or header.get("schema") != METADATA_SCHEMA:
+        found = header.get("schema") if isinstance(header, dict) else header
+        raise BadInput(
+            f"NIR graph: metadata schema {found!r}, this version reads {METADATA_SCHEMA}"
+        )
+    return {**plain, **header}
+
+
+def of_layer(metadata: Mapping[str, Any], layer: str) -> Callable[[str], Any | None]:
+    """Arrays of one layer by key; HDF5 turns `key/layer` into nested groups, memory may not."""
+
+    def get(key: str) -> Any | None:
+        nested = metadata.get(key)
+        if isinstance(nested, Mapping) and layer in nested:
+            return nested[layer]
+        return metadata.get(f"{key}/{layer}")
+
+    return get
+
+
+def table(layer: str, value: Any) -> Floats:
+    """A threshold table `(T,)`."""
+    return finite(layer, "theta_table", value).reshape(-1)
+
+
+def rule(metadata: Mapping[str, Any]) -> NeuronRule | None:
+    """The rule at the threshold; None where the metadata does not say."""
+    found = {key: metadata[key] for key in _RULE if key in metadata}
+    if "low" in found and found["low"] is not None:
+        found["low"] = float(found["low"])
+    return NeuronRule(**found) if "reset" in found else None
+
+
+def positive(key: str, value: Any, meaning: str) -> float:
+    """A number above 0 that the metadata or the caller gives."""
+    if value is None:
+        raise BadInput(f"NIR graph: {key} ({meaning}) is not stored in NIR; pass {key}=")
+    if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise BadInput(f"NIR graph: {key} is {value!r}, expected a positive number")
+    return value
+
+
+def policy(value: object) -> Policy:
+    """A threshold policy by name."""
+    if value == "closed":
+        raise BadInput(
+            "NIR graph: its thresholds follow the layers' own spikes (policy 'closed'), which no "
+            "chip here can do; freeze them first (export.policy)"
+        )
+    for known in get_args(Policy):
+        if value == known:
+            found: Policy = known
+            return found
+    raise BadInput(f"NIR graph: policy {value!r}, expected one of {', '.join(get_args(Policy))}")
+
+
+def input_codes(
+    graph: nir.NIRGraph, metadata: Mapping[str, Any], given: Mapping[str, InputCode] | None
+) -> dict[str, InputCode]:
+    """A code per Input node: of the metadata, else given, else binary spikes."""
+    sizes = {
+        name: int(np.prod(np.asarray(node.input_type["input"])))
+        for name, node in graph.nodes.items()
+        if isinstance(node, nir.Input)
+    }
+    if not sizes:
+        raise BadInput("NIR graph: has no Input node")
+    codes = dict(given or {})
+    for name, raw in metadata.get("inputs", {}).items():
+        try:
+            codes[name] = InputCode(**raw)
+        except TypeError as error:
+            raise BadInput(f"NIR graph: metadata of input '{name}' is invalid ({error})") from None
+    for name in set(codes) - set(sizes):
+        raise BadInput(f"NIR graph: a code is given for input '{name}', nodes are {sorted(sizes)}")
+    for name, size in sizes.items():
+        code = codes.setdefault(name, InputCode(size, "binary", 1, False, 1.0))
+        if code.size != size:
+            raise BadInput(f"NIR input '{name}': {size} wide, its code says {code.size}")
+        mantissa, _ = math.frexp(code.scale)
+        if not math.isfinite(code.scale) or mantissa != 0.5:
+            raise BadInput(f"NIR input '{name}': scale {code.scale:g} is not a power of two")
+    return {name: codes[name] for name in sizes}

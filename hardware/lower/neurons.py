@@ -1,0 +1,202 @@
+"""NIR neuron nodes as chip neurons: table type -> gain, decays, threshold, with the reset at 0.
+
+    LIF      tau v' = v_leak - v + r I                    gain kappa r, leak kappa
+    CubaLIF  tau_syn i' = -i + w_in I, then LIF on i      gain kappa r kappa_s w_in, leak kappa
+    IF       v' = r I, r the gain of one step             gain r, no leak
+    LI, CubaLI, I    as LIF, CubaLIF, IF without a threshold: a read-out, its membrane is read
+    Threshold        z = x > threshold: gain 1, leak 1 (nothing is kept)
+
+Chip neurons rest at 0 and reset to 0. A node with v_leak or v_reset is moved, v' = v - v_reset:
+
+    theta' = theta - v_reset,    bias' = bias + kappa (v_leak - v_reset)
+
+which is exact; a sample then starts at v = v_reset (NIR does not say where it starts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.hardware.lower.parameters import Shape, broadcast, finite
+from neurozsl.hardware.network.lowered import BiasTo, Floats
+from neurozsl.hardware.network.neuron import NeuronRule
+
+# float32 rounds tau to 6e-8 relative; a larger distance means that the exact kappa is not tau's.
+KAPPA_TOLERANCE: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class At:
+    """What a converter needs beside its node; stored: exact decays of our own metadata."""
+
+    name: str
+    shape: Shape
+    dt_s: float
+    tau_unit_s: float
+    rule: NeuronRule
+    stored: Callable[[str], Any | None] = lambda key: None
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """Folded gain, decays, drive and threshold of a layer, each `(size,)`.
+
+    drive: added to the membrane in every step, beside the bias of the synapses.
+    """
+
+    gain: Floats
+    leak: Floats
+    syn_leak: Floats
+    threshold: Floats
+    drive: Floats
+    bias_to: BiasTo
+    rule: NeuronRule
+    notes: tuple[str, ...] = ()
+
+
+def convert(node: Any, at: At) -> Neurons:
+    """The neurons of a node.
+
+    Raises:
+        BadInput: values that are not finite or do not fit, a decay outside (0, 1].
+    """
+    return NEURONS[type(node).__name__](node, at)
+
+
+def read_out(size: int) -> Neurons:
+    """Values that are read as they are, without a neuron."""
+    zero, one = np.zeros(size), np.ones(size)
+    rule = NeuronRule(spiking=False)
+    return Neurons(one, one, one, np.full(size, np.inf), zero, "membrane", rule)
+
+
+def _lif(node: Any, at: At) -> Neurons:
+    kappa = _kappa(at, "kappa", node.tau)
+    gain = kappa * _vector(at, "r", node.r)
+    made = Neurons(
+        gain, kappa, np.ones(at.size), _theta(node, at), np.zeros(at.size), "membrane", at.rule
+    )
+    return _moved(made, node, at)
+
+
+def _cuba_lif(node: Any, at: At) -> Neurons:
+    kappa = _kappa(at, "kappa", node.tau_mem)
+    kappa_syn = _kappa(at, "syn_kappa", node.tau_syn)
+    jump = kappa_syn * _vector(at, "w_in", node.w_in)
+    # Our graphs write w_in = 1 / kappa_s (a jump of exactly 1, Norse's LIFCell) in float32.
+    jump = np.where(np.abs(jump - 1.0) <= KAPPA_TOLERANCE, 1.0, jump)
+    gain = kappa * _vector(at, "r", node.r) * jump
+    made = Neurons(gain, kappa, kappa_syn, _theta(node, at), np.zeros(at.size), "current", at.rule)
+    return _moved(made, node, at)
+
+
+def _if(node: Any, at: At) -> Neurons:
+    zero = np.zeros(at.size)
+    gain = _vector(at, "r", node.r)
+    made = Neurons(gain, zero, np.ones(at.size), _theta(node, at), zero, "membrane", at.rule)
+    return _moved(made, node, at)
+
+
+def _without_spikes(make: Callable[[Any, At], Neurons]) -> Callable[[Any, At], Neurons]:
+    def read(node: Any, at: At) -> Neurons:
+        return make(node, replace(at, rule=NeuronRule(spiking=False)))
+
+    return read
+
+
+def _threshold(node: Any, at: At) -> Neurons:
+    one, zero = np.ones(at.size), np.zeros(at.size)
+    theta = _vector(at, "threshold", node.threshold)
+    return Neurons(one, one, one, theta, zero, "membrane", NeuronRule())
+
+
+NEURONS: Final[Mapping[str, Callable[[Any, At], Neurons]]] = {
+    "LIF": _lif,
+    "CubaLIF": _cuba_lif,
+    "IF": _if,
+    "LI": _without_spikes(_lif),
+    "CubaLI": _without_spikes(_cuba_lif),
+    "I": _without_spikes(_if),
+    "Threshold": _threshold,
+}
+
+
+def has_time_constant(node: Any) -> bool:
+    """True for nodes whose meaning depends on dt."""
+    return any(hasattr(node, key) for key in ("tau", "tau_mem", "tau_syn", "delay"))
+
+
+def _theta(node: Any, at: At) -> Floats:
+    if not at.rule.spiking:
+        return np.full(at.size, np.inf)
+    return _vector(at, "v_threshold", node.v_threshold)
+
+
+def _moved(made: Neurons, node: Any, at: At) -> Neurons:
+    """The neurons with their reset at 0; see the module docstring."""
+    leak_to, reset_to = (
+        None if getattr(node, key, None) is None else _vector(at, key, getattr(node, key))
+        for key in ("v_leak", "v_reset")
+    )
+    rest = np.zeros(at.size) if leak_to is None else leak_to
+    reset = np.zeros(at.size) if reset_to is None or not at.rule.spiking else reset_to
+    if not np.any(rest) and not np.any(reset):
+        return made
+    if np.any(reset) and at.rule.reset == "subtract":
+        raise BadInput(
+            f"NIR node '{at.name}': v_reset {reset[np.argmax(np.abs(reset))]:g} and a reset that "
+            "subtracts the threshold; only one of the two can be meant: use reset zero"
+        )
+    notes = list(made.notes)
+    if np.any(reset):
+        notes.append(f"'{at.name}': its membrane is counted from v_reset, where a sample starts")
+    if np.any(made.leak) and np.any(rest - reset):
+        notes.append(
+            f"'{at.name}': v_leak became a bias; the membrane of a sample starts at v_reset"
+        )
+    return replace(
+        made,
+        threshold=made.threshold - reset,
+        drive=made.leak * (rest - reset),
+        notes=tuple(notes),
+    )
+
+
+def _kappa(at: At, key: str, tau: Any) -> Floats:
+    """Decay dt / tau in (0, 1]; the exact value of the metadata where it is stored."""
+    tau_s = _vector(at, "tau", tau) * at.tau_unit_s
+    if np.any(tau_s <= 0):
+        raise BadInput(f"NIR node '{at.name}': tau {tau_s.min():g} s, expected a positive time")
+    kappa = at.dt_s / tau_s
+    stored = at.stored(key)
+    if stored is not None:
+        exact = broadcast(at.name, key, finite(at.name, key, stored), at.size)
+        if np.any(np.abs(exact - kappa) > KAPPA_TOLERANCE * np.abs(exact)):
+            raise BadInput(
+                f"NIR node '{at.name}': stored {key} {exact[0]:.9g} is not dt / tau = "
+                f"{kappa[0]:.9g}; the file was changed after its export, export it again"
+            )
+        kappa = exact
+    # Within float32 of 1 a foreign tau = dt is meant to forget everything.
+    kappa = np.where(np.abs(kappa - 1.0) <= KAPPA_TOLERANCE, 1.0, kappa)
+    if np.any(kappa > 1):
+        raise BadInput(
+            f"NIR node '{at.name}': dt / tau = {kappa.max():g}, expected a decay in (0, 1]; the "
+            f"step of {at.dt_s:g} s is longer than tau = {tau_s.min():g} s: use a smaller dt, or "
+            "check the unit of tau (dt_s=, tau_unit_s=; --dt, --tau-unit)"
+        )
+    return kappa
+
+
+def _vector(at: At, key: str, value: Any) -> Floats:
+    return broadcast(at.name, key, finite(at.name, key, value), at.size, at.shape)

@@ -1,0 +1,105 @@
+"""The order in which layers run: each after its sources; where there is a loop, one edge waits.
+
+In: layers, and the edges between them with their delay in steps. An edge with a delay constrains
+nothing, it reads the past. Layers are taken one by one, always one whose undelayed sources are all
+there; of several the one nearest to the inputs, then the one whose name sorts first (numbers as
+numbers). Where every layer left waits for another, a loop has no delay of its own: then the one
+nearest to the inputs is taken, and the edges into it from layers that come later see the spikes of
+the step before. That is how Norse, snnTorch and Lava run a recurrent layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from neurozsl.core.errors import BadInput
+
+Edge = tuple[str, str]  # from, to
+
+
+def order(
+    layers: Sequence[str], inputs: Iterable[str], edges: Mapping[Edge, int]
+) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
+    """Layers in the order they run, and the edges that wait one step.
+
+    Args:
+        layers: names.
+        inputs: names of inputs.
+        edges: smallest delay in steps of every edge; edges from inputs included.
+
+    >>> order(["b", "a"], ["x"], {("x", "a"): 0, ("a", "b"): 0, ("b", "a"): 0})
+    (('a', 'b'), (('b', 'a'),))
+    """
+    distance = _distances(inputs, edges)
+    done = set(inputs)
+    left = sorted(layers, key=lambda name: (distance.get(name, len(layers) + 1), natural(name)))
+    found: list[str] = []
+    while left:
+        ready = [
+            name
+            for name in left
+            if all(a in done for (a, b), delay in edges.items() if b == name and not delay)
+        ]
+        chosen = (ready or left)[0]
+        left.remove(chosen)
+        found.append(chosen)
+        done.add(chosen)
+    place = {name: i for i, name in enumerate(found)}
+    waiting = tuple(
+        (a, b)
+        for (a, b), delay in edges.items()
+        if not delay and a in place and place[a] >= place[b]
+    )
+    return tuple(found), waiting
+
+
+def stored_order(
+    listed: Iterable[str], populations: Sequence[str], delays: Mapping[Edge, int]
+) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
+    """The order of our metadata, after a check that only loops go back in it."""
+    names = tuple(str(name) for name in listed)
+    if sorted(names) != sorted(populations):
+        raise BadInput(
+            f"NIR graph: metadata lists layers {list(names)}, the graph holds "
+            f"{populations}; export it again"
+        )
+    place = {name: i for i, name in enumerate(names)}
+    back = [
+        (a, b)
+        for (a, b), delay in delays.items()
+        if a in place and not delay and place[a] >= place[b]
+    ]
+    for a, b in back:
+        if a not in _reached(b, delays):
+            raise BadInput(f"NIR graph: metadata lists '{b}' before its source '{a}'")
+    return names, tuple(back)
+
+
+def _reached(start: str, edges: Iterable[Edge]) -> set[str]:
+    """Everything that spikes of `start` lead to, itself included."""
+    found, before = {start}, 0
+    while len(found) > before:
+        before = len(found)
+        found |= {b for a, b in edges if a in found}
+    return found
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts layer 2 before layer 10."""
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)]
+
+
+def _distances(inputs: Iterable[str], edges: Mapping[Edge, int]) -> dict[str, int]:
+    """Fewest edges from an input."""
+    after: dict[str, list[str]] = {}
+    for a, b in edges:
+        after.setdefault(a, []).append(b)
+    found = dict.fromkeys(inputs, 0)
+    front = list(found)
+    while front:
+        reached = [b for a in front for b in after.get(a, ()) if b not in found]
+        step = found[front[0]] + 1
+        found.update(dict.fromkeys(reached, step))
+        front = list(dict.fromkeys(reached))
+    return found

@@ -1,0 +1,82 @@
+"""How layers read each other: names, widths, order and delays that fit together.
+
+Each layer comes after its sources, except those that it sees one or more steps late. In: the sizes
+of the inputs, and layers of any kind with `name`, `synapses` and `size`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import InputCode
+from neurozsl.hardware.network.synapse import check_synapse
+
+
+def check_parts(
+    where: str,
+    inputs: Mapping[str, InputCode],
+    layers: Sequence[Any],
+    outputs: Sequence[str],
+) -> None:
+    """Inputs, layers and outputs of a program of any chip belong together.
+
+    Raises:
+        BadInput: none of them, a source or an output that is not there, sizes that do not fit.
+    """
+    if not layers or not inputs:
+        raise BadInput(f"{where}: needs at least one input and one layer")
+    check_wiring(where, {name: code.size for name, code in inputs.items()}, layers)
+    names = {layer.name for layer in layers}
+    for name in outputs:
+        if name not in names:
+            raise BadInput(f"{where}: output '{name}' is not a layer")
+
+
+def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> None:
+    """Names, sources, widths and delays of layers fit together.
+
+    Args:
+        what: names the network in errors.
+        sizes: width of every input.
+        layers: with `name`, `synapses` and `size`, every layer after its undelayed sources.
+
+    Raises:
+        BadInput: names the layer and what does not fit.
+    """
+    every, seen = dict(sizes), set(sizes)
+    for layer in layers:
+        where = f"{what} layer '{layer.name}'"
+        if layer.name in every:
+            raise BadInput(f"{where}: the name is used twice")
+        if not layer.name or "/" in layer.name:
+            raise BadInput(f"{where}: the name is empty or holds '/', which files cannot keep")
+        every[layer.name] = layer.size
+    for layer in layers:
+        where = f"{what} layer '{layer.name}'"
+        for synapse in layer.synapses:
+            check_synapse(f"{where} from '{synapse.source}'", synapse)
+            width, source = every.get(synapse.source), synapse.source
+            if width is None or (source not in seen and not synapse.link.delay):
+                late = "" if width is None else " (a source that comes later needs a delay)"
+                raise BadInput(f"{where}: source '{source}' is no input or earlier layer{late}")
+            if synapse.size_in != width:
+                raise BadInput(f"{where}: {synapse.size_in} columns, '{source}' is {width} wide")
+            if synapse.size_out != layer.size:
+                raise BadInput(
+                    f"{where}: '{source}' reaches {synapse.size_out} neurons, the layer has "
+                    f"{layer.size}"
+                )
+        seen.add(layer.name)
+
+
+def is_recurrent(layers: Sequence[Any]) -> bool:
+    """True where a layer reads itself or a later one."""
+    seen: set[str] = set()
+    names = {layer.name for layer in layers}
+    for layer in layers:
+        if any(s.source in names and s.source not in seen for s in layer.synapses):
+            return True
+        seen.add(layer.name)
+    return False

@@ -1,0 +1,1 @@
+"""What every other folder stands on: errors, the values between host and chip, text, files."""

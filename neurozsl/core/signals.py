@@ -1,0 +1,242 @@
+"""The values that cross between host and chip, and the description of a spiking branch.
+
+`ChipInput` goes in (made by `model.prepare`, read by every motion backend), `Trace` comes out
+(read by `model.finish`, `verify` and the profiler). `LayerSpec`/`BranchSpec` say what a spiking
+branch computes; models make them, `neurozsl.export` reads them. Only numpy is imported here, so
+`hardware` stays free of torch; tensors pass through as they are (`Array`).
+
+Neuron of every layer (Norse `LIFBoxCell`, `facts`: strict compare, reset to zero)::
+
+    v* = v + kappa (W x + b - v);   z = 1 if v* > theta else 0;   v = (1 - z) v*
+
+and with a synaptic current (Norse `LIFCell`), `syn_kappa` set::
+
+    j = i + W x + b;  v* = v + kappa (j - v);  i = (1 - syn_kappa) j
+
+and integrate-and-fire (Norse `IAFCell`), kappa 0 in every neuron: `v* = v + W x + b`, gain 1.
+
+W x is a matrix product, or with `conv` set a cross-correlation on a map `(C, H, W)`; values are
+flat, in the order of that map, and one-dimensional maps are `(C, 1, L)`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.core.errors import BadInput
+
+# A numpy array or a torch tensor; `.to_numpy()` of the values below is the border between the two.
+Array = Any
+FloatArray = npt.NDArray[np.floating[Any]]
+
+# closed: theta follows the layer's own spikes of the step before; Norse alone runs it.
+Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]
+MapShape = tuple[int, int, int]  # channels, height, width
+# How the host turns its values into codes (`models.coding`); chips see the codes alone.
+Encoder = Literal["direct", "on_off", "level", "rate"]
+
+
+@dataclass(frozen=True)
+class InputCode:
+    """How one input of the branch is written as integers.
+
+    real value = code * scale, scale a power of two. `ternary` codes are -1, 0, 1 (one bit and a
+    sign); `binary` 0, 1; `graded` 0..2^bits-1, or -(2^(bits-1)-1)..2^(bits-1)-1 when signed.
+
+    encoder: the spike code by name. `direct` rounds value / scale; the others write binary
+    channels: `on_off` (+, -), `level` and `rate` `levels` channels a value, `step` of it each.
+    """
+
+    size: int
+    kind: Literal["ternary", "binary", "graded"]
+    bits: int
+    signed: bool
+    scale: float
+    encoder: Encoder = "direct"
+    levels: int = 1
+    step: float = 1.0
+
+    @property
+    def low(self) -> int:
+        """Smallest legal code."""
+        if self.kind == "ternary":
+            return -1
+        return -(2 ** (self.bits - 1) - 1) if self.kind == "graded" and self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest legal code."""
+        if self.kind in ("ternary", "binary"):
+            return 1
+        return 2 ** (self.bits - 1) - 1 if self.signed else int(2**self.bits - 1)
+
+
+def _numpy(x: Array) -> npt.NDArray[Any]:
+    """Numpy view of an array or (detached, copied) tensor."""
+    return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+
+
+@dataclass(frozen=True)
+class ChipInput:
+    """What the chip reads for a batch of samples.
+
+    codes: per input name, integers `(batch, time, size)`. During training they are float tensors
+        that hold integers (with a straight-through gradient); `to_numpy` gives int16.
+    code: per input name, the `InputCode`.
+    theta: per layer name, thresholds `(batch, time)` in the units of the float model; None unless
+        the policy is dynamic, or closed and the branch's own run was asked for its thresholds.
+    """
+
+    codes: Mapping[str, Array]
+    code: Mapping[str, InputCode]
+    theta: Mapping[str, Array] | None = None
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return int(next(iter(self.codes.values())).shape[0])
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps."""
+        return int(next(iter(self.codes.values())).shape[1])
+
+    def to_numpy(self) -> ChipInput:
+        """Same values as int16 (codes) and float64 (theta).
+
+        Raises:
+            BadInput: a code is not an integer, or outside the range of its `InputCode`.
+        """
+        codes: dict[str, Array] = {}
+        for name, value in self.codes.items():
+            array, code = _numpy(value), self.code[name]
+            if array.ndim != 3 or array.shape[2] != code.size:
+                raise BadInput(
+                    f"chip input '{name}': shape {array.shape}, expected (batch, time, {code.size})"
+                )
+            # Integer types are spared the pass over all values.
+            if array.dtype.kind not in "biu" and not np.array_equal(array, np.rint(array)):
+                raise BadInput(f"chip input '{name}': holds values that are not integers")
+            if array.size and (array.min() < code.low or array.max() > code.high):
+                raise BadInput(
+                    f"chip input '{name}': codes {array.min():g}..{array.max():g} leave "
+                    f"{code.low}..{code.high} ({code.kind}, {code.bits} bits); "
+                    "clip them on the host"
+                )
+            codes[name] = array.astype(np.int16, copy=False)
+        theta = None
+        if self.theta is not None:
+            theta = {k: _numpy(v).astype(np.float64) for k, v in self.theta.items()}
+        return ChipInput(codes, self.code, theta)
+
+    def take(self, rows: Array) -> ChipInput:
+        """The samples `rows` (a slice or an index array)."""
+        theta = None if self.theta is None else {k: v[rows] for k, v in self.theta.items()}
+        return ChipInput({k: v[rows] for k, v in self.codes.items()}, self.code, theta)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a motion backend returns: spikes `(batch, time, neuron)` per layer, in layer order.
+
+    overflow, saturation: integer backends count, per layer, wraps of the synaptic current and
+        clips of the membrane. membrane: per layer `(batch, time, neuron)` after the step, when
+        it was asked for.
+    """
+
+    spikes: Mapping[str, Array]
+    overflow: Mapping[str, int] = field(default_factory=dict)
+    saturation: Mapping[str, int] = field(default_factory=dict)
+    membrane: Mapping[str, Array] = field(default_factory=dict)
+
+    def to_numpy(self) -> Trace:
+        """Spikes as uint8 arrays."""
+        spikes = {k: _numpy(v).astype(np.uint8) for k, v in self.spikes.items()}
+        membrane = {k: _numpy(v) for k, v in self.membrane.items()}
+        return Trace(spikes, dict(self.overflow), dict(self.saturation), membrane)
+
+    def rates(self) -> dict[str, float]:
+        """Spike rate per layer: spikes / (batch x time x neuron)."""
+        return {k: float(np.mean(_numpy(v))) for k, v in self.spikes.items()}
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Geometry of a convolution (cross-correlation, as torch and NIR define it).
+
+    shape: map that is read. padding: zeros at the top, bottom, left, right.
+    """
+
+    shape: MapShape
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def out_shape(self, weight_shape: Sequence[int]) -> MapShape:
+        """Map that a kernel `(C_out, C_in / groups, height, width)` makes."""
+        rows, columns = (self._extent(weight_shape[2 + axis], axis) for axis in (0, 1))
+        return int(weight_shape[0]), rows, columns
+
+    def _extent(self, kernel: int, axis: int) -> int:
+        before, after = self.padding[2 * axis : 2 * axis + 2]
+        span = self.dilation[axis] * (kernel - 1) + 1
+        return int((self.shape[1 + axis] + before + after - span) // self.stride[axis] + 1)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One Linear or Conv + neuron of a branch, as trained (gain not folded; BatchNorm folded).
+
+    weight `(out, in)`, or with `conv` a kernel `(out, in / groups, height, width)`; bias `(out,)`,
+    of a kernel one per channel. kappa, threshold `(size,)`; syn_kappa `(size,)` or None;
+    theta_table `(time,)` for the policy `table`. `source` names an input or an earlier layer.
+    """
+
+    name: str
+    source: str
+    weight: FloatArray
+    bias: FloatArray
+    kappa: FloatArray
+    threshold: FloatArray
+    syn_kappa: FloatArray | None = None
+    theta_table: FloatArray | None = None
+    conv: Conv | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the neurons, `(n,)` or `(C, H, W)`."""
+        if self.conv is None:
+            return (int(self.weight.shape[0]),)
+        return self.conv.out_shape(self.weight.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return math.prod(self.shape)
+
+    @property
+    def size_in(self) -> int:
+        """Width of the source."""
+        return int(self.weight.shape[1]) if self.conv is None else math.prod(self.conv.shape)
+
+
+@dataclass(frozen=True)
+class BranchSpec:
+    """A spiking branch: inputs, layers in topological order, and which of them are read.
+
+    dt_s: the physical length of a step in seconds. steps: T of a sample.
+    """
+
+    inputs: Mapping[str, InputCode]
+    layers: tuple[LayerSpec, ...]
+    outputs: tuple[str, ...]
+    dt_s: float
+    steps: int
+    policy: Policy = "fixed"

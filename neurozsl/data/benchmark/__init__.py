@@ -1,0 +1,1 @@
+"""The AVCA benchmark: layout, features, pickles read safely, one memory-mapped file of it."""

@@ -1,0 +1,84 @@
+"""Averaged features of one class: `<Class>.h5` with data (n, D) and video_urls (n,) bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.data.batch import F32
+from neurozsl.data.benchmark.pair import Pair, join_names
+from neurozsl.data.index import Rows
+
+DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+MARK = "synthetic"  # attribute of generated files
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a class file holds, its features left unread: n urls, width D, whether generated."""
+
+    urls: tuple[str, ...]
+    width: int
+    synthetic: bool
+
+
+def read_header(path: Path) -> Header:
+    """Returns urls and width of a class file.
+
+    Raises:
+        BadInput: it cannot be read, or urls and rows do not belong together.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            shape = file["data"].shape
+            urls = tuple(
+                url.decode() if isinstance(url, bytes) else str(url)
+                for url in file["video_urls"][:]
+            )
+            synthetic = bool(file.attrs.get(MARK, False))
+    except DAMAGE as error:
+        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+    if len(shape) != 2 or len(urls) != shape[0] or len(set(urls)) != len(urls):
+        raise BadInput(
+            f"{path}: data {shape} with {len(urls)} urls, {len(set(urls))} of them different; "
+            "one url per row is needed"
+        )
+    return Header(urls, int(shape[1]), synthetic)
+
+
+def read_data(path: Path) -> F32:
+    """Returns the features of a class file, (n, D) float32.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            return np.asarray(file["data"][:], dtype=np.float32)
+    except DAMAGE as error:
+        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+
+
+def open_pair(audio: Path, video: Path, kind: str) -> Pair:
+    """Opens the two files of a class; `kind` changes nothing here.
+
+    Raises:
+        BadInput: one is damaged, or they list other videos.
+    """
+    del kind
+    heard, shown = read_header(audio), read_header(video)
+    names, audio_rows, video_rows = join_names(heard.urls, shown.urls, video)
+
+    def read(steps: int) -> Rows:
+        del steps  # one
+        return Rows(
+            read_data(audio)[audio_rows][:, None],
+            read_data(video)[video_rows][:, None],
+            np.ones((len(names), 1), dtype=np.bool_),
+        )
+
+    return Pair(names, 1, heard.width, shown.width, heard.synthetic or shown.synthetic, read)

@@ -1,0 +1,293 @@
+"""Every class file of one kind of features, read on its own and against its partner.
+
+In: `features/<name>` and the lists. Out: a finding per missing, damaged or additional file, per
+class with too few videos, per file with NaN, other widths, doubled urls, per pair whose two
+modalities list other videos or another order, and per split whose count is not the published one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.progress import Progress
+from neurozsl.data.batch import F32
+from neurozsl.data.benchmark import tcaf
+from neurozsl.data.benchmark.avca_layout import (
+    DATASETS,
+    FEATURES,
+    MODALITIES,
+    SUBSPLITS,
+    FeatureName,
+    class_files,
+    class_key,
+    vector_dataset,
+)
+from neurozsl.data.benchmark.averaged import DAMAGE, MARK
+from neurozsl.data.benchmark.check_lists import Lists
+from neurozsl.data.benchmark.findings import Found
+from neurozsl.data.benchmark.safe_pickle import load_npy, load_pickle
+
+STAGE_2 = ("stage_1_train", "stage_1_val_seen", "stage_1_val_unseen")
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """One class file: its urls in order, a (T, D) or (D,) array each, and whether generated."""
+
+    urls: tuple[str, ...]
+    rows: tuple[F32, ...]
+    width: int
+    synthetic: bool = False
+
+
+def check_features(
+    root: Path,
+    features: Path,
+    kind: FeatureName,
+    lists: Lists,
+    found: Found,
+    progress: Progress | None = None,
+) -> bool:
+    """Adds every deviation of one kind of features; returns whether one is marked generated."""
+    form = FEATURES[kind]
+    total = sum(len(names) for names in lists.splits.values())
+    done, synthetic = 0, False
+    widths: dict[str, Counter[int]] = {part: Counter() for part in MODALITIES}
+    places: dict[str, dict[int, list[str]]] = {part: {} for part in MODALITIES}
+    samples: dict[str, dict[str, int]] = {}
+    homes: dict[str, str] = {}
+    for number, subsplit in enumerate(SUBSPLITS.values()):
+        files = _files(features, subsplit, form.suffix, lists, found)
+        samples[subsplit] = {}
+        twice: dict[str, list[str]] = {}
+        for key, name in sorted(lists.splits[subsplit].items()):
+            pair = {}
+            for part in MODALITIES:
+                path = files[part].get(key)
+                if path is None:
+                    continue
+                content = _read(path, root, found)
+                if content is None:
+                    continue
+                pair[part] = content
+                synthetic |= content.synthetic
+                if content.urls:
+                    widths[part][content.width] += 1
+                    places[part].setdefault(content.width, []).append(
+                        str(path.relative_to(features))
+                    )
+            samples[subsplit][key] = _check_pair(pair, features, subsplit, name, found)
+            for url in pair["audio"].urls if "audio" in pair else ():
+                if homes.setdefault(url, subsplit) != subsplit:
+                    twice.setdefault(homes[url], []).append(url)
+            if key in lists.videos.get(subsplit, {}) and "audio" in pair:
+                _check_listed(
+                    set(pair["audio"].urls), lists.videos[subsplit][key], subsplit, name, found
+                )
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        for other, urls in twice.items():
+            text = f"features of video(s) that {other} has too"
+            found.add("warning", "shared-video", f"{features.name}/{subsplit}", text, urls)
+        _check_count(features.name, lists, subsplit, number, sum(samples[subsplit].values()), found)
+    _check_widths(features.name, form.widths, widths, places, found)
+    _check_training(features.name, samples, lists, found)
+    return synthetic
+
+
+def check_pickles(features: Path, kinds: tuple[FeatureName, ...], found: Found) -> None:
+    """Reads every pickle and array file that is neither class vectors nor temporal features."""
+    temporal = {
+        folder
+        for kind in kinds
+        if FEATURES[kind].suffix == ".pkl"
+        for folder in FEATURES[kind].folders
+    }
+    for path in sorted(p for p in features.rglob("*") if p.suffix in (".pkl", ".pickle", ".npy")):
+        place = path.relative_to(features)
+        in_class_folder = place.parts[0] in temporal and "text" not in place.parts
+        if (in_class_folder and path.suffix == ".pkl") or vector_dataset(path) is not None:
+            continue
+        try:
+            (load_npy if path.suffix == ".npy" else load_pickle)(path)
+        except BadInput as error:
+            found.add("error", "pickle", place, str(error))
+        else:
+            found.add("note", "additional-file", place, "no loader reads it")
+
+
+def _files(
+    features: Path, subsplit: str, suffix: str, lists: Lists, found: Found
+) -> dict[str, Mapping[str, Path]]:
+    """Class files per modality; missing and additional ones are named."""
+    files: dict[str, Mapping[str, Path]] = {}
+    wanted = lists.splits[subsplit]
+    for part in MODALITIES:
+        where = f"{features.name}/{part}/{subsplit}"
+        try:
+            files[part] = class_files(features / part / subsplit, lists.dataset, suffix)
+        except BadInput as error:
+            found.add("error", "missing-folder", where, str(error))
+            files[part] = {}
+            continue
+        missing = sorted(name for key, name in wanted.items() if key not in files[part])
+        if missing:
+            text = f"no {suffix} for {len(missing)} class(es)"
+            found.add("error", "missing-class", where, text, missing)
+        stems = Counter(
+            class_key(path.stem, lists.dataset)
+            for path in (features / part / subsplit).glob(f"*{suffix}")
+        )
+        doubled = [key for key, times in stems.items() if times > 1]
+        if doubled:
+            found.add("error", "duplicate-class", where, "two files of one class", doubled)
+        known = {class_key(name, lists.dataset) for name in lists.classes}
+        extra = [path.name for key, path in files[part].items() if key not in wanted]
+        unknown = [name for name in extra if class_key(Path(name).stem, lists.dataset) not in known]
+        if unknown:
+            text = "file(s) of a class that all_class.txt does not name"
+            found.add("warning", "unknown-class", where, text, unknown)
+        rest = sorted(set(extra) - set(unknown))
+        if rest:
+            text = f"file(s) of classes that {lists.folder} does not name; they are left out"
+            found.add("note", "additional-file", where, text, rest)
+    return files
+
+
+def _read(path: Path, root: Path, found: Found) -> Content | None:
+    """One class file, its own deviations added; None where it cannot be read."""
+    where = path.relative_to(root / "features")
+    try:
+        content = _read_pickle(path) if path.suffix == ".pkl" else _read_h5(path)
+    except BadInput as error:
+        refused = path.suffix == ".pkl"
+        found.add("error", "pickle" if refused else "damaged", where, str(error))
+        return None
+    twice = [url for url, times in Counter(content.urls).items() if times > 1]
+    if twice:
+        found.add("error", "duplicate-video", where, f"{len(twice)} url(s) twice", twice)
+    bad = [
+        f"row {i} ({url})"
+        for i, (url, row) in enumerate(zip(content.urls, content.rows, strict=True))
+        if not np.isfinite(row).all()
+    ]
+    if bad:
+        found.add("error", "not-finite", where, f"NaN or infinity in {len(bad)} row(s)", bad)
+    return content
+
+
+def _read_h5(path: Path) -> Content:
+    try:
+        with h5py.File(path, "r") as file:
+            data, urls = file["data"], file["video_urls"][:]
+            values = np.asarray(data[:])
+            synthetic = bool(file.attrs.get(MARK, False))
+        names = tuple(u.decode() if isinstance(u, bytes) else str(u) for u in urls)
+    except DAMAGE as error:
+        raise BadInput(f"cannot be read ({error}); copy the file again") from error
+    if values.ndim != 2 or values.dtype.kind not in "fiu" or len(names) != len(values):
+        raise BadInput(
+            f"data {values.dtype} {values.shape} with {len(names)} urls; numbers (n, D) and n urls "
+            "are needed"
+        )
+    return Content(names, tuple(values), values.shape[1], synthetic)
+
+
+def _read_pickle(path: Path) -> Content:
+    read = tcaf.read_class(path)
+    width = read.sequences[0].shape[1] if read.sequences else 0
+    return Content(read.names, read.sequences, width)
+
+
+def _check_pair(
+    pair: Mapping[str, Content], features: Path, subsplit: str, name: str, found: Found
+) -> int:
+    """Both modalities of one class; returns the videos that both have."""
+    where = f"{features.name}/{subsplit}/{name}"
+    for part, content in pair.items():
+        if not content.urls:
+            found.add("error", "empty-class", f"{where} ({part})", "no video; 1 or more are needed")
+    if len(pair) < 2:
+        return 0
+    heard, shown = pair["audio"].urls, pair["video"].urls
+    for part, odd in (
+        ("video", sorted(set(heard) - set(shown))),
+        ("audio", sorted(set(shown) - set(heard))),
+    ):
+        if odd:
+            text = f"{len(odd)} url(s) missing in the {part} file"
+            found.add("error", "missing-video", where, text, odd)
+    if set(heard) == set(shown) and heard != shown and len(set(heard)) == len(heard) == len(shown):
+        moved = [url for url, other in zip(heard, shown, strict=True) if url != other]
+        text = (
+            f"{len(moved)} url(s) in another order in the video file; we join on the url, the "
+            "published loader stops"
+        )
+        found.add("warning", "order", where, text, moved)
+    return len(set(heard) & set(shown))
+
+
+def _check_listed(
+    urls: set[str], listed: frozenset[str], subsplit: str, name: str, found: Found
+) -> None:
+    where = f"{subsplit}/{name}"
+    absent, extra = sorted(listed - urls), sorted(urls - listed)
+    if absent:
+        text = f"{len(absent)} video(s) of the .csv without features"
+        found.add("note", "csv-features", where, text, absent)
+    if extra:
+        found.add("note", "csv-features", where, f"{len(extra)} video(s) not in the .csv", extra)
+
+
+def _check_count(
+    name: str, lists: Lists, subsplit: str, number: int, count: int, found: Found
+) -> None:
+    published = DATASETS[lists.dataset].counts[number]
+    # cls_split drops test classes; their published sum is not that of the table.
+    dropped = lists.folder == "cls_split" and subsplit == "stage_2_test_unseen"
+    if count != published and not dropped:
+        found.add("note", "count", f"{name}/{subsplit}", f"{count} videos, published {published}")
+
+
+def _check_widths(
+    name: str,
+    published: tuple[int, int],
+    widths: Mapping[str, Counter[int]],
+    places: Mapping[str, Mapping[int, list[str]]],
+    found: Found,
+) -> None:
+    """Files must agree; the width most of them have is taken for the right one."""
+    for part, expected in zip(MODALITIES, published, strict=True):
+        if not widths[part]:
+            continue
+        common = widths[part].most_common(1)[0][0]
+        for width, paths in sorted(places[part].items()):
+            if width != common:
+                text = f"{part} features {width} wide, {common} in the other files"
+                found.add("error", "width", name, text, paths)
+        if common != expected:
+            text = f"{part} features {common} wide, published {expected}"
+            found.add("note", "width", name, text)
+
+
+def _check_training(
+    name: str, samples: Mapping[str, Mapping[str, int]], lists: Lists, found: Found
+) -> None:
+    """A training class needs two videos: alone in stage 1, over the three lists in stage 2."""
+    for stage, subsplits in ((1, ("stage_1_train",)), (2, STAGE_2)):
+        sums: Counter[str] = Counter()
+        for subsplit in subsplits:
+            sums.update(samples[subsplit])
+        known = {key: text for each in lists.splits.values() for key, text in each.items()}
+        single = sorted(known[key] for key, count in sums.items() if count == 1)
+        if single:
+            text = f"1 video in the training data of stage {stage}, at least 2 are needed"
+            found.add("error", "one-sample", f"{name}/{'+'.join(subsplits)}", text, single)

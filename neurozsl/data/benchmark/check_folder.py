@@ -1,0 +1,199 @@
+"""`neurozsl data check`: everything that is odd about a data set folder, in one go.
+
+In: any folder that `load` takes. Out: a `CheckReport`. A benchmark root is walked file by file (see
+`check_lists`, `check_features`), so that one damaged file does not hide the next; a folder that
+`neurozsl data` wrote is opened and hashed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput
+from neurozsl.core.progress import Progress
+from neurozsl.data import store
+from neurozsl.data.benchmark import packed
+from neurozsl.data.benchmark.avca import read_marker
+from neurozsl.data.benchmark.avca_layout import (
+    DATASETS,
+    FEATURES,
+    class_key,
+    feature_folder,
+    is_avca,
+    present_features,
+    read_table,
+    vector_file,
+    vector_keys,
+)
+from neurozsl.data.benchmark.check_features import check_features, check_pickles
+from neurozsl.data.benchmark.check_lists import Lists, check_lists
+from neurozsl.data.benchmark.findings import AlignedSplit, CheckReport, Found
+from neurozsl.data.checks import check_data
+
+WORDS = 300
+
+
+def check_folder(folder: Path, *, progress: Progress | None = None) -> CheckReport:
+    """Returns every deviation of a data set folder.
+
+    Args:
+        folder: benchmark root, or a folder that `neurozsl data` wrote.
+        progress: called with (class files done, class files in all).
+
+    Raises:
+        BadInput: the folder is missing or of neither kind.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; give a data set folder")
+    if store.is_store(folder):
+        return _check_written(folder)
+    if not is_avca(folder):
+        raise BadInput(
+            f"{folder}: neither dataset.h5 nor class-split/ and features/ are in it; give a data "
+            "set folder"
+        )
+    return _check_benchmark(folder, progress)
+
+
+def _check_written(folder: Path) -> CheckReport:
+    found = Found()
+    kind = "memory-mapped" if packed.is_packed(folder) else "store"
+    synthetic = False
+    try:
+        if kind == "store":
+            data = store.load_store(folder)
+        else:
+            data = packed.load_packed(folder)
+            if sha256(folder / store.ARRAYS) != packed.array_digest(folder):
+                raise BadInput(f"{folder / store.ARRAYS}: changed since written; {packed.REPACK}")
+            check_data(data, str(folder))
+        synthetic = data.synthetic
+        for number in (1, 2):
+            data.stage(number)
+    except BadInput as error:
+        found.add("error", "unusable", folder.name, str(error))
+    return CheckReport(str(folder), kind, synthetic, found.ordered())
+
+
+def _check_benchmark(root: Path, progress: Progress | None) -> CheckReport:
+    found = Found()
+    synthetic = False
+    try:
+        synthetic = read_marker(root) is not None
+    except BadInput as error:
+        found.add("error", "marker", root.name, str(error))
+    kinds = present_features(root)
+    if not kinds:
+        names = [name for form in FEATURES.values() for name in form.folders]
+        found.add("error", "no-features", "features", f"none of {', '.join(names)} is there")
+    if (root / "features").is_dir():
+        check_pickles(root / "features", kinds, found)
+    alignment: tuple[AlignedSplit, ...] = ()
+    for kind in kinds:
+        features = feature_folder(root, kind)
+        assert features is not None
+        dataset = _dataset(features, found)
+        if dataset is None:
+            continue
+        lists = check_lists(root, dataset, FEATURES[kind].split, found)
+        aligned = _check_vectors(root, features, dataset, lists, found)
+        alignment = tuple({row.split: row for row in (*alignment, *aligned)}.values())
+        synthetic |= check_features(root, features, kind, lists, found, progress)
+        _check_cache(root, features, found)
+    return CheckReport(str(root), "benchmark", synthetic, found.ordered(), alignment)
+
+
+def _dataset(features: Path, found: Found) -> str | None:
+    text = features / "text"
+    present = [name for name in DATASETS if vector_file(text, name) is not None]
+    if len(present) == 1:
+        return present[0]
+    found.add(
+        "error",
+        "vector-file",
+        f"{features.name}/text",
+        f"word vectors of {present or 'no data set'}; one word_embeddings_<name>_normed.npy is "
+        f"needed, of {', '.join(DATASETS)}",
+    )
+    return None
+
+
+def _check_vectors(
+    root: Path, features: Path, dataset: str, lists: Lists, found: Found
+) -> list[AlignedSplit]:
+    """Vectors of every class, and the table of label alignment per split."""
+    path = vector_file(features / "text", dataset)
+    assert path is not None
+    where = path.relative_to(root)
+    try:
+        table = read_table(path)
+        keys = vector_keys(root / "class-split", dataset, lists.classes)
+    except BadInput as error:
+        found.add("error", "vectors", where, str(error))
+        return []
+    missing = [
+        f"{name} ({key})" for name, key in zip(lists.classes, keys, strict=True) if key not in table
+    ]
+    if missing:
+        found.add("error", "vectors", where, f"no vector for {len(missing)} class(es)", missing)
+    odd = [f"{name} {vector.shape}" for name, vector in table.items() if vector.shape != (WORDS,)]
+    if odd:
+        found.add("error", "vector-width", where, f"{len(odd)} vector(s) not {WORDS} wide", odd)
+    length = {name: float(np.linalg.norm(vector)) for name, vector in table.items()}
+    wrong = [f"{name} {size:.4g}" for name, size in length.items() if not abs(size - 1.0) < 1e-3]
+    if wrong:
+        found.add("error", "vector-length", where, f"{len(wrong)} vector(s) not of length 1", wrong)
+    if path.suffix != ".npy":
+        found.add("note", "vector-form", where, "the published loader reads only the pickled .npy")
+    if len(table) < len(keys):
+        return []
+    legacy = sorted(table)[: len(keys)]
+    other = {
+        class_key(name, dataset)
+        for name, own, used in zip(lists.classes, keys, legacy, strict=True)
+        if own != used
+    }
+    rows = [AlignedSplit("all_class", len(other), len(keys))]
+    for subsplit, names in lists.splits.items():
+        rows.append(
+            AlignedSplit(f"{lists.folder}/{subsplit}", len(other & names.keys()), len(names))
+        )
+    if other:
+        found.add(
+            "note",
+            "label-alignment",
+            where,
+            f"the published loader gives {len(other)} of {len(keys)} classes another class's "
+            "vector; by_name (default) does not, legacy does",
+        )
+    return rows
+
+
+def _check_cache(root: Path, features: Path, found: Found) -> None:
+    """The published loader's cache: it reuses the cache whatever happened to the features.
+
+    It lies in the data set, or (as published) below the folder that the loader was started in.
+    """
+    newest = max((p.stat().st_mtime_ns for p in features.rglob("*") if p.is_file()), default=0)
+    started = Path.cwd() / "avgzsl_benchmark_datasets" / root.resolve().name
+    folders = dict.fromkeys(
+        (base / "_features_processed" / features.name).resolve() for base in (root, started)
+    )
+    caches = [path for folder in folders for path in sorted(folder.glob("*.pkl"))]
+    stale = [path for path in caches if path.stat().st_mtime_ns < newest]
+    if stale:
+        found.add(
+            "warning",
+            "stale-cache",
+            f"_features_processed/{features.name}",
+            f"{len(stale)} file(s) older than the features; the published loader would use them "
+            "without a word; delete them (we do not read them)",
+            stale,
+        )
+    fresh = [path for path in caches if path not in stale]
+    if fresh:
+        text = "cache of the published loader; it is not read here"
+        found.add("note", "cache", f"_features_processed/{features.name}", text, fresh)

@@ -1,0 +1,239 @@
+"""A data set as one memory-mapped file: `dataset.h5` with contiguous arrays, `dataset.json`.
+
+    /audio (N, T, Da) float32   /video (N, T, Dv) float32   /mask (N, T)   /events (N, T, De) uint8
+    /label (N,)   /names (N,)   /classes (C,)   /vectors/by_name (C, 300)   /vectors/legacy (C, 300)
+
+N counts all five splits one after the other, in the order of `SPLITS`; `counts` in the JSON says
+how many each has. So train, val_seen and val_unseen are one slice, and stage 2 joins them without
+a copy. HDF5 stores such arrays as plain bytes at a known offset: features are mapped from there
+(`mapped`) and read when a batch asks for them. Written as a stream, with values checked and hashed
+on the way; `load_packed` reads names and labels alone as long as size and time of the file are
+those noted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_folder
+from neurozsl.core.progress import Progress
+from neurozsl.data.batch import SPLITS, ZSLData
+from neurozsl.data.benchmark.avca_layout import FEATURES, FeatureName
+from neurozsl.data.checks import check_data, first_not_finite
+from neurozsl.data.index import Alignment, Block, Index, Rows, assemble, read_blocks
+from neurozsl.data.mapped import Pages
+from neurozsl.data.store import ARRAYS, FACTS, check_target
+
+SCHEMA = 2
+ALIGN_BYTES = 64  # of arrays in the file; a mapped float32 must lie on a multiple of 4
+HASH_BLOCK = 1 << 20
+REPACK = "make it again with `neurozsl data convert`"
+NEEDED = {"schema", "name", "synthetic", "step_s", "counts", "meta", "arrays"}
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether the folder was written by `write`."""
+    facts = _facts_or_none(folder / FACTS)
+    return facts is not None and facts.get("schema") == SCHEMA
+
+
+def write(index: Index, folder: Path, *, progress: Progress | None = None) -> None:
+    """Writes a data set as a stream of blocks; an older data set in `folder` is replaced.
+
+    Raises:
+        BadInput: a value is not finite, a block has another shape, or `folder` holds other things.
+    """
+    check_target(folder)
+    with whole_folder(folder) as temporary:
+        path = temporary / ARRAYS
+        with h5py.File(
+            path, "w", alignment_threshold=ALIGN_BYTES, alignment_interval=ALIGN_BYTES
+        ) as file:
+            _write_small(file, index)
+            _write_features(file, index, progress)
+        state = path.stat()
+        facts = {
+            "schema": SCHEMA,
+            "name": index.name,
+            "synthetic": index.synthetic,
+            "step_s": index.step_s,
+            "counts": {name: index.count(name) for name in SPLITS},
+            "meta": dict(index.meta),
+            "arrays": {
+                "sha256": sha256(path),
+                "bytes": state.st_size,
+                "mtime_ns": state.st_mtime_ns,
+            },
+        }
+        text = json.dumps(facts, indent=1, allow_nan=False)
+        (temporary / FACTS).write_text(text, encoding="utf-8")
+
+
+def load_packed(
+    folder: Path,
+    *,
+    feature_name: FeatureName | None = None,
+    label_alignment: Alignment = "by_name",
+) -> ZSLData:
+    """Opens a data set; its features stay in the file.
+
+    Args:
+        folder: what `write` wrote.
+        feature_name: refused where the file holds others.
+        label_alignment: "by_name", or "legacy" where it was made from the benchmark.
+
+    Raises:
+        BadInput: a file is missing or damaged, or has changed since it was written.
+    """
+    facts = _read_facts(folder)
+    path = folder / ARRAYS
+    _check_unchanged(path, facts["arrays"])
+    try:
+        index, rows = _open(path, facts)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); {REPACK}") from error
+    holds = index.meta.get("features")
+    if feature_name is not None and holds not in FEATURES[feature_name].folders:
+        raise BadInput(f"{folder}: holds {holds}, not {feature_name} features; convert those")
+    data = assemble(index, rows, label_alignment)
+    # Finite values were checked while writing, and the file is the one that was written.
+    check_data(data, str(path), values=False)
+    return data
+
+
+def array_digest(folder: Path) -> str:
+    """Returns the sha256 of the arrays: the noted one, or computed where the file looks changed."""
+    noted = _read_facts(folder)["arrays"]
+    path = folder / ARRAYS
+    return str(noted["sha256"]) if _looks_unchanged(path, noted) else sha256(path)
+
+
+def facts_digest(folder: Path) -> str:
+    """Returns the sha256 of `dataset.json` without the file times, which a copy changes."""
+    facts = _read_facts(folder)
+    facts["arrays"] = facts["arrays"]["sha256"]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _write_small(file: Any, index: Index) -> None:
+    text = h5py.string_dtype()
+    blocks = [block for name in SPLITS for block in index.blocks[name]]
+    file.create_dataset("classes", data=list(index.classes), dtype=text)
+    for alignment, vectors in index.vectors.items():
+        file.create_dataset(f"vectors/{alignment}", data=vectors)
+    file.create_dataset("label", data=np.concatenate([block.label for block in blocks]))
+    names = [name for block in blocks for name in block.names]
+    file.create_dataset("names", data=names, dtype=text)
+
+
+def _write_features(file: Any, index: Index, progress: Progress | None) -> None:
+    n, steps = len(index), index.audio_shape[0]
+    audio = file.create_dataset("audio", (n, *index.audio_shape), dtype="<f4")
+    video = file.create_dataset("video", (n, *index.video_shape), dtype="<f4")
+    mask = np.zeros((n, steps), dtype=np.bool_)
+    events = None
+    if index.events_width is not None:
+        events = file.create_dataset("events", (n, steps, index.events_width), dtype="u1")
+    for place, rows in read_blocks(index, progress):
+        for part, values in (("audio", rows.audio), ("video", rows.video)):
+            row = first_not_finite(values)
+            if row is not None:
+                raise BadInput(
+                    f"{index.name}, {part}: sample {place.start + row} holds NaN or infinity; "
+                    "`neurozsl data check` names its file; remove the sample or encode it again"
+                )
+        audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
+        if events is not None:
+            events[place] = rows.events
+    file.create_dataset("mask", data=mask)
+
+
+def _open(path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
+    with h5py.File(path, "r") as file:
+        names = tuple(name.decode() for name in file["names"][:])
+        label = np.asarray(file["label"][:], dtype=np.int64)
+        pages = Pages(path)
+        rows = Rows(
+            audio=_map(pages, file["audio"], "<f4"),
+            video=_map(pages, file["video"], "<f4"),
+            mask=np.asarray(file["mask"][:], dtype=np.bool_),
+            events=_map(pages, file["events"], "u1") if "events" in file else None,
+            pages=pages,
+        )
+        classes = tuple(str(name) for name in file["classes"].asstr()[:])
+        vectors = {
+            cast(Alignment, name): np.asarray(part[:], dtype=np.float32)
+            for name, part in file["vectors"].items()
+        }
+    blocks, start = {}, 0
+    for name in SPLITS:
+        stop = start + int(facts["counts"][name])
+        blocks[name] = (Block(label[start:stop], names[start:stop], _not_read),)
+        start = stop
+    if not len(label) == len(names) == len(rows.audio) == len(rows.video) == start:
+        raise ValueError(f"{len(label)} samples, {FACTS} says {start}")
+    index = Index(
+        name=str(facts["name"]),
+        classes=classes,
+        vectors=vectors,
+        blocks=blocks,
+        audio_shape=rows.audio.shape[1:],
+        video_shape=rows.video.shape[1:],
+        synthetic=bool(facts["synthetic"]),
+        step_s=float(facts["step_s"]),
+        meta=facts["meta"],
+        events_width=None if rows.events is None else rows.events.shape[2],
+    )
+    return index, rows
+
+
+def _map(pages: Pages, dataset: Any, dtype: str) -> npt.NDArray[Any]:
+    """A read-only array on the file's own bytes; batches copy the rows that they need."""
+    offset = dataset.id.get_offset()
+    if dataset.dtype != np.dtype(dtype) or offset is None or offset % dataset.dtype.itemsize:
+        raise ValueError(f"{dataset.name} is no contiguous array of {dtype}")
+    return pages.array(offset, dataset.shape, dtype)
+
+
+def _not_read() -> Rows:
+    raise AssertionError("features of a packed set are mapped, not read")
+
+
+def _check_unchanged(path: Path, noted: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise BadInput(f"{path}: does not exist; {REPACK}")
+    if _looks_unchanged(path, noted):
+        return
+    if path.stat().st_size != noted["bytes"] or sha256(path) != noted["sha256"]:
+        raise BadInput(f"{path}: cut short, or changed since it was written; {REPACK}")
+
+
+def _looks_unchanged(path: Path, noted: dict[str, Any]) -> bool:
+    state = path.stat()
+    return bool((state.st_size, state.st_mtime_ns) == (noted["bytes"], noted["mtime_ns"]))
+
+
+def _facts_or_none(path: Path) -> dict[str, Any] | None:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    facts = _facts_or_none(folder / FACTS)
+    if facts is None or not facts.keys() >= NEEDED or set(facts["counts"]) != set(SPLITS):
+        raise BadInput(f"{folder / FACTS}: needs the keys {sorted(NEEDED)}; {REPACK}")
+    if not {"sha256", "bytes", "mtime_ns"} <= set(facts["arrays"]):
+        raise BadInput(f"{folder / FACTS}: arrays needs sha256, bytes, mtime_ns; {REPACK}")
+    return facts

@@ -1,0 +1,1 @@
+"""Folders of videos with a labels file -> a data set."""

@@ -1,0 +1,1 @@
+"""Clips -> features of sound and picture per window."""

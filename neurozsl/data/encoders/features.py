@@ -1,0 +1,213 @@
+"""The one way from a `Clip` to model inputs, used for generated and for real clips alike.
+
+    clip -> local descriptors -> fixed sparse projection to 256
+         -> standardise on train -> relu(x + 0.5)
+
+`describe` is free of statistics; `FeatureEncoder` holds the statistics of the training split and
+lives in the data set's meta, so that a clip that arrives later is encoded the same way. The
+projections are sparse and local (each output reads six entries around one place of the image, or
+around one band of the spectrum): a change of one output says where something moved.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.data.batch import F32, U8
+from neurozsl.data.clip import Clip
+from neurozsl.data.encoders import audio_features as audio
+from neurozsl.data.encoders import visual_features as visual
+from neurozsl.data.events.generate import GRID as EVENT_GRID
+from neurozsl.data.events.generate import pixel_events, pool_events
+
+FEATURE_DIM = 256
+TAPS = 6  # entries that one output reads
+SHIFT = 0.5  # relu(x + 0.5) keeps about 70 % of a unit-variance feature (facts: recipe, section 1)
+PROJECTION_SEED = 20_251
+ENCODER_SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Projected descriptors of n clips before standardisation, and their pixel events.
+
+    Attributes:
+        audio: (n, T, 256) float32.
+        video: (n, T, 256) float32.
+        events: (n, T, 512) uint8.
+    """
+
+    audio: F32
+    video: F32
+    events: U8
+
+    @staticmethod
+    def join(parts: Sequence[Described]) -> Described:
+        """Returns the parts one after the other."""
+        return Described(
+            audio=np.concatenate([part.audio for part in parts]),
+            video=np.concatenate([part.video for part in parts]),
+            events=np.concatenate([part.events for part in parts]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureEncoder:
+    """relu((x - mean) / scale + 0.5) with the statistics of a training split.
+
+    Attributes:
+        steps: T, steps in a window.
+        window_s: seconds of a window.
+        audio_mean, audio_scale, video_mean, video_scale: (256,) float32.
+    """
+
+    steps: int
+    window_s: float
+    audio_mean: F32
+    audio_scale: F32
+    video_mean: F32
+    video_scale: F32
+
+    @staticmethod
+    def fit(described: Described, *, window_s: float) -> FeatureEncoder:
+        """Returns the encoder whose outputs have unit variance (before the relu) on these clips."""
+        return FeatureEncoder(
+            described.audio.shape[1],
+            window_s,
+            *_moments(described.audio),
+            *_moments(described.video),
+        )
+
+    def apply(self, described: Described) -> tuple[F32, F32]:
+        """Returns non-negative audio and video features, (n, T, 256) float32 each."""
+        heard = (described.audio - self.audio_mean) / self.audio_scale
+        shown = (described.video - self.video_mean) / self.video_scale
+        return np.maximum(heard + SHIFT, 0.0), np.maximum(shown + SHIFT, 0.0)
+
+    def to_meta(self) -> dict[str, object]:
+        """Returns a JSON-able form; `from_meta` reads it back exactly."""
+        return {
+            "schema": ENCODER_SCHEMA,
+            "steps": self.steps,
+            "window_s": self.window_s,
+            "audio_mean": self.audio_mean.tolist(),
+            "audio_scale": self.audio_scale.tolist(),
+            "video_mean": self.video_mean.tolist(),
+            "video_scale": self.video_scale.tolist(),
+        }
+
+    @staticmethod
+    def from_meta(meta: Mapping[str, object]) -> FeatureEncoder:
+        """Returns the encoder stored in a data set's meta.
+
+        Raises:
+            BadInput: the meta holds no encoder, or one of another schema.
+        """
+        stored = meta.get("encoder")
+        if not isinstance(stored, Mapping) or stored.get("schema") != ENCODER_SCHEMA:
+            raise BadInput(
+                f"data set meta: no feature encoder of schema {ENCODER_SCHEMA}; clips can only be "
+                "encoded for data made by `neurozsl data synth` or `neurozsl data build`"
+            )
+        names = ("audio_mean", "audio_scale", "video_mean", "video_scale")
+        vectors = [np.asarray(stored[name], dtype=np.float32) for name in names]
+        return FeatureEncoder(int(stored["steps"]), float(stored["window_s"]), *vectors)
+
+
+def describe(clips: Sequence[Clip], *, steps: int) -> Described:
+    """Returns projected descriptors and pooled pixel events of clips of equal shape.
+
+    Args:
+        clips: n clips of one window each, all with the same frame count, size and samples.
+        steps: T; the frame nearest to the middle of a step stands for the step.
+
+    Raises:
+        BadInput: wrong audio rate, or fewer frames than steps.
+    """
+    first = clips[0]
+    if first.rate != audio.RATE_HZ:
+        raise BadInput(
+            f"clip {first.name}: {first.rate} Hz sound, {audio.RATE_HZ} Hz is needed; resample it"
+        )
+    if len(first.frames) < steps:
+        raise BadInput(
+            f"clip {first.name}: {len(first.frames)} frames for {steps} steps; use a longer "
+            "window, a higher frame rate or fewer steps"
+        )
+    frames = np.stack([clip.frames for clip in clips])  # (n, F, H, W, 3)
+    middle = ((np.arange(steps) + 0.5) * (frames.shape[1] / steps)).astype(np.int64)
+    shown = frames[:, middle]
+    return Described(
+        audio=audio_features(np.stack([clip.waveform for clip in clips]), steps=steps),
+        video=visual_features(shown.reshape(-1, *shown.shape[2:])).reshape(
+            len(clips), steps, FEATURE_DIM
+        ),
+        events=np.stack([_pooled(clip, steps) for clip in clips]),
+    )
+
+
+def audio_features(waveform: F32, *, steps: int) -> F32:
+    """Returns (B, T, 256) projected descriptors of (B, N) waveforms at 16 kHz."""
+    return audio.audio_descriptors(waveform, steps=steps) @ audio_projection()
+
+
+def visual_features(frames: U8) -> F32:
+    """Returns (n, 256) projected descriptors of (n, H, W, 3) frames."""
+    return visual.visual_descriptors(frames).reshape(len(frames), -1) @ visual_projection()
+
+
+@functools.lru_cache(maxsize=1)
+def visual_projection() -> F32:
+    """(704, 256): each output reads six channels in the 3 x 3 cells around a random cell."""
+    rng = np.random.default_rng((PROJECTION_SEED, 0))
+    weights = np.zeros((visual.GRID, visual.GRID, visual.CHANNELS, FEATURE_DIM), dtype=np.float32)
+    for out in range(FEATURE_DIM):
+        centre = rng.integers(0, visual.GRID, size=2)
+        near = centre + rng.integers(-1, 2, size=(TAPS, 2))
+        y, x = np.clip(near, 0, visual.GRID - 1).T
+        channel = rng.integers(0, visual.CHANNELS, size=TAPS)
+        np.add.at(weights[..., out], (y, x, channel), _taps(rng))
+    return weights.reshape(-1, FEATURE_DIM)
+
+
+@functools.lru_cache(maxsize=1)
+def audio_projection() -> F32:
+    """(212, 256): each output reads four mel entries around one band and two other numbers."""
+    rng = np.random.default_rng((PROJECTION_SEED, 1))
+    mel = audio.MEL_BANDS
+    weights = np.zeros((audio.AUDIO_DESCRIPTOR_DIM, FEATURE_DIM), dtype=np.float32)
+    for out in range(FEATURE_DIM):
+        band = np.clip(rng.integers(0, mel) + rng.integers(-3, 4, size=TAPS - 2), 0, mel - 1)
+        rows = band + mel * rng.integers(0, 3, size=TAPS - 2)
+        others = rng.integers(3 * mel, audio.AUDIO_DESCRIPTOR_DIM, size=2)
+        np.add.at(weights[:, out], np.concatenate((rows, others)), _taps(rng))
+    return weights
+
+
+def _taps(rng: np.random.Generator) -> F32:
+    taps: F32 = (rng.standard_normal(TAPS) / np.sqrt(TAPS)).astype(np.float32)
+    return taps
+
+
+def _pooled(clip: Clip, steps: int) -> U8:
+    events = pixel_events(clip.frames, clip.fps)
+    return pool_events(
+        events,
+        steps=steps,
+        seconds=len(clip.frames) / clip.fps,
+        size=clip.frames.shape[1:3],
+        grid=EVENT_GRID,
+    )
+
+
+def _moments(values: F32) -> tuple[F32, F32]:
+    flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    # A constant feature carries nothing: scale 1 leaves it at relu(0 + 0.5).
+    scale = flat.std(axis=0)
+    scale[scale < 1e-6] = 1.0
+    return flat.mean(axis=0).astype(np.float32), scale.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Frames -> the events that a camera without frames would send."""

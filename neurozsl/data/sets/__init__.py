@@ -1,0 +1,1 @@
+"""Any data set by its folder: open, convert, summarise, fingerprint."""

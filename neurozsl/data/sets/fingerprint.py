@@ -1,0 +1,43 @@
+"""A hash that says whether a data folder is still the same, computed as a stream.
+
+In: a folder. Out: sha256 over the names and contents of its files, or for a memory-mapped set over
+the hash that was noted when it was written, so that opening a run does not read gigabytes. Within
+a process a folder whose files keep their sizes and times is hashed once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from neurozsl.data.benchmark import packed
+
+State = tuple[tuple[str, int, int], ...]  # file below the folder, bytes, time of change in ns
+
+
+def fingerprint(folder: Path) -> str:
+    """Returns the hash of a data folder; equal contents give equal hashes."""
+    if packed.is_packed(folder):
+        both = packed.array_digest(folder) + packed.facts_digest(folder)
+        return hashlib.sha256(both.encode()).hexdigest()
+    return _hash_files(folder, _state(folder))
+
+
+def _state(folder: Path) -> State:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    states = [(path, path.stat()) for path in files]
+    return tuple(
+        (str(path.relative_to(folder)), state.st_size, state.st_mtime_ns) for path, state in states
+    )
+
+
+@lru_cache(maxsize=16)
+def _hash_files(folder: Path, state: State) -> str:
+    digest = hashlib.sha256()
+    for name, _, _ in state:
+        digest.update(name.encode())
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Rendered scenes and motions, and stand-ins of the benchmark: synthetic, and called so."""

@@ -1,0 +1,1 @@
+"""A trained run -> a bundle for one target, and the scores of what is deployed."""

@@ -1,0 +1,152 @@
+"""Fine-tuning a finished run for deployment: a new run folder beside it.
+
+The start is the run's model as it would be deployed: the BatchNorms of the branch keep the
+statistics they have and are folded into its weights, which are then trained directly; thresholds
+that follow the sample become one constant per layer, their mean over training samples. From there
+it trains a few epochs on all training data of stage 2, with the forward of the branch in the
+chip's integers (`qat`), or in float: the control, which tells what rounding adds to training on.
+
+The scores before are kept: as trained, frozen, and in integers without fine-tuning.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from neurozsl.core.errors import BadInput
+from neurozsl.deploy.deploy import (
+    CALIBRATION_ROWS,
+    branch_spec,
+    chip_input,
+    score_backend,
+    spread,
+    with_thresholds,
+)
+from neurozsl.export.bundle.bundle import StageProgress
+from neurozsl.export.bundle.policy import apply_policy
+from neurozsl.export.nir.graph import canonical
+from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.runs import run as runs
+from neurozsl.runs.run import Run, RunSettings
+from neurozsl.scoring.evaluation import MotionBackend
+from neurozsl.training import checkpoint
+from neurozsl.training.qat import FineTuning, Rounding, default_folder, program_of
+from neurozsl.training.train import TrainConfig
+
+EPOCHS = 5
+LR = 1e-3
+
+
+def create(
+    parent: Run,
+    *,
+    rounding: Rounding | None,
+    train: TrainConfig,
+    out: Path | None = None,
+    progress: StageProgress | None = None,
+) -> Path:
+    """Make the folder of a fine-tuned run; `runs.train` then trains it.
+
+    Args:
+        parent: the finished run.
+        rounding: the chip's integers; None for the control in float.
+        train: epochs, learning rate and seed of the fine-tuning.
+        out: folder of the new run; default beside the parent.
+        progress: called with the step that is scored, samples done, samples in all.
+
+    Returns:
+        The folder; one that already holds this very fine-tuning is left as it is, to be continued.
+
+    Raises:
+        BadInput: the folder holds something else, the parent has no branch or is fine-tuned
+            itself, or its branch does not go into the integers.
+    """
+    path = out or default_folder(parent.path, rounding)
+    link = os.path.relpath(parent.path.resolve(), path.resolve())
+    qat = FineTuning(rounding, link)
+    if parent.settings.qat is not None:
+        raise BadInput(
+            f"run '{parent.path}': was fine-tuned itself; fine-tune the run it came from, "
+            f"'{parent.path / parent.settings.qat.parent}'"
+        )
+    if (path / "run.json").exists():
+        _check_same(path, qat, train)
+        return path
+    model = frozen_model(parent)
+    before = _scores_before(parent, model, rounding, progress)
+    options = {k: v for k, v in model.options().items() if k in parent.settings.options}
+    data = (parent.path / parent.settings.data).resolve()
+    settings = replace(
+        parent.settings,
+        options=options,
+        train=train,
+        data=os.path.relpath(data, path.resolve()),
+        versions=runs.versions(),
+        qat=qat,
+    )
+    _write(path, settings, model, before, parent)
+    return path
+
+
+def frozen_model(parent: Run) -> Any:
+    """The model of a run as it would be deployed: BatchNorm folded, thresholds constant."""
+    described = canonical(branch_spec(parent))
+    train = parent.data.stage(2).train
+    rows = spread(train, CALIBRATION_ROWS)
+    calibration = with_thresholds(parent.model, chip_input(parent.model, train, rows), described)
+    spec, _ = apply_policy(described, "frozen", calibration)
+    return parent.model.frozen({x.name: float(x.threshold[0]) for x in spec.layers}).eval()
+
+
+def _scores_before(
+    parent: Run, model: Any, rounding: Rounding | None, progress: StageProgress | None
+) -> list[dict[str, Any]]:
+    """S, U, HM, ZSL as trained, frozen, and rounded without fine-tuning."""
+    policy = branch_spec(parent).policy
+    steps = [_step("trained", "norse", policy, parent.result["test"])]
+    frozen = replace(parent, model=model)
+
+    def score(step: str, backend: MotionBackend | None) -> dict[str, Any]:
+        told = None if progress is None else partial(progress, step)
+        return asdict(score_backend(frozen, backend, progress=told).scores)
+
+    if policy in ("dynamic", "closed"):
+        steps.append(_step("frozen", "norse", "frozen", score("frozen", None)))
+    if rounding is not None:
+        program = program_of(model.branch_spec(), rounding)
+        rounded = score("fixed-point", lambda chip: emulate(program, chip))
+        steps.append(_step("fixed-point", "emulator", "frozen", rounded))
+    return steps
+
+
+def _step(step: str, backend: str, policy: str, scores: Any) -> dict[str, Any]:
+    figures = {key: float(scores[key]) for key in ("S", "U", "HM", "ZSL")}
+    return {"step": step, "backend": backend, "policy": policy, **figures}
+
+
+def _check_same(path: Path, qat: FineTuning, train: TrainConfig) -> None:
+    found = runs.read_settings(path)
+    if found.qat != qat or found.train != train:
+        raise BadInput(
+            f"run '{path}': exists with other settings ({found.qat}, {found.train}), asked for "
+            f"({qat}, {train}); continue it with `neurozsl train --resume {path}` or choose "
+            "another --out"
+        )
+
+
+def _write(
+    path: Path, settings: RunSettings, model: Any, before: list[dict[str, Any]], parent: Run
+) -> None:
+    """All files of the new run; `run.json` last, so that a folder that has it is complete."""
+    path.mkdir(parents=True, exist_ok=True)
+    weights = {f"model/{k}": v for k, v in model.state_dict().items()}
+    checkpoint.write(path / runs.START, weights, {"model": settings.model})
+    runs.write_model_options(path, settings.model, model)
+    start = {"selected": asdict(parent.selected), "before": before}
+    (path / "start.json").write_text(json.dumps(start, indent=2) + "\n")
+    runs.write_settings(path, settings)

@@ -1,0 +1,1 @@
+"""Norse's cells, the neurons that training runs."""

@@ -1,0 +1,158 @@
+"""`build(run)`: one pass over the test splits gives everything that the report of a run says.
+
+The motion branch runs on its backend: with a bundle as it was deployed (the emulator for integers),
+and the host model uses none of its weights. Scores, predictions, embeddings, spikes and the counts
+of operations come from the same pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurozsl.core.progress import Progress
+from neurozsl.core.version import __version__
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.report import schema
+from neurozsl.report.sections import deployment, pictures, recognition, subject
+from neurozsl.report.sections.costs import STEP_DEVICE, Devices, calibration, costs
+from neurozsl.report.sections.embedding import embedding
+from neurozsl.report.sections.host import host
+from neurozsl.report.sections.motion import motion
+from neurozsl.report.sections.provenance import run_provenance
+from neurozsl.runs.run import Run, versions
+from neurozsl.scoring.evaluation import collect, evaluate
+from neurozsl.scoring.metrics import Problem, predict
+
+_TIMED_ROWS = 32
+
+
+@dataclass
+class _Embedded:
+    """Embeddings of the joint head, by the samples' place in the test."""
+
+    rows: list[Any] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    def __call__(self, rows: Any, output: Any) -> None:
+        self.rows.append(rows)
+        self.values.append(output.heads[0].double().cpu().numpy())
+
+    def joined(self) -> Any:
+        """`(sample, proj)` in the order of the samples."""
+        return np.concatenate(self.values)[np.argsort(np.concatenate(self.rows))]
+
+
+def build(
+    run: Run,
+    *,
+    bundle: Path | None = None,
+    command: str = "",
+    devices: Sequence[Chip] = (),
+    step_s: float | None = None,
+    clips: Path | None = None,
+    progress: Progress | None = None,
+) -> schema.RunReport:
+    """Profile a run.
+
+    Args:
+        run: an opened run.
+        bundle: folder of a bundle of this run; None profiles the float branch (Norse).
+        command: the line that gives this report again.
+        devices: chips of the user, for energy rows of their own.
+        step_s: length of a step in seconds, for static power; None: each chip's own.
+        clips: folder of the recorded clips, to show pictures of one.
+        progress: called with (done, total) test samples.
+
+    Raises:
+        BadInput: the bundle is damaged or belongs to another run.
+    """
+    opened = open_bundle(bundle) if bundle is not None else None
+    branch, embedded = motion(run, opened), _Embedded()
+    collected = collect(
+        run.model,
+        run.data.stage(2),
+        run.data.vectors,
+        backend=branch.recorder if branch else None,
+        observe=embedded,
+        progress=progress,
+    )
+    result = evaluate(collected, beta=run.selected.beta, head_weight=run.selected.head_weight)
+    distance, problem = collected.combined(run.selected.head_weight), collected.problem
+    predicted = predict(distance, problem, run.selected.beta)
+    cost = raster = None
+    if branch is not None:
+        chip_input, trace = branch.recorder.joined()
+        seconds_in = run.data.step_s * chip_input.steps
+        cost = costs(
+            branch.network,
+            branch.lowered,
+            chip_input,
+            trace,
+            groups=_roles(problem),
+            devices=Devices(tuple(devices), step_s, seconds_in),
+        )
+        raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
+    split = run.data.stage(2).seen
+    on_host = host(
+        run.model,
+        split.batch(np.arange(min(_TIMED_ROWS, len(split)))),
+        motion_backend=branch.backend if branch else "none",
+        spikes=branch is not None,
+        link_bytes=cost.link_bytes if cost else None,
+    )
+    names = run.data.classes
+    return schema.RunReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={**versions(), "neurozsl": __version__},
+        provenance=run_provenance(run, opened, command),
+        data=subject.data_summary(run),
+        model=subject.model_summary(run, on_host.flops),
+        accuracy=schema.Accuracy(
+            **vars(result.scores), chance=result.chance, samples=result.samples
+        ),
+        deployment=deployment.deployment(
+            opened,
+            cost.operations if cost else None,
+            step_s,
+            as_if=any(x.chip == STEP_DEVICE and not x.fits for x in cost.fits) if cost else False,
+        ),
+        verification=deployment.verification(opened),
+        mapping=deployment.placement(opened),
+        layers=cost.layers if cost else (),
+        activity=cost.activity if cost else (),
+        neurobench=cost.neurobench if cost else None,
+        fits=cost.fits if cost else (),
+        energy=cost.prices.energy if cost else (),
+        host=on_host,
+        baseline=cost.prices.baseline if cost else None,
+        comparison=cost.prices.comparison if cost else None,
+        calibration=calibration() if cost else (),
+        raster=raster,
+        classes=recognition.class_recalls(result.recalls, problem, names),
+        confusion=recognition.confusion(predicted, problem, names),
+        beta_curve=recognition.beta_curve(distance, problem, run.selected.beta),
+        embedding=embedding(embedded.joined(), _class_embeddings(run), problem, predicted, names),
+        notes=subject.notes(run, branch, deployed=opened is not None),
+    )
+
+
+def _roles(problem: Problem) -> dict[str, Any]:
+    """Samples by the role of their class in the test."""
+    unseen = np.isin(problem.label, problem.unseen_ids)
+    return {"seen": ~unseen, "unseen": unseen}
+
+
+def _class_embeddings(run: Run) -> Any:
+    """`(class, proj)`, of every class of the data set."""
+    dtype = next(run.model.parameters()).dtype
+    with torch.no_grad():
+        words = run.model.embed_words(torch.as_tensor(run.data.vectors, dtype=dtype))
+    return words.double().cpu().numpy()

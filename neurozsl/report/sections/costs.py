@@ -1,0 +1,289 @@
+"""Counts of one execution -> everything that a report says of activity and energy.
+
+In: what ran, what went in, what came out. Out: `Costs`, the parts that a report of a run and one of
+a network have in common. Energies are joules of one inference. Messages are those between the cores
+of the first chip that the network fits (Loihi 1, else Loihi 2); hops need a mesh, which is
+published for Loihi 1 alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy.typing as npt
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.export.bundle.manifest import Operations
+from neurozsl.export.bundle.tally import MESH_CHIP, operations_of
+from neurozsl.export.network.inspection import CHIPS
+from neurozsl.hardware.arithmetic.fit import ChipFit, fit
+from neurozsl.hardware.chips import CHIPS as REGISTERED
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.count.activity import LayerActivity, count_with_activity
+from neurozsl.hardware.count.counts import Counts, LayerCounts
+from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
+from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
+from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.neurobench import NeuroBench, neurobench
+from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.hardware.workloads.workloads import calibrate
+from neurozsl.report import schema
+from neurozsl.report.sections.comparison import comparison
+from neurozsl.report.sections.rows import dense_baseline, layer_rows, spiking_energy
+
+STEP_DEVICE: Final = MESH_CHIP
+"""Whose figures price a step of the deployment: per-operation figures of its own, all published."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What is priced: the registered tables and a user's own chips, and their pace.
+
+    step_s: length of a step in seconds; None: each chip's own. window_s: how long the input of one
+    inference lasts, for chips without steps.
+    """
+
+    own: tuple[Chip, ...] = ()
+    step_s: float | None = None
+    window_s: float | None = None
+
+    @property
+    def chips(self) -> tuple[str | Chip, ...]:
+        """All of them.
+
+        Raises:
+            BadInput: a chip is priced already, has the key or name of another one, or no energy
+                figures.
+        """
+        keys, names = set[str](), {load_chip(key).name: key for key in DEFAULT_CHIPS}
+        for chip in self.own:
+            if chip.key in DEFAULT_CHIPS:
+                raise BadInput(
+                    f"--device '{chip.key}': is priced in every report already; leave it out"
+                )
+            if chip.key in keys:
+                raise BadInput(
+                    f"--device '{chip.key}': 2 devices of this name, 1 is allowed since tables "
+                    "could not tell them apart; rename one of the files"
+                )
+            if chip.name in names:
+                raise BadInput(
+                    f"--device '{chip.key}': its name '{chip.name}' is that of "
+                    f"'{names[chip.name]}', and tables could not tell them apart; write another "
+                    "name = in the file"
+                )
+            keys.add(chip.key)
+            names[chip.name] = chip.key
+            if not chip.energy_methods and chip.key in REGISTERED:
+                raise BadInput(
+                    f"--device '{chip.key}': {chip.name} has 0 published energies per operation, 1 "
+                    "is needed for a row; leave it out, or give figures of your own as a .toml file"
+                )
+            if not chip.energy_methods:
+                raise BadInput(
+                    f"--device '{chip.key}': 0 energy_methods, 1 is needed for a row; add "
+                    'energy_methods = ["per_term"] and the figures in [energy]'
+                )
+        return (*DEFAULT_CHIPS, *self.own)
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """Length of a step per chip, where one was given."""
+        keys = [chip if isinstance(chip, str) else chip.key for chip in self.chips]
+        return {} if self.step_s is None else dict.fromkeys(keys, self.step_s)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Fields of `Report` that follow from counts and cost tables alone."""
+
+    energy: tuple[schema.Energy, ...]
+    baseline: schema.Baseline
+    comparison: schema.Comparison | None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Fields of `Report`, by their names there, and the counts behind them."""
+
+    counts: Counts
+    operations: Operations
+    layers: tuple[schema.Layer, ...]
+    activity: tuple[schema.Activity, ...]
+    neurobench: schema.NeuroBench
+    fits: tuple[schema.Fit, ...]
+    link_bytes: float | None
+    prices: Prices
+
+
+def costs(
+    network: AnyProgram | Lowered,
+    lowered: Lowered,
+    chip_input: ChipInput,
+    trace: Trace,
+    *,
+    readouts: Collection[str] = (),
+    groups: Mapping[str, npt.ArrayLike] | None = None,
+    devices: Devices | None = None,
+) -> Costs:
+    """Count a run, place it and price it on every device.
+
+    Args:
+        network: what ran; its weights are counted.
+        lowered: its float layers, which are placed.
+        chip_input: codes `(sample, time, channel)`.
+        trace: spikes of the same samples.
+        readouts: layers without spikes.
+        groups: samples by role ("seen", "unseen"), for the activity of each.
+        devices: what is priced; default the registered tables.
+    """
+    devices = devices or Devices()
+    counts, active = count_with_activity(network, chip_input, trace, groups)
+    fits = {chip: fit(lowered, chip) for chip in CHIPS}
+    sent = _sent(network, chip_input, trace, fits)
+    return Costs(
+        counts=counts,
+        operations=operations_of(counts, sent.get(STEP_DEVICE)),
+        layers=_with_messages(
+            layer_rows(counts, trace, readouts=readouts), next(iter(sent.values()), None)
+        ),
+        activity=tuple(map(_activity, active)),
+        neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
+        fits=tuple(map(_fit, fits.values())),
+        link_bytes=counts.link_bytes,
+        prices=prices(counts, devices, sent, fits),
+    )
+
+
+def prices(
+    counts: Counts,
+    devices: Devices,
+    sent: Mapping[str, Traffic] | None = None,
+    fits: Mapping[str, ChipFit] | None = None,
+) -> Prices:
+    """Every device and what follows from them.
+
+    Args:
+        counts: of one inference.
+        devices: what is priced.
+        sent: messages per chip that holds the network.
+        fits: per chip that was looked at, where the network lies or why it does not.
+    """
+    rows = estimate_all(
+        counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
+    )
+    rows = tuple(_marked(row, fits or {}) for row in rows)
+    lengths = () if devices.step_s is None else (devices.step_s,)
+    return Prices(
+        energy=spiking_energy(rows),
+        baseline=dense_baseline(counts, rows),
+        comparison=comparison(
+            counts,
+            rows,
+            chips=devices.chips,
+            lengths_s=lengths,
+            window_s=devices.window_s,
+        ),
+    )
+
+
+def _marked(row: EnergyRow, fits: Mapping[str, ChipFit]) -> EnergyRow:
+    """The row of a chip that cannot hold or run the network says so: it is priced all the same."""
+    # A cost table stands for the chip of its family.
+    chip = load_chip(row.device).family if row.device in REGISTERED else row.device
+    placed = fits.get(chip)
+    if placed is None or placed.mapping is not None:
+        return row
+    warning = f"the network does not fit {placed.name}: as-if figure"
+    return replace(row, as_if=True, warnings=(*row.warnings, warning))
+
+
+def _sent(
+    network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace, fits: Mapping[str, ChipFit]
+) -> dict[str, Traffic]:
+    """Messages per chip that the network fits and that has figures for them."""
+    found = {}
+    for chip, placed in fits.items():
+        mesh = Mesh.of(load_chip(chip))
+        sent = traffic(network, chip_input, trace, placed.mapping, mesh)
+        if sent is not None and load_chip(chip).time_model != "asynchronous":
+            found[chip] = sent
+    return found
+
+
+def _with_messages(
+    layers: tuple[schema.Layer, ...], sent: Traffic | None
+) -> tuple[schema.Layer, ...]:
+    """The rows with what the layers send from core to core."""
+    if sent is None:
+        return layers
+    by_name = {x.layer: {"messages": x.messages, "hops": x.hops} for x in sent.layers}
+    return tuple(x.model_copy(update=by_name[x.name]) for x in layers)
+
+
+def _activity(found: LayerActivity) -> schema.Activity:
+    return schema.Activity(
+        layer=found.layer,
+        modality=found.layer.rpartition(".")[0],
+        group=found.group,  # type: ignore[arg-type]  # one of the schema's words
+        samples=found.samples,
+        spike_rate=found.spike_rate,
+        spikes=found.spikes,
+        synops=found.synops,
+        active_updates=found.active_updates,
+    )
+
+
+def _neurobench(found: NeuroBench) -> schema.NeuroBench:
+    rows = tuple(schema.Difference(**vars(row)) for row in found.differences)
+    return schema.NeuroBench(**{**vars(found), "differences": rows})
+
+
+def calibration() -> tuple[schema.CalibrationRow, ...]:
+    """Published measurements of chips beside what the same figures give for them."""
+    return tuple(schema.CalibrationRow(**vars(row)) for row in calibrate())
+
+
+def _fit(found: ChipFit) -> schema.Fit:
+    mapping = found.mapping
+    placed = None if mapping is None else schema.Placement.model_validate(mapping.as_json())
+    return schema.Fit(**found.as_json(), placement=placed)
+
+
+def step_energy(operations: Operations, steps: int, step_s: float | None = None) -> EnergyRow:
+    """Dynamic energy and latency of a step of the deployment, from the sums over its layers."""
+    whole = LayerCounts(
+        name="all layers",
+        source="",
+        fan_in=0,
+        neurons=0,
+        parameters=0,
+        nonzero_weights=0,
+        steps=steps,
+        spikes=operations.spikes,
+        spike_rate=0.0,
+        input_events=0.0,
+        effective_acs=operations.synops,
+        effective_macs=0.0,
+        dense=0.0,
+        synops_weighted=0.0,
+        most_synops=0.0,
+        active_updates=operations.active_updates,
+        inactive_updates=operations.inactive_updates,
+        leaky=True,
+        conv_synops=operations.conv_synops,
+    )
+    sent = None if operations.messages is None else _Sent(operations)
+    return estimate(Counts((whole,), 1, steps), STEP_DEVICE, step_s=step_s, traffic=sent)
+
+
+class _Sent:
+    """Messages and hops of operations, as an estimate asks for them."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.messages = operations.messages
+        self.hops_ew, self.hops_ns = operations.hops_ew, operations.hops_ns
+        self.input_messages: float | None = None

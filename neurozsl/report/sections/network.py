@@ -1,0 +1,112 @@
+"""The `NetworkReport`: what the network of a `.nir` file did on an input, and what that costs.
+
+The second kind of report: a file without data set, classes or host part. Counts are per inference
+(one sample, all steps) of the run that is named, rates are spikes per neuron and step, energies
+joules. Page, card and terminal read a `NetworkReport` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from neurozsl.core.digest import sha256
+from neurozsl.core.version import __version__
+from neurozsl.export.network.network_run import NetworkRun, Source
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.report import schema
+from neurozsl.report.schema import NetworkReport, Provenance
+from neurozsl.report.sections.costs import Devices, calibration, costs
+from neurozsl.report.sections.pictures import raster_inputs
+from neurozsl.report.sections.provenance import machine
+from neurozsl.runs.run import versions
+
+_RASTER_EVENTS = 40_000  # drawn at most; more are a grey area and megabytes
+ESTIMATES = (
+    "Energies are estimates: counts of this run times published figures, each with its source. "
+    "No chip was measured."
+)
+
+
+def report_of(
+    done: NetworkRun,
+    source: Source,
+    *,
+    command: str,
+    devices: Sequence[Chip] = (),
+    step_s: float | None = None,
+) -> NetworkReport:
+    """Count, place and estimate a run.
+
+    Args:
+        done: of `run_network`.
+        source: where its input came from.
+        command: the line that gives this report again.
+        devices: chips of the user, for energy rows of their own.
+        step_s: length of a step in seconds, for static power; None: each chip's own.
+    """
+    network = done.fed.network
+    readouts = tuple(x.name for x in network.lowered.layers if x.name not in done.spiking)
+    cost = costs(
+        done.network,
+        network.lowered,
+        done.fed.given.chip_input,
+        done.trace,
+        readouts=readouts,
+        devices=Devices(tuple(devices), step_s),
+    )
+    return NetworkReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={**versions(), "neurozsl": __version__},
+        file=str(done.fed.file),
+        sha256=sha256(done.fed.file),
+        backend=done.backend,
+        chip=done.chip,
+        samples=cost.counts.samples,
+        steps=cost.counts.steps,
+        dt_s=network.lowered.dt_s,
+        assumptions=network.assumptions,
+        repairs=network.repairs,
+        notes=(*network.notes, ESTIMATES),
+        input_notes=done.fed.given.notes,
+        layers=cost.layers,
+        readouts=readouts,
+        activity=cost.activity,
+        neurobench=cost.neurobench,
+        fits=cost.fits,
+        energy=cost.prices.energy,
+        baseline=cost.prices.baseline,
+        comparison=cost.prices.comparison,
+        calibration=calibration(),
+        raster=_raster(done),
+        provenance=Provenance(
+            command=command,
+            seed=source.seed,
+            files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
+            machine=machine(),
+        ),
+    )
+
+
+def _raster(done: NetworkRun) -> schema.Raster:
+    """The first sample, from its first step on: spikes, and the codes that came in."""
+    chip_input = done.fed.given.chip_input
+    shown = [done.trace.spikes[name][0] for name in done.spiking]
+    shown += [codes[0] for codes in chip_input.codes.values()]
+    events = sum(np.count_nonzero(x, axis=1) for x in shown)  # (time,)
+    steps = max(1, int(np.count_nonzero(np.cumsum(events) <= _RASTER_EVENTS)))
+    drawn = schema.raster(
+        {name: done.trace.spikes[name][0, :steps] for name in done.spiking},
+        sample="the first sample of the input",
+        true_class="",
+        predicted_class="",
+    )
+    part = "" if steps == len(events) else f"; the first {steps} of {len(events)} steps"
+    return drawn.model_copy(
+        update={
+            "inputs": raster_inputs(chip_input, 0, steps),
+            "frames_note": f"none, the input is codes{part}",
+        }
+    )

@@ -1,0 +1,86 @@
+"""What was profiled: the data, the model, and what a reader must know about both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurozsl.models.base import host_parts
+from neurozsl.report import schema
+from neurozsl.report.sections.motion import Motion
+from neurozsl.report.show.reading import NOTHING_SPIKES
+from neurozsl.runs.run import Run
+
+
+def data_summary(run: Run) -> schema.DataSummary:
+    """Classes by role, samples per split, steps, and what kind of data it is."""
+    data = run.data
+    stage = data.stage(2)
+
+    def names(ids: Any) -> tuple[str, ...]:
+        return tuple(data.classes[i] for i in ids)
+
+    skipped = data.meta.get("skipped", ())
+    notes = []
+    if data.synthetic:
+        notes.append(
+            "synthetic: stand-in features drawn around the class vectors, no video was seen"
+            if "stand_in" in data.meta
+            else "synthetic: rendered pictures and sounds, no recording"
+        )
+    if run.settings.options.get("encode") == "repeat":
+        notes.append(
+            "the features have no time axis and are repeated: motion is nearly absent in them"
+        )
+    return schema.DataSummary(
+        name=data.name,
+        synthetic=data.synthetic,
+        classes=schema.ClassNames(
+            train=names(stage.train_ids), seen=names(stage.seen_ids), unseen=names(stage.unseen_ids)
+        ),
+        samples={name: len(split) for name, split in data.splits.items()},
+        steps=int(run.settings.options.get("steps", stage.train.audio.shape[1])),
+        step_s=data.step_s,
+        skipped=len(skipped) if isinstance(skipped, list | tuple) else 0,
+        notes=tuple(notes),
+    )
+
+
+def model_summary(run: Run, host_flops: float | None) -> schema.ModelSummary:
+    """Options and parameter counts, the chip's and the host's apart."""
+    total = sum(p.numel() for p in run.model.parameters())
+    branch = run.model.branch
+    motion = sum(p.numel() for p in branch.parameters()) if branch is not None else 0
+    return schema.ModelSummary(
+        name=getattr(run.model, "title", run.settings.model),
+        preset=run.settings.options.get("preset"),
+        options=dict(run.settings.options),
+        seed=run.settings.train.seed,
+        parameters=schema.Parameters(total=total, motion=motion, host=total - motion),
+        host_flops=host_flops,
+    )
+
+
+def notes(run: Run, motion: Motion | None, *, deployed: bool) -> tuple[str, ...]:
+    """What the numbers rest on and what they leave out."""
+    said = [
+        "Energies are estimates: counts of this run times published figures, each with its source. "
+        "No chip was measured.",
+        "Host latency is wall time on this machine, batch of up to 32"
+        + (", motion branch left out." if motion is not None else "."),
+    ]
+    if motion is None:
+        said.append(NOTHING_SPIKES)
+    elif not deployed:
+        said.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
+    if motion is not None and motion.policy == "closed":
+        said.append(
+            "Thresholds follow the layers' own spikes: that ran on the host, no chip here has the "
+            "controller for it; a deployment has them frozen."
+        )
+    said += [f"On the host: {part}." for part in host_parts(run.model)]
+    if motion is not None and motion.policy == "dynamic":
+        said.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
+    said += run.result["warnings"]
+    if run.data.synthetic:
+        said.append("Scores on synthetic data say nothing about real videos.")
+    return tuple(said)

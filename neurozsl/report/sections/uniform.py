@@ -1,0 +1,116 @@
+"""The `NetworkReport` of a network that does not exist yet: layer widths, steps and one spike rate.
+
+Nothing runs: counts are expected values of a chain of dense layers in which every neuron spikes at
+the same rate (`hardware.energy.uniform`), so there is no raster, no dead neuron and no placement,
+and the report says so. Energies are joules of one inference, as in a report of a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from neurozsl.core.quantities import si
+from neurozsl.core.version import __version__
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.count.counts import Counts, LayerCounts
+from neurozsl.hardware.energy import uniform_counts
+from neurozsl.report.schema import Energy, Layer, NetworkReport, Provenance
+from neurozsl.report.sections.costs import Devices, calibration, prices
+from neurozsl.report.sections.provenance import machine
+from neurozsl.runs.run import versions
+
+BACKEND = "none: expected values"
+_DT_S = 1e-3
+
+
+def report_of_sizes(
+    sizes: Sequence[int],
+    rate: float,
+    steps: int,
+    *,
+    command: str,
+    devices: Sequence[Chip] = (),
+    step_s: float | None = None,
+) -> NetworkReport:
+    """Estimate a feed-forward dense network before it is trained.
+
+    Args:
+        sizes: width of the input, then of every layer.
+        rate: spikes per channel or neuron and step, 0..1.
+        steps: time steps of one inference.
+        command: the line that gives this report again.
+        devices: chips of the user, for energy rows of their own.
+        step_s: length of a step in seconds, for static power; None: each chip's own.
+
+    Raises:
+        BadInput: fewer than two sizes, or a value out of range.
+    """
+    counts = uniform_counts(sizes, steps, rate)
+    priced = prices(counts, Devices(tuple(devices), step_s))
+    name = "-".join(map(str, sizes))
+    return NetworkReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={**versions(), "neurozsl": __version__},
+        file=f"layers {name}",
+        sha256=hashlib.sha256(name.encode()).hexdigest(),
+        backend=BACKEND,
+        chip=None,
+        samples=counts.samples,
+        steps=counts.steps,
+        dt_s=_DT_S if step_s is None else step_s,
+        assumptions=(
+            f"every channel and neuron spikes in a step with probability {rate:g}, each on its own",
+            "dense layers without biases, none of their weights 0",
+        ),
+        repairs=(),
+        notes=(
+            "An estimate before training: nothing ran, counts are expected values. Energies are "
+            "these counts times published figures, each with its source. Whether a chip holds the "
+            "layers was not looked at.",
+            *_other_convention(counts, priced.energy),
+        ),
+        input_notes=(f"input is assumed: {rate:g} spikes per channel and step",),
+        layers=tuple(map(_layer, counts.layers)),
+        readouts=(),
+        energy=priced.energy,
+        baseline=priced.baseline,
+        comparison=priced.comparison,
+        calibration=calibration(),
+        provenance=Provenance(command=command, seed=0, machine=machine()),
+    )
+
+
+def _other_convention(counts: Counts, rows: Sequence[Energy]) -> Iterator[str]:
+    """Loihi's energy where "active" means a neuron that spikes; both readings are in use."""
+    for row in rows:
+        each = {term.figure: term.joules_each for term in row.terms}
+        if row.device == "loihi1" and row.joules is not None and "neuron_inactive" in each:
+            idle = counts.total("active_updates") - counts.total("spikes")
+            joules = row.joules - idle * (each["neuron_active"] - each["neuron_inactive"])
+            yield (
+                f"An active update is a neuron-step that receives an event: {row.name} takes "
+                f"{si(row.joules, 'J')}. Where only neurons that spike are called active it takes "
+                f"{si(joules, 'J')}."
+            )
+
+
+def _layer(found: LayerCounts) -> Layer:
+    return Layer(
+        name=found.name,
+        inputs=found.fan_in,
+        neurons=found.neurons,
+        parameters=found.parameters,
+        spike_rate=found.spike_rate,
+        spikes=found.spikes,
+        synops=found.synops,
+        effective_macs=found.effective_macs,
+        effective_acs=found.effective_acs,
+        dense=found.dense,
+        synops_weighted=found.synops_weighted,
+        input_events=found.input_events,
+        neuron_updates=found.neuron_updates,
+        active_updates=found.active_updates,
+        inactive_updates=found.inactive_updates,
+    )

@@ -1,0 +1,1 @@
+"""A report as page, model card, terminal text and files."""

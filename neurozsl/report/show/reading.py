@@ -1,0 +1,273 @@
+"""The result in words: what the verdict means, and one paragraph that a newcomer can read.
+
+Every sentence is chosen by the numbers, also where they speak against the chip; what nobody has
+published is named as unknown. The paragraph has the sign of the advantage over a dense pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from neurozsl.core import quantities as q
+from neurozsl.core.quantities import count, percent, points, share, si, times
+from neurozsl.hardware.energy import ANCHOR
+from neurozsl.report.schema import Energy, Fit, NetworkReport, Report, RunReport
+
+VERDICTS = {
+    "PASS": "Every compared bit equals the trained model.",
+    "PASS-WITH-LOSS": "The chip arithmetic is reproduced bit for bit; what quantisation cost is "
+    "stated below.",
+    "FAIL": "Backends disagree, a layer is dead or saturated, or the accuracy dropped too far.",
+    "UNVERIFIED": "No reference simulator has checked this deployment.",
+}
+
+NOTHING_SPIKES = "Nothing spikes in this model: all of it runs on the host."
+_NAMED = 4  # unknown costs that are written out; the table has all
+
+
+def headline(report: Report) -> str:
+    """What is known in one sentence: the verdict of a run, or what was counted of a network."""
+    if isinstance(report, NetworkReport):
+        if is_estimate(report):
+            return f"Expected values of {count(report.steps)} steps, before there is a network."
+        where = "the float network" if report.chip is None else f"the integers of {report.chip}"
+        many = "s" * (report.samples != 1)
+        return (
+            f"{count(report.samples)} sample{many} of {count(report.steps)} steps, counts of "
+            f"{where} ({report.backend})."
+        )
+    assert isinstance(report, RunReport)
+    if report.verification is None and not report.layers:
+        return f"{NOTHING_SPIKES} There is no deployment to verify."
+    return VERDICTS[report.verdict]
+
+
+def is_estimate(report: Report) -> bool:
+    """Whether nothing ran: a network that is not trained yet."""
+    return isinstance(report, NetworkReport) and report.backend.startswith("none")
+
+
+def interval(row: Energy) -> str:
+    """The bounds that sources give; a measured value has none to publish."""
+    if not row.estimate and row.joules_low is None and row.joules_high is None:
+        return q.MISSING
+    text = q.interval(row.joules_low, row.joules_high)
+    return f"{text}, between sources" if row.interval == "between sources" else text
+
+
+def kind(row: Energy) -> str:
+    """Where a figure comes from, in a word or three."""
+    words = ["estimate" if row.estimate else "measured"]
+    words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
+    words += ["all-in"] * (row.scope == "all_in" and row.estimate) + ["as-if"] * row.as_if
+    return ", ".join(words)
+
+
+def warnings(rows: Sequence[Energy]) -> Iterator[tuple[str, str]]:
+    """Each warning once: the rows that have it, and what it says."""
+    named: dict[str, list[str]] = {}
+    for row in rows:
+        for text in row.warnings:
+            named.setdefault(text, []).append(row.name)
+    yield from (("; ".join(names), text) for text, names in named.items())
+
+
+def fit(found: Fit) -> str:
+    """The cores that a network takes, or why it does not fit."""
+    return f"{found.cores_used} of {found.cores} cores" if found.fits else f"no: {found.reason}"
+
+
+def spike_rate(report: Report) -> float:
+    """Mean rate: spikes / (neurons x steps), over all layers that spike."""
+    quiet = report.readouts if isinstance(report, NetworkReport) else ()
+    layers = [x for x in report.layers if x.name not in quiet]
+    updates = sum(x.neuron_updates for x in layers)
+    return sum(x.spikes for x in layers) / updates if updates else 0.0
+
+
+def reading(report: Report) -> str:
+    """The result in one paragraph."""
+    return " ".join(paragraphs(report))
+
+
+def paragraphs(report: Report) -> tuple[str, ...]:
+    """What it reaches; what it costs; the sign of the advantage; what is in doubt."""
+    run = report if isinstance(report, RunReport) else None
+    reached = [_recognition(run), _loss(run)] if run else []
+    costs = [_activity(report), _energy(report), _static(report.energy)]
+    costs.append(_host(run) if run else "")
+    doubts = [_fits(report)] if isinstance(report, NetworkReport) else []
+    doubts += [calibrated(report), unknown(report.energy)]
+    joined = (" ".join(x for x in part if x) for part in (reached, costs, [_sign(report)], doubts))
+    return tuple(x for x in joined if x)
+
+
+def _recognition(report: RunReport) -> str:
+    a = report.accuracy
+    text = (
+        f"The deployed model reaches a harmonic mean of {percent(a.HM)} "
+        f"({percent(a.S)} on seen classes, {percent(a.U)} on unseen ones)"
+    )
+    if a.chance is not None and a.HM > a.chance:
+        text += f", where shuffled class vectors stay below {percent(a.chance)} 19 times out of 20"
+    elif a.chance is not None:
+        text += f", which is not above chance: shuffled class vectors reach {percent(a.chance)}"
+    test = "synthetic test samples" if report.data.synthetic else "test samples"
+    return f"{text}, on {count(a.samples)} {test}."
+
+
+def _loss(report: RunReport) -> str:
+    if len(report.deployment) < 2:
+        return ""
+    first, last = report.deployment[0], report.deployment[-1]
+    return (
+        f"Going from '{first.step}' to '{last.step}' changes the harmonic mean by "
+        f"{points(last.HM - first.HM)}."
+    )
+
+
+def _activity(report: Report) -> str:
+    if not report.layers:
+        return NOTHING_SPIKES
+    synops = sum(x.synops for x in report.layers)
+    dense = sum(x.dense for x in report.layers)
+    what = "motion branch" if isinstance(report, RunReport) else "network"
+    spikes = "is assumed to spike" if is_estimate(report) else "spikes"
+    text = f"The {what} {spikes} at a mean rate of {share(spike_rate(report))}"
+    if dense:
+        text += (
+            f": {count(synops)} synaptic operations per inference, {share(synops / dense)} of the "
+            f"{count(dense)} that the same layers need without sparsity"
+        )
+    readouts = report.readouts if isinstance(report, NetworkReport) else ()
+    quiet = [x.name for x in report.layers if x.spikes == 0 and x.name not in readouts]
+    if quiet:
+        text += f"; no spike at all in {', '.join(quiet)}"
+    return text + "."
+
+
+def _fits(report: NetworkReport) -> str:
+    held = [f"{x.name} ({x.cores_used} of {x.cores} cores)" for x in report.fits if x.fits]
+    refused = [x.name for x in report.fits if not x.fits]
+    parts = [f"It fits {', '.join(held)}"] if held else []
+    parts += [f"{'it' if held else 'It'} does not fit {', '.join(refused)}"] if refused else []
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _energy(report: Report) -> str:
+    # An anchor is what other workloads took, no estimate of this one.
+    own = (e for e in report.energy if e.joules is not None and e.method != ANCHOR)
+    known = sorted(own, key=lambda e: e.joules or 0)
+    if not known:
+        return ""
+    low, high = known[0], known[-1]
+    text = f"Its energy is estimated at {_at(low)}"
+    if (high.joules or 0) > (low.joules or 0):
+        text += f" to {_at(high)}, depending on whose figures are used"
+    return text + "."
+
+
+def _at(row: Energy) -> str:
+    """Energy and device, with what weakens the figure."""
+    weak = ["a lower bound"] * row.lower_bound + ["figures of another chip"] * row.inherited
+    weak += ["as if the chip ran it"] * row.as_if
+    return f"{si(row.joules, 'J')} on {row.name}" + (f" ({', '.join(weak)})" if weak else "")
+
+
+def _static(rows: Sequence[Energy]) -> str:
+    """Static power x latency where it is largest: it may outweigh everything above."""
+    known = [(e.static_joules, e) for e in rows if e.static_joules]
+    if not known:
+        return ""
+    static, row = max(known, key=lambda x: x[0])
+    step = f" with steps of {si(row.step_s, 's')}" if row.step_s else ""
+    text = f"Static power comes on top, up to {si(static, 'J')} on {row.name}{step}"
+    if row.joules:
+        text += f", {times(static / row.joules)} its dynamic energy"
+    return text + "."
+
+
+def _sign(report: Report) -> str:
+    """Who costs less, the spikes or a dense pass: the first sentence of the comparison.
+
+    The comparison itself has the rest.
+    """
+    if report.comparison is not None:
+        return re.split(r"(?<=\.)\s+(?=[A-Z])", report.comparison.sentence, maxsplit=1)[0]
+    base = first_known(report.baseline.energy) if report.baseline else None
+    known = [e.joules for e in report.energy if e.joules]
+    if report.baseline is None or base is None or not base.joules or not known:
+        return ""
+    return (
+        f"The comparison without spikes ({report.baseline.name}) costs {si(base.joules, 'J')} on "
+        f"{base.name}, {times(base.joules / min(known))} the lowest and "
+        f"{times(base.joules / max(known))} the highest of these."
+    )
+
+
+def _host(report: RunReport) -> str:
+    row = first_known(report.host.energy)
+    known = [e.total_joules for e in report.energy if e.total_joules and e.method != ANCHOR]
+    if not report.layers:
+        return "" if row is None else f"An inference takes {_spanned(row)}: {row.name}."
+    if row is None or row.joules is None:
+        return "The host part (everything but the motion branch) comes on top."
+    origin = re.sub(r"^host part,? ", "", row.name)
+    text = f"The host part comes on top with {_spanned(row)}, {origin}"
+    if known:
+        text += (
+            f"; that is {times(row.joules / max(known))} the highest figure of a chip, "
+            "static energy included"
+        )
+    return text + "."
+
+
+def _spanned(row: Energy) -> str:
+    """A value with its bounds, where there are two."""
+    value = si(row.joules, "J")
+    bounds = q.interval(row.joules_low, row.joules_high)
+    return value if row.interval == "unpublished" else f"{value} ({bounds})"
+
+
+def calibrated(report: Report) -> str:
+    """How many published rows our figures predict, and how many merely agree with their figures."""
+    found = []
+    for word, told in (
+        ("prediction", "measurements predicted from others, {} lie inside the interval"),
+        ("consistency", "weaker checks (a bound, a range, rows that a figure rests on), {} hold"),
+    ):
+        rows = [x for x in report.calibration if x.check == word]
+        if rows:
+            held = sum(x.holds is True for x in rows)
+            found.append(f"of {len(rows)} {told.format(held)}")
+    return f"{'; '.join(found).capitalize()}." if found else ""
+
+
+def unknown(rows: Sequence[Energy]) -> str:
+    """What costs energy and has no figure, and on how many devices; "" where nothing is unknown.
+
+    The rows themselves say which.
+    """
+    devices: dict[str, int] = {}
+    for row in rows:
+        for cost in row.unknown:
+            devices[cost] = devices.get(cost, 0) + 1
+    parts = [f"{cost} ({n} of {len(rows)} rows)" for cost, n in devices.items()]
+    more = len(parts) - _NAMED
+    parts = parts[:_NAMED] + ([f"and {more} more, in the table"] if more > 0 else [])
+    text = f"Unknown, and in no figure here: {'; '.join(parts)}." if parts else ""
+    bare = [row.name for row in rows if row.joules is None]
+    if bare:
+        text += f"{' ' if text else ''}No figure is published for {', '.join(bare)}."
+    return text
+
+
+def key_row(rows: Sequence[Energy]) -> Energy | None:
+    """The row that stands for all: the first of a chip that can run the network, else the first."""
+    return first_known([x for x in rows if not x.as_if]) or first_known(rows)
+
+
+def first_known(rows: Sequence[Energy]) -> Energy | None:
+    """The first row with a value."""
+    return next((x for x in rows if x.joules is not None), None)

@@ -1,0 +1,290 @@
+"""A run folder: what was trained, from what, how, and where the result lies.
+
+`create` writes `run.json` (`run_settings`) before training starts; `train` fills the folder;
+`open_run` gives back model, data and settings.
+
+A fine-tuned run (`finetune`) has settings `qat`, and in its folder also
+
+    start.safetensors, start.json   what it began with: weights; beta, head weight, earlier scores
+    program.npz                     the integers it was trained to, None for the float control
+
+Its model runs with these integers wherever it is opened, so that its scores are those of the chip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from neurozsl.core.errors import BadInput
+from neurozsl.data.batch import ZSLData
+from neurozsl.data.benchmark.avca_layout import FeatureName
+from neurozsl.data.index import Alignment
+from neurozsl.data.sets.fingerprint import fingerprint
+from neurozsl.hardware.loihi.program import Program
+from neurozsl.runs.settings import (
+    RunSettings,
+    load_as,
+    load_data,
+    read_settings,
+    versions,
+    write_json,
+    write_settings,
+)
+from neurozsl.training import checkpoint
+from neurozsl.training.crew import Crew
+from neurozsl.training.protocol import TrainConfig
+from neurozsl.training.qat import FineTuning, IntegerForward, program_of, same_integers
+from neurozsl.training.train import (
+    EpochProgress,
+    Selected,
+    final_result,
+    fine_tune,
+    fit,
+    make_model,
+)
+
+__all__ = [
+    "INTEGERS",
+    "START",
+    "WEIGHTS",
+    "Run",
+    "RunSettings",
+    "create",
+    "load_as",
+    "load_data",
+    "load_model",
+    "open_run",
+    "read_settings",
+    "train",
+    "versions",
+    "with_integers",
+    "write_model_options",
+    "write_settings",
+]
+
+WEIGHTS, START, INTEGERS = "model.safetensors", "start.safetensors", "program.npz"
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run that has been trained.
+
+    program: the integers that its branch was trained with; None where it was trained in float.
+    """
+
+    path: Path
+    settings: RunSettings
+    data: ZSLData
+    model: Any
+    selected: Selected
+    result: Mapping[str, Any]
+    program: Program | None = None
+
+
+def create(
+    path: Path,
+    *,
+    data_dir: Path,
+    model: str,
+    options: Mapping[str, Any],
+    train: TrainConfig,
+    label_alignment: Alignment = "by_name",
+    feature_name: FeatureName | None = None,
+) -> RunSettings:
+    """Make the run folder and write `run.json`.
+
+    Args:
+        path: of the run folder.
+        data_dir: data set folder.
+        model: name of the model.
+        options: of the model.
+        train: how to train it.
+        label_alignment: benchmark data alone: which vector a class gets, "by_name" or "legacy".
+        feature_name: benchmark data alone: which of its features.
+
+    Raises:
+        BadInput: the folder already holds a run, or the data cannot be read that way.
+    """
+    if (path / "run.json").exists():
+        raise BadInput(
+            f"run '{path}': already exists; continue it with `neurozsl train --resume {path}` or "
+            "choose another --out"
+        )
+    data = load_as(data_dir, label_alignment, feature_name)
+    for number in (1, 2):  # an unusable class is refused before anything is written
+        data.stage(number)
+    resolved = make_model(model, data, options).options()
+    for derived in (
+        "codes",
+        "thetas",
+        "audio_dim",
+        "video_dim",
+    ):  # fixed by the data, not by the user
+        resolved.pop(derived, None)
+    settings = RunSettings(
+        model,
+        resolved,
+        train,
+        os.path.relpath(data_dir.resolve(), path.resolve()),
+        fingerprint(data_dir),
+        versions(),
+        label_alignment=label_alignment,
+        feature_name=feature_name,
+    )
+    write_settings(path, settings)
+    return settings
+
+
+def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | None = None) -> Run:
+    """Train a created run, or continue it from its last checkpoint, and score it.
+
+    Args:
+        path: of the run folder; with several processes all of them see the same folder.
+        progress: called after every epoch, and while the test set is scored.
+        crew: devices and processes; None: this process, as the settings say.
+
+    Raises:
+        BadInput: the run cannot be read or trained, or it is a fine-tuning and has several
+            processes.
+    """
+    settings = read_settings(path)
+    data = load_data(path, settings)
+    done = (path / "result.json").exists()
+    first = crew is None or crew.team.rank == 0
+    if crew is not None:
+        crew.team.wait()  # all have looked before the first one can write it
+    if done:
+        return open_run(path)
+    train_it = _train_new if settings.qat is None else _train_fine
+    model, selected, extra = train_it(path, settings, data, progress, crew)
+    model.float()  # as `open_run` reads it, so that the scores are those of the stored model
+    device = settings.train.device
+    team = None if crew is None else crew.team
+    scored = final_result(
+        model, data, selected, device=device, team=team, progress=progress if first else None
+    )
+    result = {**scored, **extra}
+    if first:
+        write_json(path / "result.json", result)
+    program = _trained_program(path, settings, model)
+    return Run(path, settings, data, model.eval(), selected, result, program)
+
+
+Trained = tuple[Any, Selected, dict[str, Any]]
+
+
+def _train_new(
+    path: Path,
+    settings: RunSettings,
+    data: ZSLData,
+    progress: EpochProgress | None,
+    crew: Crew | None,
+) -> Trained:
+    """Both stages from new weights."""
+    model, selected = fit(
+        data,
+        name=settings.model,
+        options=settings.options,
+        config=settings.train,
+        out=path,
+        progress=progress,
+        crew=crew,
+    )
+    if crew is None or crew.team.rank == 0:
+        write_model_options(path, settings.model, model)
+    return model, selected, {}
+
+
+def _train_fine(
+    path: Path,
+    settings: RunSettings,
+    data: ZSLData,
+    progress: EpochProgress | None,
+    crew: Crew | None,
+) -> Trained:
+    """More epochs from the weights that the run began with."""
+    if crew is not None and crew.team.size > 1:
+        raise BadInput(
+            f"run '{path}': fine-tuning runs in one process, not in {crew.team.size}; leave "
+            "--devices out"
+        )
+    found = json.loads((path / "start.json").read_text())
+    model = fine_tune(
+        data,
+        name=settings.model,
+        start=lambda: with_integers(load_model(path, START), settings.qat),
+        config=settings.train,
+        out=path,
+        progress=progress,
+    )
+    if settings.qat is not None and settings.qat.rounding is not None:
+        program_of(model.branch_spec(), settings.qat.rounding).save(path / INTEGERS)
+    return model, Selected(**found["selected"]), {"before": found["before"]}
+
+
+def with_integers(model: Any, qat: FineTuning | None) -> Any:
+    """The same model; its branch runs in integers where it was trained with them."""
+    if qat is not None and qat.rounding is not None:
+        model.branch.override = IntegerForward(qat.rounding)
+    return model
+
+
+def write_model_options(path: Path, name: str, model: Any) -> None:
+    """Write `model.json`, from which `load_model` builds the model again."""
+    write_json(path / "model.json", {**model.options(), "name": name})
+
+
+def open_run(path: Path) -> Run:
+    """Open a finished run: model in evaluation mode on the CPU.
+
+    Raises:
+        BadInput: no run, unfinished, or files damaged.
+    """
+    settings = read_settings(path)
+    if not (path / "result.json").is_file():
+        raise BadInput(
+            f"run '{path}': training has not finished; continue with "
+            f"`neurozsl train --resume {path}`"
+        )
+    data = load_data(path, settings)
+    result = json.loads((path / "result.json").read_text())
+    model = with_integers(load_model(path), settings.qat)
+    program = _trained_program(path, settings, model)
+    return Run(path, settings, data, model, Selected(**result["selected"]), result, program)
+
+
+def _trained_program(path: Path, settings: RunSettings, model: Any) -> Program | None:
+    """The stored integers, after a check that the weights still round to them.
+
+    Raises:
+        BadInput: they do not, so that scores and deployment would differ.
+    """
+    if settings.qat is None or settings.qat.rounding is None:
+        return None
+    stored = Program.load(path / INTEGERS)
+    if not same_integers(stored, program_of(model.branch_spec(), settings.qat.rounding)):
+        raise BadInput(
+            f"run '{path}': its weights no longer round to the integers in {INTEGERS}; it was "
+            "changed, or made by another version (see versions in run.json): fine-tune again"
+        )
+    return stored
+
+
+def load_model(path: Path, weights: str = WEIGHTS) -> nn.Module:
+    """The trained model of a run folder, without its data; its branch runs in Norse."""
+    from neurozsl import models
+
+    file = path / "model.json"
+    if not file.is_file():
+        raise BadInput(f"run '{path}': no model.json; train it first")
+    options = json.loads(file.read_text())
+    model = models.build(options.pop("name"), **options)
+    checkpoint.load_model(path / weights, model)
+    return model.eval()

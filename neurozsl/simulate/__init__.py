@@ -1,0 +1,1 @@
+"""A bundle on one backend: spikes, and the classes they lead to."""

@@ -1,0 +1,170 @@
+"""A bundle on one backend: spikes, and the classes they lead to.
+
+A bundle that lies in its run folder (`RUN/deploy/TARGET`) is fed test samples of the run, and the
+host part of the model names a class for each. A bundle on its own is fed its golden samples.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurozsl.core.progress import Progress
+from neurozsl.core.signals import Trace
+from neurozsl.data.batch import Split
+from neurozsl.deploy.deploy import check_belongs, spread
+from neurozsl.export.bundle.bundle import Bundle
+from neurozsl.models.base import distances
+from neurozsl.runs import run as runs
+from neurozsl.runs.run import Run
+from neurozsl.scoring.metrics import Problem, predict
+
+DEFAULT_SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One sample: its name, the class the deployed model chose, and the true one."""
+
+    sample: str
+    predicted: str
+    true: str
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What `simulate` saw."""
+
+    backend: str
+    trace: Trace
+    seconds: float
+    predictions: tuple[Prediction, ...]
+    warning: str = ""
+
+    @property
+    def samples(self) -> int:
+        """Number of samples that ran."""
+        return int(next(iter(self.trace.spikes.values())).shape[0])
+
+    @property
+    def spikes_per_sample(self) -> dict[str, float]:
+        """Mean number of spikes of every layer in one sample."""
+        return {k: float(v.sum()) / len(v) for k, v in self.trace.spikes.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """What `neurozsl simulate --json` prints."""
+        return {
+            "backend": self.backend,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "layers": [
+                {"name": k, "rate": r, "spikes_per_sample": self.spikes_per_sample[k]}
+                for k, r in self.trace.rates().items()
+            ],
+            "predictions": [vars(p) for p in self.predictions],
+        }
+
+
+def run_of(bundle: Bundle) -> Run | None:
+    """The run whose folder holds this bundle, or None."""
+    folder = bundle.path.resolve().parent.parent
+    return runs.open_run(folder) if (folder / "run.json").is_file() else None
+
+
+def simulate(
+    bundle: Bundle,
+    *,
+    backend: str,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Run `limit` samples (default 16) on a backend of the bundle."""
+    motion = bundle.backend(backend)
+    count = limit or DEFAULT_SAMPLES
+    run = run_of(bundle)
+    if run is None:
+        chip = bundle.golden.take(slice(0, count))
+        start = time.perf_counter()
+        trace = motion(chip).to_numpy()
+        seconds = time.perf_counter() - start
+        return Simulation(backend, trace, seconds, (), _warning(trace))
+    check_belongs(run, bundle)
+    stage = run.data.stage(2)
+    problem = Problem(
+        np.concatenate([stage.seen.label, stage.unseen.label]), stage.seen_ids, stage.unseen_ids
+    )
+    traces, predictions, seconds, done = [], [], 0.0, 0
+    for split, n in ((stage.seen, count - count // 2), (stage.unseen, count // 2)):
+        if n == 0:
+            continue
+        rows = spread(split, n)
+        with torch.no_grad():
+            prepared = run.model.prepare(split.batch(rows))
+            start = time.perf_counter()
+            trace = motion(prepared.chip_input.to_numpy()).to_numpy()
+            seconds += time.perf_counter() - start
+            output = run.model.finish(trace, prepared.context)
+            words = run.model.embed_words(torch.as_tensor(run.data.vectors))
+            per_head = distances(output, words).double().numpy()
+        predictions += _name(run, split, rows, per_head, problem)
+        traces.append(trace)
+        done += len(rows)
+        if progress is not None:
+            progress(done, count)
+    trace = join(traces)
+    return Simulation(backend, trace, seconds, tuple(predictions), _warning(trace))
+
+
+def _name(run: Run, split: Split, rows: Any, per_head: Any, problem: Problem) -> list[Prediction]:
+    """Names of the predicted and true classes."""
+    weight = run.selected.head_weight
+    distance = per_head[0]
+    if len(per_head) > 1:
+        distance = (1 - weight) * per_head[0] + weight * per_head[1]
+    chosen = predict(distance, problem, run.selected.beta)
+    names = run.data.classes
+    return [
+        Prediction(split.names[row], names[c], names[split.label[row]])
+        for row, c in zip(rows, chosen, strict=True)
+    ]
+
+
+def join(traces: list[Trace]) -> Trace:
+    """Traces of different samples, end to end."""
+    first = traces[0]
+    spikes = {k: np.concatenate([t.spikes[k] for t in traces]) for k in first.spikes}
+    overflow = {k: sum(t.overflow.get(k, 0) for t in traces) for k in first.overflow}
+    saturation = {k: sum(t.saturation.get(k, 0) for t in traces) for k in first.saturation}
+    return Trace(spikes, overflow, saturation)
+
+
+def _warning(trace: Trace) -> str:
+    dead = [k for k, r in trace.rates().items() if r == 0]
+    full = [k for k, r in trace.rates().items() if r > 0.9]
+    parts = []
+    if dead:
+        parts.append(f"no spike in {', '.join(dead)}")
+    if full:
+        parts.append(f"more than 90 % spikes in {', '.join(full)}")
+    return f"warning: {'; '.join(parts)}" if parts else ""
+
+
+def draw_raster(simulation: Simulation, bundle: Path) -> Path:
+    """Write the spikes of the first sample as a picture into the bundle's parent folder."""
+    from neurozsl.report.schema import raster
+    from neurozsl.report.show import plots
+
+    name = simulation.predictions[0] if simulation.predictions else Prediction("golden 0", "-", "-")
+    value = raster(
+        {k: v[0] for k, v in simulation.trace.spikes.items()},
+        sample=name.sample,
+        true_class=name.true,
+        predicted_class=name.predicted,
+    )
+    out = bundle.parent / f"raster_{bundle.name}_{simulation.backend}.svg"
+    return plots.write_raster(value, out)

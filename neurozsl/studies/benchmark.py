@@ -1,0 +1,315 @@
+"""Several models on one data set: the same protocol, several seeds, one table.
+
+Every model x label alignment x seed is a run folder of its own, trained by `neurozsl train` in a
+process of its own; a finished one is not trained again. A row has mean and spread over the seeds
+of S, U, HM and ZSL, the parameters, and of the motion branch the spike rate and an energy estimate:
+counts on test samples times the published figures of `ENERGY_CHIP`, never a measurement. Published
+scores stand beside it with paper, table and column; on stand-in data they are not comparable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurozsl import models
+from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.quantities import si
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.data.batch import ZSLData
+from neurozsl.data.index import Alignment
+from neurozsl.deploy.deploy import spread as spread_rows
+from neurozsl.export.nir.graph import to_nir
+from neurozsl.hardware.count.counts import count
+from neurozsl.hardware.energy import EnergyRow, estimate_all
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.runs import run as runs
+from neurozsl.scoring.published import of_data
+from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all, write
+from neurozsl.training.protocol import TrainConfig, train_config
+
+ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
+ENERGY_SAMPLES = 128  # test samples that spikes and operations are counted on
+SCORES = ("S", "U", "HM", "ZSL")
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """What is compared, on what, and how.
+
+    options: model name -> options of that model, as in `train --set`.
+    """
+
+    data: Path
+    models: tuple[str, ...]
+    seeds: int = 3
+    protocol: str = "ours"
+    alignments: tuple[Alignment, ...] = ("by_name",)
+    epochs: int | None = None
+    device: str = "cpu"
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise BadInput(f"benchmark: {self.seeds} seeds, expected at least 1")
+        for what, chosen, known in (
+            ("model", self.models, models.names()),
+            ("label alignment", self.alignments, ("by_name", "legacy")),
+            ("--set for model", tuple(self.options), self.models),
+        ):
+            unknown = [x for x in chosen if x not in known]
+            if unknown or (not chosen and what != "--set for model"):
+                raise BadInput(
+                    f"benchmark: {what} {', '.join(unknown) or 'missing'}; choose from "
+                    f"{', '.join(known)}"
+                )
+            if len(set(chosen)) < len(chosen):
+                raise BadInput(f"benchmark: a {what} is named twice in {', '.join(chosen)}")
+        self.train(0)  # an unknown protocol or rule is refused here
+
+    def train(self, seed: int) -> TrainConfig:
+        """How a run of this seed is trained."""
+        return train_config(
+            self.protocol, rules=self.rules, epochs=self.epochs, seed=seed, device=self.device
+        )
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training."""
+
+    model: str
+    alignment: Alignment
+    seed: int
+    job: Job
+
+
+def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedRun]:
+    """All trainings, in the order of the table."""
+    planned = []
+    for model in settings.models:
+        slug = model.replace("+", "p")
+        for alignment in settings.alignments:
+            for seed in range(settings.seeds):
+                folder = out / f"{slug}-{alignment}-seed{seed}"
+                begin = ["--data", str(settings.data), "--out", str(folder), "--model", model]
+                begin += ["--seed", str(seed), "--protocol", settings.protocol]
+                begin += ["--label-alignment", alignment, "--device", settings.device]
+                begin += [] if settings.epochs is None else ["--epochs", str(settings.epochs)]
+                for name, values in (
+                    ("--rule", settings.rules),
+                    ("--set", settings.options.get(model, {})),
+                ):
+                    for key, value in values.items():
+                        begin += [name, f"{key}={json.dumps(value)}"]
+                label = f"{model} {alignment}, seed {seed}"
+                planned.append(PlannedRun(model, alignment, seed, Job(label, folder, tuple(begin))))
+    return planned
+
+
+def run(
+    settings: BenchmarkSettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
+) -> dict[str, Any]:
+    """Train what is missing in `out`, and summarise; writes `out/benchmark.json`.
+
+    Raises:
+        BadInput: the data cannot be read as asked, or `out` holds runs made in another way.
+        NeuroZSLError: a training failed; its message is in the error.
+    """
+    data: dict[str, ZSLData] = {
+        a: runs.load_as(settings.data, a, None) for a in settings.alignments
+    }
+    planned = plan(settings, out)
+    for one in planned:
+        _check_same(one, settings)
+    train_all([one.job for one in planned], at_once=jobs, progress=progress)
+    result = summarise(settings, planned, data)
+    write(out / "benchmark.json", result)
+    return result
+
+
+def first_runs(settings: BenchmarkSettings, out: Path) -> dict[str, Path]:
+    """The run folder of every model's first seed, with the first alignment."""
+    chosen = [p for p in plan(settings, out) if p.alignment == settings.alignments[0]]
+    return {p.model: p.job.out for p in chosen if p.seed == 0}
+
+
+def _check_same(one: PlannedRun, settings: BenchmarkSettings) -> None:
+    """Refuse a run folder that was made with other settings."""
+    path = one.job.out
+    if not (path / "run.json").exists():
+        return
+    found = runs.read_settings(path)
+    asked = {
+        "model": one.model,
+        "label_alignment": one.alignment,
+        "data": settings.data.resolve(),
+        **vars(settings.train(one.seed)),
+    }
+    has = {**vars(found), **vars(found.train), "data": (path / found.data).resolve()}
+    given = settings.options.get(one.model, {})
+    other = [f"{k} {has[k]}, asked for {v}" for k, v in asked.items() if has[k] != v]
+    chosen = {k: found.options.get(k) for k in given}
+    other += [f"{k} {chosen[k]}, asked for {v}" for k, v in given.items() if chosen[k] != v]
+    if other:
+        raise BadInput(
+            f"run '{path}': was made with {'; '.join(other)}; choose another --out, or remove the "
+            "folder"
+        )
+
+
+def summarise(
+    settings: BenchmarkSettings, planned: list[PlannedRun], data: Mapping[str, ZSLData]
+) -> dict[str, Any]:
+    """The whole result, as `benchmark.json` keeps it."""
+    rows = []
+    for model in settings.models:
+        for alignment in settings.alignments:
+            own = [p for p in planned if (p.model, p.alignment) == (model, alignment)]
+            rows.append({"model": model, "label_alignment": alignment, **_row(own, data)})
+    first = data[settings.alignments[0]]
+    listed = of_data(first.name, str(first.meta.get("split", "")))
+    return {
+        "data": {"name": first.name, "synthetic": first.synthetic},
+        "protocol": asdict(settings.train(0)),
+        "seeds": settings.seeds,
+        "rows": rows,
+        "published": [asdict(row) for row in listed],
+        "comparable": not first.synthetic,
+        "energy": {
+            "kind": "estimate",
+            "of": "the motion branch, per inference",
+            "chip": ENERGY_CHIP,
+            "samples": ENERGY_SAMPLES,
+        },
+    }
+
+
+def _row(own: list[PlannedRun], data: Mapping[str, ZSLData]) -> dict[str, Any]:
+    tests, found, model = [], [], None
+    for one in own:
+        tests.append(json.loads((one.job.out / "result.json").read_text())["test"])
+        model = runs.load_model(one.job.out)
+        found.append(activity(model, data[one.alignment]))
+    assert model is not None
+    energies = [x.energy for x in found if x.energy is not None]
+    rates = [x.spike_rate for x in found if x.spike_rate is not None]
+    return {
+        **{key: spread([t[key] for t in tests]) for key in SCORES},
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "spike_rate": spread(rates) if len(rates) == len(found) else None,
+        "joules": spread([e.joules for e in energies]) if len(energies) == len(found) else None,
+        "energy_name": energies[0].name if energies else None,
+        "energy_source": energies[0].source if energies else None,
+        "energy_excluded": list(energies[0].excluded) if energies else [],
+        "note": found[0].note,
+    }
+
+
+@dataclass(frozen=True)
+class MotionActivity:
+    """What the motion branch does; None where nothing spikes, with the reason in `note`."""
+
+    spike_rate: float | None
+    energy: EnergyRow | None
+    note: str = ""
+
+
+def activity(model: Any, data: ZSLData) -> MotionActivity:
+    """Spike rate and energy estimate of a model's branch on evenly spread test samples."""
+    if getattr(model, "branch", None) is None:
+        return MotionActivity(None, None, "no spiking branch")
+    seen: list[tuple[ChipInput, Trace]] = []
+
+    def listen(module: Any, given: tuple[Any, ...], trace: Trace) -> None:
+        seen.append((given[0].to_numpy(), trace))
+
+    stage = data.stage(2)
+    handle = model.branch.register_forward_hook(listen)
+    try:
+        with torch.no_grad():
+            for split in (stage.seen, stage.unseen):
+                model.eval()(split.batch(spread_rows(split, ENERGY_SAMPLES // 2)))
+    finally:
+        handle.remove()
+    traces = [trace.spikes for _, trace in seen]
+    values = {k: np.concatenate([np.asarray(t[k]) for t in traces]) for k in traces[0]}
+    if getattr(model.branch, "neuron", "") == "mlp":
+        return MotionActivity(None, None, "the branch does not spike (neuron=mlp)")
+    rate = sum(float(v.sum()) for v in values.values()) / sum(v.size for v in values.values())
+    codes = {k: np.concatenate([c.codes[k] for c, _ in seen]) for k in seen[0][0].codes}
+    try:
+        network = lower(to_nir(model.branch_spec()))
+        counts = count(network, ChipInput(codes, seen[0][0].code), Trace(values))
+        return MotionActivity(rate, estimate_all(counts, (ENERGY_CHIP,))[0])
+    except NeuroZSLError as error:  # a branch that no chip here can take still has a spike rate
+        return MotionActivity(rate, None, str(error))
+
+
+def table(result: Mapping[str, Any]) -> Table:
+    """The one table: own rows, then the published ones of the same models."""
+    own = {row["model"] for row in result["rows"]}
+    own |= {"mdft"} if "mdst" in own else set()
+    printed = "published" if result["comparable"] else "published *"
+    rows = [
+        (
+            f"{row['model']}, {row['label_alignment']}",
+            *(_cell(row[key]) for key in SCORES),
+            f"{row['parameters']:,}",
+            "-" if row["spike_rate"] is None else f"{100 * row['spike_rate']['mean']:.1f} %",
+            "-" if row["joules"] is None else si(row["joules"]["mean"], "J"),
+        )
+        for row in result["rows"]
+    ] + [
+        (f"{p['name']} ({printed})", *(f"{p[key]:.2f}" for key in SCORES), "", "", "")
+        for p in result["published"]
+        if p["model"] in own
+    ]
+    data = result["data"]
+    kind = "synthetic data, " if data["synthetic"] else ""
+    return Table(
+        f"{data['name']}: {kind}protocol {result['protocol']['protocol']['name']}, "
+        f"{result['protocol']['epochs']} epochs, {result['seeds']} seeds, percent, mean±sd",
+        ("model, class vectors", *SCORES, "weights", "spikes", "energy"),
+        tuple(rows),
+    )
+
+
+def footnotes(result: Mapping[str, Any]) -> list[str]:
+    """Sources and limits of the table's figures, one line each."""
+    notes = ["weights: all parameters; spikes: share of neuron-steps of the motion branch with one"]
+    for row in result["rows"]:
+        if row["energy_source"]:
+            notes.append(
+                f"energy: estimate for the motion branch on {row['energy_name']}, per inference, "
+                f"nothing was measured; {row['energy_source']}"
+            )
+            break
+    notes += [
+        f"{row['model']}, {row['label_alignment']}: {row['note']}"
+        for row in result["rows"]
+        if row["note"]
+    ]
+    own = {row["model"] for row in result["rows"]}
+    own |= {"mdft"} if "mdst" in own else set()
+    cited = [p for p in result["published"] if p["model"] in own]
+    for p in cited:
+        note = f"; {p['note']}" if p["note"] else ""
+        notes.append(f"{p['name']}: {p['paper']}, {p['table']}, columns {p['column']}{note}")
+    if cited and not result["comparable"]:
+        notes.append("* real features; not comparable with the synthetic data of this table")
+    if not result["published"]:
+        notes.append("no published figures for this data set")
+    return notes
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    """Mean and standard deviation over seeds; the mean alone of one seed."""
+    return f"{row['mean']:.1f}" + ("" if row["sd"] is None else f"±{row['sd']:.1f}")

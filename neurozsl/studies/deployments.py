@@ -1,0 +1,157 @@
+"""What runs where: the spiking part of trained models on several targets, one row a model.
+
+Every run is exported to every target as `neurozsl export` does it, with the thresholds that the
+target takes (as trained, else a table, else frozen; the cell names what was changed). Nothing is
+scored, the verdict says whether the spikes arrived. A model without a spiking part, a branch that a
+chip cannot run or hold, and a failed verification are results here, with their reason, not errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from neurozsl.core import markdown as md
+from neurozsl.core.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
+from neurozsl.core.progress import Progress
+from neurozsl.deploy.deploy import branch_spec, deploy
+from neurozsl.export.bundle.manifest import Manifest
+from neurozsl.export.targets import target as find_target
+from neurozsl.models.base import host_parts
+from neurozsl.runs import run as runs
+
+SAMPLES: Final = 16
+_FAILED: Final[Mapping[type[Exception], str]] = {
+    VerificationFailed: "FAIL",
+    DoesNotFit: "too large",
+    MissingPart: "not installed",
+    BadInput: "cannot run it",
+}
+
+
+def deploy_all(
+    folders: Mapping[str, Path], targets: Sequence[str], *, progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Export every run to every target.
+
+    Args:
+        folders: run folder of every model.
+        targets: keys of `export.targets`.
+        progress: called with exports done and in all.
+
+    Returns:
+        Per model its name, parameters, the layers of its spiking part (empty where there is none),
+        what stays on the host, and per target `verdict`, `reason`, `policy`, `changed`,
+        `cores` and `bundle`.
+
+    Raises:
+        BadInput: an unknown target, or a folder that holds no finished run.
+    """
+    for name in targets:
+        find_target(name)
+    rows, done = [], 0
+    for model, folder in folders.items():
+        run = runs.open_run(folder)
+        row: dict[str, Any] = {
+            "model": model,
+            "parameters": sum(p.numel() for p in run.model.parameters()),
+            "spiking": [],
+            "host": "",
+            "targets": {},
+        }
+        try:
+            spec = branch_spec(run)
+            row["spiking"] = [layer.name for layer in spec.layers]
+            row["host"] = "; ".join(host_parts(run.model)) or "all but the spiking layers"
+        except BadInput as error:
+            row["host"] = "the whole model"
+            row["targets"] = {name: _none(str(error)) for name in targets}
+        for name in targets:
+            if name not in row["targets"]:
+                row["targets"][name] = _one(run, name)
+            done += 1
+            if progress is not None:
+                progress(done, len(folders) * len(targets))
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> list[tuple[str, ...]]:
+    """Header and rows as text."""
+    header = ("model", "weights", "spiking layers", *targets)
+    return [
+        header,
+        *(
+            (
+                row["model"],
+                f"{row['parameters']:,}",
+                str(len(row["spiking"])) if row["spiking"] else "none",
+                *(_cell(row["targets"][name]) for name in targets),
+            )
+            for row in rows
+        ),
+    ]
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> str:
+    """The table for the README."""
+    header, *body = table(rows, targets)
+    return "\n".join(md.table(header, body))
+
+
+def reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why a cell is not a verdict, one line each."""
+    return [
+        f"{row['model']} on {name}: {found['reason']}"
+        for row in rows
+        for name, found in row["targets"].items()
+        if found["reason"]
+    ]
+
+
+def _one(run: runs.Run, target: str) -> dict[str, Any]:
+    out = run.path / "deploy" / target
+    policy = branch_spec(run).policy
+    # A chip that holds one constant per layer gets that; the others what they take by default.
+    constant = policy in ("dynamic", "table") and find_target(target).features["table"] == "no"
+    try:
+        manifest: Manifest = deploy(
+            run,
+            target=target,
+            threshold="frozen" if constant else None,
+            samples=SAMPLES,
+            max_hm_drop=100.0,  # nothing is asked of the accuracy here
+        )
+    except tuple(_FAILED) as error:
+        word = next(word for kind, word in _FAILED.items() if isinstance(error, kind))
+        return _none(str(error), word)
+    cores = None if manifest.mapping is None else manifest.mapping["cores_used"]
+    return {
+        "verdict": manifest.verdict,
+        "reason": "",
+        "policy": manifest.policy,
+        "changed": manifest.policy != policy,
+        "cores": cores,
+        "bundle": str(out),
+    }
+
+
+def _none(reason: str, verdict: str = "-") -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "policy": None,
+        "changed": False,
+        "cores": None,
+        "bundle": None,
+    }
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    words = [str(found["verdict"])]
+    if found["changed"]:
+        words.append(f"{found['policy']} thresholds")
+    if found["cores"] is not None:
+        words.append(f"{found['cores']} core{'s' * (found['cores'] != 1)}")
+    return ", ".join(words)

@@ -1,0 +1,1 @@
+"""Data + model -> weights: protocol, samples, stages, checkpoints, fine-tuning in integers."""

@@ -1,0 +1,204 @@
+"""One stage of training: the visible loop, its checkpoints and its log.
+
+In: a data set, how to make the model, a `TrainConfig`, the processes at work. Out: the trained
+model; in stage 1 also what its best epoch chose on validation data. In the stage's folder lie
+`last.safetensors`, from which the stage goes on after a stop, and in stage 1 `best.safetensors`;
+`log.jsonl` beside it has a line per epoch, with the speed in samples per second.
+
+Several processes each embed their rows of the same global batch; the loss is that of the whole
+batch in all of them (`team`), so their number changes nothing but rounding. The first one writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurozsl.core.errors import BadInput
+from neurozsl.data.batch import Stage, ZSLData
+from neurozsl.parallel.shared_layers import Scope, convert
+from neurozsl.parallel.team import assembled_output, average_gradients, share
+from neurozsl.scoring.evaluation import cast, choose, collect
+from neurozsl.training import checkpoint
+from neurozsl.training.crew import Crew
+from neurozsl.training.protocol import Protocol, TrainConfig
+from neurozsl.training.sampling import batch_count, batches
+from neurozsl.training.schedule import learning_rate, plateau_rate
+
+# (done, total, text): epochs of the stage, and a line about the last one.
+EpochProgress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What stage 1 chose on validation data."""
+
+    epochs: int
+    beta: float
+    head_weight: float
+    val_hm: float
+
+
+def fit_stage(
+    number: int,
+    data: ZSLData,
+    start: Callable[[Stage], Any],
+    config: TrainConfig,
+    out: Path,
+    epochs: int,
+    progress: EpochProgress | None,
+    crew: Crew,
+) -> tuple[Any, Selected | None]:
+    """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
+
+    Args:
+        number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data.
+        data: the data set.
+        start: makes the model to begin with.
+        config: sizes and rules.
+        out: run folder; every process sees the same one.
+        epochs: to train.
+        progress: called after every epoch, in the first process.
+        crew: devices and processes.
+
+    Raises:
+        BadInput: loss or gradient are not finite.
+    """
+    fabric, team, rules = crew.fabric, crew.team, config.protocol
+    stage = data.stage(1 if number == 1 else 2)
+    validated = _validated(number, data, rules)
+    folder = out / f"stage{number}"
+
+    # 1. the model, from a seed of its own so that stages do not depend on each other
+    torch.manual_seed(1000 * config.seed + number)
+    model = start(stage).to(crew.dtype)
+    scope = Scope(team)
+    convert(model, scope, dropout=config.dropout == "counter")
+    model.to(fabric.device)
+    optimiser = fabric.setup_optimizers(
+        torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    )
+    vectors = torch.as_tensor(data.vectors, dtype=crew.dtype, device=fabric.device)
+    per_epoch = batch_count(len(stage.train), config.batch, rules)
+    total = per_epoch * config.epochs
+
+    # 2. continue where an earlier run stopped
+    history: list[dict[str, Any]] = []
+    best: Selected | None = None
+    team.wait()  # all read the checkpoint, if any, before the first one writes the next
+    if (folder / "last.safetensors").exists():
+        meta = checkpoint.load_training(folder / "last.safetensors", model, optimiser)
+        history = meta["history"]
+        best = Selected(**meta["best"]) if meta["best"] else None
+        if progress is not None and team.rank == 0:
+            progress(len(history), epochs, f"stage {number}, continued")
+
+    for epoch in range(len(history), epochs):
+        # 3. one pass over class-balanced batches
+        model.train()
+        sums: dict[str, float] = {}
+        plateau = plateau_rate([line.get("HM", 0.0) for line in history], config)
+        drawn = batches(
+            stage.train.label,
+            protocol=rules,
+            batch=config.batch,
+            seed=config.seed,
+            stage=number,
+            epoch=epoch,
+        )
+        seen, began = 0, time.perf_counter()
+        for index, (rows, negative) in enumerate(drawn):
+            step = epoch * per_epoch + index
+            rate = plateau if rules.schedule == "plateau" else learning_rate(step, total, config)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            scope.begin(config.seed, number, epoch, index)
+            mine = share(len(rows), team)  # this process's part of the global batch
+            batch = cast(stage.train.batch(rows[mine]).to(fabric.device), crew.dtype)
+            label = torch.as_tensor(stage.train.label[rows], device=fabric.device)
+            with fabric.autocast():
+                with scope.sliced(mine):
+                    output = model(batch)
+                output = assembled_output(team, output, mine, len(rows))
+                terms = model.loss(output, label, negative.to(fabric.device), vectors)
+            if not bool(torch.isfinite(terms.total)):
+                raise BadInput(_diverged("loss", number, epoch, config))
+            optimiser.zero_grad()
+            fabric.backward(terms.total)
+            average_gradients(team, model.parameters())
+            _clip(fabric, model, optimiser, number, epoch, config)
+            optimiser.step()
+            seen += len(rows)
+            for key, value in {"loss": terms.total, **terms.parts}.items():
+                sums[key] = sums.get(key, 0.0) + float(value.detach()) / per_epoch
+        speed = seen / (time.perf_counter() - began)
+
+        # 4. score the validation splits, keep the best (stage 1)
+        line: dict[str, Any] = {"stage": number, "epoch": epoch + 1, **sums}
+        if validated is not None:
+            collected = collect(model, validated, data.vectors, device=fabric.device, team=team)
+            scores, weight = choose(collected, betas=rules.betas())
+            line |= {**asdict(scores), "head_weight": weight}
+            if number == 1 and (best is None or scores.HM > best.val_hm):
+                best = Selected(epoch + 1, scores.beta, weight, scores.HM)
+                if team.rank == 0:
+                    checkpoint.save_training(folder / "best.safetensors", model, optimiser, {})
+        history.append(line | {"samples_per_s": round(speed, 1)})
+
+        # 5. everything the next epoch depends on, then the log
+        if team.rank == 0:
+            meta = {"history": history, "best": asdict(best) if best else None}
+            checkpoint.save_training(folder / "last.safetensors", model, optimiser, meta)
+            _write_log(out, number, history)
+            if progress is not None:
+                progress(epoch + 1, epochs, _describe(line))
+    return model, best
+
+
+def _validated(number: int, data: ZSLData, rules: Protocol) -> Stage | None:
+    """Whose evaluation splits are scored after every epoch: those of validation, or none."""
+    if number == 1 or (number == 2 and rules.stage2_validation):
+        return data.stage(1)
+    return None
+
+
+def _clip(
+    fabric: Any, model: Any, optimiser: Any, number: int, epoch: int, config: TrainConfig
+) -> None:
+    """Bound the gradient's norm, and refuse one that is not finite."""
+    if config.clip == 0:
+        return
+    norm = fabric.clip_gradients(model, optimiser, max_norm=config.clip, error_if_nonfinite=False)
+    if norm is not None and not bool(torch.isfinite(norm)):
+        raise BadInput(_diverged("gradient", number, epoch, config))
+
+
+def _diverged(what: str, stage: int, epoch: int, config: TrainConfig) -> str:
+    return (
+        f"training stage {stage}, epoch {epoch + 1}: the {what} is not finite; lower --lr (now "
+        f"{config.lr}) or check the features"
+    )
+
+
+def _describe(line: Mapping[str, Any]) -> str:
+    scored = f", val HM {line['HM']:.1f}" if "HM" in line else ""
+    return f"stage {line['stage']}, loss {line['loss']:.3f}{scored}"
+
+
+def _write_log(out: Path, stage: int, history: list[dict[str, Any]]) -> None:
+    """Rewrite the log from what is known, so that a resumed run leaves no line twice."""
+    path = out / "log.jsonl"
+    kept = []
+    if path.exists():
+        old = [json.loads(text) for text in path.read_text().splitlines() if text]
+        kept = [line for line in old if line["stage"] < stage]
+    temporary = path.with_name("log.jsonl.partial")
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept + history))
+    os.replace(temporary, path)
