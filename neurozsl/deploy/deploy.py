@@ -27,6 +27,7 @@ from neurozsl.export.bundle.policy import Wanted
 from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.models.base import ZSLModel, branch_of, closed_loop, needed_branch
 from neurozsl.runs.run import Run, read_settings
 from neurozsl.scoring.evaluation import Evaluation, MotionBackend, collect, evaluate
 from neurozsl.training.qat import Rounding, default_folder
@@ -34,7 +35,7 @@ from neurozsl.training.qat import Rounding, default_folder
 CALIBRATION_ROWS = 256
 
 
-def chip_input(model: Any, split: Split, rows: Any) -> ChipInput:
+def chip_input(model: ZSLModel, split: Split, rows: Any) -> ChipInput:
     """What the chip would read for samples `rows` of a split, as integers.
 
     Raises:
@@ -62,7 +63,7 @@ def default_policy(trained: Policy, target: str) -> Wanted:
     return "dynamic" if trained == "dynamic" else "fixed"
 
 
-def with_thresholds(model: Any, chip: ChipInput, spec: BranchSpec) -> ChipInput:
+def with_thresholds(model: ZSLModel, chip: ChipInput, spec: BranchSpec) -> ChipInput:
     """The input with the thresholds that the branch itself uses on it, where it closes the loop.
 
     A closed loop moves its thresholds by its own spikes: `prepare` cannot know them, calibration
@@ -73,17 +74,17 @@ def with_thresholds(model: Any, chip: ChipInput, spec: BranchSpec) -> ChipInput:
     if spec.policy != "closed":
         return chip
     with torch.no_grad():
-        found = model.branch.thresholds(_as_float(chip))
+        found = closed_loop(needed_branch(model)).thresholds(_as_float(chip))
     return ChipInput(chip.codes, chip.code, {k: v.double().numpy() for k, v in found.items()})
 
 
-def own_branch(model: Any) -> MotionBackend:
+def own_branch(model: ZSLModel) -> MotionBackend:
     """The model's own branch as a motion backend: Norse, stepped as it was trained."""
     import torch
 
     def run(chip: ChipInput) -> Trace:
         with torch.no_grad():
-            trace: Trace = model.branch(_as_float(chip))
+            trace = needed_branch(model)(_as_float(chip))
         return trace.to_numpy()
 
     return run
@@ -119,10 +120,10 @@ def branch_spec(run: Run) -> BranchSpec:
     """The spiking branch of a run as it will be deployed.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or it cannot be deployed.
     """
-    spec: BranchSpec | None = run.model.branch_spec()
-    if spec is None:
+    branch = branch_of(run.model)
+    if branch is None:
         name = run.settings.model
         if "motion" in run.settings.options:
             raise BadInput(
@@ -134,7 +135,7 @@ def branch_spec(run: Run) -> BranchSpec:
             f"take; run it on the host with `neurozsl evaluate {run.path}`, or train a spiking "
             "model, for example --model mdft"
         )
-    return spec
+    return branch.spec()
 
 
 def score_backend(
@@ -223,7 +224,7 @@ def _trained_integers(run: Run, golden: ChipInput) -> TrainedIntegers | None:
 
 def training_spikes(run: Run, samples: ChipInput) -> Trace:
     """Spikes of the branch's own forward in training mode, as its loss saw them."""
-    branch = run.model.branch
+    branch = needed_branch(run.model)
     was_training = branch.training
     branch.train()
     try:
@@ -311,13 +312,13 @@ def evaluate_run(
 
 def _own_backend(run: Run) -> str:
     """Where a run's branch runs without a bundle; `none` where nothing spikes."""
-    if run.model.branch is None:
+    if branch_of(run.model) is None:
         return "none"
     return "norse" if run.program is None else "emulator"
 
 
 def _policy(run: Run) -> str:
-    if run.model.branch is None:
+    if branch_of(run.model) is None:
         return "none"
     if run.settings.qat is not None:
         return run.settings.qat.threshold

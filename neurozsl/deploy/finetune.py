@@ -31,11 +31,12 @@ from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.policy import apply_policy
 from neurozsl.export.nir.graph import canonical
 from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.models.base import BranchModel, branch_model, needed_branch
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run, RunSettings
 from neurozsl.scoring.evaluation import MotionBackend
 from neurozsl.training import checkpoint
-from neurozsl.training.qat import FineTuning, Rounding, default_folder, program_of
+from neurozsl.training.qat import FineTuning, Rounding, default_folder, learning, program_of
 from neurozsl.training.train import TrainConfig
 
 EPOCHS = 5
@@ -79,6 +80,8 @@ def create(
         return path
     model = frozen_model(parent)
     before = _scores_before(parent, model, rounding, progress)
+    if rounding is not None:
+        learning(needed_branch(model))  # refused before a folder is made
     options = {k: v for k, v in model.options().items() if k in parent.settings.options}
     data = (parent.path / parent.settings.data).resolve()
     settings = replace(
@@ -93,18 +96,19 @@ def create(
     return path
 
 
-def frozen_model(parent: Run) -> Any:
+def frozen_model(parent: Run) -> BranchModel:
     """The model of a run as it would be deployed: BatchNorm folded, thresholds constant."""
     described = canonical(branch_spec(parent))
     train = parent.data.stage(2).train
     rows = spread(train, CALIBRATION_ROWS)
     calibration = with_thresholds(parent.model, chip_input(parent.model, train, rows), described)
     spec, _ = apply_policy(described, "frozen", calibration)
-    return parent.model.frozen({x.name: float(x.threshold[0]) for x in spec.layers}).eval()
+    thetas = {x.name: float(x.threshold[0]) for x in spec.layers}
+    return branch_model(parent.model).frozen(thetas).eval()
 
 
 def _scores_before(
-    parent: Run, model: Any, rounding: Rounding | None, progress: StageProgress | None
+    parent: Run, model: BranchModel, rounding: Rounding | None, progress: StageProgress | None
 ) -> list[dict[str, Any]]:
     """S, U, HM, ZSL as trained, frozen, and rounded without fine-tuning."""
     policy = branch_spec(parent).policy
@@ -118,7 +122,7 @@ def _scores_before(
     if policy in ("dynamic", "closed"):
         steps.append(_step("frozen", "norse", "frozen", score("frozen", None)))
     if rounding is not None:
-        program = program_of(model.branch_spec(), rounding)
+        program = program_of(needed_branch(model).spec(), rounding)
         rounded = score("fixed-point", lambda chip: emulate(program, chip))
         steps.append(_step("fixed-point", "emulator", "frozen", rounded))
     return steps
@@ -140,7 +144,7 @@ def _check_same(path: Path, qat: FineTuning, train: TrainConfig) -> None:
 
 
 def _write(
-    path: Path, settings: RunSettings, model: Any, before: list[dict[str, Any]], parent: Run
+    path: Path, settings: RunSettings, model: BranchModel, before: list[dict[str, Any]], parent: Run
 ) -> None:
     """All files of the new run; `run.json` last, so that a folder that has it is complete."""
     path.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,14 @@ class ZSLModel(TorchModule, Protocol):
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
-        """Loss of a batch; `negative` is, per sample, the index of a sample of another class."""
+        """Loss of a batch.
+
+        Args:
+            output: of the batch.
+            label: its classes, rows of `vectors`.
+            negative: per sample the place in the batch of a sample of another class.
+            vectors: of all classes, `(classes, words)`.
+        """
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """Say, after training, what degenerated; an empty list where nothing did."""

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis, ConvSpikingLayer, Map
 from neurozsl.models.neurons import NeuronConfig
@@ -78,7 +78,7 @@ class ConvSpikingBranch(PathwayBranch[ConvSpikingLayer]):
                 yield layer
                 shape = layer.out
 
-        policy = "fixed" if loop == "fixed" else "closed"
+        policy: Policy = "fixed" if loop == "fixed" else "closed"
         super().__init__(codes, layers, steps=steps, dt_s=dt_s, policy=policy)
         self.axis, self.shaped = axis, shaped
 
@@ -109,6 +109,7 @@ class ConvSpikingBranch(PathwayBranch[ConvSpikingLayer]):
         thetas: dict[str, Tensor] = {}
 
         def spikes_of(name: str, layer: ConvSpikingLayer, x: Tensor) -> Tensor:
+            spikes: Tensor
             spikes, thetas[name] = layer(x, mask)
             return spikes
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.neurons import NeuronConfig, fire
 from neurozsl.models.pathways import PathwayBranch
@@ -86,7 +86,7 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
             sizes = [*pairwise([code.size, *widths]), *((widths[-1], widths[-1]) for _ in taps)]
             return (SpikingLayer(i, o, neuron, norm=norm) for i, o in sizes)
 
-        policy = "dynamic" if dynamic else "fixed"
+        policy: Policy = "dynamic" if dynamic else "fixed"
         super().__init__(codes, layers, steps=steps, dt_s=dt_s, policy=policy, taps=taps)
         self.override: Override | None = None
 

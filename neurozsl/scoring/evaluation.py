@@ -20,7 +20,7 @@ import torch
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import AVBatch, Split, Stage
-from neurozsl.models.base import distances
+from neurozsl.models.base import Embedding, ZSLModel, distances
 from neurozsl.parallel.team import Alone, Team
 from neurozsl.scoring import metrics
 from neurozsl.scoring.metrics import Problem, Scores
@@ -46,7 +46,7 @@ class Collected:
 
 
 def collect(
-    model: Any,
+    model: ZSLModel,
     stage: Stage,
     vectors: npt.NDArray[np.float32],
     *,
@@ -116,7 +116,7 @@ def _added(team: Team, x: npt.NDArray[Any], device: torch.device | str) -> npt.N
     return np.asarray(team.total(torch.from_numpy(x).to(device)).cpu().numpy())
 
 
-def _dtype(model: Any) -> torch.dtype:
+def _dtype(model: ZSLModel) -> torch.dtype:
     """Precision of a model's weights."""
     first = next(model.parameters(), None)
     return torch.float32 if first is None else first.dtype
@@ -131,13 +131,13 @@ def cast(batch: AVBatch, dtype: torch.dtype) -> AVBatch:
 
 
 def forward(
-    model: Any,
+    model: ZSLModel,
     split: Split,
     rows: npt.NDArray[np.int64],
     *,
     backend: MotionBackend | None = None,
     device: torch.device | str = "cpu",
-) -> Any:
+) -> Embedding:
     """Embed samples `rows` of a split; with a backend, no motion weight is used on the host."""
     batch = cast(split.batch(rows).to(device), _dtype(model))
     if backend is None:

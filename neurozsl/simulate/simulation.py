@@ -105,6 +105,7 @@ def simulate(
         rows = spread(split, n)
         with torch.no_grad():
             prepared = run.model.prepare(split.batch(rows))
+            assert prepared.chip_input is not None
             start = time.perf_counter()
             trace = motion(prepared.chip_input.to_numpy()).to_numpy()
             seconds += time.perf_counter() - start

@@ -29,6 +29,7 @@ from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
 from neurozsl.scoring.published import of_data
 from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all, write
@@ -222,17 +223,19 @@ class MotionActivity:
     note: str = ""
 
 
-def activity(model: Any, data: ZSLData) -> MotionActivity:
+def activity(model: ZSLModel, data: ZSLData) -> MotionActivity:
     """Spike rate and energy estimate of a model's branch on evenly spread test samples."""
-    if getattr(model, "branch", None) is None:
+    branch = branch_of(model)
+    if branch is None:
         return MotionActivity(None, None, "no spiking branch")
+    assert isinstance(branch, torch.nn.Module)
     seen: list[tuple[ChipInput, Trace]] = []
 
     def listen(module: Any, given: tuple[Any, ...], trace: Trace) -> None:
         seen.append((given[0].to_numpy(), trace))
 
     stage = data.stage(2)
-    handle = model.branch.register_forward_hook(listen)
+    handle = branch.register_forward_hook(listen)
     try:
         with torch.no_grad():
             for split in (stage.seen, stage.unseen):
@@ -241,12 +244,12 @@ def activity(model: Any, data: ZSLData) -> MotionActivity:
         handle.remove()
     traces = [trace.spikes for _, trace in seen]
     values = {k: np.concatenate([np.asarray(t[k]) for t in traces]) for k in traces[0]}
-    if getattr(model.branch, "neuron", "") == "mlp":
+    if not branch.spiking_layers():
         return MotionActivity(None, None, "the branch does not spike (neuron=mlp)")
     rate = sum(float(v.sum()) for v in values.values()) / sum(v.size for v in values.values())
     codes = {k: np.concatenate([c.codes[k] for c, _ in seen]) for k in seen[0][0].codes}
     try:
-        network = lower(to_nir(model.branch_spec()))
+        network = lower(to_nir(branch.spec()))
         counts = count(network, ChipInput(codes, seen[0][0].code), Trace(values))
         return MotionActivity(rate, estimate_all(counts, (ENERGY_CHIP,))[0])
     except NeuroZSLError as error:  # a branch that no chip here can take still has a spike rate

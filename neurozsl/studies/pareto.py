@@ -118,6 +118,7 @@ def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
     """A model without spikes, or with an option it does not know, is refused before training."""
     from neurozsl import models
     from neurozsl.data.encoders.features import FEATURE_DIM
+    from neurozsl.models.base import branch_of
     from neurozsl.training.train import make_model
 
     if data is not None:
@@ -125,7 +126,8 @@ def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
     else:
         wide = {"audio_dim": FEATURE_DIM, "video_dim": FEATURE_DIM}
         model = models.build(settings.model, **wide, **settings.trained_options)
-    if model.branch is None or getattr(model.branch, "neuron", "") == "mlp":
+    branch = branch_of(model)
+    if branch is None or not branch.spiking_layers():
         raise BadInput(
             f"pareto: model '{settings.model}' has no spiking branch with these options, so "
             "nothing can be rounded or counted; choose mdft, mdst, mdst++ or stft with spikes"

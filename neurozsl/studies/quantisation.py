@@ -175,10 +175,11 @@ def _collect(run: Run, bits: int | None) -> Collected:
 
 
 def _rounded(run: Run, bits: int) -> MotionBackend:
+    from neurozsl.deploy.deploy import branch_spec
     from neurozsl.hardware.loihi.emulator import emulate
     from neurozsl.training.qat import Rounding, program_of
 
-    program = program_of(run.model.branch_spec(), Rounding(bits=bits))
+    program = program_of(branch_spec(run), Rounding(bits=bits))
     return lambda chip: emulate(program, chip)
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurozsl.core.errors import BadInput
+from neurozsl.models.base import TorchModule
 
 _MODEL, _OPTIMISER, _RNG = "model/", "optimiser/", "rng/torch"
 
@@ -54,7 +55,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_training(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, meta: Mapping[str, Any]
+    path: Path, model: TorchModule, optimiser: torch.optim.Optimizer, meta: Mapping[str, Any]
 ) -> None:
     """Everything that the next epoch depends on."""
     tensors = {_MODEL + k: v for k, v in model.state_dict().items()}
@@ -65,7 +66,9 @@ def save_training(
     write(path, tensors, meta)
 
 
-def load_training(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+def load_training(
+    path: Path, model: TorchModule, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
     """Restore model, optimiser and random state in place; returns the metadata."""
     tensors, meta = read(path)
     model.load_state_dict(_under(tensors, _MODEL))
@@ -79,7 +82,7 @@ def load_training(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer
     return meta
 
 
-def load_model(path: Path, model: nn.Module) -> None:
+def load_model(path: Path, model: TorchModule) -> None:
     """Restore the weights alone.
 
     Raises:

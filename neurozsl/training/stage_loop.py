@@ -23,6 +23,7 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import Stage, ZSLData
+from neurozsl.models.base import ZSLModel
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
 from neurozsl.scoring.evaluation import cast, choose, collect
@@ -49,13 +50,13 @@ class Selected:
 def fit_stage(
     number: int,
     data: ZSLData,
-    start: Callable[[Stage], Any],
+    start: Callable[[Stage], ZSLModel],
     config: TrainConfig,
     out: Path,
     epochs: int,
     progress: EpochProgress | None,
     crew: Crew,
-) -> tuple[Any, Selected | None]:
+) -> tuple[ZSLModel, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
 
     Args:
@@ -170,7 +171,7 @@ def _validated(number: int, data: ZSLData, rules: Protocol) -> Stage | None:
 
 
 def _clip(
-    fabric: Any, model: Any, optimiser: Any, number: int, epoch: int, config: TrainConfig
+    fabric: Any, model: ZSLModel, optimiser: Any, number: int, epoch: int, config: TrainConfig
 ) -> None:
     """Bound the gradient's norm, and refuse one that is not finite."""
     if config.clip == 0:

@@ -10,6 +10,8 @@ import torch
 from neurozsl.core.errors import BadInput
 from neurozsl.deploy import deploy
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.models.base import needed_branch
+from neurozsl.models.motion import SpikingBranch
 from neurozsl.report import read_run_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
@@ -23,7 +25,7 @@ def test_the_deployed_score_needs_no_motion_weight_on_the_host(
     run = runs.open_run(run_dir)
     expected = deploy.evaluate_run(run, bundle=lava_bundle)
     with torch.no_grad():
-        for parameter in run.model.branch.parameters():
+        for parameter in needed_branch(run.model).parameters():
             parameter.fill_(float("nan"))
     found = deploy.score_backend(run, open_bundle(lava_bundle).backend("emulator")).as_json()
     assert found["HM"] == expected["HM"]
@@ -48,8 +50,10 @@ def test_zsl_is_at_least_u_for_every_motion_backend(run_dir: Path, lava_bundle: 
 
 def test_a_bundle_with_other_input_codes_is_refused(run_dir: Path, lava_bundle: Path) -> None:
     run = runs.open_run(run_dir)
-    code = run.model.branch.codes["audio"]
-    run.model.branch.set_code("audio", type(code)(code.size, "graded", 4, False, code.scale * 2))
+    branch = needed_branch(run.model)
+    assert isinstance(branch, SpikingBranch)
+    code = branch.codes["audio"]
+    branch.set_code("audio", type(code)(code.size, "graded", 4, False, code.scale * 2))
     with pytest.raises(BadInput, match="input 'audio' is coded as"):
         deploy.evaluate_run(run, bundle=lava_bundle)
 
@@ -91,7 +95,7 @@ def test_the_report_counts_what_the_emulator_did(run_dir: Path, lava_bundle: Pat
     assert report.host.motion_backend == "emulator"
     assert report.data.synthetic
     assert [layer.name for layer in report.layers] == [
-        x.name for x in run.model.branch.spec().layers
+        x.name for x in needed_branch(run.model).spec().layers
     ]
     for layer in report.layers:
         assert layer.neuron_updates == layer.neurons * 10

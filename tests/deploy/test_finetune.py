@@ -22,6 +22,8 @@ from neurozsl.export.bundle import verify as verify_module
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program
+from neurozsl.models.base import needed_branch
+from neurozsl.models.motion import SpikingBranch
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.qat import Rounding
@@ -70,7 +72,7 @@ def eight(parent: Path) -> runs.Run:
 def test_the_start_is_the_parent_with_folded_norms_and_mean_thresholds(parent: Path) -> None:
     run = runs.open_run(parent)
     model = finetune.frozen_model(run)
-    before, after = run.model.branch_spec(), model.branch_spec()
+    before, after = needed_branch(run.model).spec(), needed_branch(model).spec()
     assert (before.policy, after.policy) == ("dynamic", "frozen")
     stage = run.data.stage(2).train
     rows = deploy.spread(stage, deploy.CALIBRATION_ROWS)
@@ -79,7 +81,9 @@ def test_the_start_is_the_parent_with_folded_norms_and_mean_thresholds(parent: P
     for old, new in zip(before.layers, after.layers, strict=True):
         assert np.array_equal(old.weight, new.weight) and np.array_equal(old.bias, new.bias)
         assert (new.threshold == np.float32(np.mean(theta[new.name]))).all()
-    assert all(layer.norm is None for layer in model.branch.named_layers().values())
+    branch = needed_branch(model)
+    assert isinstance(branch, SpikingBranch)
+    assert all(layer.norm is None for layer in branch.named_layers().values())
     batch = stage.batch(rows[:8])
     with torch.no_grad():  # everything but the thresholds is the same model
         old_audio = run.model.prepare(batch).context.audio
@@ -119,7 +123,9 @@ def test_an_opened_run_scores_with_its_integers(eight: runs.Run) -> None:
 def test_the_control_trains_as_long_without_rounding(parent: Path, tmp_path: Path) -> None:
     control = tuned(parent, tmp_path / "control", None)
     again = tuned(parent, tmp_path / "again", None)
-    assert control.program is None and control.model.branch.override is None
+    branch = needed_branch(control.model)
+    assert control.program is None
+    assert isinstance(branch, SpikingBranch) and branch.override is None
     assert not (control.path / "program.npz").exists()
     assert deploy.evaluate_run(control)["motion_backend"] == "norse"
     assert control.result["test"] == again.result["test"]

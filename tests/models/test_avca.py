@@ -18,7 +18,15 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.models.avca import AVCA, PRESETS, build
 from neurozsl.models.avca_losses import NAMES, Three, losses
-from neurozsl.models.base import Embedding, ZSLModel, distances
+from neurozsl.models.base import (
+    Embedding,
+    ZSLModel,
+    branch_model,
+    branch_of,
+    distances,
+    host_parts,
+    needed_branch,
+)
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.train import TrainConfig, fit
@@ -541,9 +549,11 @@ def test_nothing_spikes_and_nothing_goes_to_a_chip() -> None:
     model = small()
     assert isinstance(model, ZSLModel)
     assert model.prepare(batch()).chip_input is None
-    assert model.branch_spec() is None and model.branch is None
-    with pytest.raises(BadInput, match="never spikes"):
-        model.frozen({})
+    assert branch_of(model) is None and host_parts(model) == ()
+    with pytest.raises(BadInput, match=r"AVCA.*no spiking branch.*such as mdft"):
+        needed_branch(model)
+    with pytest.raises(BadInput, match=r"AVCA.*no spiking branch"):
+        branch_model(model)
 
 
 def test_the_same_seed_makes_the_same_model_and_options_rebuild_it() -> None:

@@ -11,9 +11,11 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode
 from neurozsl.data.batch import AVBatch
+from neurozsl.models.base import needed_branch
 from neurozsl.models.coding import encode, graded_code
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.motion import SpikingLayer
+from neurozsl.models.neurons import NeuronConfig
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -134,9 +136,7 @@ def test_the_scale_of_graded_codes_is_a_power_of_two_and_rounding_passes_the_gra
 
 def test_lif_layer_follows_norses_equation_with_a_strict_threshold() -> None:
     torch.manual_seed(0)
-    layer = SpikingLayer(
-        4, 3, decay_u12=1024, theta=0.02, surrogate="tanh", slope=5.0, norm=False, neuron="lif"
-    ).double()
+    layer = SpikingLayer(4, 3, NeuronConfig("lif", 1024, 0.02, "tanh", 5.0), norm=False).double()
     x = torch.randn(2, 9, 4, dtype=torch.float64)
     fast = layer(x, None, None)
     w, b = layer.linear.weight.detach().numpy(), layer.linear.bias.detach().numpy()
@@ -150,9 +150,7 @@ def test_lif_layer_follows_norses_equation_with_a_strict_threshold() -> None:
 
 
 def test_a_membrane_exactly_at_the_threshold_does_not_spike() -> None:
-    layer = SpikingLayer(
-        1, 1, decay_u12=2048, theta=0.5, surrogate="tanh", slope=5.0, norm=False, neuron="lif"
-    )
+    layer = SpikingLayer(1, 1, NeuronConfig("lif", 2048, 0.5, "tanh", 5.0), norm=False)
     with torch.no_grad():
         layer.linear.weight.fill_(1.0)
         layer.linear.bias.fill_(0.0)
@@ -227,7 +225,7 @@ def test_features_with_another_number_of_steps_are_refused() -> None:
 
 def test_the_mlp_ablation_cannot_be_exported() -> None:
     with pytest.raises(BadInput, match="does not spike"):
-        small(neuron="mlp").branch_spec()
+        needed_branch(small(neuron="mlp")).spec()
 
 
 def test_options_rebuild_the_same_model() -> None:

@@ -14,6 +14,7 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.models.base import needed_branch
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.mdft_ablations import ABLATIONS, ablation_options, markdown
 from neurozsl.models.mdft_config import configure
@@ -151,8 +152,8 @@ def test_a_unimodal_model_reads_nothing_of_the_other_modality(name: str, absent:
     assert not torch.allclose(model(b).heads[0], model(present).heads[0])
     assert model.branch is not None
     assert list(model.branch.codes) == [name[:5]]
-    spec = model.branch_spec()
-    assert spec is not None and list(spec.inputs) == [name[:5]]
+    spec = needed_branch(model).spec()
+    assert list(spec.inputs) == [name[:5]]
 
 
 @pytest.mark.parametrize("name", ["snn", "mlp"])
@@ -174,8 +175,8 @@ def test_without_the_event_model_the_branch_reads_the_rounded_features(name: str
 @pytest.mark.parametrize("theta", [0.25, 0.5, 1.0])
 def test_a_fixed_threshold_is_the_value_that_was_set_in_every_layer(theta: float) -> None:
     model = small("fixed_threshold", theta=theta)
-    spec = model.branch_spec()
-    assert spec is not None and spec.policy == "fixed"
+    spec = needed_branch(model).spec()
+    assert spec.policy == "fixed"
     assert all(set(layer.threshold) == {theta} for layer in spec.layers)
     prepared = model.prepare(batch())
     assert prepared.chip_input is not None and prepared.chip_input.theta is None

@@ -21,6 +21,7 @@ from neurozsl.deploy import deploy
 from neurozsl.deploy.finetune import frozen_model
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.norse.branch import run_norse
+from neurozsl.models.base import needed_branch
 from neurozsl.models.stft import STFT, build
 from neurozsl.report.sections import build as report
 from neurozsl.runs import run as runs
@@ -212,8 +213,7 @@ def test_a_wrong_option_is_named_with_what_is_allowed(
 
 
 def test_training_in_integers_is_refused_for_kernels() -> None:
-    spec = small(threshold="fixed").branch_spec()
-    assert spec is not None
+    spec = needed_branch(small(threshold="fixed")).spec()
     with pytest.raises(BadInput, match="convolutions"):
         program_of(spec, Rounding())
 
@@ -317,7 +317,7 @@ def test_the_frozen_model_spikes_as_its_bundle(run_dir: Path) -> None:
     run = runs.open_run(run_dir)
     model = frozen_model(run)
     chip = deploy.golden_input(run, 4)
-    spec = model.branch_spec()
+    spec = needed_branch(model).spec()
     assert spec.policy == "frozen"
     own = deploy.own_branch(model)(chip)
     for name, spikes in run_norse(spec, chip).spikes.items():

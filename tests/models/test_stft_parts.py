@@ -19,6 +19,7 @@ from neurozsl.models.conv_layer import ConvSpikingLayer
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import GlobalLocalPooling
 from neurozsl.models.lkc import LatentKnowledge
+from neurozsl.models.neurons import Neuron, NeuronConfig
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
 
@@ -246,11 +247,10 @@ def test_padded_steps_change_neither_slots_nor_real_steps() -> None:
 # ---------------------------------------------------------------- blocks and closed loop, Eq. 5-9
 
 
-def layer(**options: Any) -> ConvSpikingLayer:
-    given = {"axis": "feature", "kernel": 3, "stride": 2, "decay_u12": 2048, "theta": 0.5}
-    given |= {"surrogate": "tanh", "slope": 1.0, "norm": True, "neuron": "lif", "shaped": False}
-    given |= {"loop": "fixed", "detach": False, **options}
-    made = ConvSpikingLayer((2, 9), 3, **given).double()  # type: ignore[arg-type]
+def layer(neuron: Neuron = "lif", **options: Any) -> ConvSpikingLayer:
+    given: dict[str, Any] = {"axis": "feature", "kernel": 3, "stride": 2, "norm": True}
+    given |= {"shaped": False, "loop": "fixed", "detach": False, **options}
+    made = ConvSpikingLayer((2, 9), 3, NeuronConfig(neuron, theta=0.5), **given).double()
     if made.norm is not None:
         nn.init.uniform_(made.norm.norm.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
         nn.init.uniform_(made.norm.norm.running_var, 0.5, 1.5)  # type: ignore[arg-type]
@@ -296,7 +296,7 @@ def slow_factor(mode: str, p_all: float, spikes: F64) -> float:
 @pytest.mark.parametrize("shaped", [False, True])
 @pytest.mark.parametrize("neuron", ["lif", "if"])
 @pytest.mark.parametrize("loop", MODES)
-def test_a_block_follows_equations_5_to_9(loop: str, neuron: str, shaped: bool) -> None:
+def test_a_block_follows_equations_5_to_9(loop: str, neuron: Neuron, shaped: bool) -> None:
     torch.manual_seed(1)
     block = layer(loop=loop, neuron=neuron, shaped=shaped)
     x = draw(B, T, 18, seed=3) * 2
@@ -360,15 +360,11 @@ def test_a_kernel_over_time_is_causal() -> None:
     block = ConvSpikingLayer(
         (6, 1),
         4,
+        NeuronConfig(theta=0.2),
         axis="time",
         kernel=3,
         stride=1,
-        decay_u12=2048,
-        theta=0.2,
-        surrogate="tanh",
-        slope=1.0,
         norm=False,
-        neuron="lif",
         shaped=False,
         loop="fixed",
         detach=False,
@@ -386,9 +382,10 @@ def test_a_kernel_over_time_is_causal() -> None:
     np.testing.assert_allclose(value(one[0, 3]), slow, rtol=1e-10)
 
 
-def branch(**options: Any) -> ConvSpikingBranch:
+def branch(neuron: Neuron = "lif", **options: Any) -> ConvSpikingBranch:
     codes = {"audio": InputCode(8, "binary", 1, False, 1.0)}
-    return ConvSpikingBranch(codes, (2, 1), (1, 2), steps=T, theta=0.3, **options)
+    config = NeuronConfig(neuron, theta=0.3)
+    return ConvSpikingBranch(codes, (2, 1), (1, 2), config, steps=T, **options)
 
 
 def test_a_frozen_branch_is_the_trained_one_at_constant_thresholds() -> None:

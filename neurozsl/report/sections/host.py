@@ -15,7 +15,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -24,6 +24,7 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
+from neurozsl.models.base import ZSLModel, needed_branch
 from neurozsl.report import schema
 from neurozsl.report.sections.host_work import counted_bytes, counted_flops, measured_seconds
 
@@ -32,7 +33,7 @@ DEAREST: Final = ("cpu_i7_4960x", "mac")
 
 
 def host(
-    model: Any,
+    model: ZSLModel,
     batch: AVBatch,
     *,
     motion_backend: str,
@@ -55,7 +56,8 @@ def host(
     if spikes:
         with torch.no_grad():
             prepared = model.prepare(batch)
-            trace = model.branch(prepared.chip_input, prepared.context.mask)
+            assert prepared.chip_input is not None
+            trace = needed_branch(model)(prepared.chip_input)
     infer = _inference(model, batch, trace)
     flops = counted_flops(infer)
     found = measure_model(model, batch, trace)
@@ -75,7 +77,7 @@ def host(
     )
 
 
-def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
+def _inference(model: ZSLModel, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
     """One pass over the batch, without the branch where its spikes are given."""
     if trace is None:
         return lambda: model(batch)
@@ -86,7 +88,7 @@ def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], 
 
 
 def measure_model(
-    model: Any,
+    model: ZSLModel,
     batch: AVBatch,
     trace: Trace | None,
     *,
@@ -113,7 +115,11 @@ def measure_model(
 
 
 def _on_gpu(
-    model: Any, batch: AVBatch, trace: Trace | None, device: torch.device | None, seconds: float
+    model: ZSLModel,
+    batch: AVBatch,
+    trace: Trace | None,
+    device: torch.device | None,
+    seconds: float,
 ) -> Measured | Refused:
     if not torch.cuda.is_available():
         return nvml.measure(lambda: None)  # says why not

@@ -14,6 +14,7 @@ from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.models.base import branch_of
 from neurozsl.runs.run import Run
 from neurozsl.scoring.recorder import Recorder
 
@@ -45,7 +46,8 @@ def motion(run: Run, opened: Bundle | None) -> Motion | None:
         return Motion(
             name, opened.spec.policy, Recorder(opened.backend(name)), network, opened.parts.lowered
         )
-    if run.model.branch is None or run.model.branch.neuron == "mlp":
+    branch = branch_of(run.model)
+    if branch is None or not branch.spiking_layers():
         return None
     spec = branch_spec(run)
     if spec.policy == "closed":  # counts ask for the wiring alone
