@@ -23,10 +23,14 @@ Combine = Literal["weighted", "sum", "mean", "min"]
 
 
 class Prepared(NamedTuple):
-    """`chip_input` crosses to the chip, `context` stays on the host until `finish`."""
+    """`chip_input` crosses to the chip, `context` stays on the host until `finish`.
+
+    mask: which steps are real, `(batch, time)`; the model's own branch has it, no chip does.
+    """
 
     chip_input: ChipInput | None
     context: Any
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,6 @@ class ZSLModel(TorchModule, Protocol):
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Do the host's part after the motion branch; no motion weight is used."""
 
-    def forward(self, batch: AVBatch) -> Embedding:
-        """The whole model: `prepare`, its own branch where there is one, `finish`."""
-
-    def __call__(self, batch: AVBatch, /) -> Embedding:
-        """`forward`, as `nn.Module` has it."""
-
     def embed_words(self, vectors: Tensor) -> Tensor:
         """Map class vectors `(classes, words)` to `(classes, proj)`."""
 
@@ -124,10 +122,7 @@ class Branch(TorchModule, Protocol):
     """What a chip takes over of a model: an `nn.Module`, `ChipInput` -> `Trace`."""
 
     def __call__(self, chip_input: ChipInput, mask: Tensor | None = None) -> Trace:
-        """Spikes `(batch, time, neuron)` of every layer.
-
-        mask: real steps `(batch, time)`; training alone has it.
-        """
+        """Spikes `(batch, time, neuron)` of every layer; `mask` is that of `Prepared`."""
 
     def spiking_layers(self) -> tuple[str, ...]:
         """Names of the layers that spike; empty where an ablation computes with real values."""
@@ -181,6 +176,19 @@ def needed_branch(model: ZSLModel) -> Branch:
     if branch is None:
         raise BadInput(f"model {type(model).__name__}: {_NO_BRANCH}")
     return branch
+
+
+def own_trace(model: ZSLModel, prepared: Prepared) -> Trace | None:
+    """Spikes of the model's own branch (Norse); None where nothing goes to a chip."""
+    if prepared.chip_input is None:
+        return None
+    return needed_branch(model)(prepared.chip_input, prepared.mask)
+
+
+def embed(model: ZSLModel, batch: AVBatch) -> Embedding:
+    """The whole model, its own branch in the middle."""
+    prepared = model.prepare(batch)
+    return model.finish(own_trace(model, prepared), prepared.context)
 
 
 def branch_model(model: ZSLModel) -> BranchModel:

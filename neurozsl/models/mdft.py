@@ -45,16 +45,17 @@ from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
 from neurozsl.models.threshold import saturated_share, thresholds
-from neurozsl.models.with_branch import HostContext, WithBranch
+from neurozsl.models.with_branch import WithBranch
 
 
 @dataclass(frozen=True)
-class MDFTContext(HostContext):
+class MDFTContext:
     """What `prepare` leaves on the host for `finish`."""
 
     audio: Tensor  # (batch, time, E)
     video: Tensor  # (batch, time, E)
     knowledge: Tensor | None  # (batch, time, E)
+    mask: Tensor  # (batch, time)
 
 
 class MDFT(WithBranch[SpikingBranch]):
@@ -207,14 +208,14 @@ class MDFT(WithBranch[SpikingBranch]):
         batch = self.sequence(batch)
         audio, video = self._encoded(batch)
         joint, knowledge = self.rjlu(audio, video) if self.rjlu is not None else (None, None)
-        context = MDFTContext(batch.mask, audio, video, knowledge)
+        context = MDFTContext(audio, video, knowledge, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
         features = self._motion_features(batch)
         theta = None
         if joint is not None and self.config.threshold != "fixed":
             theta = self._thresholds(joint, {name: features[name] for name in self.branch.codes})
-        return Prepared(self.branch.coded(features, theta), context)
+        return Prepared(self.branch.coded(features, theta), context, batch.mask)
 
     def _encoded(self, batch: AVBatch) -> tuple[Tensor, Tensor]:
         """Encoded audio and video; of one modality alone, that one twice."""

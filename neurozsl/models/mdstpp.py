@@ -236,13 +236,13 @@ class MDSTPP(MDFT):
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """As MDFT's; the host's stages keep the thresholds that follow the sample."""
-        chip_input, host = super().prepare(batch)
+        chip_input, host, mask = super().prepare(batch)
         theta = None
         if self.branch is not None and chip_input is not None and chip_input.theta is not None:
             theta = {m: chip_input.theta[self.branch.chain_end(m)] for m in self.branch.codes}
             if self.branch.policy != "dynamic":  # frozen: the chip has constants
                 chip_input = ChipInput(chip_input.codes, chip_input.code)
-        return Prepared(chip_input, StageContext(**vars(host), theta=theta))
+        return Prepared(chip_input, StageContext(**vars(host), theta=theta), mask)
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """The stages from the chip's spikes on, then CRM and heads on the last one."""

@@ -42,14 +42,15 @@ from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
-from neurozsl.models.with_branch import HostContext, WithBranch
+from neurozsl.models.with_branch import WithBranch
 
 
 @dataclass(frozen=True)
-class STFTContext(HostContext):
+class STFTContext:
     """What `prepare` leaves on the host for `finish`."""
 
     semantic: Mapping[str, Tensor]  # modality -> R `(batch, time, E)`; {} without transformer
+    mask: Tensor  # (batch, time)
 
 
 class CrossModalTransformer(nn.Module):
@@ -241,10 +242,11 @@ class STFT(WithBranch[ConvSpikingBranch]):
             if self.lkc is not None:
                 audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
                 semantic = {"audio": audio, "video": video}
-        context = STFTContext(batch.mask, semantic)
+        context = STFTContext(semantic, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
-        return Prepared(self.branch.coded(self._read(batch, encoded)), context)
+        read = self._read(batch, encoded)
+        return Prepared(self.branch.coded(read), context, batch.mask)
 
     def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""

@@ -8,7 +8,7 @@ from changed values, with the same weights on the host and the folded ones in th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor, nn
@@ -22,13 +22,6 @@ from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.sequence import as_steps
 
 B = TypeVar("B", bound=PathwayBranch[Any])
-
-
-@dataclass(frozen=True)
-class HostContext:
-    """What `prepare` leaves on the host for `finish`."""
-
-    mask: Tensor  # (batch, time)
 
 
 class WithBranch(nn.Module, Generic[B]):
@@ -110,7 +103,7 @@ class WithBranch(nn.Module, Generic[B]):
         return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model=self.name)
 
     def prepare(self, batch: AVBatch) -> Prepared:
-        """The subclass's, with a `HostContext`."""
+        """The subclass's."""
         raise NotImplementedError
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
@@ -119,11 +112,10 @@ class WithBranch(nn.Module, Generic[B]):
 
     def forward(self, batch: AVBatch) -> Embedding:
         """The whole model with Norse's neurons in the middle."""
-        chip_input, context = self.prepare(batch)
-        trace = None
-        if self.branch is not None and chip_input is not None:
-            trace = self.branch(chip_input, context.mask)
-        return self.finish(trace, context)
+        prepared, trace = self.prepare(batch), None
+        if self.branch is not None and prepared.chip_input is not None:
+            trace = self.branch(prepared.chip_input, prepared.mask)
+        return self.finish(trace, prepared.context)
 
     def embed_words(self, vectors: Tensor) -> Tensor:
         """W_proj of MDFT's Eq. 12, STFT's W_tex: `(classes, 300)` -> `(classes, proj)`."""

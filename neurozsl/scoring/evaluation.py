@@ -20,7 +20,7 @@ import torch
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import AVBatch, Split, Stage
-from neurozsl.models.base import Embedding, ZSLModel, distances
+from neurozsl.models.base import Embedding, ZSLModel, distances, embed
 from neurozsl.parallel.team import Alone, Team
 from neurozsl.scoring import metrics
 from neurozsl.scoring.metrics import Problem, Scores
@@ -141,7 +141,7 @@ def forward(
     """Embed samples `rows` of a split; with a backend, no motion weight is used on the host."""
     batch = cast(split.batch(rows).to(device), _dtype(model))
     if backend is None:
-        return model(batch)
+        return embed(model, batch)
     prepared = model.prepare(batch)
     if prepared.chip_input is None:
         return model.finish(None, prepared.context)

@@ -29,7 +29,7 @@ from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
-from neurozsl.models.base import ZSLModel, branch_of
+from neurozsl.models.base import ZSLModel, branch_of, embed
 from neurozsl.runs import run as runs
 from neurozsl.scoring.published import of_data
 from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all, write
@@ -239,7 +239,7 @@ def activity(model: ZSLModel, data: ZSLData) -> MotionActivity:
     try:
         with torch.no_grad():
             for split in (stage.seen, stage.unseen):
-                model.eval()(split.batch(spread_rows(split, ENERGY_SAMPLES // 2)))
+                embed(model.eval(), split.batch(spread_rows(split, ENERGY_SAMPLES // 2)))
     finally:
         handle.remove()
     traces = [trace.spikes for _, trace in seen]

@@ -23,7 +23,7 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import Stage, ZSLData
-from neurozsl.models.base import ZSLModel
+from neurozsl.models.base import ZSLModel, embed
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
 from neurozsl.scoring.evaluation import cast, choose, collect
@@ -126,7 +126,7 @@ def fit_stage(
             label = torch.as_tensor(stage.train.label[rows], device=fabric.device)
             with fabric.autocast():
                 with scope.sliced(mine):
-                    output = model(batch)
+                    output = embed(model, batch)
                 output = assembled_output(team, output, mine, len(rows))
                 terms = model.loss(output, label, negative.to(fabric.device), vectors)
             if not bool(torch.isfinite(terms.total)):

@@ -626,6 +626,7 @@ def test_fit_trains_it_and_leaves_the_positions_as_they_were_drawn(
     assert losses_per_epoch[1] < losses_per_epoch[0]
     torch.manual_seed(2)  # of stage 2 with seed 0, see `training._fit_stage`
     fresh = build(audio_dim=256, video_dim=256)
+    assert isinstance(model, AVCA)
     assert torch.equal(model.cross_attention.position, fresh.cross_attention.position)
     assert not torch.equal(model.project_word.linear.weight, fresh.project_word.linear.weight)
 

@@ -68,9 +68,6 @@ class Averaged(Toy):
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         return Embedding((self.project(context),), {})
 
-    def forward(self, batch: AVBatch) -> Embedding:
-        return self.finish(None, self.prepare(batch).context)
-
 
 def averaged(
     *, audio_dim: int, video_dim: int, width: int = PROJ, encode: str = "", steps: int = 0
@@ -123,11 +120,6 @@ class Spiking(Toy):
         assert trace is not None
         spikes = torch.as_tensor(trace.spikes["only"], dtype=context.dtype, device=context.device)
         return Embedding((self.project(torch.cat([context, spikes.mean(1)], -1)),), {})
-
-    def forward(self, batch: AVBatch) -> Embedding:
-        prepared = self.prepare(batch)
-        assert prepared.chip_input is not None
-        return self.finish(self.moved(prepared.chip_input), prepared.context)
 
     def motion_branch(self) -> Branch | None:
         return self.moved

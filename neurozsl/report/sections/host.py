@@ -24,7 +24,7 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
-from neurozsl.models.base import ZSLModel, needed_branch
+from neurozsl.models.base import ZSLModel, embed, own_trace
 from neurozsl.report import schema
 from neurozsl.report.sections.host_work import counted_bytes, counted_flops, measured_seconds
 
@@ -55,9 +55,7 @@ def host(
     trace = None
     if spikes:
         with torch.no_grad():
-            prepared = model.prepare(batch)
-            assert prepared.chip_input is not None
-            trace = needed_branch(model)(prepared.chip_input)
+            trace = own_trace(model, model.prepare(batch))
     infer = _inference(model, batch, trace)
     flops = counted_flops(infer)
     found = measure_model(model, batch, trace)
@@ -80,7 +78,7 @@ def host(
 def _inference(model: ZSLModel, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
     """One pass over the batch, without the branch where its spikes are given."""
     if trace is None:
-        return lambda: model(batch)
+        return lambda: embed(model, batch)
     return lambda: model.finish(trace, model.prepare(batch).context)
 
 
