@@ -10,7 +10,7 @@ from torch import nn
 
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Refused
-from neurozsl.models.base import needed_branch
+from neurozsl.models.base import Prepared, needed_branch
 from neurozsl.report.sections import host as host_energy
 from neurozsl.report.sections.host import estimated, host, measured_row
 from neurozsl.report.sections.host_work import counted_bytes, counted_flops
@@ -201,8 +201,11 @@ class Movable:
         self.where = str(device)
         return self
 
-    def __call__(self, batch: "Movable") -> str:
-        return f"{self.where} {batch.where}"
+    def prepare(self, batch: "Movable") -> Prepared:
+        return Prepared(None, f"{self.where} {batch.where}")
+
+    def finish(self, _trace: None, context: str) -> str:
+        return context
 
 
 @pytest.mark.parametrize("given", [torch.device("cuda", 1), None])
