@@ -24,7 +24,8 @@ import numpy.typing as npt
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.foreign import Network, Said, from_graph
+from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.connections import fan_out, present

@@ -24,7 +24,8 @@ from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.network.network_input import Given, input_shapes, poisson, read_input
 from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.foreign import Network, Said, from_graph
+from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.hardware.count.diagnose import Diagnosis, diagnose, membrane_thresholds

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from neurozsl.cli import (
     benchmark,
@@ -33,6 +35,7 @@ from neurozsl.cli import (
 )
 from neurozsl.cli.console import fail, fail_unforeseen, printing
 from neurozsl.cli.progress import OPTION, VARIABLE, Mode, take
+from neurozsl.cli.renamed import Renaming
 from neurozsl.core.errors import NeuroZSLError
 from neurozsl.core.version import __version__
 
@@ -70,19 +73,20 @@ def _options(
     del version, progress  # taken by `main`
 
 
-for _module in (
-    demo,
-    train,
-    evaluate,
-    export,
-    verify,
-    simulate,
-    profile,
-    benchmark,
-    targets,
-    inspect,
-):
-    _module.register(app)
+_COMMANDS: Final[Mapping[Callable[..., None], type[TyperCommand]]] = {
+    demo.demo: TyperCommand,
+    train.train: Renaming,
+    evaluate.evaluate: TyperCommand,
+    export.export: Renaming,
+    verify.verify: TyperCommand,
+    simulate.simulate: TyperCommand,
+    profile.profile: profile.ProfileCommand,
+    benchmark.benchmark: TyperCommand,
+    targets.targets: TyperCommand,
+    inspect.inspect: TyperCommand,
+}
+for _command, _class in _COMMANDS.items():
+    app.command(cls=_class)(_command)
 app.add_typer(data.app, name="data")
 app.add_typer(setup.app, name="setup")
 app.command("doctor")(setup.doctor)

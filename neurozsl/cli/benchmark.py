@@ -277,8 +277,3 @@ def _refuse(options: dict[str, Any], why: str) -> None:
     given = [name for name, value in options.items() if value]
     if given:
         raise BadInput(f"benchmark: {', '.join(given)} {why}")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(benchmark)

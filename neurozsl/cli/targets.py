@@ -37,8 +37,3 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "-"
     return str(value)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(targets)

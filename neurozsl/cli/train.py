@@ -233,8 +233,3 @@ def peak_memory() -> int:
         return 0
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(largest * (1 if sys.platform == "darwin" else 1024))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(train)

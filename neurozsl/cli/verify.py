@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
-from neurozsl.cli.network_options import call, is_network
+from neurozsl.cli.console import command, emit_json, err, next_commands, progress_bar, say, stages
+from neurozsl.cli.kinds import kind
 from neurozsl.core.errors import BadInput, VerificationFailed
 
 
@@ -22,10 +22,10 @@ def verify(
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
 
-    if is_network(bundle):
+    if kind(bundle, ("bundle",)) == "network":
         raise BadInput(
             f"{bundle}: a file, and verify takes the folder of a bundle; make one with "
-            f"`{call('export', bundle, ' --target lava')}`"
+            f"`{command('export', bundle, ' --target lava')}`"
         )
     opened = open_bundle(bundle)
     with progress_bar("verifying") as update:
@@ -36,7 +36,7 @@ def verify(
     else:
         show_tree(str(bundle), result)
         backend = default_backend(opened)
-        next_commands(call("simulate", bundle, f" --backend {backend} --limit 4"))
+        next_commands(command("simulate", bundle, f" --backend {backend} --limit 4"))
     if result["verdict"] == "FAIL":
         reasons = "; ".join(verification.reasons)
         raise VerificationFailed(f"bundle '{bundle}': verdict FAIL; {reasons}")
@@ -66,8 +66,3 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
     err.print(tree)
     if result["verdict"] == "UNVERIFIED":
         say("no oracle on this machine: `neurozsl setup lava` installs it")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(verify)

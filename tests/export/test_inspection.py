@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neurozsl.export.network.inspection import connections, inspect_file, layer_rows
-from neurozsl.export.nir.foreign import Said
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import fit
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix

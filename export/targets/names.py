@@ -1,0 +1,55 @@
+"""Names that are understood for each other: a target's chip for the target, and back.
+
+lava = loihi2, speck = speck2f        as the registry says; each target names its chip
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neurozsl.core.errors import BadInput
+from neurozsl.export.targets import TARGETS, Target
+from neurozsl.hardware.chips import CHIPS
+
+CHIP_OF: Final = {name: target.chip for name, target in TARGETS.items() if target.chip}
+
+
+def target_called(name: str) -> Target:
+    """The target that is called so, or whose chip is.
+
+    Raises:
+        BadInput: there is none; lists every name that means one.
+
+    >>> target_called("loihi2").name, target_called("nir").name
+    ('lava', 'nir')
+    """
+    of_chip = {chip: target for target, chip in CHIP_OF.items()}
+    found = TARGETS.get(of_chip.get(name, name))
+    if found is None:
+        raise BadInput(
+            f"target '{name}' is unknown; use one of {', '.join(TARGETS)}, or by its chip "
+            f"{', '.join(of_chip)}"
+        )
+    return found
+
+
+def chip_called(name: str, also: str = "") -> str:
+    """Key of the chip that is called so, or that the target called so means.
+
+    Args:
+        name: of a chip or a target.
+        also: what else could be given, for the message.
+
+    Raises:
+        BadInput: there is none; lists every name that means one.
+
+    >>> chip_called("speck"), chip_called("loihi1")
+    ('speck2f', 'loihi1')
+    """
+    chip = CHIP_OF.get(name, name)
+    if chip not in CHIPS:
+        raise BadInput(
+            f"chip '{name}' is unknown; choose one of {', '.join(CHIPS)}, or by its target "
+            f"{', '.join(CHIP_OF)}{also}"
+        )
+    return chip
