@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurozsl.cli import console as output
-from neurozsl.cli.console import emit_json, progress_bar
+from neurozsl.cli.console import (
+    command,
+    emit_json,
+    next_commands,
+    progress_bar,
+    say,
+    show_table,
+)
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.")
 
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an older data set is replaced.")]
 
 
@@ -47,7 +57,7 @@ def synth(
     videos_per_class: Annotated[
         int | None, typer.Option(help="With --like: at most so many per class and split.")
     ] = None,
-    json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
+    json_out: Json = False,
 ) -> None:
     """Make the synthetic set "scenes and motions", or with --like stand-ins for a benchmark.
 
@@ -87,7 +97,7 @@ def build(
     window: Annotated[float, typer.Option(help="Window length, s.")] = 2.0,
     hop: Annotated[float, typer.Option(help="Distance of windows, s.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps per window, at least 10.")] = 10,
-    json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
+    json_out: Json = False,
 ) -> None:
     """Build a data set from video clips with sound."""
     from neurozsl.data.clips.build import WindowSpec, write_clips
@@ -108,9 +118,7 @@ def build(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Data set folder, or root of a benchmark.")],
-    json_out: Annotated[
-        bool, typer.Option("--json", help="All findings as JSON on stdout.")
-    ] = False,
+    json_out: Json = False,
 ) -> None:
     """Name everything that is odd about a data set; exit code 2 if it cannot be used."""
     from neurozsl.data.benchmark.check_folder import check_folder
@@ -142,7 +150,7 @@ def convert(
     max_steps: Annotated[
         int | None, typer.Option(help="Temporal features: cut longer videos to their middle.")
     ] = None,
-    json_out: Annotated[bool, typer.Option("--json", help="Summary as JSON on stdout.")] = False,
+    json_out: Json = False,
 ) -> None:
     """Write a data set as one memory-mapped file, which trains without lying in memory."""
     from neurozsl.data.benchmark.avca_layout import feature_name
@@ -162,7 +170,7 @@ def convert(
 @app.command()
 def inspect(
     folder: Annotated[Path, typer.Argument(help="Data set folder.")],
-    json_out: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    json_out: Json = False,
 ) -> None:
     """Show splits, classes, feature statistics and skipped files of a data set."""
     from neurozsl.data.sets.load import load
@@ -172,49 +180,38 @@ def inspect(
 
 def _finish(data: ZSLData, folder: Path, json_out: bool) -> None:
     """Prints the summary and the next command."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from neurozsl.data.sets.summary import summarise
 
     summary = summarise(data)
     if json_out:
         emit_json(summary.to_json())
         return
-    console = Console(stderr=True)
     origin = "synthetic" if summary.synthetic else "real data"
-    console.print(
-        f"[bold]{escape(summary.name)}[/bold]: {origin}, {summary.classes} classes, "
-        f"{summary.steps} step(s) of {summary.step_s:g} s, audio {summary.audio_dim} wide, "
-        f"video {summary.video_dim} wide"
+    show_table(
+        f"{summary.name}: {origin}, {summary.classes} classes, {summary.steps} step(s) of "
+        f"{summary.step_s:g} s, audio {summary.audio_dim} wide, video {summary.video_dim} wide",
+        ("split", "samples", "classes", "per class", "audio", "video", "events", "pixel"),
+        [
+            (
+                part.name,
+                str(part.samples),
+                str(part.classes),
+                f"{part.fewest}-{part.most}",
+                f"{part.audio_mean:.2f}",
+                f"{part.video_mean:.2f}",
+                f"{part.event_density:.1%}",
+                "-" if part.pixel_event_density is None else f"{part.pixel_event_density:.1%}",
+            )
+            for part in summary.splits
+        ],
     )
-    columns = ("split", "samples", "classes", "per class", "audio", "video", "events", "pixel")
-    table = Table(*columns, caption=summary.caption, box=SIMPLE_HEAD, caption_justify="left")
-    for part in summary.splits:
-        pixel = "-" if part.pixel_event_density is None else f"{part.pixel_event_density:.1%}"
-        table.add_row(
-            part.name,
-            str(part.samples),
-            str(part.classes),
-            f"{part.fewest}-{part.most}",
-            f"{part.audio_mean:.2f}",
-            f"{part.video_mean:.2f}",
-            f"{part.event_density:.1%}",
-            pixel,
-        )
-    console.print(table)
+    say(summary.caption)
     if summary.skipped:
-        console.print(f"left out: {len(summary.skipped)} file(s)")
+        say(f"left out: {len(summary.skipped)} file(s)")
         for skip in summary.skipped:
-            console.print(f"  {escape(skip['file'])}: {escape(skip['reason'])}", soft_wrap=True)
+            say(f"  {skip['file']}: {skip['reason']}")
     run = Path("runs") / f"{folder.resolve().name}-run"
-    console.print(
-        f"next: neurozsl train --data {escape(str(folder))} --model mdft --out {run}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    next_commands(f"neurozsl train --data {quote(str(folder))} --model mdft --out {run}")
 
 
 def _stand_ins(
@@ -228,9 +225,6 @@ def _stand_ins(
     json_out: bool,
 ) -> None:
     """Writes stand-in features and says what of them is invented."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from neurozsl.data.synthetic.standin_set import write_stand_ins
     from neurozsl.data.synthetic.standins import StandInConfig
 
@@ -242,41 +236,36 @@ def _stand_ins(
     if json_out:
         emit_json(facts)
         return
-    console = Console(stderr=True, highlight=False)
     counts, invented = facts["counts"], facts["invented"]
     assert isinstance(counts, dict) and isinstance(invented, dict)
-    console.print(f"[bold]{escape(str(facts['dataset']))}[/bold], stand-in: synthetic features")
+    say(f"{facts['dataset']}, stand-in: synthetic features")
     for subsplit, count in counts.items():
         origin = "names invented" if subsplit in invented["video_names"] else "names as listed"
-        console.print(f"  {subsplit:<20} {count:>6} videos, {origin}")
-    console.print("  scores on these features compare code with code, never with a paper")
-    shown = escape(str(out))
-    for command in (f"check {shown}", f"convert {shown} --out {shown}-packed"):
-        console.print(f"next: neurozsl data {command}", soft_wrap=True)
+        say(f"  {subsplit:<20} {count:>6} videos, {origin}")
+    say("  scores on these features compare code with code, never with a paper")
+    next_commands(
+        command("data check", out),
+        command("data convert", out, f" --out {quote(f'{out}-packed')}"),
+    )
 
 
 def _show_report(report: CheckReport) -> None:
     """Prints findings, the table of label alignment and the verdict."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
-    console = Console(stderr=True, highlight=False)
     colours = {"error": "bold red", "warning": "yellow", "note": "dim"}
     for each in report.findings:
         mark = f"[{colours[each.level]}]{each.level}[/] {each.what}"
-        console.print(f"{mark}: {escape(each.line())}", soft_wrap=True)
+        output.err.print(f"{mark}: {escape(each.line())}", soft_wrap=True)
     if report.alignment:
-        table = Table("split", "other vector", "classes", box=SIMPLE_HEAD)
-        for row in report.alignment:
-            table.add_row(row.split, str(row.wrong), str(row.total))
-        console.print(table)
-        console.print("other vector: classes to which the label alignment legacy gives another's")
-    count = {level: sum(f.level == level for f in report.findings) for level in colours}
+        show_table(
+            "classes to which the label alignment legacy gives another's vector",
+            ("split", "other vector", "classes"),
+            [(row.split, str(row.wrong), str(row.total)) for row in report.alignment],
+        )
+    count = Counter(each.level for each in report.findings)
     kind = f"{report.kind}{', synthetic' if report.synthetic else ''}"
-    console.print(
-        f"{escape(report.folder)} ({kind}): {count['error']} error(s), {count['warning']} "
-        f"warning(s), {count['note']} note(s)",
-        soft_wrap=True,
+    say(
+        f"{report.folder} ({kind}): {count['error']} error(s), {count['warning']} warning(s), "
+        f"{count['note']} note(s)"
     )

@@ -79,7 +79,7 @@ def profile(
     if report is not None:
         check_page(report)
     paths = what or []
-    if layers := options["layers"]:
+    if (layers := options["layers"]) is not None:
         if paths or in_one_table:
             extra = str(paths[0]) if paths else "--compare"
             raise BadInput(f"--layers {layers}: stands instead of WHAT; leave {extra} out")

@@ -19,13 +19,13 @@ STEPS: Final = 10  # where --steps says nothing
 def profile_layers(
     *,
     layers: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="512-512-512",
             help="Instead of WHAT: estimate dense layers of these widths (input first) at --rate, "
             "before there is a network.",
         ),
-    ] = "",
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(help="Spikes per channel or neuron and step, 0 to 1.")
     ] = None,
@@ -39,6 +39,7 @@ def profile_layers(
     """
     from neurozsl.report.sections.uniform import report_of_sizes
 
+    assert layers is not None  # what makes it this command
     sizes, chips = _sizes(layers), prices.chips()
     if rate is None:
         raise BadInput(f"--layers {layers}: needs --rate, spikes per neuron and step, e.g. 0.05")
