@@ -5,13 +5,9 @@ lava = loihi2, speck = speck2f        as the registry says; each target names it
 
 from __future__ import annotations
 
-from typing import Final
-
 from neurozsl.core.errors import BadInput
 from neurozsl.export.targets import TARGETS, Target
 from neurozsl.hardware.chips import CHIPS
-
-CHIP_OF: Final = {name: target.chip for name, target in TARGETS.items() if target.chip}
 
 
 def target_called(name: str) -> Target:
@@ -23,7 +19,7 @@ def target_called(name: str) -> Target:
     >>> target_called("loihi2").name, target_called("nir").name
     ('lava', 'nir')
     """
-    of_chip = {chip: target for target, chip in CHIP_OF.items()}
+    of_chip = {chip: target for target, chip in _chips().items()}
     found = TARGETS.get(of_chip.get(name, name))
     if found is None:
         raise BadInput(
@@ -46,10 +42,16 @@ def chip_called(name: str, also: str = "") -> str:
     >>> chip_called("speck"), chip_called("loihi1")
     ('speck2f', 'loihi1')
     """
-    chip = CHIP_OF.get(name, name)
+    chips = _chips()
+    chip = chips.get(name, name)
     if chip not in CHIPS:
         raise BadInput(
             f"chip '{name}' is unknown; choose one of {', '.join(CHIPS)}, or by its target "
-            f"{', '.join(CHIP_OF)}{also}"
+            f"{', '.join(chips)}{also}"
         )
     return chip
+
+
+def _chips() -> dict[str, str]:
+    """Chip of every target that means one."""
+    return {name: target.chip for name, target in TARGETS.items() if target.chip}

@@ -21,8 +21,8 @@ from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.export.backends.sinabs_layers import run_sinabs
 from neurozsl.export.backends.speck.run import run_discretised
 from neurozsl.export.nir.foreign import from_graph
-from neurozsl.export.nir.said import Said
 from neurozsl.export.nir.nirfile import read
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
