@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from neurozsl.cli import (
     benchmark,
@@ -73,20 +71,20 @@ def _options(
     del version, progress  # taken by `main`
 
 
-_COMMANDS: Final[Mapping[Callable[..., None], type[TyperCommand]]] = {
-    demo.demo: TyperCommand,
-    train.train: Renaming,
-    evaluate.evaluate: TyperCommand,
-    export.export: Renaming,
-    verify.verify: TyperCommand,
-    simulate.simulate: TyperCommand,
-    profile.profile: profile.ProfileCommand,
-    benchmark.benchmark: TyperCommand,
-    targets.targets: TyperCommand,
-    inspect.inspect: TyperCommand,
-}
-for _command, _class in _COMMANDS.items():
-    app.command(cls=_class)(_command)
+_CLASSES = {"train": Renaming, "export": Renaming, "profile": profile.ProfileCommand}
+for _command in (
+    demo.demo,
+    train.train,
+    evaluate.evaluate,
+    export.export,
+    verify.verify,
+    simulate.simulate,
+    profile.profile,
+    benchmark.benchmark,
+    targets.targets,
+    inspect.inspect,
+):
+    app.command(cls=_CLASSES.get(_command.__name__))(_command)
 app.add_typer(data.app, name="data")
 app.add_typer(setup.app, name="setup")
 app.command("doctor")(setup.doctor)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neurozsl.cli.option_values import listed
+from neurozsl.cli.option_values import Json, listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class StudyOptions:
             help="Folder; default runs/benchmark-DATA, runs/ablation-STUDY or runs/pareto-MODEL."
         ),
     ] = None
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False
+    as_json: Json = False
 
 
 @dataclass(frozen=True, kw_only=True)

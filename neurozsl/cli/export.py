@@ -11,6 +11,7 @@ from neurozsl.cli.console import command, emit_json, next_commands, say, say_eac
 from neurozsl.cli.export_network import export_network
 from neurozsl.cli.export_run import export_run
 from neurozsl.cli.kinds import Form, call, kind, takes
+from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
 
 FORMS: Final = {
@@ -27,7 +28,7 @@ def export(
     device: Annotated[
         str, typer.Option(help="Target speck: configure this chip, e.g. speck2fdevkit:0 (samna).")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Manifest as JSON on stdout.")] = False,
+    as_json: Json = False,
     **options: Any,
 ) -> None:
     """Export, verify bit for bit, and score the deployed model; of a .nir file all but the score.

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from neurozsl.cli.console import emit_json
 from neurozsl.cli.kinds import Form, call, kind, refuse, takes, words
+from neurozsl.cli.option_values import Json
 from neurozsl.cli.profile_layers import profile_layers
 from neurozsl.cli.profile_network import profile_network
 from neurozsl.cli.profile_run import profile_bundle, profile_run
@@ -57,7 +58,7 @@ def profile(
             help="Write a page (x.html), a model card (x.md), both with their JSON, or x.json."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Json = False,
     in_one_table: Annotated[bool, typer.Option(_TABLE, hidden=True)] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of a report, and nothing else.")

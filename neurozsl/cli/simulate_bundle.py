@@ -19,6 +19,7 @@ from neurozsl.cli.console import (
     say,
     show_table,
 )
+from neurozsl.cli.option_values import Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class SimulateOptions:
         ),
     ] = None
     raster: Annotated[bool, typer.Option(help="Draw the spikes of the first sample.")] = False
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False
+    as_json: Json = False
 
 
 def simulate_bundle(bundle: Path, *, asked: SimulateOptions) -> None:

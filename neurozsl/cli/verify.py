@@ -9,6 +9,7 @@ import typer
 
 from neurozsl.cli.console import command, emit_json, err, next_commands, progress_bar, say, stages
 from neurozsl.cli.kinds import kind
+from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput, VerificationFailed
 
 
@@ -16,7 +17,7 @@ def verify(
     bundle: Annotated[
         Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET or FILE.deploy/TARGET.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples."""
     from neurozsl.deploy.deploy import default_backend
