@@ -8,14 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from neurozsl.cli.benchmark_options import DataOptions, StudyOptions, SyntheticOptions
-from neurozsl.cli.console import (
-    command,
-    emit_json,
-    next_commands,
-    progress_bar,
-    say,
-    show_table,
-)
+from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, numbers, per_model
 from neurozsl.core.errors import BadInput
 
@@ -33,8 +26,7 @@ def benchmark_pareto(
     ] = "",
     bits: Annotated[str, typer.Option(help="Weight bits, commas between; default 4,6,8.")] = "",
     policies: Annotated[
-        str,
-        typer.Option(help="Threshold policies, commas between; default dynamic,table,frozen."),
+        str, typer.Option(help="Threshold policies, commas between; default dynamic,table,frozen.")
     ] = "",
     asked: StudyOptions,
 ) -> None:

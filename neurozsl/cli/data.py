@@ -102,8 +102,7 @@ def convert(
 
 @app.command()
 def inspect(
-    folder: Annotated[Path, typer.Argument(help="Data set folder.")],
-    json_out: Json = False,
+    folder: Annotated[Path, typer.Argument(help="Data set folder.")], json_out: Json = False
 ) -> None:
     """Show splits, classes, feature statistics and skipped files of a data set."""
     from neurozsl.data.sets.load import load

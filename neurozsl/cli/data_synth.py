@@ -94,8 +94,7 @@ def synth_like(
         say(f"  {subsplit:<20} {count:>6} videos, {origin}")
     say("  scores on these features compare code with code, never with a paper")
     next_commands(
-        command("data check", out),
-        command("data convert", out, f" --out {quote(f'{out}-packed')}"),
+        command("data check", out), command("data convert", out, f" --out {quote(f'{out}-packed')}")
     )
 
 

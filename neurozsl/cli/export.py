@@ -14,10 +14,7 @@ from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
 
-FORMS: Final = {
-    "run": Form("a run", export_run),
-    "network": Form("a .nir file", export_network),
-}
+FORMS: Final = {"run": Form("a run", export_run), "network": Form("a .nir file", export_network)}
 
 
 @takes(FORMS)

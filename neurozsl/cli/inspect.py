@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from neurozsl.cli.console import (
-    command,
-    emit,
-    emit_json,
-    next_commands,
-    say,
-    say_each,
-    show_table,
-)
+from neurozsl.cli.console import command, emit, emit_json, next_commands, say, say_each, show_table
 from neurozsl.cli.kinds import Form, call, takes
 from neurozsl.cli.network_options import FileOptions, Poisson, Seed
 from neurozsl.core.errors import BadInput
@@ -29,12 +21,7 @@ Json = Annotated[
 ]
 
 
-def inspect_files(
-    files: list[Path],
-    *,
-    as_json: Json = False,
-    about: FileOptions,
-) -> None:
+def inspect_files(files: list[Path], *, as_json: Json = False, about: FileOptions) -> None:
     """Each file as tables, or all as one document."""
     from neurozsl.export.network.inspection import inspect_file
 

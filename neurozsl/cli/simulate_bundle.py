@@ -11,14 +11,7 @@ from typing import Annotated
 
 import typer
 
-from neurozsl.cli.console import (
-    command,
-    emit_json,
-    next_commands,
-    progress_bar,
-    say,
-    show_table,
-)
+from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import Json
 
 

@@ -25,8 +25,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder to create.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     preset: Annotated[
-        str,
-        typer.Option(help="Preset of the model: deploy or paper (mdft), ucf_main, ... (avca)."),
+        str, typer.Option(help="Preset of the model: deploy or paper (mdft), ucf_main, ... (avca).")
     ] = "",
     motion_profile: Annotated[
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
@@ -47,8 +46,7 @@ def train(
         typer.Option(help="Samples per batch, of all processes together; default 64; avca 256."),
     ] = None,
     lr: Annotated[
-        float | None,
-        typer.Option(help="Peak learning rate; default 3e-3; avca and --qat 1e-3."),
+        float | None, typer.Option(help="Peak learning rate; default 3e-3; avca and --qat 1e-3.")
     ] = None,
     clip: Annotated[
         float | None, typer.Option(help="Bound of the gradient norm, 0: none; default 5; avca 0.")
