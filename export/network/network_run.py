@@ -112,7 +112,7 @@ def feed(path: Path, said: Said, source: Source) -> Fed:
             `from_graph` and `read_input`.
     """
     graph = nirfile.read(path)  # first, so that a wrong file is called so
-    check_source(path, source)
+    _check_source(path, source)
     network = from_graph(graph, path.name, said)
     given = _given(network, source)
     if graph_metadata.read(graph):  # the file says its codes itself
@@ -170,7 +170,7 @@ def _size(lowered: Lowered, chip_input: ChipInput) -> int:
     return chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
 
 
-def check_source(path: Path, source: Source) -> None:
+def _check_source(path: Path, source: Source) -> None:
     if (source.path is None) == (source.rate is None):
         both = source.path is not None
         raise BadInput(

@@ -10,7 +10,7 @@ from neurozsl.cli.network_options import FileOptions, InputOptions
 
 
 def export_network(
-    file: Path, *, asked: ExportOptions, feed: InputOptions, about: FileOptions
+    file: Path, *, asked: ExportOptions, inputs: InputOptions, about: FileOptions
 ) -> Exported:
     """Write the bundle; the first samples of the input are golden, the others calibrate.
 
@@ -18,9 +18,9 @@ def export_network(
     `net.deploy/TARGET` beside it.
     """
     from neurozsl.export.network.build_network import build_network_bundle
-    from neurozsl.export.network.network_run import feed as open_fed
+    from neurozsl.export.network.network_run import feed
 
-    fed = open_fed(file, about.said(), feed.golden(asked.samples))
+    fed = feed(file, about.said(), inputs.golden(asked.samples))
     every, first = fed.given.chip_input, asked.samples
     say_each(**{"note: golden samples": fed.given.notes})
     bundle = asked.out or file.with_suffix(".deploy") / asked.target

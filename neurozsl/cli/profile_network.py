@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def profile_network(
     file: Path,
     *,
-    feed: InputOptions,
+    inputs: InputOptions,
     samples: Samples = None,
     chip: Chip = None,
     about: FileOptions,
@@ -34,7 +34,7 @@ def profile_network(
     from neurozsl.export.targets.names import chip_called
 
     chips, key = prices.chips(), None if chip is None else chip_called(chip)
-    source = feed.source(samples)
+    source = inputs.source(samples)
     fed = network_run.feed(file, about.said(), source)
 
     def work() -> tuple[Compared, tuple[str, ...]]:
@@ -43,7 +43,7 @@ def profile_network(
         backend = "floatsim" if key is None else "emulator"
         with progress_bar(f"running on {backend}") as update:
             done = network_run.run_network(fed, backend_name=backend, chip=key, progress=update)
-        asked, on_chip = about.words() + feed.words(samples), words({"chip": key})
+        asked, on_chip = about.words() + inputs.words(samples), words({"chip": key})
         again = command("profile", file, asked + on_chip + prices.words())
         report = network.report_of(
             done, source, command=again, devices=chips, step_s=prices.step_time

@@ -29,7 +29,7 @@ def simulate_network(
     file: Path,
     *,
     asked: SimulateOptions,
-    feed: InputOptions,
+    inputs: InputOptions,
     samples: Samples = None,
     chip: Chip = None,
     out: Annotated[
@@ -45,7 +45,7 @@ def simulate_network(
     if out is not None and not out.parent.is_dir():
         raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
     backend = asked.backend or "floatsim"
-    fed = network_run.feed(file, about.said(), feed.source(samples, asked.limit))
+    fed = network_run.feed(file, about.said(), inputs.source(samples, asked.limit))
     with progress_bar(f"simulating on {backend}") as update:
         done = network_run.run_network(
             fed,
@@ -65,7 +65,7 @@ def simulate_network(
     for written, path in (("trace", out), ("raster", drawn)):
         if path is not None:
             say(f"{written} in {path}")
-    again = about.words() + feed.words(samples) + words({"chip": done.chip})
+    again = about.words() + inputs.words(samples) + words({"chip": done.chip})
     next_commands(command("profile", file, again), command("inspect", file, about.words()))
 
 
