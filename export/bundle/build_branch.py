@@ -31,11 +31,11 @@ from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.arithmetic.quantize import dequantize
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.place.place import place
 
 Score = Callable[[MotionBackend], Mapping[str, float]]
 

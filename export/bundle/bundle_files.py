@@ -21,19 +21,20 @@ import nir
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput, VerificationFailed
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
-from neurozsl.export.backends.lava.run import WORKER, save_input
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle import manifest as manifests
-from neurozsl.export.bundle.bundle import GOLDEN, GRAPH, PROGRAM, SCRIPT, load_program
+from neurozsl.export.bundle.bundle import GOLDEN, GRAPH, PROGRAM
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import Verification
 from neurozsl.export.nir import nirfile
 from neurozsl.export.targets import Target
 from neurozsl.hardware.arithmetic.quantize import quantize
+from neurozsl.hardware.arithmetic.registry import load_program
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import Lowered, lower
+from neurozsl.hardware.network.golden import save_input
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.place.mapping import Mapping as Placement
-from neurozsl.hardware.speck.program import AnyProgram
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class QuantiserOptions:
     scale: ScaleRule
     correct_bias: bool
 
-    def program(self, lowered: Lowered, chip: str) -> AnyProgram:
+    def program(self, lowered: Lowered, chip: str) -> ChipProgram:
         """The integers of a branch, with their loss report."""
         return quantize(
             lowered,
@@ -104,7 +105,7 @@ def write_parts(
     spec: BranchSpec | None,
     chosen: Target,
     rounding: QuantiserOptions,
-    program: AnyProgram | None = None,
+    program: ChipProgram | None = None,
 ) -> Parts:
     """Files of the network; the parts are read back from them, except the branch itself.
 
@@ -121,8 +122,8 @@ def write_parts(
         return Parts(spec, lowered)
     assert chosen.chip is not None
     (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
-    if "lava" in chosen.backends:
-        shutil.copyfile(WORKER, folder / SCRIPT)
+    for file in chosen.ships():
+        shutil.copyfile(file, folder / file.name)
     return Parts(spec, lowered, load_program(folder / PROGRAM, chosen.chip))
 
 
@@ -130,7 +131,7 @@ def write_golden(
     folder: Path, parts: Parts, chosen: Target, samples: ChipInput, trained: Trace | None = None
 ) -> Trace:
     """Samples and the spikes that the first backend of the target gives for them."""
-    trace = backend(chosen.backends[0], parts)(samples)
+    trace = backend(chosen.backends[0], parts, own=chosen.own_backends)(samples)
     # Thresholds of the host are golden only where the deployment reads them.
     theta = samples.theta if parts.lowered.policy == "dynamic" else None
     save_input(folder / GOLDEN, ChipInput(samples.codes, samples.code, theta), trace, trained)

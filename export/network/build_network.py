@@ -24,8 +24,8 @@ from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.foreign import Network
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.hardware.place.place import place
 
 
 def build_network_bundle(

@@ -25,7 +25,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, ClassVar, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,7 @@ from neurozsl.hardware.network.ranges import Range, value_ranges, worst_sums
 from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
 from neurozsl.hardware.network.wiring import check_parts
 
+ARITHMETIC: Final = "loihi_cuba"
 # 2 added links, further synapses and neuron rules; a file of schema 1 is read as one without them.
 SCHEMA: Final = 2
 _READS: Final = (1, SCHEMA)
@@ -128,6 +129,41 @@ class ProgramLayer(LayerLinks):
         """bias_mant << bias_exp, int64 `(out,)`, in state LSBs."""
         return self.bias_mant.astype(np.int64) << self.bias_exp
 
+    @property
+    def bias_bits(self) -> int:
+        """Of the mantissa."""
+        return fp.MANTISSA_BITS
+
+    @property
+    def constant_axons(self) -> int:
+        """A bias into the current comes from one input that always spikes."""
+        return int(self.bias_to == "current" and bool(np.any(self.bias)))
+
+    @property
+    def leaky(self) -> bool:
+        """True where a membrane or current decays."""
+        return self.dv > 0 or self.du < fp.DECAY_MAX
+
+    @property
+    def membrane_threshold(self) -> float:
+        """In LSBs of the state."""
+        return float(self.vth << fp.ALIGN_BITS)
+
+    @property
+    def threshold_bits(self) -> int:
+        """Of the register."""
+        return fp.THRESHOLD_BITS
+
+    @property
+    def state_bits(self) -> int:
+        """Of the register."""
+        return fp.STATE_BITS
+
+    @property
+    def state_unit(self) -> float:
+        """Real value of one LSB of the state."""
+        return self.unit / (1 << fp.ALIGN_BITS)
+
 
 @dataclass(frozen=True)
 class LayerLoss:
@@ -175,6 +211,7 @@ class Program:
     dt_s: float
     policy: Policy
     loss: tuple[LayerLoss, ...] = ()
+    arithmetic: ClassVar[str] = ARITHMETIC
 
     def __post_init__(self) -> None:
         """Check that sources, sizes, tables and worst-case sums fit together."""

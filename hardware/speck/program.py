@@ -28,14 +28,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Policy
-from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.integers import check_integers
@@ -54,6 +53,8 @@ ARITHMETIC: Final = "speck_if"
 SCHEMA: Final = 2
 _READS: Final = (1, SCHEMA)
 KIND: Final = "speck"
+WEIGHT_BITS: Final = 8
+STATE_BITS: Final = 16
 WEIGHT_MIN, WEIGHT_MAX = -128, 127  # biases have the same 8 bits
 STATE_MIN, STATE_MAX = -32768, 32767
 LimitedBy = Literal["weights", "bias", "threshold", "lower bound"]
@@ -118,6 +119,23 @@ class SpeckLayer(LayerLinks):
         """What every neuron of the chip does at its threshold; `low` in LSBs of the state."""
         return NeuronRule(self.reset, self.max_spikes, ">=", float(self.low))
 
+    @property
+    def membrane_threshold(self) -> float:
+        """In LSBs of the state."""
+        return float(self.threshold)
+
+    @property
+    def state_unit(self) -> float:
+        """Real value of one LSB of the state."""
+        return self.unit
+
+    weight_bits: ClassVar[int] = WEIGHT_BITS
+    bias_bits: ClassVar[int] = WEIGHT_BITS
+    threshold_bits: ClassVar[int] = STATE_BITS
+    state_bits: ClassVar[int] = STATE_BITS
+    constant_axons: ClassVar[int] = 0
+    leaky: ClassVar[bool] = False
+
 
 @dataclass(frozen=True)
 class SpeckLoss:
@@ -153,6 +171,7 @@ class SpeckProgram:
     dt_s: float
     policy: Policy
     loss: tuple[SpeckLoss, ...] = ()
+    arithmetic: ClassVar[str] = ARITHMETIC
 
     def __post_init__(self) -> None:
         """Check that inputs, sources and sizes fit together."""
@@ -208,11 +227,6 @@ class SpeckProgram:
             )
             loss = tuple(SpeckLoss(**row) for row in header["loss"])
             return SpeckProgram(layers=layers, loss=loss, **shared_fields(header))
-
-
-# The integers of whichever chip; they share inputs, layers (name, source, weight, bias), outputs,
-# steps, dt_s, policy, loss, check, save and load.
-AnyProgram = Program | SpeckProgram
 
 
 def _header(program: SpeckProgram) -> dict[str, Any]:

@@ -88,15 +88,15 @@ def export(
     Golden samples of a .nir file come from --input, the rest of it calibrates; without one they are
     synthetic spikes (--poisson, default 0.05).
     """
+    from neurozsl.export.targets import TARGETS
     from neurozsl.export.targets import target as find_target
 
     chosen = find_target(target)  # an unknown name fails before the data is loaded
     if device:
-        if target != "speck":
-            raise BadInput(f"--device {device}: only --target speck runs on a device")
-        from neurozsl.export.backends.speck.run import require_device
-
-        require_device(device, str(chosen.chip))
+        if chosen.device is None:
+            runs = " or ".join(f"--target {x.name}" for x in TARGETS.values() if x.device)
+            raise BadInput(f"--device {device}: only {runs} runs on a device")
+        chosen.device.require(device, str(chosen.chip))
     on_host: tuple[str, ...] = ()
     if options.is_network(what):
         options.refuse(context, OF_A_RUN, f"only with a run, and {what} is a file; leave out")
@@ -134,8 +134,11 @@ def export(
             f"neurozsl profile {quote(str(what))} --bundle {quote(str(bundle))} "
             f"--report {quote(str(what / 'report.html'))}",
         )
-    if device:
-        configure_device(bundle, device)
+    if chosen.device is not None and device:
+        from neurozsl.export.bundle.bundle import open_bundle
+
+        chosen.device.configure(open_bundle(bundle).parts, device)
+        say(f"{device} is configured with {bundle}")
     document = manifest.as_json()
     if as_json:
         emit_json(document)
@@ -147,8 +150,7 @@ def export(
     say(f"verdict {manifest.verdict}; bundle in {bundle}")
     for part in on_host:
         say(f"on the host: {part}")
-    if target == "speck":
-        show_speck_notes(bundle)
+    show_notes(bundle, manifest)
     next_commands(options.call("verify", bundle), *commands)
 
 
@@ -164,29 +166,14 @@ def _export_run(run: Path, target: str, **how: Any) -> tuple[Manifest, tuple[str
     return manifest, host_parts(opened.model)
 
 
-def configure_device(bundle: Path, device: str) -> None:
-    """Put the integers of a bundle on a connected Speck."""
-    from neurozsl.export.backends.speck.run import hand_over
-    from neurozsl.export.bundle.bundle import open_bundle
-    from neurozsl.hardware.speck.program import SpeckProgram
-
-    opened = open_bundle(bundle)
-    assert isinstance(opened.program, SpeckProgram)
-    hand_over(opened.parts.lowered, opened.program, device)
-    say(f"{device} is configured with {bundle}")
-
-
-def show_speck_notes(bundle: Path) -> None:
+def show_notes(bundle: Path, manifest: Manifest) -> None:
     """Print what the chip needs beside the program."""
-    from neurozsl.export.bundle.bundle import open_bundle
-    from neurozsl.hardware.chips.chip import load_chip
-    from neurozsl.hardware.speck.program import SpeckProgram
-    from neurozsl.hardware.speck.rules import notes
+    from neurozsl.export.bundle.bundle import PROGRAM
+    from neurozsl.hardware.arithmetic.registry import load_program, notes
 
-    program = open_bundle(bundle).program
-    assert isinstance(program, SpeckProgram)
-    for note in notes(program, load_chip(program.chip)):
-        say(f"note: {note}")
+    if manifest.chip is not None and PROGRAM in manifest.files:
+        for note in notes(load_program(bundle / PROGRAM, manifest.chip)):
+            say(f"note: {note}")
 
 
 def show_manifest(manifest: dict[str, object]) -> None:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from neurozsl.cli.console import progress_bar
 from neurozsl.cli.network_options import call
 from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.network.network_run import NetworkRun
     from neurozsl.report.schema import NetworkReport
 
 
@@ -25,6 +23,7 @@ def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...
         BadInput: the network cannot be run, or no input is given.
     """
     from neurozsl.export.network import network_run
+    from neurozsl.export.targets import suggested
     from neurozsl.report.sections import network
 
     chips, chip = wanted.chips(), wanted.chip
@@ -41,20 +40,5 @@ def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...
     return report, (
         f"{command} --report {shlex.quote(file.stem + '.html')}",
         call("simulate", file, asked + (f" --backend emulator{on_chip}" if chip else "")),
-        call("export", file, f" --target {_target(done)}{asked}"),
+        call("export", file, f" --target {suggested(done.network)}{asked}"),
     )
-
-
-def _target(done: NetworkRun) -> str:
-    """A target that takes the network: of its chip, Lava where that runs it, else Sinabs."""
-    from neurozsl.export.backends.lava.limits import check_network
-    from neurozsl.hardware.speck.program import SpeckProgram
-
-    network = done.network
-    if isinstance(network, SpeckProgram):
-        return "speck"
-    try:
-        check_network(network)
-    except BadInput:
-        return "sinabs"
-    return "lava"
