@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +28,13 @@ from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import Verification
 from neurozsl.export.nir import nirfile
 from neurozsl.export.targets import Target
+from neurozsl.hardware.arithmetic.base import QuantiserOptions
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.arithmetic.registry import load_program
-from neurozsl.hardware.loihi.scales import ScaleRule
-from neurozsl.hardware.lower.lower import Lowered, lower
+from neurozsl.hardware.lower.lower import lower
 from neurozsl.hardware.network.golden import save_input
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.place.mapping import Mapping as Placement
-
-
-@dataclass(frozen=True)
-class QuantiserOptions:
-    """Settings of the quantiser."""
-
-    calibration: ChipInput
-    bits: int
-    scale: ScaleRule
-    correct_bias: bool
-
-    def program(self, lowered: Lowered, chip: str) -> ChipProgram:
-        """The integers of a branch, with their loss report."""
-        return quantize(
-            lowered,
-            chip,
-            bits=self.bits,
-            calibration=self.calibration,
-            scale=self.scale,
-            correct_bias=self.correct_bias,
-        )
 
 
 @contextmanager
@@ -121,7 +100,7 @@ def write_parts(
     if "fixed" not in chosen.fidelity:
         return Parts(spec, lowered)
     assert chosen.chip is not None
-    (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
+    (program or quantize(lowered, chosen.chip, **vars(rounding))).save(folder / PROGRAM)
     for file in chosen.ships():
         shutil.copyfile(file, folder / file.name)
     return Parts(spec, lowered, load_program(folder / PROGRAM, chosen.chip))

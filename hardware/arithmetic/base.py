@@ -13,10 +13,10 @@ numba: an entry imports its emulator when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
@@ -27,64 +27,42 @@ from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.program import ChipProgram
 
-# Of the options of `emulate`.
-DEFAULTS: Final[Mapping[str, object]] = {
-    "record": ("spikes",),
-    "batch": None,
-    "device": "cpu",
-    "kernel": "auto",
-}
+
+@dataclass(frozen=True)
+class QuantiserOptions:
+    """How integers are made, see `quantize`; a quantiser refuses what it has no place for."""
+
+    calibration: ChipInput | None
+    bits: int
+    scale: ScaleRule
+    correct_bias: bool
 
 
-class Quantise(Protocol):
-    """`quantize` of one arithmetic."""
+@dataclass(frozen=True)
+class EmulatorOptions:
+    """How integers are run, see `emulate`; an emulator refuses what it does not have."""
 
-    def __call__(
-        self,
-        lowered: Lowered,
-        chip: Chip,
-        *,
-        bits: int,
-        calibration: ChipInput | None,
-        scale: ScaleRule,
-        correct_bias: bool,
-    ) -> ChipProgram:
-        """The integers; refuses what the chip cannot compute and options that have no place."""
+    record: tuple[Record, ...] = ("spikes",)
+    batch: int | None = None
+    device: str = "cpu"
+    kernel: str = "auto"
+    progress: Progress | None = None
 
+    def refuse(self, chip: str, *names: str) -> None:
+        """Options that the emulator of a chip does not have keep their defaults.
 
-class Emulate(Protocol):
-    """`emulate` of one arithmetic; `program` is one of its own."""
-
-    def __call__(
-        self,
-        program: Any,
-        chip_input: ChipInput,
-        *,
-        record: tuple[Record, ...],
-        batch: int | None,
-        device: str,
-        kernel: str,
-        progress: Progress | None,
-    ) -> Trace:
-        """The spikes; `refuse` takes the options that its emulator does not have."""
+        Raises:
+            BadInput: one of these names was given something else.
+        """
+        given = {x: getattr(self, x) for x in names if getattr(self, x) != getattr(_DEFAULTS, x)}
+        if given:
+            raise BadInput(
+                f"emulate on chip '{chip}': {', '.join(f'{k}={v!r}' for k, v in given.items())}; "
+                f"its emulator knows no {' and no '.join(names)}, leave that out"
+            )
 
 
-def refuse(chip: str, **asked: object) -> None:
-    """Options of `emulate` that an emulator does not have keep their defaults.
-
-    Args:
-        chip: of the program.
-        asked: these options, as they were given.
-
-    Raises:
-        BadInput: one of them is not its default.
-    """
-    given = [f"{name}={value!r}" for name, value in asked.items() if value != DEFAULTS[name]]
-    if given:
-        raise BadInput(
-            f"emulate on chip '{chip}': {', '.join(given)}; its emulator knows no "
-            f"{' and no '.join(asked)}, leave that out"
-        )
+_DEFAULTS: Final = EmulatorOptions()
 
 
 def _no_notes(program: Any, chip: Chip) -> tuple[str, ...]:
@@ -102,8 +80,8 @@ class Arithmetic:
 
     key: str
     chips: tuple[str, ...]
-    quantize: Quantise
-    emulate: Emulate
+    quantize: Callable[[Lowered, Chip, QuantiserOptions], ChipProgram]
+    emulate: Callable[[Any, ChipInput, EmulatorOptions], Trace]
     dequantize: Callable[[Any], Lowered]
     load: Callable[[Path], ChipProgram]
     notes: Callable[[Any, Chip], tuple[str, ...]] = _no_notes

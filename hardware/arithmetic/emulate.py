@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.hardware.arithmetic.base import EmulatorOptions
 from neurozsl.hardware.arithmetic.registry import of_program
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.network.program import ChipProgram
@@ -37,12 +38,5 @@ def emulate(
         BadInput: the input does not belong to the program, or an option that the emulator of this
             arithmetic does not have.
     """
-    return of_program(program).emulate(
-        program,
-        chip_input,
-        record=record,
-        batch=batch,
-        device=device,
-        kernel=kernel,
-        progress=progress,
-    )
+    options = EmulatorOptions(record, batch, device, kernel, progress)
+    return of_program(program).emulate(program, chip_input, options)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.hardware.arithmetic.base import Arithmetic
+from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.bias import quantize_corrected
@@ -14,27 +14,19 @@ from neurozsl.hardware.loihi.dequantize import dequantize
 from neurozsl.hardware.loihi.loss import with_agreement
 from neurozsl.hardware.loihi.program import ARITHMETIC, Program
 from neurozsl.hardware.loihi.quantize import quantize_layer
-from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.program import MIN_BITS
 
 
-def _quantize(
-    lowered: Lowered,
-    chip: Chip,
-    *,
-    bits: int,
-    calibration: ChipInput | None,
-    scale: ScaleRule,
-    correct_bias: bool,
-) -> Program:
+def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Program:
     """Integers per layer, with a `LayerLoss` each.
 
     Raises:
         BadInput: what `_check` and `quantize_layer` refuse, a correction without calibration input.
     """
+    bits, scale, calibration = options.bits, options.scale, options.calibration
     _check(lowered, chip, bits)
-    if not correct_bias:
+    if not options.correct_bias:
         made = [quantize_layer(x, lowered, bits, scale) for x in lowered.layers]
     elif calibration is None:
         raise BadInput("quantise: correct_bias needs calibration input; pass calibration=")
@@ -86,10 +78,10 @@ def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
             )
 
 
-def _emulate(program: Program, chip_input: ChipInput, **options: Any) -> Trace:
+def _emulate(program: Program, chip_input: ChipInput, options: EmulatorOptions) -> Trace:
     from neurozsl.hardware.loihi.emulator import emulate  # imports torch and numba
 
-    return emulate(program, chip_input, **options)
+    return emulate(program, chip_input, **vars(options))
 
 
 LOIHI: Final = Arithmetic(

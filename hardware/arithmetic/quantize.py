@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, TypedDict, Unpack, overload
 import nir
 
 from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.arithmetic.base import QuantiserOptions
 from neurozsl.hardware.arithmetic.registry import of_chip, of_program
 from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.loihi import fixedpoint as fp
@@ -72,14 +73,8 @@ def quantize(
     """
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
-    return of_chip(chip).quantize(
-        lowered,
-        chip,
-        bits=bits,
-        calibration=calibration,
-        scale=scale,
-        correct_bias=correct_bias,
-    )
+    options = QuantiserOptions(calibration, bits, scale, correct_bias)
+    return of_chip(chip).quantize(lowered, chip, options)
 
 
 def dequantize(program: ChipProgram) -> Lowered:

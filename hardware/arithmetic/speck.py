@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.hardware.arithmetic.base import Arithmetic, refuse
+from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions
 from neurozsl.hardware.chips.chip import Chip
-from neurozsl.hardware.floatsim.floatsim import Record
-from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.speck.program import ARITHMETIC, SpeckProgram
 from neurozsl.hardware.speck.quantize import dequantize_speck, quantize_speck
@@ -19,38 +16,26 @@ from neurozsl.hardware.speck.rules import notes
 _BATCH: Final = 256
 
 
-def _quantize(
-    lowered: Lowered,
-    chip: Chip,
-    *,
-    bits: int,
-    calibration: ChipInput | None,
-    scale: ScaleRule,
-    correct_bias: bool,
-) -> SpeckProgram:
-    if scale != "max" or correct_bias:
+def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> SpeckProgram:
+    if options.scale != "max" or options.correct_bias:
         raise BadInput(
-            f"chip '{chip.key}': scale {scale!r}, correct_bias {correct_bias}; its one scale a "
-            "layer follows sinabs and takes neither, use scale='max' without correction"
+            f"chip '{chip.key}': scale {options.scale!r}, correct_bias {options.correct_bias}; its "
+            "one scale a layer follows sinabs and takes neither, use scale='max' without correction"
         )
-    return quantize_speck(lowered, chip, bits=bits, calibration=calibration)
+    return quantize_speck(lowered, chip, bits=options.bits, calibration=options.calibration)
 
 
-def _emulate(
-    program: SpeckProgram,
-    chip_input: ChipInput,
-    *,
-    record: tuple[Record, ...],
-    batch: int | None,
-    device: str,
-    kernel: str,
-    progress: Progress | None,
-) -> Trace:
+def _emulate(program: SpeckProgram, chip_input: ChipInput, options: EmulatorOptions) -> Trace:
     from neurozsl.hardware.speck.emulator import emulate_speck  # imports torch
 
-    refuse(program.chip, kernel=kernel)
+    options.refuse(program.chip, "kernel")
     return emulate_speck(
-        program, chip_input, record=record, batch=batch or _BATCH, device=device, progress=progress
+        program,
+        chip_input,
+        record=options.record,
+        batch=options.batch or _BATCH,
+        device=options.device,
+        progress=options.progress,
     )
 
 

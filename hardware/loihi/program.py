@@ -31,13 +31,13 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.core.signals import Policy
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.network import archive
-from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.integers import check_integer, check_integers
 from neurozsl.hardware.network.lowered import BiasTo
 from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.network.program_file import (
     as_header,
     links_as_json,
@@ -85,6 +85,9 @@ class ProgramLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: NeuronRule = PLAIN_RULE
+    bias_bits: ClassVar[int] = fp.MANTISSA_BITS
+    threshold_bits: ClassVar[int] = fp.THRESHOLD_BITS
+    state_bits: ClassVar[int] = fp.STATE_BITS
 
     def __post_init__(self) -> None:
         """Check every integer; arrays are stored in their declared type."""
@@ -130,11 +133,6 @@ class ProgramLayer(LayerLinks):
         return self.bias_mant.astype(np.int64) << self.bias_exp
 
     @property
-    def bias_bits(self) -> int:
-        """Of the mantissa."""
-        return fp.MANTISSA_BITS
-
-    @property
     def constant_axons(self) -> int:
         """A bias into the current comes from one input that always spikes."""
         return int(self.bias_to == "current" and bool(np.any(self.bias)))
@@ -148,16 +146,6 @@ class ProgramLayer(LayerLinks):
     def membrane_threshold(self) -> float:
         """In LSBs of the state."""
         return float(self.vth << fp.ALIGN_BITS)
-
-    @property
-    def threshold_bits(self) -> int:
-        """Of the register."""
-        return fp.THRESHOLD_BITS
-
-    @property
-    def state_bits(self) -> int:
-        """Of the register."""
-        return fp.STATE_BITS
 
     @property
     def state_unit(self) -> float:
@@ -200,16 +188,10 @@ class LayerLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
-    """All layers of a branch as integers for one chip, in topological order."""
+class Program(ChipProgram):
+    """All layers of a branch as integers for Loihi, in topological order."""
 
-    chip: str
-    inputs: Mapping[str, InputCode]
     layers: tuple[ProgramLayer, ...]
-    outputs: tuple[str, ...]
-    steps: int
-    dt_s: float
-    policy: Policy
     loss: tuple[LayerLoss, ...] = ()
     arithmetic: ClassVar[str] = ARITHMETIC
 
@@ -243,17 +225,7 @@ class Program:
         names = ", ".join(layer.name for layer in self.layers)
         raise BadInput(f"program: has no layer '{name}'; it has {names}")
 
-    def check(self, chip_input: ChipInput) -> ChipInput:
-        """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
-
-        Raises:
-            BadInput: an input is missing, has another size, scale or number of samples or steps,
-                holds a code out of range, or the policy is dynamic and theta is missing.
-        """
-        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
-
     def save(self, path: Path) -> None:
-        """Write `program.npz` in one step: a file that exists is complete."""
         arrays: archive.Arrays = {}
         for layer in self.layers:
             for key in _ARRAYS:

@@ -8,13 +8,16 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy.typing as npt
 
 from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import HasSynapses
 
@@ -78,50 +81,33 @@ class ChipLayer(NetworkLayer, Protocol):
         """Real value of one unit of a recorded membrane."""
 
 
-class ChipProgram(Protocol):
+@dataclass(frozen=True, eq=False)
+class ChipProgram(ABC):
     """All layers of a network as integers for one chip, each after its sources.
 
-    Its losses are dataclasses, one per layer, with `name`, `weight_bits` and `spike_agreement`.
+    arithmetic: key of its entry in `hardware.arithmetic`. loss: one dataclass a layer, with `name`,
+    `weight_bits` and `spike_agreement` at least.
     """
 
-    @property
-    def arithmetic(self) -> str:
-        """Key of its entry in `hardware.arithmetic`."""
-
-    @property
-    def chip(self) -> str:
-        """Key of the chip."""
-
-    @property
-    def inputs(self) -> Mapping[str, InputCode]:
-        """Codes of the inputs."""
-
-    @property
-    def layers(self) -> tuple[ChipLayer, ...]:
-        """In the order in which they run."""
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Layers that the host reads."""
-
-    @property
-    def steps(self) -> int:
-        """Time steps of one inference."""
-
-    @property
-    def dt_s(self) -> float:
-        """Length of a step in seconds."""
-
-    @property
-    def policy(self) -> Policy:
-        """Where thresholds come from."""
-
-    @property
-    def loss(self) -> tuple[Any, ...]:
-        """What the integers lost."""
+    chip: str
+    inputs: Mapping[str, InputCode]
+    layers: tuple[ChipLayer, ...]
+    outputs: tuple[str, ...]
+    steps: int
+    dt_s: float
+    policy: Policy
+    loss: tuple[Any, ...] = ()
+    arithmetic: ClassVar[str]
 
     def check(self, chip_input: ChipInput) -> ChipInput:
-        """The input as integers, refused where it does not belong to this network."""
+        """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
 
+        Raises:
+            BadInput: an input is missing, has another size, scale or number of samples or steps,
+                holds a code out of range, or the policy is dynamic and theta is missing.
+        """
+        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
+
+    @abstractmethod
     def save(self, path: Path) -> None:
-        """Write `program.npz` in one step."""
+        """Write `program.npz` in one step: a file that exists is complete."""

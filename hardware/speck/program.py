@@ -25,7 +25,6 @@ File `program.npz` (no pickle): `json` holds everything but the arrays `<name>/w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args
@@ -34,11 +33,10 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Policy
 from neurozsl.hardware.network import archive
-from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.integers import check_integers
 from neurozsl.hardware.network.neuron import MAX_SPIKES, NeuronRule, Reset
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.network.program_file import (
     as_header,
     links_as_json,
@@ -160,16 +158,10 @@ class SpeckLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class SpeckProgram:
+class SpeckProgram(ChipProgram):
     """All layers of a branch as integers for Speck, in topological order."""
 
-    chip: str
-    inputs: Mapping[str, InputCode]
     layers: tuple[SpeckLayer, ...]
-    outputs: tuple[str, ...]
-    steps: int
-    dt_s: float
-    policy: Policy
     loss: tuple[SpeckLoss, ...] = ()
     arithmetic: ClassVar[str] = ARITHMETIC
 
@@ -185,17 +177,7 @@ class SpeckProgram:
             if code.kind != "binary":
                 raise BadInput(f"Speck program: input '{name}' is {code.kind}, expected binary")
 
-    def check(self, chip_input: ChipInput) -> ChipInput:
-        """The input as int16 codes, refused where it does not belong to this network.
-
-        Raises:
-            BadInput: an input is missing, has another size, scale or number of samples or steps,
-                or holds a code other than 0 and 1.
-        """
-        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
-
     def save(self, path: Path) -> None:
-        """Write `program.npz` in one step: a file that exists is complete."""
         arrays: archive.Arrays = {}
         for layer in self.layers:
             arrays[f"{layer.name}/weight"] = layer.weight
