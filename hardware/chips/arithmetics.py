@@ -11,7 +11,7 @@ from typing import Final
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedFigures:
     """Keys of [limit] and [allowed], and the registered chip that can lend them."""
 
     limit: tuple[str, ...] = ()
@@ -19,9 +19,9 @@ class Asked:
     lender: str = ""
 
 
-ASKED: Final[dict[str, Asked]] = {
-    "loihi_cuba": Asked(),
-    "speck_if": Asked(
+ASKED: Final[dict[str, AskedFigures]] = {
+    "loihi_cuba": AskedFigures(),
+    "speck_if": AskedFigures(
         limit=(
             "cores",
             "channels",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from neurozsl.hardware.chips.arithmetics import ASKED, Asked
+from neurozsl.hardware.chips.arithmetics import ASKED, AskedFigures
 from neurozsl.hardware.chips.cores import CoreTables
 from neurozsl.hardware.chips.figures import Figure
 from neurozsl.hardware.chips.text import ChipText, Place
@@ -114,7 +114,7 @@ def _of_memory(table: Mapping[str, Any], made: CoreTables, limit: Limits) -> Ite
 def _of_arithmetic(table: Mapping[str, Any], made: CoreTables, limit: Limits) -> Iterator[Fault]:
     """What the integers of an arithmetic are checked against is there."""
     arithmetic = table.get("arithmetic", "")
-    asked = ASKED.get(arithmetic, Asked())
+    asked = ASKED.get(arithmetic, AskedFigures())
     groups: tuple[tuple[str, tuple[str, ...], Mapping[str, Any]], ...] = (
         ("limit", asked.limit, limit),
         ("allowed", asked.allowed, made.allowed),

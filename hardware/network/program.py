@@ -8,17 +8,18 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, Self
 
 import numpy.typing as npt
 
 from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.program_file import read_program, write_program
 from neurozsl.hardware.network.synapse import HasSynapses
 
 # The fewest weight bits that a quantiser makes, and that a change which would fit proposes.
@@ -82,11 +83,12 @@ class ChipLayer(NetworkLayer, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ChipProgram(ABC):
+class ChipProgram:
     """All layers of a network as integers for one chip, each after its sources.
 
-    arithmetic: key of its entry in `hardware.arithmetic`. loss: one dataclass a layer, with `name`,
-    `weight_bits` and `spike_agreement` at least.
+    arithmetic: key of its entry in `hardware.arithmetic`. Of its file (`program_file`): the kind,
+    the schemas that are read (the last is written), which fields of a layer are arrays, and what
+    layers and losses are; a loss is a dataclass with `name`, `weight_bits` and `spike_agreement`.
     """
 
     chip: str
@@ -98,6 +100,11 @@ class ChipProgram(ABC):
     policy: Policy
     loss: tuple[Any, ...] = ()
     arithmetic: ClassVar[str]
+    kind: ClassVar[str]
+    schemas: ClassVar[tuple[int, ...]]
+    arrays: ClassVar[tuple[str, ...]]
+    layer_type: ClassVar[type]
+    loss_type: ClassVar[type]
 
     def check(self, chip_input: ChipInput) -> ChipInput:
         """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
@@ -108,6 +115,16 @@ class ChipProgram(ABC):
         """
         return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
 
-    @abstractmethod
     def save(self, path: Path) -> None:
         """Write `program.npz` in one step: a file that exists is complete."""
+        write_program(path, self)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read and check a `program.npz`; nothing in it is executed.
+
+        Raises:
+            BadInput: not a file of this kind, another schema, or integers out of range.
+        """
+        with archive.named(path):
+            return cls(**read_program(path, cls))

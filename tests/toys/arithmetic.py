@@ -24,25 +24,17 @@ from neurozsl.export.targets.base import Oracle
 from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions
 from neurozsl.hardware.arithmetic.registry import ARITHMETICS
 from neurozsl.hardware.chips import CHIPS
-from neurozsl.hardware.chips.arithmetics import ASKED, Asked
+from neurozsl.hardware.chips.arithmetics import ASKED, AskedFigures
 from neurozsl.hardware.chips.chip import Chip
-from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.lowered import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
 from neurozsl.hardware.network.program import ChipProgram
-from neurozsl.hardware.network.program_file import (
-    as_header,
-    links_as_json,
-    links_from_json,
-    shared_fields,
-)
 from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, apply, matrix
 from neurozsl.hardware.network.wiring import check_parts
 
 KEY: Final = "toy_shift"
 CHIP: Final = "toychip"
 LEVELS: Final = 31  # of 6-bit weights, on each side of 0
-ARRAYS: Final = ("weight", "bias", "dv", "threshold")
 Ints = npt.NDArray[np.int64]
 
 
@@ -99,30 +91,15 @@ class ToyProgram(ChipProgram):
     layers: tuple[ToyLayer, ...]
     loss: tuple[ToyLoss, ...] = ()
     arithmetic: ClassVar[str] = KEY
+    kind: ClassVar[str] = "toy"
+    schemas: ClassVar[tuple[int, ...]] = (1,)
+    arrays: ClassVar[tuple[str, ...]] = ("weight", "bias", "dv", "threshold")
+    layer_type: ClassVar[type] = ToyLayer
+    loss_type: ClassVar[type] = ToyLoss
 
     def __post_init__(self) -> None:
         """Check that inputs, sources and sizes fit together."""
         check_parts("toy program", self.inputs, self.layers, self.outputs)
-
-    def save(self, path: Path) -> None:
-        """Write `program.npz`."""
-        rows = [{"name": x.name, "source": x.source, "unit": x.unit} | links_as_json(x)
-                for x in self.layers]  # fmt: skip
-        arrays = {f"{x.name}/{key}": getattr(x, key) for x in self.layers for key in ARRAYS}
-        archive.write(path, as_header(self, rows, schema=1, kind=KEY), arrays)
-
-    @staticmethod
-    def load(path: Path) -> ToyProgram:
-        """Read `program.npz`."""
-        with archive.named(path):
-            header, arrays = archive.read(path)
-            layers = []
-            for row in header["layers"]:
-                found: dict[str, Any] = {key: arrays[f"{row['name']}/{key}"] for key in ARRAYS}
-                links = links_from_json(row, arrays)  # takes its keys out of the row
-                layers.append(ToyLayer(**row, **links, **found))
-            loss = tuple(ToyLoss(**row) for row in header["loss"])
-            return ToyProgram(layers=tuple(layers), loss=loss, **shared_fields(header))
 
 
 def quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> ToyProgram:
@@ -260,7 +237,7 @@ def register(patch: pytest.MonkeyPatch) -> None:
     """The lines that the product would have: one in each table."""
     tables: tuple[tuple[Any, str, object], ...] = (
         (ARITHMETICS, KEY, ENTRY),
-        (ASKED, KEY, Asked()),
+        (ASKED, KEY, AskedFigures()),
         (CHIPS, CHIP, Path(__file__).with_name(f"{CHIP}.toml")),
         (TARGETS, TARGET.name, TARGET),
     )
