@@ -18,7 +18,7 @@ def shapes(program: ChipProgram) -> tuple[LayerShape, ...]:
 
 
 def _shape(layer: ChipLayer, maps: abc.Mapping[str, tuple[int, ...]]) -> LayerShape:
-    kernel, *also = (_kernel(synapse, maps.get(synapse.source, ())) for synapse in layer.synapses)
+    kernel, *also = (kernel_of(synapse, maps.get(synapse.source, ())) for synapse in layer.synapses)
     return LayerShape(
         name=layer.name,
         sources=tuple(synapse.source for synapse in layer.synapses),
@@ -31,7 +31,7 @@ def _shape(layer: ChipLayer, maps: abc.Mapping[str, tuple[int, ...]]) -> LayerSh
     )
 
 
-def _kernel(synapse: Synapse, source: tuple[int, ...]) -> Kernel:
+def kernel_of(synapse: Synapse, source: tuple[int, ...]) -> Kernel:
     """One synapse; a matrix on a map (of its pools, or of its source) is a kernel of that size."""
     link, weight = synapse.link, synapse.weight
     if link.conv is not None:
