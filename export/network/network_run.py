@@ -21,6 +21,7 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.export.backends.registry import BACKENDS as BY_NAME
 from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.network.network_input import Given, input_shapes, poisson, read_input
 from neurozsl.export.nir import nirfile
@@ -32,16 +33,12 @@ from neurozsl.hardware.count.diagnose import Diagnosis, diagnose, membrane_thres
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.lower import metadata as graph_metadata
 from neurozsl.hardware.lower.lower import Lowered
-from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.hardware.network.program import ChipProgram
 
 SAMPLES: Final = 16
 BACKENDS: Final = ("floatsim", "sinabs", "emulator", "lava", "lava_float", "sinabs_discretised")
 # Backends that run integers, and the chip whose integers they run unless another is named.
-INTEGERS: Final[Mapping[str, str]] = {
-    "emulator": "loihi2",
-    "lava": "loihi2",
-    "sinabs_discretised": "speck2f",
-}
+INTEGERS: Final = {name: x.chip for name, x in BY_NAME.items() if x.chip is not None}
 _RECORDS: Final = ("floatsim", "emulator")
 # Membranes of this many neuron-steps (128 MB) are kept without being asked for.
 _KEPT: Final = 1 << 24
@@ -78,12 +75,12 @@ class NetworkRun:
     fed: Fed
     backend: str
     chip: str | None
-    program: AnyProgram | None
+    program: ChipProgram | None
     trace: Trace
     seconds: float
 
     @property
-    def network(self) -> AnyProgram | Lowered:
+    def network(self) -> ChipProgram | Lowered:
         """What ran: the integers, or the float layers."""
         return self.program or self.fed.network.lowered
 

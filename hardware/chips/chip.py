@@ -13,12 +13,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips import CHIPS, MEANT
 from neurozsl.hardware.chips.contradictions import check_agreement
 from neurozsl.hardware.chips.cores import CoreTables, read_cores
 from neurozsl.hardware.chips.figures import Figure, Grade, Kind, read_figures
@@ -27,7 +26,6 @@ from neurozsl.hardware.chips.rules import (
     NOTES,
     PARENTS,
     WORDS,
-    Arithmetic,
     EnergyMethod,
     Scope,
     TimeModel,
@@ -59,7 +57,7 @@ _LARGEST_FILE: Final = 2**18  # bytes; ours are below 2**13
 class Chip:
     """Limits, energies, powers and times of one chip; a key that is absent is unpublished.
 
-    arithmetic: which integer neuron it runs (`loihi_cuba`, `speck_if`), or "" for none.
+    arithmetic: which integer neuron it runs, a key of `arithmetics`, or "" for none.
     energy_methods: how `energy.estimate` may use its figures, first one the default.
     inherits_energy: the chip whose energies stand in, always labelled "inherited".
     family: the silicon that several cost tables describe ("loihi1" for the published and the
@@ -75,7 +73,7 @@ class Chip:
     process: str
     time_model: str
     scope: Scope
-    arithmetic: Arithmetic
+    arithmetic: str
     energy_methods: tuple[EnergyMethod, ...]
     inherits_energy: str
     limit: Mapping[str, Figure]
@@ -96,7 +94,6 @@ class Chip:
     measurements: tuple[Mapping[str, Any], ...] = ()
 
 
-@cache
 def load_chip(key: str) -> Chip:
     """The registered chip `key`.
 
@@ -104,9 +101,18 @@ def load_chip(key: str) -> Chip:
         BadInput: the key is not registered, or its file holds an invalid figure.
     """
     if key not in CHIPS:
-        raise BadInput(f"chip '{key}' is unknown; choose one of {', '.join(CHIPS)}")
-    text = files("neurozsl.hardware.chips").joinpath(f"{key}.toml").read_text(encoding="utf-8")
-    return parse_chip(key, text)
+        raise BadInput(_unknown(key))
+    return _registered(key, CHIPS[key])
+
+
+@cache
+def _registered(key: str, file: Path) -> Chip:
+    return parse_chip(key, file.read_text(encoding="utf-8"))
+
+
+def _unknown(name: str) -> str:
+    meant = f": it is the name of a target, the chip is {MEANT[name]}" if name in MEANT else ""
+    return f"chip '{name}' is unknown{meant}; choose one of {', '.join(CHIPS)}"
 
 
 def is_file_name(name: str) -> bool:
@@ -128,8 +134,7 @@ def find_chip(name: str | Path) -> Chip:
         if name in CHIPS:
             return load_chip(name)
         raise BadInput(
-            f"chip '{name}' is unknown; choose one of {', '.join(CHIPS)}, or give the path of a "
-            "TOML file of your own (ending in .toml)"
+            f"{_unknown(name)}, or give the path of a TOML file of your own (ending in .toml)"
         )
     path = Path(name)
     if path.stem in CHIPS:

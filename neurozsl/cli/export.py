@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,9 @@ from neurozsl.cli.export_run import export_run
 from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.export.bundle.manifest import Manifest
 
 FORMS: Final = {"run": Form("a run", export_run), "network": Form("a .nir file", export_network)}
 
@@ -33,15 +36,22 @@ def export(
     Golden samples of a .nir file come from --input, the rest of it calibrates; without one they are
     synthetic spikes (--poisson, default 0.05).
     """
+    from neurozsl.export.targets import TARGETS
     from neurozsl.export.targets.names import target_called
 
     target = target_called(options["target"])  # an unknown name fails before the data is loaded
-    if device:
-        check_device(device, target.name, str(target.chip))
+    if device and target.device is None:
+        runs = " or ".join(f"--target {x.name}" for x in TARGETS.values() if x.device)
+        raise BadInput(f"--device {device}: only {runs} runs on a device")
+    if device and target.device:
+        target.device.require(device, str(target.chip))
     options["target"] = target.name
     done = call(context, FORMS, kind(what, FORMS), what, options=options)
-    if device:
-        configure_device(done.bundle, device)
+    if device and target.device:
+        from neurozsl.export.bundle.bundle import open_bundle
+
+        target.device.configure(open_bundle(done.bundle).parts, device)
+        say(f"{device} is configured with {done.bundle}")
     document = done.manifest.as_json()
     if as_json:
         emit_json(document)
@@ -49,43 +59,18 @@ def export(
     show_manifest(document)
     say(f"verdict {done.manifest.verdict}; bundle in {done.bundle}")
     say_each(**{"on the host": done.on_host})
-    if target.name == "speck":
-        show_speck_notes(done.bundle)
+    show_notes(done.bundle, done.manifest)
     next_commands(command("verify", done.bundle), *done.commands)
 
 
-def check_device(device: str, target: str, chip: str) -> None:
-    """Refuse a device that cannot run the target, before any work."""
-    if target != "speck":
-        raise BadInput(f"--device {device}: only --target speck runs on a device")
-    from neurozsl.export.backends.speck.run import require_device
-
-    require_device(device, chip)
-
-
-def configure_device(bundle: Path, device: str) -> None:
-    """Put the integers of a bundle on a connected Speck."""
-    from neurozsl.export.backends.speck.run import hand_over
-    from neurozsl.export.bundle.bundle import open_bundle
-    from neurozsl.hardware.speck.program import SpeckProgram
-
-    opened = open_bundle(bundle)
-    assert isinstance(opened.program, SpeckProgram)
-    hand_over(opened.parts.lowered, opened.program, device)
-    say(f"{device} is configured with {bundle}")
-
-
-def show_speck_notes(bundle: Path) -> None:
+def show_notes(bundle: Path, manifest: Manifest) -> None:
     """Print what the chip needs beside the program."""
-    from neurozsl.export.bundle.bundle import open_bundle
-    from neurozsl.hardware.chips.chip import load_chip
-    from neurozsl.hardware.speck.program import SpeckProgram
-    from neurozsl.hardware.speck.rules import notes
+    from neurozsl.export.bundle.bundle import PROGRAM
+    from neurozsl.hardware.arithmetic.registry import load_program, notes
 
-    program = open_bundle(bundle).program
-    assert isinstance(program, SpeckProgram)
-    for note in notes(program, load_chip(program.chip)):
-        say(f"note: {note}")
+    if manifest.chip is not None and PROGRAM in manifest.files:
+        for note in notes(load_program(bundle / PROGRAM, manifest.chip)):
+            say(f"note: {note}")
 
 
 def show_manifest(manifest: dict[str, Any]) -> None:

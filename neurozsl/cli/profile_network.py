@@ -9,10 +9,8 @@ from neurozsl.cli.console import command, progress_bar
 from neurozsl.cli.kinds import words
 from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
 from neurozsl.cli.profile_options import PriceOptions, Work
-from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.network.network_run import NetworkRun
     from neurozsl.report.show.compare import Compared
 
 
@@ -38,6 +36,7 @@ def profile_network(
     fed = network_run.feed(file, about.said(), source)
 
     def work() -> tuple[Compared, tuple[str, ...]]:
+        from neurozsl.export.targets import suggested
         from neurozsl.report.sections import network
 
         backend = "floatsim" if key is None else "emulator"
@@ -52,22 +51,7 @@ def profile_network(
         return report, (
             again + words({"report": f"{file.stem}.html"}),
             command("simulate", file, asked + emulated),
-            command("export", file, f" --target {_target(done)}{asked}"),
+            command("export", file, f" --target {suggested(done.network)}{asked}"),
         )
 
     return work
-
-
-def _target(done: NetworkRun) -> str:
-    """A target that takes the network: of its chip, Lava where that runs it, else Sinabs."""
-    from neurozsl.export.backends.lava.limits import check_network
-    from neurozsl.hardware.speck.program import SpeckProgram
-
-    network = done.network
-    if isinstance(network, SpeckProgram):
-        return "speck"
-    try:
-        check_network(network)
-    except BadInput:
-        return "sinabs"
-    return "lava"

@@ -66,4 +66,7 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
             branch.add(text)
     err.print(tree)
     if result["verdict"] == "UNVERIFIED":
-        say("no oracle on this machine: `neurozsl setup lava` installs it")
+        from neurozsl.export.targets import target as find_target
+
+        oracle = find_target(result["target"]).oracle
+        say(f"no oracle on this machine: `{oracle.install if oracle else ''}` installs it")
