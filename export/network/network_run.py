@@ -36,7 +36,7 @@ from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.program import ChipProgram
 
 SAMPLES: Final = 16
-BACKENDS: Final = ("floatsim", "sinabs", "emulator", "lava", "lava_float", "sinabs_discretised")
+BACKENDS: Final = tuple(name for name in BY_NAME if name != "norse")  # runs a model's branch alone
 # Backends that run integers, and the chip whose integers they run unless another is named.
 INTEGERS: Final = {name: x.chip for name, x in BY_NAME.items() if x.chip is not None}
 _RECORDS: Final = ("floatsim", "emulator")

@@ -19,12 +19,11 @@ def target_called(name: str) -> Target:
     >>> target_called("loihi2").name, target_called("nir").name
     ('lava', 'nir')
     """
-    of_chip = {chip: target for target, chip in _chips().items()}
-    found = TARGETS.get(of_chip.get(name, name))
+    found = TARGETS.get(name) or next((x for x in TARGETS.values() if x.chip == name), None)
     if found is None:
         raise BadInput(
             f"target '{name}' is unknown; use one of {', '.join(TARGETS)}, or by its chip "
-            f"{', '.join(of_chip)}"
+            f"{', '.join(dict.fromkeys(_chips().values()))}"
         )
     return found
 
