@@ -1,6 +1,6 @@
 """Names that are understood for each other: a target's chip for the target, and back.
 
-lava = loihi2, speck = speck2f        as the registry says; each target names its chip
+The registry says which: each target names its chip (`lava` is `loihi2`, `speck` is `speck2f`).
 """
 
 from __future__ import annotations
