@@ -16,7 +16,6 @@ from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.export.backends.registry import RUNS_INTEGERS, MotionBackend, Parts, backend
 from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.bundle_files import (
-    QuantiserOptions,
     describe,
     publish,
     staged,
@@ -31,11 +30,12 @@ from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
-from neurozsl.hardware.arithmetic.quantize import dequantize
+from neurozsl.hardware.arithmetic.base import QuantiserOptions
+from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.place.place import place
 
 Score = Callable[[MotionBackend], Mapping[str, float]]
 
@@ -193,11 +193,12 @@ def _stages(
         ]
     stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
     if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
+        assert rounding.calibration is not None
         spec, _ = apply_policy(trained, "frozen", rounding.calibration)
         lowered = lower(to_nir(spec))
         stages.append(("frozen", "norse", Parts(spec, lowered)))
         if parts.program is not None:
-            constant = rounding.program(lowered, parts.program.chip)
+            constant = quantize(lowered, parts.program.chip, **vars(rounding))
             stages.append(("fixed-point", "emulator", Parts(spec, lowered, constant)))
     if trained.policy != deployed.policy:
         stages.append((deployed.policy, "norse", parts))

@@ -18,8 +18,8 @@ from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
 from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.place.mapping import Mapping
-from neurozsl.hardware.speck.program import AnyProgram
 
 MESH_CHIP = "loihi1"  # the one chip here whose mesh is published
 _COUNTED = ("spikes", "synops", "conv_synops", "active_updates", "inactive_updates")
@@ -32,7 +32,7 @@ def mesh_cores(lowered: Lowered) -> Mapping | None:
 
 
 def mesh_traffic(
-    network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace, cores: Mapping | None
+    network: ChipProgram | Lowered, chip_input: ChipInput, trace: Trace, cores: Mapping | None
 ) -> Traffic | None:
     """Messages and hops on these cores; None without them."""
     return traffic(network, chip_input, trace, cores, Mesh.of(load_chip(MESH_CHIP)))
@@ -49,7 +49,7 @@ class Tally:
     """Runs `backend`; counts on the weights of `network`, on `cores`."""
 
     def __init__(
-        self, network: AnyProgram | Lowered, backend: MotionBackend, cores: Mapping | None = None
+        self, network: ChipProgram | Lowered, backend: MotionBackend, cores: Mapping | None = None
     ) -> None:
         self._network, self._backend, self._cores = network, backend, cores
         self._found: list[tuple[int, Operations]] = []  # samples, per inference

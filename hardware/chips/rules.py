@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
+from neurozsl.hardware.chips.arithmetics import ASKED
 from neurozsl.hardware.chips.figures import Figure, check_grade, check_number, cited
 from neurozsl.hardware.chips.keys import ALL_IN_CAUSES, KEYS, MEASUREMENT, Group
 from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
@@ -22,13 +23,10 @@ TimeModel = Literal[
     "asynchronous",
     "single_pass",
 ]
-# Which integer neuron a chip runs, "" for none; a quantiser each.
-Arithmetic = Literal["", "loihi_cuba", "speck_if"]
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "scope": get_args(Scope),
     "time_model": get_args(TimeModel),
-    "arithmetic": get_args(Arithmetic),
 }
 # Methods, and the figures of which one is needed each.
 _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -79,6 +77,7 @@ def check_top(read: ChipText) -> None:
         if key not in table and key not in ("name", "scope"):
             continue
         said, words = table.get(key), _CHOICES.get(key)
+        words = ("", *ASKED) if key == "arithmetic" else words
         if not isinstance(said, str) or (words and said not in words):
             allowed = f"expected one of {', '.join(filter(None, words))}" if words else "a text"
             remedy = f'write {key} = "..." above the first [table]'

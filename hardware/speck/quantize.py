@@ -41,7 +41,9 @@ from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.speck.program import (
     ARITHMETIC,
+    STATE_BITS,
     STATE_MIN,
+    WEIGHT_BITS,
     LimitedBy,
     SpeckLayer,
     SpeckLoss,
@@ -49,8 +51,6 @@ from neurozsl.hardware.speck.program import (
 )
 from neurozsl.hardware.speck.rules import check_speck
 
-WEIGHT_BITS: Final = 8
-STATE_BITS: Final = 16
 # One above the end of the 16 bits: rounding of the bound itself can then never set the scale.
 LOWEST: Final = STATE_MIN + 1
 F32 = npt.NDArray[np.float32]

@@ -37,8 +37,3 @@ def evaluate(
         [(*(f"{result[k]:.2f}" for k in ("S", "U", "HM", "ZSL", "beta", "chance")),)],
     )
     next_commands(f"neurozsl profile {run}" + (f" --bundle {bundle}" if bundle else ""))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(evaluate)

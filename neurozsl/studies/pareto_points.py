@@ -28,11 +28,11 @@ from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle.policy import apply_policy
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.hardware.energy import ANCHOR, EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.place.place import place
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring.evaluation import collect, evaluate

@@ -48,7 +48,7 @@ def test_a_file_of_samples_is_golden_first_and_calibrates_with_the_rest(
     np.savez(tmp_path / "x.npz", **{"in": x})
     options = ("--input", tmp_path / "x.npz", "--samples", 2, "--reset", "subtract", "--bits", 6)
     with pytest.raises(Stopped):
-        neurozsl("export", network, "--target", "lava", *options, "--calibration", "mse")
+        neurozsl("export", network, "--target", "lava", *options, "--scale-rule", "mse")
     assert (asked["target"], asked["bits"], asked["scale"]) == ("lava", 6, "mse")
     assert asked["out_dir"] == network.parent / "net.deploy" / "lava"
     assert np.array_equal(asked["samples"].codes["in"], x[:2])

@@ -18,8 +18,8 @@ import torch
 from neurozsl.core.errors import BadInput
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.deploy import deploy, finetune
-from neurozsl.export.bundle import verify as verify_module
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import needed_branch
@@ -193,7 +193,7 @@ def test_after_fine_tuning_training_emulator_and_lava_agree_in_every_bit(
 
 @pytest.fixture(name="no_lava")
 def _no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_module, "locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
 
 
 @pytest.mark.usefixtures("no_lava")

@@ -19,12 +19,12 @@ from neurozsl.core.signals import BranchSpec, ChipInput
 from neurozsl.deploy import deploy
 from neurozsl.export.backends.registry import MotionBackend
 from neurozsl.export.bundle import build_branch as module
-from neurozsl.export.bundle import verify as verify_module
 from neurozsl.export.bundle.build_branch import build_bundle
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.bundle.policy import apply_policy
-from neurozsl.hardware.arithmetic.place import place
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.place.place import place
 from neurozsl.runs import run as runs
 
 MakeBranch = Callable[..., BranchSpec]
@@ -33,7 +33,7 @@ MakeInput = Callable[..., ChipInput]
 
 @pytest.fixture(name="no_lava")
 def _no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_module, "locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
 
 
 def _build(spec: BranchSpec, chip: ChipInput, out: Path, **options: object) -> object:

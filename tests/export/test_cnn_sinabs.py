@@ -20,13 +20,14 @@ from sinabs.activation import SingleSpike
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.export.backends.sinabs_layers import run_sinabs
 from neurozsl.export.backends.speck.run import run_discretised
-from neurozsl.export.nir.foreign import Said, from_graph
+from neurozsl.export.nir.foreign import from_graph
 from neurozsl.export.nir.nirfile import read
-from neurozsl.hardware.arithmetic.place import place
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, MapShape, Pool, Synapse, apply
+from neurozsl.hardware.place.place import place
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck

@@ -13,11 +13,11 @@ import pytest
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
 from neurozsl.export.backends.registry import Parts
-from neurozsl.export.bundle import verify as module
 from neurozsl.export.bundle.agreement import compare, worst_margins, worst_membranes
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.norse.branch import run_norse
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
@@ -36,7 +36,7 @@ def _parts(spec: BranchSpec) -> Parts:
 
 @pytest.fixture(name="no_lava")
 def _no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
 
 
 def test_agreement_figures_match_a_case_counted_by_hand() -> None:
@@ -106,7 +106,7 @@ def test_the_integers_stay_near_the_membrane_of_the_trained_model(
     assert parts.program is not None
     for layer in parts.program.layers:
         reach = 12 * 15 if layer.name == "audio.0" else 12
-        rounding = layer.unit * (reach + 1) / (1 - 0.5)
+        rounding = 64 * layer.state_unit * (reach + 1) / (1 - 0.5)
         assert 0 < worst[layer.name] < rounding
     assert "membrane" not in document["norse_vs_sinabs"]["layers"][0]
     floats = verify(parts, make_input(spec, 16), target_name="nir").checks["norse_vs_nir_file"]

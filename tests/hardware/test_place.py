@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 
 from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import InputCode
-from neurozsl.hardware.arithmetic.place import place, remedies
-from neurozsl.hardware.arithmetic.shapes import shapes
 from neurozsl.hardware.chips.chip import load_chip, parse_chip
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
@@ -30,6 +28,8 @@ from neurozsl.hardware.place.changes import Change
 from neurozsl.hardware.place.core_use import Core, core_limits, list_bits
 from neurozsl.hardware.place.grids import Grid, spread
 from neurozsl.hardware.place.mapping import Kernel, LayerShape, Mapping, dense
+from neurozsl.hardware.place.place import place, remedies
+from neurozsl.hardware.place.shapes import shapes
 from neurozsl.hardware.place.tiles import connections
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.report.schema import Placement

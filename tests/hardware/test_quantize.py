@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
-from neurozsl.hardware.arithmetic.quantize import dequantize, dequantize_input, quantize
+from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.dequantize import dequantize_input
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import accumulator_bound
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer

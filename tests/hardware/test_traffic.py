@@ -12,7 +12,6 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.chips.chip import Chip, load_chip, parse_chip
 from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
 from neurozsl.hardware.loihi.emulator import emulate
@@ -21,6 +20,7 @@ from neurozsl.hardware.network.connections import fan_out, sources_of
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.place.mapping import Mapping
+from neurozsl.hardware.place.place import place
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from neurozsl.export.network.network_run import Source, feed, run_network
-from neurozsl.export.nir.foreign import Said
+from neurozsl.export.nir.said import Said
 from neurozsl.report import write_report
 from neurozsl.report.schema import NetworkReport, to_json
 from neurozsl.report.sections.network import report_of

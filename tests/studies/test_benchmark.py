@@ -87,11 +87,11 @@ def test_a_run_is_planned_for_every_model_alignment_and_seed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--models", "mdft", "--study", "motion", "--data", "d"), "--study belongs to a study"),
-        (("--models", "mdft"), "--models needs --data"),
-        (("--protocol", "avca"), "--protocol needs --data"),
-        (("--device", "cuda"), "--device needs --data"),
-        (("--data", "d", "--scene-bias", "0"), "--scene-bias belongs to a study"),
+        (("--models", "mdft", "--study", "motion", "--data", "d"), "--study: only with a study"),
+        (("--models", "mdft"), "--models: only with --data"),
+        (("--protocol", "avca"), "--protocol: only with --data"),
+        (("--device", "cuda"), "--device: only with --data"),
+        (("--data", "d", "--scene-bias", "0"), "--scene-bias: only with --pareto or a study"),
         (("--data", "d", "--models", "nope"), "model nope"),
         (("--data", "d", "--models", "mdft,mdft"), "named twice"),
         (("--data", "d", "--label-alignment", "any"), "by_name, legacy"),

@@ -27,8 +27,8 @@ from neurozsl.hardware.count.counts import Counts, LayerCounts
 from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
 from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.neurobench import NeuroBench, neurobench
-from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.hardware.workloads.workloads import calibrate
 from neurozsl.report import schema
 from neurozsl.report.sections.comparison import comparison
@@ -120,7 +120,7 @@ class Costs:
 
 
 def costs(
-    network: AnyProgram | Lowered,
+    network: ChipProgram | Lowered,
     lowered: Lowered,
     chip_input: ChipInput,
     trace: Trace,
@@ -202,7 +202,7 @@ def _marked(row: EnergyRow, fits: Mapping[str, ChipFit]) -> EnergyRow:
 
 
 def _sent(
-    network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace, fits: Mapping[str, ChipFit]
+    network: ChipProgram | Lowered, chip_input: ChipInput, trace: Trace, fits: Mapping[str, ChipFit]
 ) -> dict[str, Traffic]:
     """Messages per chip that the network fits and that has figures for them."""
     found = {}

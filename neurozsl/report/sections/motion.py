@@ -13,7 +13,7 @@ from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.lower.lower import Lowered, lower
-from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.base import branch_of
 from neurozsl.runs.run import Run
 from neurozsl.scoring.recorder import Recorder
@@ -29,7 +29,7 @@ class Motion:
     backend: str
     policy: str
     recorder: Recorder
-    network: AnyProgram | Lowered
+    network: ChipProgram | Lowered
     lowered: Lowered
 
 
