@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.base import Embedding
+from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.parallel.shared_layers import (
     CounterDropout,
@@ -259,9 +259,12 @@ class Nearest(nn.Module):
     def embed_words(self, vectors: Tensor) -> Tensor:
         return vectors
 
-    def forward(self, batch: Any) -> Embedding:
+    def prepare(self, batch: Any) -> Prepared:
         self.rows += len(batch)
-        return Embedding((batch.audio[:, 0], batch.video[:, 0]), {})
+        return Prepared(None, (batch.audio[:, 0], batch.video[:, 0]))
+
+    def finish(self, trace: None, context: Any) -> Embedding:
+        return Embedding(context, {})
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 12])
