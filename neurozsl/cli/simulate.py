@@ -80,7 +80,7 @@ def _simulate_bundle(
 ) -> None:
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
-    from neurozsl.simulate import simulation
+    from neurozsl.simulation import simulation
 
     opened = open_bundle(bundle)
     name = backend or default_backend(opened)

@@ -13,7 +13,7 @@ from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.report import read_run_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
-from neurozsl.simulate.simulation import simulate
+from neurozsl.simulation.simulate import simulate
 from neurozsl.training.train import TrainConfig
 
 
