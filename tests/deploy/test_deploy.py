@@ -16,7 +16,7 @@ from neurozsl.models.motion import SpikingBranch
 from neurozsl.report import read_run_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
-from neurozsl.simulate.simulation import simulate
+from neurozsl.simulation.simulate import simulate
 from neurozsl.training.train import TrainConfig
 
 

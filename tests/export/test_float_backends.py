@@ -104,7 +104,8 @@ def test_backends_are_chosen_by_name(make_branch: MakeBranch) -> None:
 _GUARD = """
 import sys, warnings
 import numpy as np
-from neurozsl.export import norse, sinabs_layers
+from neurozsl.export.backends import sinabs_layers
+from neurozsl.export.norse import branch as norse
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.norse.cells import LIFBoxCell
