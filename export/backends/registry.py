@@ -18,13 +18,12 @@ from typing import Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.core.signals import BranchSpec, MotionBackend
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
 
-MotionBackend = Callable[[ChipInput], Trace]
 RUNS_INTEGERS: Final = ("emulator", "lava", "sinabs_discretised")
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
-from neurozsl.export.backends.registry import MotionBackend, Parts, RunOptions, backend
+from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, MotionBackend, Trace
+from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.bundle import manifest as manifests
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import Verification, verify

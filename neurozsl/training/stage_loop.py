@@ -26,7 +26,8 @@ from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.models.base import ZSLModel, embed
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
-from neurozsl.scoring.evaluation import cast, choose, collect
+from neurozsl.scoring.evaluation import choose, collect
+from neurozsl.scoring.road import cast
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import Protocol, TrainConfig

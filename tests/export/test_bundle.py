@@ -17,11 +17,11 @@ from neurozsl.cli import main
 from neurozsl.core.errors import BadInput, DoesNotFit, VerificationFailed
 from neurozsl.core.signals import BranchSpec, ChipInput
 from neurozsl.deploy import deploy
-from neurozsl.export.backends.registry import MotionBackend
 from neurozsl.export.bundle import build_branch as module
 from neurozsl.export.bundle import verify as verify_module
-from neurozsl.export.bundle.build_branch import build_bundle
+from neurozsl.export.bundle.build_branch import StepScore, build_bundle
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.bundle.operations import ScoredStep
 from neurozsl.export.bundle.policy import apply_policy
 from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.chips.chip import load_chip
@@ -41,12 +41,15 @@ def _build(spec: BranchSpec, chip: ChipInput, out: Path, **options: object) -> o
     return build_bundle(spec, out_dir=out, **{**settings, **options})  # type: ignore[arg-type]
 
 
-def _scores(*values: float) -> Callable[[MotionBackend], Mapping[str, float]]:
-    """A score that gives the next HM at every call."""
-    left = list(values)
+def _scores(*values: float) -> Callable[[Mapping[str, ScoredStep]], Mapping[str, StepScore]]:
+    """The HM of every step in their order; asked once."""
+    left = [values]
 
-    def score(run: MotionBackend) -> Mapping[str, float]:
-        return {"S": 50.0, "U": 40.0, "HM": left.pop(0), "ZSL": 45.0}
+    def score(steps: Mapping[str, ScoredStep]) -> Mapping[str, StepScore]:
+        return {
+            name: StepScore({"S": 50.0, "U": 40.0, "HM": hm, "ZSL": 45.0})
+            for name, hm in zip(steps, left.pop(), strict=True)
+        }
 
     return score
 

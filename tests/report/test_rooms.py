@@ -14,7 +14,7 @@ import pytest
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.data.synthetic.scenes import SyntheticConfig, render
-from neurozsl.deploy import deploy
+from neurozsl.deploy.samples import chip_input
 from neurozsl.export.bundle import manifest
 from neurozsl.hardware.chips.chip import parse_chip
 from neurozsl.report.schema import RunReport
@@ -26,7 +26,6 @@ from neurozsl.report.sections.provenance import processor
 from neurozsl.report.sections.recognition import beta_curve, confusion
 from neurozsl.runs import run as runs
 from neurozsl.scoring import metrics
-from neurozsl.scoring.evaluation import collect
 from neurozsl.scoring.metrics import Problem
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -181,7 +180,7 @@ def test_input_events_of_the_raster_are_the_codes_of_that_sample(
     stage = run.data.stage(2)
     assert report.raster is not None
     row = stage.unseen.names.index(report.raster.sample)
-    chip = deploy.chip_input(run.model, stage.unseen, [row])
+    chip = chip_input(run.model, stage.unseen, [row])
     assert {x.name for x in report.raster.inputs} == set(chip.codes)
     for given in report.raster.inputs:
         codes = np.zeros((10, given.channels), np.int64)
@@ -207,21 +206,6 @@ def test_the_report_agrees_with_itself_about_who_was_recognised(report: RunRepor
     assert report.beta_curve is not None
     [chosen] = [p for p in report.beta_curve.points if p.beta == report.beta_curve.chosen]
     assert (chosen.S, chosen.HM) == (report.accuracy.S, report.accuracy.HM)
-
-
-def test_watching_the_outputs_changes_no_distance(run_dir: Path) -> None:
-    run = runs.open_run(run_dir)
-    seen: list[Any] = []
-
-    def observe(rows: Any, output: Any) -> None:
-        seen.extend(rows.tolist())
-        assert len(output.heads[0]) == len(rows)
-
-    stage = run.data.stage(2)
-    plain = collect(run.model, stage, run.data.vectors, batch=40)
-    watched = collect(run.model, stage, run.data.vectors, batch=40, observe=observe)
-    assert np.array_equal(plain.distance, watched.distance)
-    assert sorted(seen) == list(range(len(stage.seen) + len(stage.unseen)))
 
 
 def test_every_step_of_a_deployment_has_its_spikes_and_joules(

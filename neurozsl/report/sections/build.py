@@ -8,7 +8,6 @@ of operations come from the same pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.version import __version__
+from neurozsl.deploy.score import scored
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.report import schema
@@ -25,29 +25,12 @@ from neurozsl.report.sections import deployment, pictures, recognition, subject
 from neurozsl.report.sections.costs import STEP_DEVICE, Devices, calibration, costs
 from neurozsl.report.sections.embedding import embedding
 from neurozsl.report.sections.host import host
-from neurozsl.report.sections.motion import motion
+from neurozsl.report.sections.motion import motion, whole_test
 from neurozsl.report.sections.provenance import run_provenance
 from neurozsl.runs.run import Run, versions
-from neurozsl.scoring.evaluation import collect, evaluate
 from neurozsl.scoring.metrics import Problem, predict
 
 _TIMED_ROWS = 32
-
-
-@dataclass
-class _Embedded:
-    """Embeddings of the joint head, by the samples' place in the test."""
-
-    rows: list[Any] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-
-    def __call__(self, rows: Any, output: Any) -> None:
-        self.rows.append(rows)
-        self.values.append(output.heads[0].double().cpu().numpy())
-
-    def joined(self) -> Any:
-        """`(sample, proj)` in the order of the samples."""
-        return np.concatenate(self.values)[np.argsort(np.concatenate(self.rows))]
 
 
 def build(
@@ -75,21 +58,14 @@ def build(
         BadInput: the bundle is damaged or belongs to another run.
     """
     opened = open_bundle(bundle) if bundle is not None else None
-    branch, embedded = motion(run, opened), _Embedded()
-    collected = collect(
-        run.model,
-        run.data.stage(2),
-        run.data.vectors,
-        backend=branch.recorder if branch else None,
-        observe=embedded,
-        progress=progress,
-    )
-    result = evaluate(collected, beta=run.selected.beta, head_weight=run.selected.head_weight)
+    branch = motion(run, opened)
+    test = whole_test(run, branch, progress)
+    collected, result = test.collected, scored(run, test.collected)
     distance, problem = collected.combined(run.selected.head_weight), collected.problem
     predicted = predict(distance, problem, run.selected.beta)
     cost = raster = None
-    if branch is not None:
-        chip_input, trace = branch.recorder.joined()
+    if branch is not None and test.spiked is not None:
+        chip_input, trace = test.spiked
         seconds_in = run.data.step_s * chip_input.steps
         cost = costs(
             branch.network,
@@ -139,7 +115,7 @@ def build(
         classes=recognition.class_recalls(result.recalls, problem, names),
         confusion=recognition.confusion(predicted, problem, names),
         beta_curve=recognition.beta_curve(distance, problem, run.selected.beta),
-        embedding=embedding(embedded.joined(), _class_embeddings(run), problem, predicted, names),
+        embedding=embedding(test.embedded, _class_embeddings(run), problem, predicted, names),
         notes=subject.notes(run, branch, deployed=opened is not None),
     )
 

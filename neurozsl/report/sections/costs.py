@@ -17,7 +17,7 @@ import numpy.typing as npt
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.export.bundle.manifest import Operations
-from neurozsl.export.bundle.tally import MESH_CHIP, operations_of
+from neurozsl.export.bundle.operations import MESH_CHIP, operations_of
 from neurozsl.export.network.inspection import CHIPS
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.chips import CHIPS as REGISTERED
