@@ -60,8 +60,8 @@ def main() -> None:
     if (given.run / "run.json").exists():
         run = nz.resume(given.run, progress=told)
     else:
-        config = nz.TrainConfig(epochs=given.epochs, batch=given.batch, seed=given.seed)
-        run = nz.train(folder, given.run, model="mdft", config=config, progress=told)
+        how = nz.TrainConfig(epochs=given.epochs, batch=given.batch, seed=given.seed)
+        run = nz.train(folder, given.run, model="mdft", config=how, progress=told)
     test_scores = run.result["test"]
     line = "  ".join(f"{key} {test_scores[key]:.1f}" for key in ("S", "U", "HM", "ZSL"))
     print(f"test   {line}  (chance HM {test_scores['chance']:.1f})")

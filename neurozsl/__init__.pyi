@@ -33,15 +33,15 @@ from .face.runs import profile as profile
 from .face.runs import resume as resume
 from .face.runs import simulate as simulate
 from .face.runs import train as train
-from .hardware.arithmetic.place import place as place
+from .hardware.arithmetic.emulate import emulate as emulate
 from .hardware.arithmetic.quantize import quantize as quantize
 from .hardware.chips.chip import Chip as Chip
 from .hardware.chips.chip import load_chip as load_chip
 from .hardware.count.counts import count as count
 from .hardware.energy.tables import estimate_all as estimate_all
-from .hardware.loihi.emulator.batched import emulate as emulate
 from .hardware.lower.lower import Lowered as Lowered
 from .hardware.lower.lower import lower as lower
+from .hardware.place.place import place as place
 from .report.show.write import write_report as write_report
 from .runs.run import Run as Run
 from .training.protocol import TrainConfig as TrainConfig

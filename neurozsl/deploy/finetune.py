@@ -75,8 +75,6 @@ def create(
         return path
     model = frozen_model(parent)
     before = _scores_before(parent, model, rounding, progress)
-    if rounding is not None:
-        learning(needed_branch(model))  # refused before a folder is made
     options = {k: v for k, v in model.options().items() if k in parent.settings.options}
     data = (parent.path / parent.settings.data).resolve()
     settings = replace(
@@ -108,8 +106,9 @@ def _scores_before(
     if policy in ("dynamic", "closed"):
         backends["frozen"] = None
     if rounding is not None:
-        program = program_of(needed_branch(model).spec(), rounding)
-        backends["fixed-point"] = partial(emulate, program)
+        branch = needed_branch(model)
+        backends["fixed-point"] = partial(emulate, program_of(branch.spec(), rounding))
+        learning(branch)  # refused before a folder is made
     told = None if progress is None else partial(progress, ", ".join(backends))
     found = score_each(replace(parent, model=model), backends, progress=told)
     names = {"frozen": "norse", "fixed-point": "emulator"}

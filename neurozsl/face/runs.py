@@ -12,7 +12,7 @@ from typing import Any
 
 from neurozsl.core.progress import Progress
 from neurozsl.deploy import deploy as deployment
-from neurozsl.deploy.deploy import Evaluated
+from neurozsl.deploy.score import RunScores
 from neurozsl.export.bundle import bundle as bundles
 from neurozsl.export.bundle.bundle import Bundle, StageProgress
 from neurozsl.export.bundle.policy import Wanted
@@ -176,7 +176,7 @@ def evaluate(
     *,
     backend: str = "",
     progress: Progress | None = None,
-) -> Evaluated:
+) -> RunScores:
     """Score a run on its test splits, as trained or as deployed.
 
     Args:

@@ -80,12 +80,9 @@ def trace_of(
 
     The own branch reads the tensors as they are, and which steps are real.
     """
-    if parts.made.chip_input is None:
-        return None
     if backend is None:
         return own_trace(model, parts.made)
-    assert parts.chip_input is not None
-    return backend(parts.chip_input)
+    return None if parts.chip_input is None else backend(parts.chip_input)
 
 
 def finish(model: ZSLModel, parts: PreparedBatch, trace: Trace | None) -> Embedding:

@@ -10,13 +10,15 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.data.batch import Split, Stage
+from neurozsl.data.batch import Split
 from neurozsl.export.bundle.bundle import open_bundle
-from neurozsl.models.base import Embedding, Prepared, embed, needed_branch
+from neurozsl.models.base import needed_branch
+from neurozsl.models.mdft import MDFT
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring import road
 from neurozsl.scoring.evaluation import Passed, collect, nothing, walk
+from tests.toys.model import Averaged
 
 
 @pytest.fixture(name="run")
@@ -37,8 +39,9 @@ def test_the_own_branch_on_the_road_gives_the_forward_of_the_model_to_the_last_d
 ) -> None:
     model, split = run.model.to(precision), padded(run.data.splits["test_seen"])
     rows = np.arange(0, len(split), 3)
+    assert isinstance(model, MDFT)
     with road.at_rest(model):
-        whole = embed(model, road.cast(split.batch(rows), precision))
+        whole = model(road.cast(split.batch(rows), precision))
         parts = road.prepare(model, split, rows, first=5)
         output = road.finish(model, parts, road.trace_of(model, parts))
         dead = road.trace_of(model, parts, lambda chip: no_spikes(run, chip))
@@ -121,8 +124,8 @@ def test_a_walk_leaves_the_mode_of_the_model_as_it_was(run: Run, training: bool)
 
 
 def test_a_model_without_a_branch_goes_the_road_and_has_nothing_to_count(run: Run) -> None:
-    still: Any = Still()
     split = run.data.splits["test_seen"]
+    still = Averaged(split.audio.shape[2], split.video.shape[2])
     parts = road.prepare(still, split, np.arange(4))
     assert parts.chip_input is None and road.trace_of(still, parts) is None
     assert road.trace_of(still, parts, lambda chip: pytest.fail("nothing to run")) is None
@@ -131,20 +134,8 @@ def test_a_model_without_a_branch_goes_the_road_and_has_nothing_to_count(run: Ru
         road.on_chip(parts, None)
 
 
-class Still(torch.nn.Module):
-    """Nothing moves: the features are the embedding."""
-
-    def prepare(self, batch: Any) -> Any:
-        return Prepared(None, batch.audio[:, 0])
-
-    def finish(self, trace: Trace | None, context: Any) -> Any:
-        assert trace is None
-        return Embedding((context,), {})
-
-
 def test_batches_cover_the_test_once_seen_before_unseen(run: Run) -> None:
-    stage: Stage = run.data.stage(2)
-    found = road.batches(stage, 30)
+    found = road.batches(run.data.stage(2), 30)
     assert [(x.name, first, len(rows)) for x, first, rows in found] == [
         ("test_seen", 0, 30),
         ("test_seen", 0, 18),
