@@ -24,13 +24,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.export.backends.registry import (
-    BACKENDS,
-    SECOND_FLOAT,
-    Parts,
-    RunOptions,
-    backend,
-)
+from neurozsl.export.backends.registry import BACKENDS, SECOND_FLOAT, Parts, RunOptions, backend
 from neurozsl.export.bundle.agreement import LayerAgreement, compare, worst_margins, worst_membranes
 from neurozsl.export.targets import Check, Target, target
 from neurozsl.hardware.count.diagnose import diagnose, integrating_layers

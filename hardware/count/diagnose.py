@@ -45,10 +45,7 @@ class Diagnosis:
 
 
 def diagnose(
-    trace: Trace,
-    *,
-    thresholds: Mapping[str, float] | None = None,
-    readouts: Collection[str] = (),
+    trace: Trace, *, thresholds: Mapping[str, float] | None = None, readouts: Collection[str] = ()
 ) -> tuple[Diagnosis, ...]:
     """One `Diagnosis` per layer of the trace.
 

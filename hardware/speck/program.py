@@ -84,11 +84,7 @@ class SpeckLayer(LayerLinks):
             raise BadInput(f"{where}: delay {self.link.delay} steps, a core sees spikes at once")
         if bias.shape != (self.size,):
             raise BadInput(f"{where}: bias has shape {bias.shape}, expected {(self.size,)}")
-        limits = {
-            "threshold": (1, STATE_MAX),
-            "low": (STATE_MIN, 0),
-            "max_spikes": (1, MAX_SPIKES),
-        }
+        limits = {"threshold": (1, STATE_MAX), "low": (STATE_MIN, 0), "max_spikes": (1, MAX_SPIKES)}
         for key, (least, most) in limits.items():
             value = check_integers(f"{where}: {key}", getattr(self, key), least, most)
             object.__setattr__(self, key, int(value))
