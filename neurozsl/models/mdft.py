@@ -39,7 +39,7 @@ from neurozsl.models.blocks import Encoder, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
-from neurozsl.models.heads import last_map, projection_map
+from neurozsl.models.heads import last_map
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
@@ -95,13 +95,7 @@ class MDFT(WithBranch[SpikingBranch]):
             if c.crm
             else MeanFusion(c.embed, motion)
         )
-        self.project_joint = projection_map(c.embed, c.hidden, c.proj, c.drop_dec, c.output)
-        self.project_motion = (
-            projection_map(sum(motion.values()), c.hidden, c.proj, c.drop_dec, c.output)
-            if c.motion and c.motion_head
-            else None
-        )
-        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+        self.make_heads(c.embed, sum(motion.values()))
         self.reconstruct = last_map(c.proj, c.word_dim, c.drop_dec, c.output)
 
     def _input_codes(self) -> dict[str, InputCode]:

@@ -36,7 +36,7 @@ from neurozsl.models.closed_loop import RANGE
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import ShapedInput
-from neurozsl.models.heads import last_map, projection_map
+from neurozsl.models.heads import last_map
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
@@ -109,15 +109,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
                 dropout=c.drop_enc,
             )
         spiking = sum(sizes.values())
-        self.project_joint = projection_map(
-            c.embed if c.transformer else spiking, c.hidden, c.proj, c.drop_dec, c.output
-        )
-        self.project_motion = (
-            projection_map(spiking, c.hidden, c.proj, c.drop_dec, c.output)
-            if c.motion and c.motion_head
-            else None
-        )
-        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+        self.make_heads(c.embed if c.transformer else spiking, spiking)
         self.reconstruct = (
             last_map(c.proj, c.word_dim, c.drop_dec, c.output)
             if "reconstruction" in c.loss_parts

@@ -18,6 +18,7 @@ from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.branch_config import BranchConfig
+from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.sequence import as_steps
 
@@ -36,7 +37,6 @@ class WithBranch(nn.Module, Generic[B]):
     deployed: ClassVar[Mapping[str, Any]] = {}
     config: BranchConfig
     branch: B | None
-    project_word: nn.Module
 
     @classmethod
     def build(
@@ -63,6 +63,19 @@ class WithBranch(nn.Module, Generic[B]):
             self.branch.set_code(name, InputCode(**code))
         if thetas:
             self.branch.freeze(thetas)
+
+    def make_heads(self, joint: int, motion: int) -> None:
+        """Projections of the fused vector, of the spikes where they have a head, and of the words.
+
+        Args:
+            joint: width of the fused vector.
+            motion: neurons that the branch's last layers have together.
+        """
+        c = self.config
+        sizes = (c.hidden, c.proj, c.drop_dec, c.output)
+        self.project_joint = projection_map(joint, *sizes)
+        self.project_motion = projection_map(motion, *sizes) if c.motion and c.motion_head else None
+        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
 
     def options(self) -> dict[str, Any]:
         """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
