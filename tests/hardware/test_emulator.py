@@ -14,6 +14,7 @@ from neurozsl.hardware.loihi.emulator import emulate, kernels
 from neurozsl.hardware.loihi.emulator import products as emulator_products
 from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from tests.factories.traces import assert_same
 
 Lists = list[list[list[int]]]  # [sample][time][neuron]
 
@@ -114,14 +115,6 @@ CODES = {
 def random_input(rng: np.random.Generator, code: InputCode, samples: int, steps: int) -> ChipInput:
     codes = rng.integers(code.low, code.high + 1, (samples, steps, code.size))
     return ChipInput({"x": codes}, {"x": code})
-
-
-def assert_same(a: Trace, b: Trace) -> None:
-    for name in b.spikes:
-        np.testing.assert_array_equal(a.spikes[name], b.spikes[name], err_msg=name)
-        np.testing.assert_array_equal(a.membrane[name], b.membrane[name], err_msg=name)
-    assert dict(a.overflow) == dict(b.overflow)
-    assert dict(a.saturation) == dict(b.saturation)
 
 
 @pytest.mark.parametrize("kernel", ["numba", "torch"])

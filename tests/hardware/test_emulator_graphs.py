@@ -24,6 +24,7 @@ from neurozsl.hardware.loihi.emulator.steps import Stepper
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from tests.factories.traces import assert_same
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
 STEPS, SAMPLES = 6, 3
@@ -252,14 +253,6 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
     program = Program("loihi2", {"x": code}, (a, b, c, d, e, f), ("f",), STEPS, 1e-3, "frozen")
     codes = rng.integers(code.low, code.high + 1, (SAMPLES, STEPS, code.size))
     return program, ChipInput({"x": codes}, {"x": code})
-
-
-def assert_same(found: Trace, wanted: Trace) -> None:
-    for name in wanted.spikes:
-        np.testing.assert_array_equal(found.spikes[name], wanted.spikes[name], err_msg=name)
-        np.testing.assert_array_equal(found.membrane[name], wanted.membrane[name], err_msg=name)
-    assert dict(found.overflow) == dict(wanted.overflow)
-    assert dict(found.saturation) == dict(wanted.saturation)
 
 
 @pytest.mark.parametrize("kind", CODES)

@@ -7,19 +7,16 @@ from pathlib import Path
 import pytest
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.studies import deployments
 from neurozsl.training.train import TrainConfig
+from tests.factories.datasets import small_set
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("deployments")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, base / "data")
+    small_set(base / "data")
     small = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
     made = {}
     for model, options in (("avca", {}), ("mdft", small)):
