@@ -7,6 +7,11 @@ import numpy as np
 from neurozsl.core.signals import ChipInput, InputCode
 
 
+def binary_code(size: int) -> InputCode:
+    """Spikes of `size` channels, each worth 1."""
+    return InputCode(size, "binary", 1, False, 1.0)
+
+
 def uniform(
     rng: np.random.Generator, code: InputCode, samples: int, steps: int, *, name: str = "x"
 ) -> ChipInput:
@@ -18,4 +23,4 @@ def uniform(
 def binary(rng: np.random.Generator, size: int, samples: int, steps: int, rate: float) -> ChipInput:
     """Spikes with the probability `rate`."""
     codes = (rng.random((samples, steps, size)) < rate).astype(np.int16)
-    return ChipInput({"x": codes}, {"x": InputCode(size, "binary", 1, False, 1.0)})
+    return ChipInput({"x": codes}, {"x": binary_code(size)})

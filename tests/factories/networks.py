@@ -37,5 +37,5 @@ def lowered(
     *layers: LoweredLayer, code: InputCode, steps: int = 10, policy: Any = "fixed", **changes: Any
 ) -> Lowered:
     """A network of one input, the source of the first layer; the last layer is its output."""
-    values = {"inputs": {layers[0].source: code}, "dt_s": 1e-3} | changes
+    values: dict[str, Any] = {"inputs": {layers[0].source: code}, "dt_s": 1e-3} | changes
     return Lowered(layers=layers, outputs=(layers[-1].name,), steps=steps, policy=policy, **values)

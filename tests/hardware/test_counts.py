@@ -20,7 +20,8 @@ from neurozsl.hardware.network.connections import reached
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.hardware.neurobench import neurobench
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, paths_of_a_kernel, sparse
+from tests.factories.networks import lowered_layer, one_layer
+from tests.hardware.connection_loops import CONVS, paths_of, paths_of_a_kernel, sparse
 from tests.hardware.neurobench_golden import leaky_like_snntorch, neurobench_network
 
 Floats = npt.NDArray[np.float64]
@@ -29,11 +30,7 @@ Floats = npt.NDArray[np.float64]
 def lowered(*weights: Any, code: InputCode, steps: int) -> Lowered:
     layers, source = [], "x"
     for i, weight in enumerate(weights):
-        out = np.asarray(weight).shape[0]
-        ones = np.ones(out)
-        layers.append(
-            LoweredLayer(f"l{i}", source, np.asarray(weight, float), 0 * ones, 0 * ones, ones, ones)
-        )
+        layers.append(lowered_layer(f"l{i}", source, weight))
         source = f"l{i}"
     return Lowered({"x": code}, tuple(layers), (source,), 1e-3, steps, "frozen")
 

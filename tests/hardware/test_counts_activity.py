@@ -18,7 +18,8 @@ from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
+from tests.factories.networks import one_layer
+from tests.hardware.connection_loops import CONVS, paths_of, sparse
 
 SAMPLES, STEPS = 5, 4
 GROUPS: Mapping[str, Any] = {"seen": np.array([True, False, True, True, False]), "unseen": [1, 4]}

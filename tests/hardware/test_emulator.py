@@ -14,6 +14,7 @@ from neurozsl.hardware.loihi.emulator import emulate, kernels
 from neurozsl.hardware.loihi.emulator import products as emulator_products
 from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from tests.factories.inputs import uniform
 from tests.factories.traces import assert_same
 
 Lists = list[list[list[int]]]  # [sample][time][neuron]
@@ -112,11 +113,6 @@ CODES = {
 }
 
 
-def random_input(rng: np.random.Generator, code: InputCode, samples: int, steps: int) -> ChipInput:
-    codes = rng.integers(code.low, code.high + 1, (samples, steps, code.size))
-    return ChipInput({"x": codes}, {"x": code})
-
-
 @pytest.mark.parametrize("kernel", ["numba", "torch"])
 @pytest.mark.parametrize("kind", CODES)
 @pytest.mark.parametrize("seed", range(12))
@@ -131,7 +127,7 @@ def test_random_networks_equal_the_slow_loop_bit_for_bit(
         random_layer(rng, "c", "x", (3, 7), bias_to="current", bias_exp=7),
     )
     program = Program("loihi2", {"x": code}, layers, ("b", "c"), 9, 1e-3, "frozen")
-    given = random_input(rng, code, 4, 9)
+    given = uniform(rng, code, 4, 9)
     # A batch of 3 makes the last one short.
     found = emulate(program, given, record=("spikes", "membrane"), batch=3, kernel=kernel)
     assert_same(found, slow(program, given))
@@ -171,7 +167,7 @@ def test_layers_wide_enough_for_8_bit_products_equal_the_slow_loop(
         noted(name)
     monkeypatch.setattr(emulator_products, "_is_exact", lambda product, *rest: product == allowed)
     program = Program("loihi2", {"x": code}, layers, ("b",), 6, 1e-3, "frozen")
-    given = random_input(rng, code, 5, 6)
+    given = uniform(rng, code, 5, 6)
     found = emulate(program, given, record=("spikes", "membrane"), batch=3)
     assert_same(found, slow(program, given))
     assert 0.02 < found.spikes["b"].mean() < 0.98
@@ -187,7 +183,7 @@ def test_random_networks_reach_wraps_clips_and_spikes() -> None:
         code = CODES["graded signed 12 bits"]
         layer = random_layer(rng, "a", "x", (5, 7))
         program = Program("loihi2", {"x": code}, (layer,), ("a",), 9, 1e-3, "frozen")
-        trace = emulate(program, random_input(rng, code, 4, 9))
+        trace = emulate(program, uniform(rng, code, 4, 9))
         seen["wraps"] += trace.overflow["a"]
         seen["clips"] += trace.saturation["a"]
         seen["spikes"] += int(trace.spikes["a"].sum())
@@ -205,7 +201,7 @@ def test_thresholds_that_change_with_time_equal_the_slow_loop(policy: Any) -> No
         for name, source, shape in (("a", "x", (5, 7)), ("b", "a", (4, 5)))
     )
     program = Program("loihi2", {"x": code}, layers, ("b",), 6, 1e-3, policy)
-    given = random_input(rng, code, 4, 6)
+    given = uniform(rng, code, 4, 6)
     theta = {name: rng.uniform(0, 1500, (4, 6)) for name in ("a", "b")}
     given = replace(given, theta=theta)
     found = emulate(program, given, record=("spikes", "membrane"), batch=3)
@@ -288,7 +284,7 @@ def test_weights_in_any_memory_order_give_the_same_bits() -> None:
     rng = np.random.default_rng(0)
     code = InputCode(40, "binary", 1, False, 1.0)
     one = random_layer(rng, "a", "x", (24, 40), dv=2048, vth=300, bias_exp=0, weight_exp=0)
-    given = random_input(rng, code, 4, 6)
+    given = uniform(rng, code, 4, 6)
     traces = []
     for weight in (np.ascontiguousarray(one.weight), np.asfortranarray(one.weight)):
         layers = (replace(one, weight=weight),)
@@ -369,7 +365,7 @@ def test_progress_and_batches_cover_all_samples_once() -> None:
     program = Program(
         "loihi2", {"x": code}, (random_layer(rng, "a", "x", (5, 7)),), ("a",), 3, 1e-3, "frozen"
     )
-    given = random_input(rng, code, 7, 3)
+    given = uniform(rng, code, 7, 3)
     calls: list[tuple[int, int]] = []
     whole = emulate(program, given)
     parts = emulate(program, given, batch=3, progress=lambda done, of: calls.append((done, of)))
@@ -391,7 +387,7 @@ def test_samples_do_not_leak_into_each_other() -> None:
         1e-3,
         "frozen",
     )
-    given = random_input(rng, code, 6, 5)
+    given = uniform(rng, code, 6, 5)
     together = emulate(program, given).spikes["a"]
     for row in range(6):
         alone = emulate(program, given.take(slice(row, row + 1))).spikes["a"]

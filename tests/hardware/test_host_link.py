@@ -16,7 +16,7 @@ from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Synapse
 from neurozsl.hardware.neurobench import neurobench
-from tests.hardware.connection_loops import one_layer
+from tests.factories.networks import one_layer
 
 STEPS = 4
 CODES = {

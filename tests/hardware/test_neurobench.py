@@ -22,8 +22,8 @@ from neurozsl.hardware.neurobench import NeuroBench, neurobench
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.report.schema import activity as document
+from tests.factories.networks import lowered, lowered_layer, one_layer
 from tests.hardware.connection_loops import (
-    one_layer,
     paths_of,
     paths_of_a_kernel,
     sparse,
@@ -45,9 +45,8 @@ def golden(
     code = InputCode(20, "graded", 3, True, scale)
     layers = []
     for name, source, weight, b in (("fc1", "x", w1, b1), ("fc2", "fc1", w2, b2)):
-        ones = np.ones(len(weight))
-        layers.append(LoweredLayer(name, source, weight, b * ones, ones / 8, ones, ones))
-    network = Lowered({"x": code}, tuple(layers), ("fc2",), 1e-3, 8, "fixed")
+        layers.append(lowered_layer(name, source, weight, bias=b, leak=1 / 8))
+    network = lowered(*layers, code=code, steps=8)
     trace = Trace({"fc1": z1, "fc2": z2}, membrane={"fc1": m1, "fc2": m2})
     return network, ChipInput({"x": x}, {"x": code}), trace
 

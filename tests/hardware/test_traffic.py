@@ -22,7 +22,8 @@ from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.place.mapping import Mapping
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
+from tests.factories.networks import one_layer
+from tests.hardware.connection_loops import CONVS, paths_of, sparse
 
 MESH = Mesh(3, 4, 2)
 SAMPLES, STEPS = 2, 5
