@@ -1,4 +1,4 @@
-"""Programs of Loihi and their layers: a plain layer of 8-bit weights unless a test says more."""
+"""Layers of Loihi's programs: eight bits and no bias unless a test says more."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from neurozsl.core.signals import InputCode
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import ProgramLayer
 from neurozsl.hardware.network.synapse import Link, Synapse
 
 
 def program_layer(name: str, source: str, weight: Any, **changes: Any) -> ProgramLayer:
-    """No bias; a current that is gone after its step (du 4095), half of the membrane stays.
+    """A current that is gone after its step (du 4095); half of the membrane leaks in a step.
 
-    changes: fields of the layer.
+    changes: fields of the layer; its threshold `vth` has no default.
     """
     size = Synapse(source, weight, changes.get("link", Link())).size_out
     values: dict[str, Any] = {
@@ -27,11 +26,3 @@ def program_layer(name: str, source: str, weight: Any, **changes: Any) -> Progra
         "unit": 1.0,
     }
     return ProgramLayer(name=name, source=source, weight=weight, **(values | changes))
-
-
-def program(
-    *layers: ProgramLayer, code: InputCode, steps: int, chip: str = "loihi2", policy: Any = "frozen"
-) -> Program:
-    """A program of one input, the source of the first layer; the last layer is its output."""
-    outputs = (layers[-1].name,)
-    return Program(chip, {layers[0].source: code}, layers, outputs, steps, 1e-3, policy)

@@ -15,6 +15,7 @@ from neurozsl.hardware.loihi.emulator import products as emulator_products
 from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from tests.factories.inputs import uniform
+from tests.factories.programs import program_layer
 from tests.factories.traces import assert_same
 
 Lists = list[list[list[int]]]  # [sample][time][neuron]
@@ -235,7 +236,7 @@ def test_compiled_neurons_are_in_use() -> None:
 def extremes(code: InputCode) -> tuple[Program, ChipInput]:
     """The largest sums that a layer of 8-bit weights and these codes can make."""
     weight = np.array([[254] * 64, [-256] * 64, [254, -256] * 32] * 6, np.int16)
-    layer = ProgramLayer("a", "x", weight, 8, -2, np.zeros(18, int), 0, 4095, 0, 131071, 1.0)
+    layer = program_layer("a", "x", weight, weight_exp=-2, dv=0, vth=131071)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 4, 1e-3, "frozen")
     codes = np.stack([np.full((4, 64), code.low), np.full((4, 64), code.high)])
     return program, ChipInput({"x": codes}, {"x": code})
@@ -296,9 +297,7 @@ def test_weights_in_any_memory_order_give_the_same_bits() -> None:
 def test_small_layers_do_not_use_the_int8_product() -> None:
     # torch 2.13's int8 product of a single input returns memory that nobody wrote.
     code = InputCode(1, "graded", 4, False, 1.0)
-    layer = ProgramLayer(
-        "a", "x", np.full((20, 1), 6), 8, 0, np.zeros(20, int), 0, 4095, 0, 99, 1.0
-    )
+    layer = program_layer("a", "x", np.full((20, 1), 6), dv=0, vth=99)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 2, 1e-3, "frozen")
     given = ChipInput({"x": np.full((3, 2, 1), 15)}, {"x": code})
     assert_same(emulate(program, given, record=("spikes", "membrane")), slow(program, given))
@@ -307,7 +306,7 @@ def test_small_layers_do_not_use_the_int8_product() -> None:
 def test_the_wrap_measured_in_lava_is_reproduced() -> None:
     # -256 x 512 inputs: -2^23 wraps to +2^23, and the neuron fires at its highest threshold.
     weight = np.full((1, 512), -256, np.int16)
-    layer = ProgramLayer("a", "x", weight, 8, 0, np.zeros(1, int), 0, 4095, 0, 131071, 1.0)
+    layer = program_layer("a", "x", weight, dv=0, vth=131071)
     code = InputCode(512, "binary", 1, False, 1.0)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 1, 1e-3, "frozen")
     trace = emulate(program, ChipInput({"x": np.ones((1, 1, 512))}, {"x": code}))
@@ -322,7 +321,9 @@ def test_the_wrap_measured_in_lava_is_reproduced() -> None:
 
 
 def test_bias_is_added_to_the_membrane_in_64ths_of_a_weight() -> None:
-    layer = ProgramLayer("a", "x", np.zeros((1, 1), int), 8, 0, np.array([3]), 6, 4095, 0, 10, 1.0)
+    layer = program_layer(
+        "a", "x", np.zeros((1, 1), int), bias_mant=np.array([3]), bias_exp=6, dv=0, vth=10
+    )
     code = InputCode(1, "binary", 1, False, 1.0)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 2, 1e-3, "frozen")
     trace = emulate(
@@ -334,7 +335,7 @@ def test_bias_is_added_to_the_membrane_in_64ths_of_a_weight() -> None:
 def loihi_neuron() -> tuple[Program, InputCode]:
     """Parameters of the published trace (README of the data folder)."""
     code = InputCode(1, "binary", 1, False, 1.0)
-    layer = ProgramLayer("lif", "in", np.array([[10]]), 8, 0, np.array([0]), 0, 4095, 163, 25, 1.0)
+    layer = program_layer("lif", "in", np.array([[10]]), dv=163, vth=25)
     return Program("loihi1", {"in": code}, (layer,), ("lif",), 1000, 1e-4, "frozen"), code
 
 

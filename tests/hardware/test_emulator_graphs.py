@@ -24,6 +24,7 @@ from neurozsl.hardware.loihi.emulator.steps import Stepper
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from tests.factories.programs import program_layer
 from tests.factories.traces import assert_same
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
@@ -174,16 +175,7 @@ def layer(
         "rule": RULES[int(rng.integers(len(RULES)))],
     }
     values |= changes
-    return ProgramLayer(
-        name,
-        first.source,
-        first.weight,
-        8,
-        unit=1.0,
-        link=first.link,
-        also=also,
-        **values,
-    )
+    return program_layer(name, first.source, first.weight, link=first.link, also=also, **values)
 
 
 def conv_synapse(
@@ -330,9 +322,7 @@ def test_the_membrane_of_a_readout_is_recorded_without_asking() -> None:
 def test_a_zero_threshold_sends_the_most_spikes() -> None:
     code = InputCode(1, "binary", 1, False, 1.0)
     rule = NeuronRule("subtract", 7, ">=")
-    one = ProgramLayer(
-        "a", "x", np.array([[2]]), 8, 0, np.zeros(1, int), 0, 4095, 0, 0, 1.0, rule=rule
-    )
+    one = program_layer("a", "x", np.array([[2]]), dv=0, vth=0, rule=rule)
     program = Program("loihi2", {"x": code}, (one,), ("a",), 3, 1e-3, "frozen")
     given = ChipInput({"x": np.array([[[0], [1], [0]]])}, {"x": code})
     kernels: tuple[Kernel, ...] = ("numba", "torch")
