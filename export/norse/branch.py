@@ -38,11 +38,7 @@ class _Part:
 
 
 def spec_from_norse(
-    module: nn.Module,
-    *,
-    steps: int,
-    dt_s: float | None = None,
-    input_code: InputCode | None = None,
+    module: nn.Module, *, steps: int, dt_s: float | None = None, input_code: InputCode | None = None
 ) -> BranchSpec:
     """Read a stack of Linear layers and Norse cells.
 

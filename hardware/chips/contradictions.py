@@ -35,10 +35,7 @@ _ASKED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     }
 }
 # (part, whole): the first may not be larger than the second.
-_PARTS: Final = (
-    ("synapses_per_core", "synapses_per_chip"),
-    ("synapses_per_core", "synapses"),
-)
+_PARTS: Final = (("synapses_per_core", "synapses_per_chip"), ("synapses_per_core", "synapses"))
 
 
 def check_agreement(read: ChipText, made: CoreTables, limit: Limits) -> None:

@@ -181,13 +181,6 @@ def step_times(
             if row.static_joules is None:
                 break  # one dense pass takes no steps
             found.append(
-                StepTime(
-                    chip.key,
-                    chip.name,
-                    length,
-                    steps * length,
-                    row.joules,
-                    row.static_joules,
-                )
+                StepTime(chip.key, chip.name, length, steps * length, row.joules, row.static_joules)
             )
     return tuple(found)

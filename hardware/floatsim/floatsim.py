@@ -85,10 +85,7 @@ def simulate(
             else:
                 [layer] = stage.layers
                 values[layer.name], v = run_neurons(
-                    layer,
-                    drive(layer, values),
-                    theta[layer.name],
-                    keep_membrane=layer.name in keep,
+                    layer, drive(layer, values), theta[layer.name], keep_membrane=layer.name in keep
                 )
                 spikes[layer.name][rows] = values[layer.name]
                 if layer.name in keep:

@@ -79,10 +79,7 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
 
 
 def load_packed(
-    folder: Path,
-    *,
-    feature_name: FeatureName | None = None,
-    label_alignment: Alignment = "by_name",
+    folder: Path, *, feature_name: FeatureName | None = None, label_alignment: Alignment = "by_name"
 ) -> ZSLData:
     """Opens a data set; its features stay in the file.
 
