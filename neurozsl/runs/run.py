@@ -23,6 +23,7 @@ from typing import Any
 from torch import nn
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
@@ -34,7 +35,6 @@ from neurozsl.runs.settings import (
     load_data,
     read_settings,
     versions,
-    write_json,
     write_settings,
 )
 from neurozsl.training import checkpoint
@@ -172,7 +172,7 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     )
     result = {**scored, **extra}
     if first:
-        write_json(path / "result.json", result)
+        write_json(path / "result.json", result, sort_keys=True)
     program = _trained_program(path, settings, model)
     return Run(path, settings, data, model.eval(), selected, result, program)
 
@@ -238,7 +238,7 @@ def with_integers(model: Any, qat: FineTuning | None) -> Any:
 
 def write_model_options(path: Path, name: str, model: Any) -> None:
     """Write `model.json`, from which `load_model` builds the model again."""
-    write_json(path / "model.json", {**model.options(), "name": name})
+    write_json(path / "model.json", {**model.options(), "name": name}, sort_keys=True)
 
 
 def open_run(path: Path) -> Run:

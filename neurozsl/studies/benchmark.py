@@ -20,6 +20,7 @@ import torch
 
 from neurozsl import models
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import ZSLData
@@ -31,7 +32,7 @@ from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.runs import run as runs
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all, write
+from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -131,7 +132,7 @@ def run(
         _check_same(one, settings)
     train_all([one.job for one in planned], at_once=jobs, progress=progress)
     result = summarise(settings, planned, data)
-    write(out / "benchmark.json", result)
+    write_json(out / "benchmark.json", result)
     return result
 
 
