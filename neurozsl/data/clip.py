@@ -9,6 +9,8 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, U8
 
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:

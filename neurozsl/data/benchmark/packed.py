@@ -35,7 +35,6 @@ from neurozsl.data.store import ARRAYS, FACTS, check_target
 
 SCHEMA = 2
 ALIGN_BYTES = 64  # of arrays in the file; a mapped float32 must lie on a multiple of 4
-HASH_BLOCK = 1 << 20
 REPACK = "make it again with `neurozsl data convert`"
 NEEDED = {"schema", "name", "synthetic", "step_s", "counts", "meta", "arrays"}
 
