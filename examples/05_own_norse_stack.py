@@ -3,7 +3,7 @@
 No model of neurozsl takes part. A plain stack of Linear and Norse cells becomes a `.nir` file, is
 read back, and runs on every simulator; all are compared with the stack itself, stepped in float64:
 
-    runs/examples/own.nir: layer.0 LIF, layer.1 CubaLIF
+    runs/examples/own.nir: 1 LIF, 3 CubaLIF
     norse, floatsim, sinabs    every spike equal
     emulator                   98.76 % of bits equal
     lava                       every spike equal (to the emulator)
@@ -23,8 +23,8 @@ from neurozsl.core.signals import ChipInput
 from neurozsl.export.backends.lava.environment import locate
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.graph import from_nir, to_nir
-from neurozsl.export.norse.branch import spec_from_norse
+from neurozsl.export.nir.graph import from_nir
+from neurozsl.export.norse.graph import from_norse
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.norse.cells import LIFBoxCell, LIFCell, SequentialState
@@ -57,7 +57,7 @@ def main() -> None:
     wanted = spikes_of(stack, torch.as_tensor(codes, dtype=torch.float64))
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    nirfile.write(path, to_nir(spec_from_norse(stack, steps=STEPS)))
+    nirfile.write(path, from_norse(stack, torch.as_tensor(codes)))
     graph = nirfile.read(path)
     spec, lowered = from_nir(graph), lower(graph)
     nodes = ", ".join(f"{x.name} {type(graph.nodes[x.name]).__name__}" for x in spec.layers)
