@@ -47,7 +47,7 @@ def input_shapes(spec: BranchSpec) -> dict[str, Shape]:
 
 def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
     """The nodes between a source of this shape and the neurons, in order."""
-    weight, bias = _f32(layer.weight), _f32(layer.bias)
+    weight, bias = f32(layer.weight), f32(layer.bias)
     conv = layer.conv
     if conv is None:
         affine = nir.Affine(weight=weight, bias=bias)
@@ -115,5 +115,6 @@ def shapes_of(inputs: Mapping[str, Shape], layers: tuple[LayerSpec, ...]) -> dic
     return {**inputs, **{layer.name: layer_shape(layer) for layer in layers}}
 
 
-def _f32(x: Any) -> FloatArray:
+def f32(x: Any) -> FloatArray:
+    """What a file holds: float32, in one piece."""
     return np.ascontiguousarray(np.asarray(x), dtype=np.float32)
