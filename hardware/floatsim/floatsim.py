@@ -8,7 +8,7 @@ All states start at 0 for every sample. x of an input is code * scale, of a laye
 summed over the synapses in their order, a delayed one with the spikes of `delay` steps before. The
 threshold is theta[layer] of the input (policy dynamic), the layer's table, or its constant.
 
-Layers run over all steps at once, those of a cycle one step at a time (`schedule`).
+Layers run over all steps at once, those of a cycle one step at a time (`turns`).
 """
 
 from __future__ import annotations
