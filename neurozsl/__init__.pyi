@@ -20,7 +20,6 @@ from .export.backends.registry import backend as backend
 from .export.bundle.bundle import Bundle as Bundle
 from .export.nir.graph import to_nir as to_nir
 from .export.nir.graph_reading import from_nir as from_nir
-from .export.norse.branch import spec_from_norse as spec_from_norse
 from .export.norse.graph import from_norse as from_norse
 from .face.files import load_data as load_data
 from .face.files import read_nir as read_nir

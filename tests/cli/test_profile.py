@@ -13,8 +13,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests import network_files as files
-
 Command = Callable[..., Any]
 SAID = ("--dt", 0.001, "--reset", "subtract", "--compare", ">=")
 DEVICE = """
@@ -33,11 +31,6 @@ synop = { value = 1e-12, unit = "J", kind = "measured", grade = "D", source = "u
 [power]
 static_chip = { value = 0.5, unit = "W", kind = "measured", grade = "D", source = "us" }
 """
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return files.write(tmp_path / "net.nir", files.dense())
 
 
 @pytest.fixture

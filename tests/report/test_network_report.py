@@ -15,7 +15,7 @@ from neurozsl.report import write_report
 from neurozsl.report.schema import NetworkReport, to_json
 from neurozsl.report.sections.network import report_of
 from neurozsl.report.show.terminal import print_report
-from tests import network_files as files
+from tests.factories import network_files as files
 
 COMMAND = "neurozsl profile net.nir --input x.npz"
 
