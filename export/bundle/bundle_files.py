@@ -33,6 +33,7 @@ from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.place.mapping import Mapping as Placement
+from neurozsl.hardware.place.placement import placement
 from neurozsl.hardware.speck.program import AnyProgram
 
 
@@ -174,7 +175,7 @@ def describe(
         losses=found.losses,
         verification=found.as_json() | ({"verdict": "FAIL"} if reasons else {}),
         quantisation=tuple(losses),
-        mapping=None if placed is None else placed.as_json(),
+        mapping=None if placed is None else placement(placed).as_json(),
         files={p.name: sha256(p) for p in sorted(folder.iterdir())},
         **values,
     )

@@ -175,7 +175,7 @@ class _Deployed:
             **{key: result[key] for key in SCORES},
             "counts": {key: counts.total(key) for key in COUNTS},
             "spike_rate": _rate(counts),
-            "cores": mapping.as_json()["cores_used"],
+            "cores": len(mapping.parts),
             "energy": {
                 row.key: {key: getattr(row, key) for key in (*_JOULES, "interval", *_STATIC)}
                 for row in rows
