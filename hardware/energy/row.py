@@ -28,7 +28,7 @@ class SpikeMessages(Protocol):
     def input_messages(self) -> float | None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnergyTerm:
     """count operations x one figure; low and high as published, kind as the figure came about."""
 
@@ -37,9 +37,9 @@ class EnergyTerm:
     figure: str
     count: float
     joules_each: float
-    joules_low: float | None
+    joules_low: float | None = None
     joules: float
-    joules_high: float | None
+    joules_high: float | None = None
     kind: str
     source: str
 

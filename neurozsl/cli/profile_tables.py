@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neurozsl.cli.console import emit, next_commands, say
 from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.cli.profile_what import check_there, report_of, show
+from neurozsl.cli.profile_what import check_there, kind, report_of, show
 from neurozsl.core.errors import BadInput
 
 STEPS = 10  # of --layers, where --steps says nothing
@@ -17,8 +17,8 @@ def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: b
     """Profile all of them and show one table."""
     from neurozsl.report import check_page
     from neurozsl.report.schema import to_json
-    from neurozsl.report.show import compare_text
-    from neurozsl.report.show.compare import compare
+    from neurozsl.report.schema.version_2 import read_for_comparison
+    from neurozsl.report.show import compare, compare_text
 
     if page is not None:
         check_page(page)
@@ -28,8 +28,10 @@ def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: b
     found = []
     for path in what:
         say(f"profiling {path}")
-        found.append((str(path), report_of(path, wanted)[0]))
-    compared = compare(found)
+        stored = kind(path) == "report"
+        report = read_for_comparison(path) if stored else report_of(path, wanted)[0]
+        found.append(compare.compared(str(path), report))
+    compared = compare.compare(found)
     if page is not None:
         beside = compare_text.write_comparison(compared, page)
         say(f"comparison in {page}" + ("" if page == beside else f", its numbers in {beside}"))

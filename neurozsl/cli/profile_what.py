@@ -14,7 +14,9 @@ from neurozsl.cli.profile_wanted import Wanted
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.schema import NetworkReport, RunReport
+
+    Profiled = RunReport | NetworkReport
 
 Kind = Literal["run", "bundle", "network", "report"]
 
@@ -61,10 +63,10 @@ def one(what: Path, wanted: Wanted, page: Path | None, as_json: bool) -> None:
     show(report, page, as_json, after)
 
 
-def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, ...]) -> None:
+def show(report: Profiled, page: Path | None, as_json: bool, after: tuple[str, ...]) -> None:
     """Write the page, then JSON on stdout or tables with the commands that can follow."""
+    from neurozsl.report import print_report
     from neurozsl.report.schema import to_json
-    from neurozsl.report.show.terminal import print_report
 
     if page is not None:
         _write(report, page)
@@ -75,7 +77,7 @@ def show(report: Compared, page: Path | None, as_json: bool, after: tuple[str, .
     next_commands(*after)
 
 
-def report_of(what: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
+def report_of(what: Path, wanted: Wanted) -> tuple[Profiled, tuple[str, ...]]:
     """The report of anything that can be profiled, and the commands that can follow.
 
     Raises:
@@ -114,7 +116,7 @@ def _run_of(bundle: Path) -> Path:
     return near if near.resolve() == run else run
 
 
-def _run(path: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
+def _run(path: Path, wanted: Wanted) -> tuple[Profiled, tuple[str, ...]]:
     from neurozsl.report.sections import build
     from neurozsl.runs import run as runs
 
@@ -138,7 +140,7 @@ def _run(path: Path, wanted: Wanted) -> tuple[Compared, tuple[str, ...]]:
     return report, (f"{command} --report {page}",)
 
 
-def _write(report: Compared, page: Path) -> None:
+def _write(report: Profiled, page: Path) -> None:
     from neurozsl.report import write_report
 
     written = write_report(report, page)

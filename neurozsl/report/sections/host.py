@@ -22,6 +22,7 @@ import torch
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.energy import Cause, EnergyRow, EnergyTerm
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
 from neurozsl.report import schema
@@ -175,7 +176,7 @@ _METERS: Final[Mapping[Method, _Meter]] = {
 }
 
 
-def measured_row(found: Measured, rows: int) -> schema.Energy:
+def measured_row(found: Measured, rows: int) -> EnergyRow:
     """The energy row of a measurement of batches of `rows` samples."""
     meter = _METERS[found.method]
     joules, seconds = found.joules / rows, found.seconds / rows
@@ -192,8 +193,9 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
             ]
     notes += filter(None, (meter.note, found.note))
     unseen = tuple(part for part in meter.optional if part not in found.parts)
-    return schema.Energy(
+    return EnergyRow(
         device=meter.key,
+        key=meter.key,
         name=f"host part on {found.device}, measured",
         method=found.method,
         joules=joules,
@@ -209,9 +211,9 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
 
 
 def _term(
-    name: str, cause: schema.Cause, figure: str, count: float, each: float, source: str
-) -> schema.EnergyTerm:
-    return schema.EnergyTerm(
+    name: str, cause: Cause, figure: str, count: float, each: float, source: str
+) -> EnergyTerm:
+    return EnergyTerm(
         name=name,
         cause=cause,
         figure=figure,
@@ -226,7 +228,7 @@ def _term(
 # --- estimated --------------------------------------------------------------------------------
 
 
-def estimated(flops: float, reason: str = "") -> schema.Energy:
+def estimated(flops: float, reason: str = "") -> EnergyRow:
     """The energy row of an estimate: FLOPs / 2 at what published figures span."""
     (low_chip, low_key), (high_chip, high_key) = CHEAPEST, DEAREST
     low, high = load_chip(low_chip).energy[low_key], load_chip(high_chip).energy[high_key]
@@ -236,8 +238,9 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         f"{high_chip} {high_key} {high.value * 1e12:.4g} pJ, {high.note} [{high.source}]"
     )
     bounds = macs * low.value, macs * high.value
-    return schema.Energy(
+    return EnergyRow(
         device="host/estimate",
+        key="host/estimate",
         name="host part, estimated from FLOPs (accelerator at its peak to desktop CPU)",
         method="flops",
         joules_low=bounds[0],
@@ -247,7 +250,7 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         source=source,
         scope="per_term",
         terms=(
-            schema.EnergyTerm(
+            EnergyTerm(
                 name="multiply-accumulates (FLOPs / 2)",
                 cause="arithmetic",
                 figure="mac",

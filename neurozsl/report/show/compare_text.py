@@ -1,131 +1,123 @@
 """`ReportComparison` -> a table at the terminal, a Markdown page, or one HTML file.
 
-All three show the same cells (`table`): a line per quantity, a column per report. In the HTML file
-a number is a `<data value="..." data-key="path.in.the.json">` element with the exact value of the
-JSON, as in the page of one report; names and paths are escaped.
+All three show one `Table`: a line per quantity, a column per report. In the HTML file a number is a
+`<data value="..." data-key="path.in.the.json">` element with the exact value of the JSON, as in the
+page of one report; names and paths are escaped.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Drawn
 from rich.text import Text
 
 from neurozsl.core import markdown as md
 from neurozsl.core import quantities as q
+from neurozsl.hardware.energy import EnergyRow
 from neurozsl.report.schema import to_json
-from neurozsl.report.show.compare import ComparedEnergy, ReportComparison
+from neurozsl.report.show.compare import ComparedReport, ReportComparison
 from neurozsl.report.show.files import replace_texts, writing
+from neurozsl.report.show.html import content
+from neurozsl.report.show.tables import EMPTY, Cell, Column, Number, Row, Table, say
 from neurozsl.report.show.terminal import console
 from neurozsl.report.show.write import check_page
 
+_TEXTS = {
+    "what": "what",
+    "model or file": "name",
+    "counted on": "subject",
+    "backend": "backend",
+    "verdict": "verdict",
+}
+_COUNTS = {
+    "neurons": ("neurons", "count"),
+    "parameters": ("parameters", "count"),
+    "spike rate": ("spike_rate", "share"),
+    "spikes": ("spikes", "count"),
+    "SynOps": ("synops", "count"),
+    "SynOps, dense": ("dense", "count"),
+}
 
-@dataclass(frozen=True)
-class Cell:
-    """Text for people; `value` at `key` of the JSON where it is a number, `words` behind it."""
 
-    text: str
-    value: float | None = None
-    key: str = ""
-    words: str = ""
-
-    @property
-    def whole(self) -> str:
-        """The text with its words."""
-        return f"{self.text} {self.words}".rstrip()
+def table(compared: ReportComparison) -> Table:
+    """The lines, each with its title and a cell per report."""
+    columns = (Column("", lambda *_: EMPTY),) * (len(compared.rows) + 1)
+    return Table("comparison", compared.title, columns, tuple(_lines(compared)))
 
 
-def table(compared: ReportComparison) -> Iterator[tuple[str, tuple[Cell, ...]]]:
-    """Title of each line and its cells, one per report."""
-    rows = list(enumerate(compared.rows))
-    yield "what", tuple(Cell(r.what) for _, r in rows)
-    yield "model or file", tuple(Cell(r.name) for _, r in rows)
-    yield "counted on", tuple(Cell(r.subject) for _, r in rows)
-    yield "backend", tuple(Cell(r.backend) for _, r in rows)
-    yield "verdict", tuple(Cell(r.verdict or q.MISSING) for _, r in rows)
+def _lines(compared: ReportComparison) -> Iterator[Row]:
+    def line(title: str, cell: Callable[[ComparedReport, str], Cell]) -> Row:
+        cells = (cell(x, f"rows.{k}") for k, x in enumerate(compared.rows))
+        return Row((say(title), *cells))
+
+    for title, field in _TEXTS.items():
+        yield line(title, lambda x, _, field=field: say(getattr(x, field) or q.MISSING))
     for name in ("S", "U", "HM", "ZSL"):
-        scores = [None if r.scores is None else getattr(r.scores, name) for _, r in rows]
-        yield (
+        yield line(
             name,
-            tuple(Cell(q.percent(x), x, f"rows.{i}.scores.{name}") for i, x in enumerate(scores)),
-        )
-    for name, write in (
-        ("neurons", q.count),
-        ("parameters", q.count),
-        ("spike_rate", q.share),
-        ("spikes", q.count),
-        ("synops", q.count),
-        ("dense", q.count),
-    ):
-        yield (
-            name.replace("_", " ").replace("synops", "SynOps").replace("dense", "SynOps, dense"),
-            tuple(
-                Cell(write(getattr(r, name)), getattr(r, name), f"rows.{i}.{name}") for i, r in rows
+            lambda x, key, name=name: say(
+                Number(getattr(x.scores, name, None), f"{key}.scores.{name}", "percent")
             ),
         )
-    names = _names(e for r in compared.rows for e in r.energy)
-    for device in compared.devices:
-        yield (
-            f"energy, {names[device]}",
-            tuple(_figure(r.energy, device, f"rows.{i}.energy", "joules") for i, r in rows),
-        )
-        static = tuple(
-            _figure(r.energy, device, f"rows.{i}.energy", "static_joules") for i, r in rows
-        )
-        if any(cell.value is not None for cell in static):
-            yield f"static, {names[device]}", static
-    yield (
-        "host FLOPs",
-        tuple(Cell(q.count(r.host_flops), r.host_flops, f"rows.{i}.host_flops") for i, r in rows),
-    )
-    for device, name in _names(e for r in compared.rows for e in r.host_joules).items():
-        yield (
-            f"energy, {name}",
-            tuple(
-                _figure(r.host_joules, device, f"rows.{i}.host_joules", "joules") for i, r in rows
+    for title, (field, kind) in _COUNTS.items():
+        yield line(
+            title,
+            lambda x, key, field=field, kind=kind: say(
+                Number(getattr(x, field), f"{key}.{field}", kind)
             ),
         )
-    yield "not comparable", tuple(Cell(r.not_comparable or "-") for _, r in rows)
+    for device, name in _names(e for x in compared.rows for e in x.energy).items():
+        yield line(f"energy, {name}", _figure("energy", device, "joules"))
+        static = line(f"static, {name}", _figure("energy", device, "static_joules"))
+        if any(cell.is_known for cell in static.cells[1:]):
+            yield static
+    yield line("host FLOPs", lambda x, key: say(Number(x.host_flops, f"{key}.host_flops")))
+    for device, name in _names(e for x in compared.rows for e in x.host_joules).items():
+        yield line(f"energy, {name}", _figure("host_joules", device, "joules"))
+    yield line("not comparable", lambda x, _: say(x.not_comparable or "-"))
 
 
-def _names(energies: Iterable[ComparedEnergy]) -> dict[str, str]:
+def _names(energies: Iterable[EnergyRow]) -> dict[str, str]:
     """What people call each device; its key behind it where two share a name."""
-    names = {x.device: x.name for x in energies}
+    names = {x.key: x.name for x in energies}
     shared = {x for x, times in Counter(names.values()).items() if times > 1}
     return {k: f"{name} ({k})" if name in shared else name for k, name in names.items()}
 
 
-def _figure(energy: tuple[ComparedEnergy, ...], device: str, path: str, field: str) -> Cell:
+def _figure(rows: str, device: str, field: str) -> Callable[[ComparedReport, str], Cell]:
     """One energy of a device; what weakens it stands behind the dynamic one."""
-    for place, row in enumerate(energy):
-        if row.device == device:
-            value = getattr(row, field)
-            words = _weak(row) if field == "joules" else ""
-            return Cell(q.si(value, "J"), value, f"{path}.{place}.{field}", words)
-    return Cell(q.MISSING)
+
+    def cell(report: ComparedReport, key: str) -> Cell:
+        for place, row in enumerate(getattr(report, rows)):
+            if row.key == device:
+                weak = _weak(row) if field == "joules" else ""
+                path = f"{key}.{rows}.{place}.{field}"
+                return say(Number(getattr(row, field), path, "joules"), weak)
+        return say(Number(None, ""))
+
+    return cell
 
 
-def _weak(row: ComparedEnergy) -> str:
+def _weak(row: EnergyRow) -> str:
     """What weakens a figure, in brackets; the reasons are in the report of its row."""
     words = ["lower bound"] * row.lower_bound + ["inherited"] * row.inherited
     words += ["as-if"] if row.as_if else ["see its warning"] * bool(row.warnings)
-    return f"({', '.join(words)})" if words else ""
+    return f" ({', '.join(words)})" if words else ""
 
 
 def print_comparison(compared: ReportComparison, out: Console | None = None) -> None:
     """Print one table, and what must not be read against each other."""
-    drawn = Table(title=Text(compared.title, style="bold"), title_justify="left", box=None)
-    lines = list(table(compared))
+    drawn = Drawn(title=Text(compared.title, style="bold"), title_justify="left", box=None)
     for place in range(len(compared.rows) + 1):
         drawn.add_column("", justify="left" if place == 0 else "right", overflow="fold")
-    for title, cells in lines:
-        drawn.add_row(Text(title, style="bold"), *(Text(cell.whole) for cell in cells))
+    for row in table(compared).rows:
+        title, *cells = map(str, row.cells)
+        drawn.add_row(Text(title, style="bold"), *map(Text, cells))
     to = out or console()
     to.print(drawn)
     for note in compared.notes:
@@ -150,7 +142,7 @@ def write_comparison(compared: ReportComparison, page: Path) -> Path:
 
 def markdown(compared: ReportComparison) -> str:
     """The page as Markdown."""
-    head, *lines = ([title, *(x.whole for x in cells)] for title, cells in table(compared))
+    head, *lines = ([str(cell) for cell in row.cells] for row in table(compared).rows)
     text = md.table([md.cell(x) for x in head], lines)
     notes = [f"- {md.cell(note)}" for note in compared.notes]
     made = f"Made: {compared.created}"
@@ -175,8 +167,9 @@ td { min-width: 9rem; max-width: 22rem; }
 def html(compared: ReportComparison) -> str:
     """The page as one HTML file without script or outside resource."""
     body = Markup("")
-    for title, cells in table(compared):
-        shown = Markup("").join(Markup("<td>{}</td>").format(_shown(cell)) for cell in cells)
+    for row in table(compared).rows:
+        title, *cells = map(content, row.cells)
+        shown = Markup("").join(Markup("<td>{}</td>").format(cell) for cell in cells)
         body += Markup('<tr><th scope="row">{}</th>{}</tr>\n').format(title, shown)
     notes = Markup("").join(Markup("<li>{}</li>\n").format(note) for note in compared.notes)
     return Markup(
@@ -188,12 +181,3 @@ def html(compared: ReportComparison) -> str:
     ).format(
         title=compared.title, style=Markup(_STYLE), body=body, notes=notes, made=compared.created
     )
-
-
-def _shown(cell: Cell) -> Markup:
-    if cell.value is None:
-        return escape(cell.whole)
-    number = Markup('<data value="{}" data-key="{}">{}</data>').format(
-        repr(cell.value), cell.key, cell.text
-    )
-    return number + f" {cell.words}" if cell.words else number
