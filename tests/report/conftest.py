@@ -52,7 +52,7 @@ def example() -> RunReport:
         LayerAgreement(x.name, 1.0, 0.9871, spikes=1311, rate=x.spike_rate, differing=0)
         for x in layers
     )
-    return RunReport(
+    report = RunReport(
         created="2000-01-01T00:00:00+00:00",
         versions={"neurozsl": "0.1.0", "python": "3.11"},
         provenance=Provenance(
@@ -137,6 +137,7 @@ def example() -> RunReport:
         embedding=made_up.embedding(_UNSEEN, _SEEN),
         notes=("Everything on this page is made up to test the layout.",),
     )  # fmt: skip
+    return made_up.with_examples(report)
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +147,7 @@ def network_example() -> NetworkReport:
         replace(x, name=f"{place}.{x.name}".replace(".", "_"))
         for place, x in enumerate(made_up.layers()[:3])
     )
-    return NetworkReport(
+    report = NetworkReport(
         created="2000-01-01T00:00:00+00:00",
         versions={"neurozsl": "0.1.0", "nir": "1.0.4"},
         provenance=Provenance(
@@ -177,6 +178,7 @@ def network_example() -> NetworkReport:
         raster=made_up.clip(layers).model_copy(update={"true_class": "-", "predicted_class": "-"}),
         notes=("Everything on this page is made up to test the layout.",),
     )
+    return made_up.with_examples(report)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,10 +26,14 @@ from neurozsl.report.schema import (
     Layer,
     Raster,
     RasterInput,
+    Report,
     raster,
 )
+from neurozsl.report.sections import registry
+from neurozsl.report.sections.document import stored
 from neurozsl.scoring.metrics import Scores
 
+R = TypeVar("R", bound=Report)
 HOSTILE = "<script>alert(1)</script> & 'co' $x_2$"
 SIZES = {"0": (256, 256), "1": (256, 128), "2": (128, 64)}
 STEPS = 10
@@ -416,3 +421,12 @@ def embedding(unseen: Sequence[str], seen: Sequence[str], samples: int = 240) ->
         ),
         total=500,
     )
+
+
+def with_examples(report: R) -> R:
+    """The report with the made-up fields that registered sections bring themselves."""
+    filled: dict[str, Any] = {}
+    for section in registry.SECTIONS:
+        filled |= section.example()
+    known, own = stored(type(report), filled)
+    return report.model_copy(update={**known, "sections": own})

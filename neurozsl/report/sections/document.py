@@ -40,21 +40,28 @@ def document(
     filled: dict[str, Any] = {}
     for section in registry.SECTIONS:
         filled |= section.fill(context)
-    known = {name: value for name, value in filled.items() if name in kind.model_fields}
-    own = {name: value for name, value in filled.items() if name not in kind.model_fields}
+    known, own = stored(kind, filled)
     made = kind(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={**versions(), "neurozsl": __version__},
         provenance=Provenance(
             command=command, seed=seed, files=dict(files or {}), machine=machine()
         ),
-        sections={
-            name: TypeAdapter(type(value)).dump_python(value, mode="json")
-            for name, value in own.items()
-        },
+        sections=own,
         **head,
         **known,
     )
-    for name, value in own.items():
-        made.own(name, type(value))  # it can be read back
+    for name in own:
+        made.own(name, type(filled[name]))  # it can be read back
     return made
+
+
+def stored(kind: type[Report], filled: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of the document, and as JSON those of sections that it has no field for."""
+    known = {name: value for name, value in filled.items() if name in kind.model_fields}
+    own = {
+        name: TypeAdapter(type(value)).dump_python(value, mode="json")
+        for name, value in filled.items()
+        if name not in known and value is not None
+    }
+    return known, own
