@@ -101,7 +101,7 @@ def test_the_report_counts_what_the_emulator_did(run_dir: Path, lava_bundle: Pat
     assert total.total == total.motion + total.host
     expected = deploy.evaluate_run(run, bundle=lava_bundle)
     assert report.accuracy.HM == expected["HM"]
-    loihi = next(e for e in report.energy if e.device == "loihi1")
+    loihi = next(e for e in report.energy if e.key == "loihi1")
     synops = sum(layer.synops for layer in report.layers)
     [operations] = [term for term in loihi.terms if term.cause == "synapses"]
     assert operations.joules == pytest.approx(synops * 23.6e-12)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from neurozsl.report.show.compare import compare as compare_rows
 DATA = "data (fingerprint of the folder)"
 
 
-def compare(reports: list[tuple[str, RunReport | NetworkReport]]) -> ReportComparison:
+def compare(reports: Sequence[tuple[str, RunReport | NetworkReport]]) -> ReportComparison:
     return compare_rows([compared(what, report) for what, report in reports])
 
 

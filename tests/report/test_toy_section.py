@@ -62,7 +62,7 @@ def test_a_toy_section_of_a_run_is_in_document_page_card_and_terminal(
 @pytest.mark.usefixtures("_registered")
 def test_a_toy_section_of_an_estimate_is_shown_and_its_absence_leaves_nothing() -> None:
     report = report_of_sizes((32, 16, 8), 0.1, 5, command="neurozsl profile --layers 32-16-8")
-    assert report.own("uneven", Unevenness) == Unevenness("layer1", 8.0, pytest.approx(2 / 3))
+    assert report.own("uneven", Unevenness) == Unevenness("layer1", 8.0, 8 / 12)
     assert all("neven" in text for text in _shown(report))
     without = report.model_copy(update={"sections": {}})
     assert without.own("uneven", Unevenness) is None

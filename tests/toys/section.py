@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurozsl.report.schema import Report
-from neurozsl.report.sections.context import Costs, of_costs
+from neurozsl.report.sections.context import of_costs
+from neurozsl.report.sections.costs import Costs
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Line, Section
 

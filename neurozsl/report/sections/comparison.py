@@ -20,7 +20,8 @@ from neurozsl.report import figures
 from neurozsl.report.figures.drawing import Drawn
 from neurozsl.report.schema import Baseline, Comparison, Report
 from neurozsl.report.sections.comparison_text import sentence
-from neurozsl.report.sections.context import Costs, of_costs
+from neurozsl.report.sections.context import of_costs
+from neurozsl.report.sections.costs import Costs
 from neurozsl.report.sections.energy import energy_table
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Line, Section

@@ -11,7 +11,8 @@ from neurozsl.report import figures
 from neurozsl.report.figures.drawing import Drawn
 from neurozsl.report.figures.energy import split_rows
 from neurozsl.report.schema import Report, RunReport
-from neurozsl.report.sections.context import Costs, of_costs
+from neurozsl.report.sections.context import of_costs
+from neurozsl.report.sections.costs import Costs
 from neurozsl.report.show import reading
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Line, Section

@@ -157,13 +157,13 @@ def compared(what: str, report: Report) -> ComparedReport:
     )
 
 
-def _data(report: RunReport) -> dict[str, str]:
+def _data(report: RunReport) -> dict[str, Any]:
     """The data in a few words, and their fingerprint."""
     words = f"{report.data.name}, {count(report.accuracy.samples)} test samples"
     return {"subject": words, "identity": report.provenance.files.get(DATA, "")}
 
 
-def _input(report: NetworkReport) -> dict[str, str]:
+def _input(report: NetworkReport) -> dict[str, Any]:
     """The input in a few words; a digest of its contents, how it was coded or drawn, its length."""
     files = {path: x for path, x in report.provenance.files.items() if path != report.file}
     fed = "; ".join((*files, *report.input_notes)) or "input"

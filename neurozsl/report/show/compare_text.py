@@ -23,25 +23,43 @@ from neurozsl.report.schema import to_json
 from neurozsl.report.show.compare import ComparedReport, ReportComparison
 from neurozsl.report.show.files import replace_texts, writing
 from neurozsl.report.show.html import content
-from neurozsl.report.show.tables import EMPTY, Cell, Column, Number, Row, Table, say
+from neurozsl.report.show.tables import (
+    EMPTY,
+    Cell,
+    Column,
+    Number,
+    Row,
+    Table,
+    figure,
+    number,
+    say,
+    words,
+)
 from neurozsl.report.show.terminal import console
 from neurozsl.report.show.write import check_page
 
-_TEXTS = {
-    "what": "what",
-    "model or file": "name",
-    "counted on": "subject",
-    "backend": "backend",
-    "verdict": "verdict",
-}
-_COUNTS = {
-    "neurons": ("neurons", "count"),
-    "parameters": ("parameters", "count"),
-    "spike rate": ("spike_rate", "share"),
-    "spikes": ("spikes", "count"),
-    "SynOps": ("synops", "count"),
-    "SynOps, dense": ("dense", "count"),
-}
+
+def _score(name: str) -> Column:
+    def cell(row: ComparedReport, key: str) -> Cell:
+        return figure(getattr(row.scores, name, None), f"{key}.scores.{name}", "percent")
+
+    return Column(name, cell)
+
+
+_HEAD = (
+    words("what", "what"),
+    words("model or file", "name"),
+    words("counted on", "subject"),
+    words("backend", "backend"),
+    Column("verdict", lambda row, _: say(row.verdict or q.MISSING)),
+    *map(_score, ("S", "U", "HM", "ZSL")),
+    number("neurons", "neurons"),
+    number("parameters", "parameters"),
+    number("spike rate", "spike_rate", "share"),
+    number("spikes", "spikes"),
+    number("SynOps", "synops"),
+    number("SynOps, dense", "dense"),
+)
 
 
 def table(compared: ReportComparison) -> Table:
@@ -51,35 +69,20 @@ def table(compared: ReportComparison) -> Table:
 
 
 def _lines(compared: ReportComparison) -> Iterator[Row]:
-    def line(title: str, cell: Callable[[ComparedReport, str], Cell]) -> Row:
-        cells = (cell(x, f"rows.{k}") for k, x in enumerate(compared.rows))
-        return Row((say(title), *cells))
+    def line(column: Column) -> Row:
+        cells = (column.cell(x, f"rows.{k}") for k, x in enumerate(compared.rows))
+        return Row((say(column.title), *cells))
 
-    for title, field in _TEXTS.items():
-        yield line(title, lambda x, _, field=field: say(getattr(x, field) or q.MISSING))
-    for name in ("S", "U", "HM", "ZSL"):
-        yield line(
-            name,
-            lambda x, key, name=name: say(
-                Number(getattr(x.scores, name, None), f"{key}.scores.{name}", "percent")
-            ),
-        )
-    for title, (field, kind) in _COUNTS.items():
-        yield line(
-            title,
-            lambda x, key, field=field, kind=kind: say(
-                Number(getattr(x, field), f"{key}.{field}", kind)
-            ),
-        )
+    yield from map(line, _HEAD)
     for device, name in _names(e for x in compared.rows for e in x.energy).items():
-        yield line(f"energy, {name}", _figure("energy", device, "joules"))
-        static = line(f"static, {name}", _figure("energy", device, "static_joules"))
+        yield line(Column(f"energy, {name}", _figure("energy", device, "joules")))
+        static = line(Column(f"static, {name}", _figure("energy", device, "static_joules")))
         if any(cell.is_known for cell in static.cells[1:]):
             yield static
-    yield line("host FLOPs", lambda x, key: say(Number(x.host_flops, f"{key}.host_flops")))
+    yield line(number("host FLOPs", "host_flops"))
     for device, name in _names(e for x in compared.rows for e in x.host_joules).items():
-        yield line(f"energy, {name}", _figure("host_joules", device, "joules"))
-    yield line("not comparable", lambda x, _: say(x.not_comparable or "-"))
+        yield line(Column(f"energy, {name}", _figure("host_joules", device, "joules")))
+    yield line(Column("not comparable", lambda x, _: say(x.not_comparable or "-")))
 
 
 def _names(energies: Iterable[EnergyRow]) -> dict[str, str]:

@@ -68,9 +68,8 @@ def write_report(
     check_page(path)
     beside = path.with_suffix(".json")
     texts = {beside: to_json(report)}
-    drawn = ()
-    if path.suffix == ".html" or plot_folder is not None:
-        drawn = plots(report, sections)
+    asked = path.suffix == ".html" or plot_folder is not None
+    drawn = plots(report, sections) if asked else ()
     if path.suffix == ".html":
         texts[path] = render(report, sections, drawn)
     elif path.suffix == ".md":
