@@ -46,9 +46,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.report.schema", "neurozsl.report.page"),
     ("neurozsl.report.figures",),
     ("neurozsl.report.show",),
-    ("neurozsl.report", "neurozsl.simulate"),
-    ("neurozsl.report.sections",),
-    ("neurozsl.studies",),
+    ("neurozsl.simulate", "neurozsl.report.sections"),
+    ("neurozsl.report", "neurozsl.studies"),
     ("neurozsl.cli",),
     ("neurozsl", "neurozsl.export", "neurozsl.hardware"),  # the faces
 )

@@ -18,55 +18,42 @@ The functions here show a report with the sections that are registered.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rich.console import Console
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from neurozsl.report.schema import NetworkReport as NetworkReport
 from neurozsl.report.schema import Report as Report
 from neurozsl.report.schema import RunReport as RunReport
 from neurozsl.report.schema import raster as raster
 from neurozsl.report.schema import read_report as read_report
-from neurozsl.report.schema import read_run_report as read_run_report
 from neurozsl.report.schema import to_json as to_json
 from neurozsl.report.sections import registry
 from neurozsl.report.show import card as _card
 from neurozsl.report.show import html, terminal, write
 from neurozsl.report.show import plots as _plots
-from neurozsl.report.show.plot import Plot
+from neurozsl.report.show.section import Sections
 from neurozsl.report.show.write import ReportFiles as ReportFiles
 from neurozsl.report.show.write import check_page as check_page
 
-
-def render(report: Report) -> str:
-    """The page as text."""
-    return html.render(report, registry.SECTIONS)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def card(report: Report) -> str:
-    """The model card as text."""
-    return _card.card(report, registry.SECTIONS)
+def _registered(
+    show: Callable[Concatenate[Report, Sections, P], R],
+) -> Callable[Concatenate[Report, P], R]:
+    """The function with the sections that are registered when it is called."""
+
+    @wraps(show)
+    def shown(report: Report, /, *args: P.args, **more: P.kwargs) -> R:
+        return show(report, registry.SECTIONS, *args, **more)
+
+    return shown
 
 
-def plots(report: Report) -> tuple[Plot, ...]:
-    """Every plot that the report has numbers for, in reading order."""
-    return _plots.plots(report, registry.SECTIONS)
-
-
-def print_report(report: Report, out: Console | None = None) -> None:
-    """Print the tables and sentences, by default to stderr."""
-    terminal.print_report(report, registry.SECTIONS, out)
-
-
-def write_report(report: Report, path: Path, *, plot_folder: Path | None = None) -> ReportFiles:
-    """Write the page or the card with its JSON, or the JSON alone, and plot files.
-
-    Args:
-        report: what to write.
-        path: ends in .html, .md or .json; its folder is made.
-        plot_folder: where the plots go as SVG and PNG files; None writes none.
-
-    Raises:
-        BadInput: another suffix, or the files cannot be written.
-    """
-    return write.write_report(report, path, registry.SECTIONS, plot_folder=plot_folder)
+render = _registered(html.render)
+card = _registered(_card.card)
+plots = _registered(_plots.plots)
+print_report = _registered(terminal.print_report)
+write_report = _registered(write.write_report)

@@ -10,7 +10,7 @@ import torch
 from neurozsl.core.errors import BadInput
 from neurozsl.deploy import deploy
 from neurozsl.export.bundle.bundle import open_bundle
-from neurozsl.report import read_run_report, write_report
+from neurozsl.report import read_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
 from neurozsl.simulate.simulation import simulate
@@ -113,7 +113,7 @@ def test_a_written_report_reads_back_equal(
 ) -> None:
     report = build.build(runs.open_run(run_dir), bundle=lava_bundle)
     write_report(report, tmp_path / "r.html", plot_folder=tmp_path / "plots")
-    assert read_run_report(tmp_path / "r.json") == report
+    assert read_report(tmp_path / "r.json") == report
     names = {path.stem for path in (tmp_path / "plots").iterdir()}
     told = {"deployment", "raster", "spike_rate", "activity", "energy", "cores", "confusion"}
     assert told <= names

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.energy import EnergyRow
-from neurozsl.report.schema import Baseline, Host, RunReport, raster, read_run_report, to_json
+from neurozsl.report.schema import Baseline, Host, RunReport, raster, read_report, to_json
 
 
 def test_json_gives_back_the_same_report(example: RunReport) -> None:
@@ -124,21 +124,21 @@ def test_reading_a_file_that_is_no_report_says_what_is_wrong(
     tmp_path: Path, example: RunReport
 ) -> None:
     with pytest.raises(BadInput, match="No such file"):
-        read_run_report(tmp_path / "none.json")
+        read_report(tmp_path / "none.json")
     cut = tmp_path / "cut.json"
     cut.write_text(to_json(example)[:-40])
     with pytest.raises(BadInput, match=r"cut\.json"):
-        read_run_report(cut)
+        read_report(cut)
     other = tmp_path / "other.json"
     other.write_text(to_json(example).replace('"schema_version": 3', '"schema_version": 4'))
     with pytest.raises(BadInput, match="schema_version is 4, this neurozsl reads 3"):
-        read_run_report(other)
+        read_report(other)
     other.write_text('{"schema_version": 1}')
     with pytest.raises(BadInput, match="schema_version is 1, this neurozsl reads 3; write it ag"):
-        read_run_report(other)
+        read_report(other)
     other.write_text('{"name": "a", "layers": []}')
     with pytest.raises(BadInput, match="is no report: it holds name, layers, and no schema_vers"):
-        read_run_report(other)
+        read_report(other)
     other.write_text('{"schema_version": 3, "kind": "comparison"}')
     with pytest.raises(BadInput, match="is a comparison of reports, expected one report"):
-        read_run_report(other)
+        read_report(other)

@@ -94,11 +94,6 @@ def test_the_reading_does_not_flatter_a_model_at_chance(example: RunReport) -> N
     assert "not above chance: shuffled class vectors reach 11.0 %" in text
 
 
-def test_without_a_comparison_the_reading_falls_back_on_the_dense_pass(example: RunReport) -> None:
-    text = reading.reading(example.model_copy(update={"comparison": None}))
-    assert "The comparison without spikes (dense layers) costs 9.90 µJ" in text
-
-
 def test_long_lists_of_unknown_costs_are_cut(example: RunReport) -> None:
     costs = tuple(f"cost {k}" for k in range(9))
     rows = (replace(example.energy[0], unknown=costs),)

@@ -30,7 +30,6 @@ from neurozsl.report.schema.report import Report as Report
 from neurozsl.report.schema.report import RunReport as RunReport
 from neurozsl.report.schema.report import json_schema as json_schema
 from neurozsl.report.schema.report import read_report as read_report
-from neurozsl.report.schema.report import read_run_report as read_run_report
 from neurozsl.report.schema.report import to_json as to_json
 from neurozsl.report.schema.subject import ClassNames as ClassNames
 from neurozsl.report.schema.subject import DataSummary as DataSummary

@@ -219,15 +219,3 @@ def _other(data: bytes | str) -> str:
         keys = ", ".join(list(document)[:4]) or "nothing"
         return f"is no report: it holds {keys}, and no schema_version"
     return ""
-
-
-def read_run_report(path: Path) -> RunReport:
-    """Read the report of a run.
-
-    Raises:
-        BadInput: as `read_report`, or it describes the network of a file.
-    """
-    found = read_report(path)
-    if not isinstance(found, RunReport):
-        raise BadInput(f"report '{path}': describes the network {found.file}, expected a run")
-    return found

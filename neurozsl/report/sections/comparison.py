@@ -61,7 +61,6 @@ def comparison(
     rows: Iterable[EnergyRow],
     *,
     chips: Sequence[str | Chip] = DEFAULT_CHIPS,
-    steps: int | None = None,
     lengths_s: Sequence[float] = (),
     window_s: float | None = None,
 ) -> Comparison | None:
@@ -71,13 +70,12 @@ def comparison(
         counts: of one inference.
         rows: of `estimate_all` on these counts.
         chips: of `rows`; those with static power show what the length of a step does.
-        steps: time steps that the chips take; default those of the counts.
         lengths_s: further lengths of a step, e.g. one that was asked for.
         window_s: how long the input of one inference lasts, for chips without steps.
     """
     rows = tuple(rows)
     signs = compare(counts, rows)
-    paces = step_times(counts, chips, steps=steps, lengths_s=lengths_s, window_s=window_s)
+    paces = step_times(counts, chips, lengths_s=lengths_s, window_s=window_s)
     if not signs:
         return None
     by_key = {row.key: row for row in rows}

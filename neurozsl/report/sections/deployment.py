@@ -92,15 +92,6 @@ STEPS = (
     t.number("latency", "latency_s", "seconds", on=t.PAPER),
     t.Column("on", lambda x, _: t.say(x.device, aside="as-if" * x.as_if), on=t.PAPER),
 )
-OPERATIONS = (
-    t.words("step", "step"),
-    _operation("through kernels", "conv_synops"),
-    _operation("active updates", "active_updates"),
-    _operation("idle updates", "inactive_updates"),
-    _operation("messages", "messages"),
-    _operation("hops east-west", "hops_ew"),
-    _operation("hops north-south", "hops_ns"),
-)
 
 
 def _tables(report: RunReport) -> Iterator[t.Table]:
@@ -125,15 +116,6 @@ def _tables(report: RunReport) -> Iterator[t.Table]:
     steps = report.deployment
     yield t.table(
         "accuracy", "Accuracy", STEPS, steps, key="deployment", further=further, notes=notes
-    )
-    known = [k for k, x in enumerate(steps) if x.operations is not None]
-    yield t.table(
-        "operations",
-        "What each step did, per inference",
-        OPERATIONS,
-        [steps[k] for k in known],
-        keys=[f"deployment.{k}" for k in known],
-        on=("page",),
     )
 
 

@@ -30,32 +30,36 @@ _NUMBER_AND_UNIT = re.compile(r"(\d) (%|[fpnµmkMGT]?[JsWB]\b|times\b|points\b)"
 def render(report: Report, sections: Sections, drawn: tuple[Plot, ...] | None = None) -> str:
     """The page as text."""
     drawn = plots(report, sections) if drawn is None else drawn
-    environment, found = _environment(), there(sections, report)
-    return environment.get_template("page.html.j2").render(
-        report=report,
-        run=isinstance(report, RunReport),
-        verdict=report.verdict if isinstance(report, RunReport) else None,
-        headline=reading.headline(report),
-        paragraphs=reading.paragraphs(report),
-        mean_rate=reading.spike_rate(report),
-        key_row=reading.key_row(report.energy),
-        expected=reading.is_estimate(report),
-        unknown=reading.unknown(report.energy),
-        sections=found,
-        templates={
-            x.key: environment.from_string(x.template)
-            if x.template
-            else environment.get_template(f"{x.key}.html.j2")
-            for x in found
-        },
-        tables={
-            x.key: {table.name: shown(table, "page") for table in tables_of(x, report, "page")}
-            for x in found
-        },
-        all_lines={x.key: lines_of(x, report, "page") for x in found},
-        # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
-        plots={x.name: Markup(x.svg) for x in drawn},
-        titles={x.name: x.title for x in drawn},
+    found = there(sections, report)
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            run=isinstance(report, RunReport),
+            verdict=report.verdict if isinstance(report, RunReport) else None,
+            headline=reading.headline(report),
+            paragraphs=reading.paragraphs(report),
+            mean_rate=reading.spike_rate(report),
+            key_row=reading.key_row(report.energy),
+            expected=reading.is_estimate(report),
+            unknown=reading.unknown(report.energy),
+            sections=found,
+            templates={
+                x.key: environment().from_string(x.template)
+                if x.template
+                else environment().get_template(f"{x.key}.html.j2")
+                for x in found
+            },
+            tables={
+                x.key: {table.name: shown(table, "page") for table in tables_of(x, report, "page")}
+                for x in found
+            },
+            all_lines={x.key: lines_of(x, report, "page") for x in found},
+            # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
+            plots={x.name: Markup(x.svg) for x in drawn},
+            titles={x.name: x.title for x in drawn},
+        )
     )
 
 
@@ -112,7 +116,7 @@ def _unbroken(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """The templates in `page/`, with what they call; the style sheet is put in."""
     made = Environment(
         loader=PackageLoader("neurozsl.report", "page"),

@@ -187,17 +187,9 @@ def _sign(report: Report) -> str:
 
     The comparison itself has the rest.
     """
-    if report.comparison is not None:
-        return re.split(r"(?<=\.)\s+(?=[A-Z])", report.comparison.sentence, maxsplit=1)[0]
-    known = [e.joules for e in report.energy if e.joules]
-    if report.baseline is None or not report.baseline.energy or not known:
+    if report.comparison is None:
         return ""
-    base = report.baseline.energy[0]
-    return (
-        f"The comparison without spikes ({report.baseline.name}) costs {si(base.joules, 'J')} on "
-        f"{base.name}, {times(base.joules / min(known))} the lowest and "
-        f"{times(base.joules / max(known))} the highest of these."
-    )
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", report.comparison.sentence, maxsplit=1)[0]
 
 
 def _host(report: RunReport) -> str:

@@ -228,12 +228,17 @@ def shown(table: Table, place: Place) -> Table:
     )
 
 
-def joined(tables: Iterable[Table]) -> Iterator[tuple[Table, ...]]:
-    """Tables of one title together, in the place of the first: they are parts of one."""
+def joined(tables: Iterable[Table]) -> Iterator[Table]:
+    """Tables of one title as one, in the place of the first; each part under its name."""
     groups: dict[str, list[Table]] = {}
     for found in tables:
         groups.setdefault(found.title, []).append(found)
-    yield from map(tuple, groups.values())
+    for parts in groups.values():
+        rows: list[Row] = []
+        for part in parts:
+            name = row(part.columns, {part.columns[0].title: say(part.part)}, "part")
+            rows += [name] * bool(part.part) + list(part.rows)
+        yield replace(parts[0], rows=tuple(rows))
 
 
 def texts(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

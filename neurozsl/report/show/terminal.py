@@ -7,7 +7,7 @@ not a terminal or NO_COLOR is set.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as Drawn
@@ -16,7 +16,7 @@ from rich.text import Text
 from neurozsl.report.schema import NetworkReport, Report, RunReport
 from neurozsl.report.show import reading
 from neurozsl.report.show.section import Sections, lines_of, tables_of, there
-from neurozsl.report.show.tables import Cell, Table, joined, shown
+from neurozsl.report.show.tables import Table, joined, shown
 
 _PLAIN_WIDTH = 100  # of a pipe or a log, where rich would assume 80 and cut the device names
 _VERDICT_STYLE = {
@@ -50,47 +50,26 @@ def summary(report: Report, sections: Sections) -> Group:
         parts += [Text(f"{report.file}: {reading.headline(report)}", style="bold"), Text()]
     found = there(sections, report)
     tables = (x for section in found for x in tables_of(section, report, "terminal"))
-    for group in joined(tables):
-        parts += [drawn(group), Text()]
+    for table in joined(tables):
+        parts += [drawn(shown(table, "terminal")), Text()]
     if not report.layers:
         parts += [Text(reading.NOTHING_SPIKES), Text()]
     parts += [Text(line) for section in found for line in lines_of(section, report, "terminal")]
     return Group(*parts)
 
 
-def drawn(parts: Sequence[Table]) -> Drawn:
-    """A table; several parts of one stand below each other, each under its name."""
-    whole = shown(_one(parts), "terminal")
+def drawn(table: Table) -> Drawn:
+    """A table; the rows of its parts are set in."""
     made = Drawn(
-        title=Text(whole.title, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0)
+        title=Text(table.title, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0)
     )
-    for column in whole.columns:
-        made.add_column(
-            column.title,
-            justify="right" if column.numeric else "left",
-            style="bold" if column.strong else "",
-            no_wrap=column.numeric,
-        )
-    ends = [0]
-    for part in parts:
-        ends.append(ends[-1] + len(part.rows))
-    for part, first, last in zip(parts, ends, ends[1:], strict=False):
-        if part.part:
-            made.add_row(Text(part.part, style="bold"))
-        for found in whole.rows[first:last]:
-            head, *cells = map(_text, found.cells)
-            made.add_row(
-                Text("  " * bool(part.part)) + head, *cells, style=found.style.replace("total", "")
-            )
+    for column in table.columns:
+        side: Literal["left", "right"] = "right" if column.numeric else "left"
+        style = "bold" * column.strong
+        made.add_column(column.title, justify=side, style=style, no_wrap=column.numeric)
+    for row in table.rows:
+        cells = [Text(str(x), style="bold red" * x.alarm) for x in row.cells]
+        if table.part and row.style != "part":
+            cells[0] = Text("  ") + cells[0]
+        made.add_row(*cells, style={"part": "bold", "dim": "dim"}.get(row.style, ""))
     return made
-
-
-def _one(parts: Sequence[Table]) -> Table:
-    first = parts[0]
-    return Table(
-        first.name, first.title, first.columns, tuple(x for part in parts for x in part.rows)
-    )
-
-
-def _text(cell: Cell) -> Text:
-    return Text(str(cell), style="bold red" if cell.alarm else "")

@@ -50,7 +50,7 @@ def check_page(path: Path) -> None:
 
 
 def write_report(
-    report: Report, path: Path, sections: Sections, *, plot_folder: Path | None = None
+    report: Report, sections: Sections, path: Path, *, plot_folder: Path | None = None
 ) -> ReportFiles:
     """Write the page or the card with its JSON, or the JSON alone, and plot files.
 
@@ -58,8 +58,8 @@ def write_report(
 
     Args:
         report: what to write.
-        path: ends in .html, .md or .json; its folder is made.
         sections: what page and card consist of.
+        path: ends in .html, .md or .json; its folder is made.
         plot_folder: where the plots go as SVG and PNG files; None writes none.
 
     Raises:
