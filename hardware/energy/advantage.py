@@ -30,11 +30,16 @@ STEP_LENGTHS_S = (1e-5, 1e-4, 1e-3)
 
 @dataclass(frozen=True)
 class SignRow:
-    """One pair of cost tables; see the module. Bounds are None where neither has an interval."""
+    """One pair of cost tables, by the keys of their rows; see the module.
 
-    spiking: EnergyRow
+    with_static: static power x latency is in the spiking side. Bounds are None where neither has an
+    interval.
+    """
+
+    spiking: str
     spiking_joules: float
-    dense: EnergyRow
+    dense: str
+    dense_joules: float
     with_static: bool
     ratio_low: float | None
     ratio: float
@@ -101,9 +106,10 @@ def _sign(spiking: EnergyRow, dense: EnergyRow, static: bool, rate: float | None
     if (low, dense_low) != (value, dense.joules) or (high, dense_high) != (value, dense.joules):
         ratio_low, ratio_high = low / dense_high, high / dense_low
     return SignRow(
-        spiking=spiking,
+        spiking=spiking.key,
         spiking_joules=value,
-        dense=dense,
+        dense=dense.key,
+        dense_joules=dense.joules,
         with_static=static,
         ratio_low=ratio_low,
         ratio=ratio,

@@ -149,9 +149,6 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float) -> EnergyRow:
         joules=whole.joules,
         joules_high=high,
         interval="unpublished" if low is None else "published",
-        static_joules_low=None,
-        static_joules=None,
-        static_joules_high=None,
         step_s=step_s,
         latency_s=latency,
         latency_note=f"{steps} steps of {step_s:g} s as given",
@@ -160,9 +157,6 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float) -> EnergyRow:
         included=("the whole chip while it runs",),
         excluded=("nothing may be added: the figure already holds static power and routing",),
         unknown=("how much of it this network takes: no energy per operation is published",),
-        inherited=False,
-        lower_bound=False,
-        warnings=(),
         note="an anchor of other workloads, not an estimate from this network's counts; "
         + power.note,
     )

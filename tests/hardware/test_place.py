@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import InputCode
@@ -29,10 +30,10 @@ from neurozsl.hardware.place.core_use import Core, core_limits, list_bits
 from neurozsl.hardware.place.grids import Grid, spread
 from neurozsl.hardware.place.mapping import Kernel, LayerShape, Mapping, dense
 from neurozsl.hardware.place.place import place, remedies
+from neurozsl.hardware.place.placement import Placement, placement
 from neurozsl.hardware.place.shapes import shapes
 from neurozsl.hardware.place.tiles import connections
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.report.schema import Placement
 from tests.factories.programs import program_layer
 
 Layers = tuple[LayerShape, ...]
@@ -512,9 +513,10 @@ def test_the_tiles_of_a_map_cover_every_neuron_once() -> None:
         cover[inside] += 1
         assert (numbers[inside].min(), numbers[inside].max()) == (part.first, part.last)
     assert np.all(cover == 1)
-    read = Placement.model_validate(mapping.as_json())
+    read = TypeAdapter(Placement).validate_python(placement(mapping).as_json())
+    assert read == placement(mapping)
     assert [part.tile for part in read.parts] == [part.tile for part in mapping.parts]
-    assert "tile" not in place(chain(8, 4), "loihi2").as_json()["parts"][0]
+    assert "tile" not in placement(place(chain(8, 4), "loihi2")).as_json()["parts"][0]
 
 
 def recurrent(name: str, source: str, inputs: int, neurons: int, delay: int = 1) -> LayerShape:
@@ -915,7 +917,7 @@ def test_a_program_is_placed_by_its_shapes() -> None:
     assert (second.sources, second.weights, second.nonzero) == (("a",), 24, 24)
     mapping = place(made, "loihi2")
     assert mapping == place(shapes(made), load_chip("loihi2"))
-    row = mapping.as_json()
+    row = placement(mapping).as_json()
     assert (row["cores_used"], row["cores"], row["layers"][0]["nonzero"]) == (2, 128, 5)
     assert row["parts"][1]["use"]["synapse_bits"] == {"used": 24 * 8, "limit": 8 * 196608}
     assert row["totals"]["neurons"] == {"used": 10, "limit": 8192 * 128}
