@@ -41,6 +41,7 @@ from .hardware.energy.tables import estimate_all as estimate_all
 from .hardware.lower.lower import Lowered as Lowered
 from .hardware.lower.lower import lower as lower
 from .hardware.place.place import place as place
+from .models.base import distances as distances
 from .report import print_report as print_report
 from .report import write_report as write_report
 from .runs.run import Run as Run
