@@ -70,6 +70,11 @@ def quantize(
         BadInput: a chip without arithmetic, an input code or spike count that it cannot carry,
             decays or thresholds that differ inside a layer, a threshold beyond 17 bits, a
             correction without calibration input or of a recurrent network.
+
+    Example::
+
+        program = nz.quantize(network, "loihi2", bits=6, calibration=chip_input)
+        [loss for loss in program.loss]  # per layer, what the integers cost
     """
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
