@@ -10,6 +10,7 @@ import pytest
 
 from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
@@ -106,7 +107,7 @@ def test_a_lower_bound_beyond_the_threshold_takes_the_negative_end_of_sixteen_bi
 )
 def test_the_report_of_every_rule_is_what_the_integers_do(rule: NeuronRule) -> None:
     lowered, chip_input = maps(rule), drawn(20)
-    program = quantize_speck(lowered, calibration=chip_input)
+    program = quantize(lowered, "speck2f", calibration=chip_input)
     found, real = emulate_speck(program, chip_input), simulate(lowered, chip_input)
     twin = simulate(dequantize_speck(program), chip_input)
     for loss in program.loss:
