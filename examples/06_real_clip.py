@@ -41,6 +41,7 @@ def main() -> None:
     with torch.no_grad():
         # 1. host: features, events and audio motion, as integer codes
         prepared = run.model.prepare(batch)
+        assert prepared.chip_input is not None
         # 2. chip: the spiking branch, integers of the bundle; no motion weight is on the host
         trace = bundle.backend("emulator")(prepared.chip_input.to_numpy())
         # 3. host: fuse with the scene context, compare with the class vectors

@@ -45,6 +45,7 @@ __all__ = [
     "Scope",
     "TimeModel",
     "find_chip",
+    "is_file_name",
     "load_chip",
     "parse_chip",
 ]
@@ -114,18 +115,22 @@ def _unknown(name: str) -> str:
     return f"chip '{name}' is unknown{meant}; choose one of {', '.join(CHIPS)}"
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a name means a chip's file, and no registered chip: it ends so, or is a path."""
+    return name.endswith(".toml") or "/" in name or "\\" in name
+
+
 def find_chip(name: str | Path) -> Chip:
     """A registered chip by its key, or a chip of the user's own by the path of its TOML file.
 
-    A name that ends in `.toml` or holds a path separator is a path. The key of such a chip is
-    the name of its file without `.toml`; a registered key is refused, since two chips of one
-    name cannot be told apart in a table.
+    The key of a chip of a file is the file's name without `.toml`; a registered key is refused,
+    since two chips of one name cannot be told apart in a table.
 
     Raises:
         BadInput: neither; the file is missing, too large, not text, or wrong inside.
     """
     said = str(name)
-    if isinstance(name, str) and not (said.endswith(".toml") or "/" in said or "\\" in said):
+    if isinstance(name, str) and not is_file_name(name):
         if name in CHIPS:
             return load_chip(name)
         raise BadInput(
