@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from neurozsl.cli.network_options import Steps
-from neurozsl.cli.profile_options import PriceOptions, Work
+from neurozsl.cli.profile_options import PriceOptions, Profiled, Work
 from neurozsl.core.errors import BadInput
-
-if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
 
 STEPS: Final = 10  # where --steps says nothing
 
@@ -46,7 +43,7 @@ def profile_layers(
     number = STEPS if steps is None else steps
     again = f"neurozsl profile --layers {layers} --rate {rate!r} --steps {number}{prices.words()}"
 
-    def work() -> tuple[Compared, tuple[str, ...]]:
+    def work() -> tuple[Profiled, tuple[str, ...]]:
         report = report_of_sizes(
             sizes, rate, number, command=again, devices=chips, step_s=prices.step_time
         )

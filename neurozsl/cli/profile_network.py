@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from neurozsl.cli.console import command, progress_bar
 from neurozsl.cli.kinds import words
 from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
-from neurozsl.cli.profile_options import PriceOptions, Work
-
-if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
+from neurozsl.cli.profile_options import PriceOptions, Profiled, Work
 
 
 def profile_network(
@@ -35,7 +31,7 @@ def profile_network(
     source = inputs.source(samples)
     fed = network_run.feed(file, about.said(), source)
 
-    def work() -> tuple[Compared, tuple[str, ...]]:
+    def work() -> tuple[Profiled, tuple[str, ...]]:
         from neurozsl.export.targets import suggested
         from neurozsl.report.sections import network
 

@@ -13,9 +13,10 @@ from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.hardware.chips.chip import Chip
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.schema import NetworkReport, RunReport
 
-Work: TypeAlias = "Callable[[], tuple[Compared, tuple[str, ...]]]"
+Profiled: TypeAlias = "RunReport | NetworkReport"
+Work: TypeAlias = Callable[[], tuple[Profiled, tuple[str, ...]]]
 """What is left once everything was checked: gives the report, and the commands that can follow."""
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from neurozsl.cli.console import command, emit, next_commands, say
-from neurozsl.cli.profile_options import PriceOptions, Work
+from neurozsl.cli.profile_options import PriceOptions, Profiled, Work
 from neurozsl.core.errors import BadInput
-
-if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
 
 
 def profile_report(report: Path, *, prices: PriceOptions) -> Work:
@@ -56,7 +52,7 @@ def side_by_side(
     from neurozsl.report.show import compare_text
     from neurozsl.report.show.compare import compare
 
-    found: list[tuple[str, Compared]] = []
+    found: list[tuple[str, Profiled]] = []
     for path, work in zip(what, works, strict=True):
         say(f"profiling {path}")
         found.append((str(path), work()[0]))
