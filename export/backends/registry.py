@@ -18,14 +18,13 @@ from typing import Final, TypeVar
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.core.signals import BranchSpec, MotionBackend
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.speck.program import SpeckProgram
 
-MotionBackend = Callable[[ChipInput], Trace]
 P = TypeVar("P", bound=ChipProgram)
 
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, Trace
-from neurozsl.export.backends.registry import MotionBackend, Parts, RunOptions, backend
+from neurozsl.core.signals import BranchSpec, ChipInput, MotionBackend, Trace
+from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.bundle import manifest as manifests
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import Verification, verify

@@ -17,7 +17,6 @@ sentence per parameter that the file lacks and that a default of the standard fi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -27,6 +26,7 @@ import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.folders import whole_file
 from neurozsl.export.nir import hdf5tree
 from neurozsl.export.nir.nirfields import SHAPE_NAMES, TYPES, Stored
 
@@ -55,16 +55,13 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
             f"{', '.join(moved)}; count membrane, threshold and v_leak from v_reset first "
             "(`foreign.from_graph` does)"
         )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        nir.write(part, graph)
-        os.replace(part, path)
+        with whole_file(path) as part:
+            nir.write(part, graph)
     except OSError as error:
         raise BadInput(
             f"{path}: cannot write here ({hdf5tree.short(error)}); choose a folder"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from neurozsl.cli.network_options import Steps
-from neurozsl.cli.profile_options import PriceOptions, Profiled, Work
+from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.report.schema import Report
 
 STEPS: Final = 10  # where --steps says nothing
 
@@ -43,7 +46,7 @@ def profile_layers(
     number = STEPS if steps is None else steps
     again = f"neurozsl profile --layers {layers} --rate {rate!r} --steps {number}{prices.words()}"
 
-    def work() -> tuple[Profiled, tuple[str, ...]]:
+    def work() -> tuple[Report, tuple[str, ...]]:
         report = report_of_sizes(
             sizes, rate, number, command=again, devices=chips, step_s=prices.step_time
         )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neurozsl.cli.console import command, progress_bar
 from neurozsl.cli.kinds import words
 from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
-from neurozsl.cli.profile_options import PriceOptions, Profiled, Work
+from neurozsl.cli.profile_options import PriceOptions, Work
+
+if TYPE_CHECKING:
+    from neurozsl.report.schema import Report
 
 
 def profile_network(
@@ -31,7 +35,7 @@ def profile_network(
     source = inputs.source(samples)
     fed = network_run.feed(file, about.said(), source)
 
-    def work() -> tuple[Profiled, tuple[str, ...]]:
+    def work() -> tuple[Report, tuple[str, ...]]:
         from neurozsl.export.targets import suggested
         from neurozsl.report.sections import network
 

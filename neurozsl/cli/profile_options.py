@@ -13,10 +13,9 @@ from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.hardware.chips.chip import Chip
-    from neurozsl.report.schema import NetworkReport, RunReport
+    from neurozsl.report.schema import Report
 
-Profiled: TypeAlias = "RunReport | NetworkReport"
-Work: TypeAlias = Callable[[], tuple[Profiled, tuple[str, ...]]]
+Work: TypeAlias = "Callable[[], tuple[Report, tuple[str, ...]]]"
 """What is left once everything was checked: gives the report, and the commands that can follow."""
 
 

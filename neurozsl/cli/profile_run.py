@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neurozsl.cli.console import command, progress_bar, say
 from neurozsl.cli.kinds import words
-from neurozsl.cli.profile_options import PriceOptions, Profiled, Work
+from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.report.schema import Report
 
 Clips = Annotated[
     Path | None, typer.Option(help="Recorded clips: their folder, to show pictures of one.")
@@ -49,7 +52,7 @@ def profile_run(
     found = bundle is None and (beside / "manifest.json").is_file()
     deployed = beside if found else bundle
 
-    def work() -> tuple[Profiled, tuple[str, ...]]:
+    def work() -> tuple[Report, tuple[str, ...]]:
         from neurozsl.report.sections import build
         from neurozsl.runs.run import open_run
 

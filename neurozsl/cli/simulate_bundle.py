@@ -40,7 +40,7 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions) -> None:
     """Run test samples, print every layer and the classes that the model names."""
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
-    from neurozsl.simulate import simulation
+    from neurozsl.simulation import simulate as simulation
 
     opened = open_bundle(bundle)
     name = asked.backend or default_backend(opened)

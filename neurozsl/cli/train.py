@@ -203,6 +203,7 @@ def _fine_tuned(
 def _show(run: Run, path: Path) -> None:
     """What was chosen, and the scores."""
     from neurozsl.export.targets import TARGETS
+    from neurozsl.models.base import branch_of
 
     test = run.result["test"]
     rows = [*((step["step"], step) for step in run.result.get("before", ())), ("test", test)]
@@ -218,7 +219,7 @@ def _show(run: Run, path: Path) -> None:
         [(name, *(f"{row[k]:.2f}" for k in ("S", "U", "HM", "ZSL"))) for name, row in rows],
     )
     say(f"peak memory of this process: {peak_memory() / 1e6:,.0f} MB")
-    if run.model.branch is None:  # nothing to export
+    if branch_of(run.model) is None:  # nothing to export
         next_commands(f"neurozsl evaluate {path}", f"neurozsl profile {path}")
         return
     profile = run.settings.options.get("motion_profile", "")

@@ -34,6 +34,7 @@ from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import LoweredLayer, lower
+from neurozsl.models.base import Branch
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.norse.cells import threshold
 
@@ -146,7 +147,7 @@ class IntegerForward:
         run = _Run(
             program=program,
             chip_input=chip_input.to_numpy(),
-            surrogate=(first.surrogate, first.slope),
+            surrogate=(first.config.surrogate, first.config.slope),
             learning=torch.is_grad_enabled(),
             like=first.linear.weight,
         )
@@ -155,6 +156,20 @@ class IntegerForward:
         biases = [layers[x.name].linear.bias for x in program.layers]
         spikes = _Emulated.apply(run, *real, *weights, *biases)  # type: ignore[no-untyped-call]
         return Trace(dict(zip(layers, spikes, strict=True)))
+
+
+def learning(branch: Branch) -> SpikingBranch:
+    """The branch, as one that can learn in a chip's integers.
+
+    Raises:
+        BadInput: it is another kind than the backward knows.
+    """
+    if isinstance(branch, SpikingBranch):
+        return branch
+    raise BadInput(
+        f"fine-tuning in integers: branch {type(branch).__name__} has no backward pass in "
+        "integers here, models.motion.SpikingBranch has; fine-tune in float (--qat none)"
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from neurozsl.cli import benchmark, data_synth, export, profile, simulate
 from neurozsl.cli import inspect as inspect_files
 from neurozsl.cli.kinds import Form, kind
-from tests import network_files as files
+from tests.factories import network_files as files
 
 Command = Callable[..., Any]
 FORMS: Mapping[str, Mapping[str, Form]] = {

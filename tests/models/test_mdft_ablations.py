@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from neurozsl.models.base import needed_branch
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.mdft_ablations import ABLATIONS, ablation_options, markdown
 from neurozsl.models.mdft_config import configure
 from neurozsl.runs import run as runs
 from neurozsl.training.train import TrainConfig
+from tests.factories import batches
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -37,14 +40,7 @@ SMALL: dict[str, Any] = {
 LOSSES = {"weight_n": "triplet", "weight_p": "projection", "weight_r": "reconstruction"}
 
 
-def batch(n: int = 48, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, 6, 10, generator=g) * 2,
-        torch.rand(n, 6, 14, generator=g) * 2,
-        torch.ones(n, 6, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
+batch = partial(batches.batch, 48)
 
 
 def small(ablation: str = "", **options: Any) -> MDFT:
@@ -151,8 +147,8 @@ def test_a_unimodal_model_reads_nothing_of_the_other_modality(name: str, absent:
     assert not torch.allclose(model(b).heads[0], model(present).heads[0])
     assert model.branch is not None
     assert list(model.branch.codes) == [name[:5]]
-    spec = model.branch_spec()
-    assert spec is not None and list(spec.inputs) == [name[:5]]
+    spec = needed_branch(model).spec()
+    assert list(spec.inputs) == [name[:5]]
 
 
 @pytest.mark.parametrize("name", ["snn", "mlp"])
@@ -174,8 +170,8 @@ def test_without_the_event_model_the_branch_reads_the_rounded_features(name: str
 @pytest.mark.parametrize("theta", [0.25, 0.5, 1.0])
 def test_a_fixed_threshold_is_the_value_that_was_set_in_every_layer(theta: float) -> None:
     model = small("fixed_threshold", theta=theta)
-    spec = model.branch_spec()
-    assert spec is not None and spec.policy == "fixed"
+    spec = needed_branch(model).spec()
+    assert spec.policy == "fixed"
     assert all(set(layer.threshold) == {theta} for layer in spec.layers)
     prepared = model.prepare(batch())
     assert prepared.chip_input is not None and prepared.chip_input.theta is None

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pytest
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.export.backends.registry import Backend, MotionBackend, Parts, RunOptions, integers
+from neurozsl.core.signals import ChipInput, MotionBackend, Trace
+from neurozsl.export.backends.registry import Backend, Parts, RunOptions, integers
 from neurozsl.export.targets import FEATURES, TARGETS, Check, Target
 from neurozsl.export.targets.base import Oracle
 from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions

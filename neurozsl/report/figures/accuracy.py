@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
@@ -39,10 +39,8 @@ def deployment(steps: Sequence[DeploymentStep]) -> Drawn:
     for name, values, colour, marker in series:
         width = 2.4 if name == "HM" else 1.4
         axes.plot(values, color=colour, marker=marker, linewidth=width, markersize=6)
-    top = max(max(values) for _, values, _, _ in series) or 1.0
-    ends = spread([values[-1] for _, values, _, _ in series], gap=top * 0.08)
-    for (name, values, colour, _), y in zip(series, ends, strict=True):
-        _label(axes, f"{name} {values[-1]:.1f}", len(steps) - 1, y, colour, strong=name == "HM")
+    ends = {name: (f"{name} {values[-1]:.1f}", values, hue) for name, values, hue, _ in series}
+    top = _label_ends(axes, ends, len(steps) - 1, 0.08)
     axes.set_xticks(range(len(steps)), [wrap(x.step, 16) for x in steps])
     axes.set_xlim(-0.3, len(steps) - 1 + 0.3)
     axes.set_ylim(0, 1.08 * top)
@@ -68,10 +66,8 @@ def beta_curve(curve: BetaCurve) -> Drawn:
     )
     for name, values, colour, style in series:
         axes.plot(betas, values, style, color=colour, linewidth=2.4 if name == "HM" else 1.4)
-    top = max(max(values) for _, values, _, _ in series) or 1.0
-    ends = spread([values[-1] for _, values, _, _ in series], gap=top * 0.09)
-    for (name, _, colour, _), y in zip(series, ends, strict=True):
-        _label(axes, name, betas[-1], y, colour, strong=name == "HM")
+    ends = {name: (name, values, hue) for name, values, hue, _ in series}
+    top = _label_ends(axes, ends, betas[-1], 0.09)
     axes.axvline(curve.chosen, color=SOFT, linewidth=1, linestyle=":")
     axes.annotate(
         f"chosen {curve.chosen:g}",
@@ -151,15 +147,15 @@ def confusion(found: Confusion) -> Drawn:
     return made, "What samples of unseen classes are taken for", told
 
 
-def _label(axes: Axes, text: str, x: float, y: float, colour: str, *, strong: bool) -> None:
-    """The name of a line at its end."""
-    axes.annotate(
-        text,
-        (x, y),
-        xytext=(10, 0),
-        textcoords="offset points",
-        color=colour,
-        va="center",
-        fontweight="bold" if strong else "normal",
-        annotation_clip=False,
-    )
+def _label_ends(
+    axes: Axes, lines: Mapping[str, tuple[str, list[float], str]], x: float, gap: float
+) -> float:
+    """Text at the end of each line (text, values, colour); returns their largest value."""
+    top = max(max(values) for _, values, _ in lines.values()) or 1.0
+    ends = spread([values[-1] for _, values, _ in lines.values()], gap=top * gap)
+    for (name, (text, _, colour)), y in zip(lines.items(), ends, strict=True):
+        axes.annotate(
+            text, (x, y), xytext=(10, 0), textcoords="offset points", color=colour, va="center",
+            fontweight="bold" if name == "HM" else "normal", annotation_clip=False,
+        )  # fmt: skip
+    return top

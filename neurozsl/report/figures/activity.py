@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurozsl.core.quantities import share
+from neurozsl.hardware.count.activity import LayerActivity
 from neurozsl.report.figures.drawing import (
     BLUE,
     INK,
@@ -20,12 +21,12 @@ from neurozsl.report.figures.drawing import (
     short,
     wrap,
 )
-from neurozsl.report.schema import Activity, Layer
+from neurozsl.report.schema import Layer
 
 _GROUPS = {"seen": (BLUE, "s", "-"), "unseen": (ORANGE, "^", "--"), "all": (INK, "o", "-")}
 
 
-def spike_rate(layers: Sequence[Layer], activity: Sequence[Activity] = ()) -> Drawn:
+def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) -> Drawn:
     """One bar per layer, in the order of the network; marks for seen and unseen classes."""
     made, axes = figure(0.9 + 0.34 * len(layers))
     by_modality: dict[str, list[int]] = {}
@@ -78,12 +79,12 @@ def spike_rate(layers: Sequence[Layer], activity: Sequence[Activity] = ()) -> Dr
     return made, "Spike rate per layer", text
 
 
-def activity(rows: Sequence[Activity], neurons: dict[str, int]) -> Drawn:
+def activity(rows: Sequence[LayerActivity], neurons: dict[str, int]) -> Drawn:
     """Spikes per neuron in every step, one panel per layer, all on one scale.
 
     neurons: of each layer, to turn spikes into a rate.
     """
-    panels: dict[str, list[Activity]] = {}
+    panels: dict[str, list[LayerActivity]] = {}
     for row in rows:
         panels.setdefault(row.layer, []).append(row)
     across = min(3, len(panels))
@@ -115,7 +116,7 @@ def activity(rows: Sequence[Activity], neurons: dict[str, int]) -> Drawn:
     return made, "Spike rate over the time steps", "; ".join(told)
 
 
-def _over_steps(axes: Axes, groups: Sequence[Activity], neurons: int) -> None:
+def _over_steps(axes: Axes, groups: Sequence[LayerActivity], neurons: int) -> None:
     for row in sorted(groups, key=lambda x: list(_GROUPS).index(x.group)):
         colour, marker, style = _GROUPS[row.group]
         rates = [100 * x / neurons for x in row.spikes]

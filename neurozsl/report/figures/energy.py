@@ -8,12 +8,13 @@ both bounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from neurozsl.core.quantities import ratio, share, si, times
+from neurozsl.hardware.energy import Cause, EnergyRow, SignRow, StepTime
 from neurozsl.report.figures.drawing import (
     BLUE,
     GREEN,
@@ -33,7 +34,6 @@ from neurozsl.report.figures.drawing import (
     tick,
     wrap,
 )
-from neurozsl.report.schema import Cause, Energy, SignRow, StepTime
 
 _LABEL = 34  # characters of a device name per line; one long line would leave no room for the plot
 _CAUSES: dict[Cause, tuple[str, float]] = {
@@ -46,7 +46,7 @@ _CAUSES: dict[Cause, tuple[str, float]] = {
     "static": (SOFT, 0.3),
     "whole": (SOFT, 0.15),
 }
-Group = tuple[str, Sequence[Energy]]
+Group = tuple[str, Sequence[EnergyRow]]
 """What the rows run (the network, the comparison, the host part), and the rows."""
 
 
@@ -116,24 +116,22 @@ def _joules_axis(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
 
 
-def _beside(row: Energy) -> str:
+def _beside(row: EnergyRow) -> str:
     """The text beside the points of a row: short, since the axis makes room for it."""
-    if row.joules is None:
-        return "no published figure"
     static = f", static {si(row.static_joules, 'J')}" if row.static_joules else ""
     measured = "" if row.estimate else " (measured)"
     return f"{'at least ' * row.lower_bound}{si(row.joules, 'J')}{static}{measured}"
 
 
-def _told(row: Energy) -> str:
+def _told(row: EnergyRow) -> str:
     """The same for people who do not see the marks."""
     words = ["estimate"] * row.estimate + ["inherited"] * row.inherited
     unsure = row.estimate and row.interval == "unpublished"
     words += ["interval unpublished"] * unsure
-    return _beside(row) + (f" ({', '.join(words)})" if words and row.joules is not None else "")
+    return _beside(row) + (f" ({', '.join(words)})" if words else "")
 
 
-def _energy_row(axes: Axes, row: Energy, place: int, colour: str) -> float:
+def _energy_row(axes: Axes, row: EnergyRow, place: int, colour: str) -> float:
     """Draw one device; returns the largest energy in its row, 0 where none can be drawn."""
     shown = [x for x in (row.joules, row.joules_high, row.static_joules) if x]
     right = max(shown, default=0.0)
@@ -155,17 +153,17 @@ def _energy_row(axes: Axes, row: Energy, place: int, colour: str) -> float:
         textcoords="offset points",
         va="center",
         fontsize=SMALL,
-        color=INK if row.joules is not None else SOFT,
+        color=INK,
     )
     return right
 
 
-def split_rows(rows: Sequence[Energy]) -> list[Energy]:
+def split_rows(rows: Sequence[EnergyRow]) -> list[EnergyRow]:
     """Rows whose terms have at least two causes: the others have nothing to split."""
     return [x for x in rows if x.joules and len({term.cause for term in x.terms}) > 1]
 
 
-def energy_split(rows: Sequence[Energy]) -> Drawn:
+def energy_split(rows: Sequence[EnergyRow]) -> Drawn:
     """What the dynamic energy is spent on, as shares of each device's own total."""
     made, axes = figure(0.95 + 0.36 * len(rows))
     told = []
@@ -212,7 +210,7 @@ def step_time(rows: Sequence[StepTime]) -> Drawn:
     made, axes = figure(3.0)
     devices: dict[str, list[StepTime]] = {}
     for row in sorted(rows, key=lambda x: x.step_s):
-        devices.setdefault(row.device, []).append(row)
+        devices.setdefault(row.name, []).append(row)
     ends: list[tuple[str, float, str]] = []
     told = []
     for k, (device, points) in enumerate(devices.items()):
@@ -249,8 +247,11 @@ def step_time(rows: Sequence[StepTime]) -> Drawn:
     return made, "Static energy grows with the step, dynamic energy does not", "; ".join(told)
 
 
-def advantage(rows: Sequence[SignRow]) -> Drawn:
-    """Spiking tables by row, dense tables by column; each cell the ratio of their energies."""
+def advantage(rows: Sequence[SignRow], names: Mapping[str, str]) -> Drawn:
+    """Spiking tables by row, dense tables by column; each cell the ratio of their energies.
+
+    names: of the tables, by their keys.
+    """
     spiking = list(dict.fromkeys((x.spiking, x.with_static) for x in rows))
     dense = list(dict.fromkeys(x.dense for x in rows))
     made, axes = figure(1.2 + 0.4 * len(spiking))
@@ -263,11 +264,11 @@ def advantage(rows: Sequence[SignRow]) -> Drawn:
                   va="center", fontsize=7.5, linespacing=1.1)  # fmt: skip
     axes.set_xticks(
         [k + 0.5 for k in range(len(dense))],
-        [wrap(x, max(9, 92 // len(dense)), 4) for x in dense],
+        [wrap(names[x], max(9, 92 // len(dense)), 4) for x in dense],
         fontsize=7,
     )
-    names = [f"{wrap(name, 27)}{' + static' if static else ''}" for name, static in spiking]
-    axes.set_yticks([k + 0.5 for k in range(len(spiking))], names, fontsize=8)
+    labels = [f"{wrap(names[key], 27)}{' + static' if static else ''}" for key, static in spiking]
+    axes.set_yticks([k + 0.5 for k in range(len(spiking))], labels, fontsize=8)
     axes.set_xlim(0, len(dense))
     axes.set_ylim(len(spiking), 0)
     axes.xaxis.tick_top()
@@ -280,7 +281,7 @@ def advantage(rows: Sequence[SignRow]) -> Drawn:
     for text in axes.get_xticklabels():
         text.set_color(INK)
     told = "; ".join(
-        f"{x.spiking}{' with static' if x.with_static else ''} against {x.dense}: "
+        f"{names[x.spiking]}{' with static' if x.with_static else ''} against {names[x.dense]}: "
         f"{ratio(x.ratio)}, {x.advantage}"
         for x in rows
     )

@@ -15,15 +15,17 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.energy import Cause, EnergyRow, EnergyTerm
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
+from neurozsl.models.base import ZSLModel, embed, own_trace
 from neurozsl.report import schema
 from neurozsl.report.sections.host_work import counted_bytes, counted_flops, measured_seconds
 
@@ -32,7 +34,7 @@ DEAREST: Final = ("cpu_i7_4960x", "mac")
 
 
 def host(
-    model: Any,
+    model: ZSLModel,
     batch: AVBatch,
     *,
     motion_backend: str,
@@ -54,8 +56,7 @@ def host(
     trace = None
     if spikes:
         with torch.no_grad():
-            prepared = model.prepare(batch)
-            trace = model.branch(prepared.chip_input, prepared.context.mask)
+            trace = own_trace(model, model.prepare(batch))
     infer = _inference(model, batch, trace)
     flops = counted_flops(infer)
     found = measure_model(model, batch, trace)
@@ -75,10 +76,10 @@ def host(
     )
 
 
-def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
+def _inference(model: ZSLModel, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
     """One pass over the batch, without the branch where its spikes are given."""
     if trace is None:
-        return lambda: model(batch)
+        return lambda: embed(model, batch)
     return lambda: model.finish(trace, model.prepare(batch).context)
 
 
@@ -86,7 +87,7 @@ def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], 
 
 
 def measure_model(
-    model: Any,
+    model: ZSLModel,
     batch: AVBatch,
     trace: Trace | None,
     *,
@@ -113,7 +114,11 @@ def measure_model(
 
 
 def _on_gpu(
-    model: Any, batch: AVBatch, trace: Trace | None, device: torch.device | None, seconds: float
+    model: ZSLModel,
+    batch: AVBatch,
+    trace: Trace | None,
+    device: torch.device | None,
+    seconds: float,
 ) -> Measured | Refused:
     if not torch.cuda.is_available():
         return nvml.measure(lambda: None)  # says why not
@@ -175,7 +180,7 @@ _METERS: Final[Mapping[Method, _Meter]] = {
 }
 
 
-def measured_row(found: Measured, rows: int) -> schema.Energy:
+def measured_row(found: Measured, rows: int) -> EnergyRow:
     """The energy row of a measurement of batches of `rows` samples."""
     meter = _METERS[found.method]
     joules, seconds = found.joules / rows, found.seconds / rows
@@ -192,8 +197,9 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
             ]
     notes += filter(None, (meter.note, found.note))
     unseen = tuple(part for part in meter.optional if part not in found.parts)
-    return schema.Energy(
+    return EnergyRow(
         device=meter.key,
+        key=meter.key,
         name=f"host part on {found.device}, measured",
         method=found.method,
         joules=joules,
@@ -209,9 +215,9 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
 
 
 def _term(
-    name: str, cause: schema.Cause, figure: str, count: float, each: float, source: str
-) -> schema.EnergyTerm:
-    return schema.EnergyTerm(
+    name: str, cause: Cause, figure: str, count: float, each: float, source: str
+) -> EnergyTerm:
+    return EnergyTerm(
         name=name,
         cause=cause,
         figure=figure,
@@ -226,7 +232,7 @@ def _term(
 # --- estimated --------------------------------------------------------------------------------
 
 
-def estimated(flops: float, reason: str = "") -> schema.Energy:
+def estimated(flops: float, reason: str = "") -> EnergyRow:
     """The energy row of an estimate: FLOPs / 2 at what published figures span."""
     (low_chip, low_key), (high_chip, high_key) = CHEAPEST, DEAREST
     low, high = load_chip(low_chip).energy[low_key], load_chip(high_chip).energy[high_key]
@@ -236,8 +242,9 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         f"{high_chip} {high_key} {high.value * 1e12:.4g} pJ, {high.note} [{high.source}]"
     )
     bounds = macs * low.value, macs * high.value
-    return schema.Energy(
+    return EnergyRow(
         device="host/estimate",
+        key="host/estimate",
         name="host part, estimated from FLOPs (accelerator at its peak to desktop CPU)",
         method="flops",
         joules_low=bounds[0],
@@ -247,7 +254,7 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         source=source,
         scope="per_term",
         terms=(
-            schema.EnergyTerm(
+            EnergyTerm(
                 name="multiply-accumulates (FLOPs / 2)",
                 cause="arithmetic",
                 figure="mac",

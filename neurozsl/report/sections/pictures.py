@@ -76,7 +76,6 @@ def raster_inputs(
         found.append(
             schema.RasterInput(
                 name=name,
-                modality=name,
                 channels=codes.shape[1],
                 events=tuple(map(tuple, events.tolist())),
             )
