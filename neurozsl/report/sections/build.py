@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.version import __version__
@@ -115,7 +114,7 @@ def build(
         classes=recognition.class_recalls(result.recalls, problem, names),
         confusion=recognition.confusion(predicted, problem, names),
         beta_curve=recognition.beta_curve(distance, problem, run.selected.beta),
-        embedding=embedding(test.embedded, _class_embeddings(run), problem, predicted, names),
+        embedding=embedding(test.embedded, test.classes, problem, predicted, names),
         notes=subject.notes(run, branch, deployed=opened is not None),
     )
 
@@ -124,11 +123,3 @@ def _roles(problem: Problem) -> dict[str, Any]:
     """Samples by the role of their class in the test."""
     unseen = np.isin(problem.label, problem.unseen_ids)
     return {"seen": ~unseen, "unseen": unseen}
-
-
-def _class_embeddings(run: Run) -> Any:
-    """`(class, proj)`, of every class of the data set."""
-    dtype = next(run.model.parameters()).dtype
-    with torch.no_grad():
-        words = run.model.embed_words(torch.as_tensor(run.data.vectors, dtype=dtype))
-    return words.double().cpu().numpy()
