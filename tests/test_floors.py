@@ -46,8 +46,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.report.schema", "neurozsl.report.page"),
     ("neurozsl.report.figures",),
     ("neurozsl.report.show",),
-    ("neurozsl.report", "neurozsl.simulation"),
-    ("neurozsl.report.sections",),
+    ("neurozsl.simulation", "neurozsl.report.sections"),
+    ("neurozsl.report",),
     ("neurozsl.face", "neurozsl.studies"),
     ("neurozsl.cli",),
     ("neurozsl", "neurozsl.export", "neurozsl.hardware"),  # the faces

@@ -41,7 +41,7 @@ class LayerAgreement:
     spikes: int
     rate: float
     differing: int
-    first_step: int | None
+    first_step: int | None = None
     margin: float | None = None
     membrane: float | None = None
 

@@ -35,6 +35,7 @@ from neurozsl.hardware.lower.lower import lower
 from neurozsl.hardware.network.golden import save_input
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.place.mapping import Mapping as Placement
+from neurozsl.hardware.place.placement import placement
 
 
 @contextmanager
@@ -154,7 +155,7 @@ def describe(
         losses=found.losses,
         verification=found.as_json() | ({"verdict": "FAIL"} if reasons else {}),
         quantisation=tuple(losses),
-        mapping=None if placed is None else placed.as_json(),
+        mapping=None if placed is None else placement(placed).as_json(),
         files={p.name: sha256(p) for p in sorted(folder.iterdir())},
         **values,
     )

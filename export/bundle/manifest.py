@@ -82,7 +82,7 @@ class Manifest(BaseModel):
     losses: tuple[str, ...]
     verification: dict[str, Any]
     quantisation: tuple[dict[str, Any], ...]
-    mapping: dict[str, Any] | None = None  # `hardware.mapping.Mapping.as_json()`
+    mapping: dict[str, Any] | None = None  # `hardware.place.placement.Placement.as_json()`
     steps: tuple[Step, ...]
     files: dict[str, str]
     # Of a network that came as a file: its name, what was assumed, repaired and rewritten.

@@ -9,7 +9,6 @@ lowered once for the shapes of its inputs and, after the input is read, again wi
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.export.backends.registry import BACKENDS as BY_NAME
@@ -228,12 +228,8 @@ def write_trace(path: Path, trace: Trace) -> None:
     """
     arrays = {f"spikes/{name}": value for name, value in trace.spikes.items()}
     arrays |= {f"membrane/{name}": value for name, value in trace.membrane.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
+        with whole_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
-        os.replace(part, path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error}); choose another --out") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -16,9 +16,8 @@ Repairs of the graph itself come from `normalise`, rewriting from `hardware.lowe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
 import nir
@@ -165,21 +164,10 @@ def _with_metadata(
     assumptions: tuple[str, ...],
     repairs: tuple[str, ...],
 ) -> nir.NIRGraph:
-    text = {
-        "schema": graph_metadata.METADATA_SCHEMA,
-        "dt_s": lowered.dt_s,
-        "time_unit": "s",
-        "v_reset": 0,
-        **{key: value for key, value in rule.as_json().items() if key != "spiking"},
-        "if_gain": "r per step",
-        "steps": lowered.steps,
-        "policy": lowered.policy,
-        "inputs": {name: asdict(code) for name, code in lowered.inputs.items()},
-        "outputs": list(lowered.outputs),
-        "layers": [layer.name for layer in lowered.layers],
-        "assumptions": list(assumptions),
-        "repairs": list(repairs),
-    }
     made = nir.NIRGraph(nodes=dict(graph.nodes), edges=list(graph.edges))
-    made.metadata = {graph_metadata.METADATA_KEY: json.dumps(text)}
+    at_threshold = {"v_reset": 0, **rule.as_json()}
+    del at_threshold["spiking"]
+    made.metadata = graph_metadata.header(
+        lowered, at_threshold, assumptions=assumptions, repairs=repairs
+    )
     return made

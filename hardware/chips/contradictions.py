@@ -20,10 +20,7 @@ Limits = Mapping[str, Figure]
 Fault = tuple[Place, str, str, str]  # where, what is there, what is allowed, what to do
 
 # (part, whole): the first may not be larger than the second.
-_PARTS: Final = (
-    ("synapses_per_core", "synapses_per_chip"),
-    ("synapses_per_core", "synapses"),
-)
+_PARTS: Final = (("synapses_per_core", "synapses_per_chip"), ("synapses_per_core", "synapses"))
 
 
 def check_agreement(read: ChipText, made: CoreTables, limit: Limits) -> None:

@@ -15,13 +15,7 @@ SCHEMA: Final = 1
 Scope = Literal["per_term", "all_in"]
 EnergyMethod = Literal["per_term", "per_spike", "per_synop", "event_driven", "dense_pass"]
 TimeModel = Literal[
-    "",
-    "barrier_step",
-    "fixed_step",
-    "software_step",
-    "clocked_step",
-    "asynchronous",
-    "single_pass",
+    "", "barrier_step", "fixed_step", "software_step", "clocked_step", "asynchronous", "single_pass"
 ]
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -39,27 +33,9 @@ _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 WORDS: Final = ("neuron_models", "reset", "layers", "energy_methods", "identifiers")
 PARENTS: Final = ("inherits_limits", "inherits_energy")
 NOTES: Final = ("reset_note", "energy_note", "leak")
-_TEXTS: Final = (
-    "name",
-    "family",
-    "process",
-    "time_model",
-    "scope",
-    "arithmetic",
-    *PARENTS,
-    *NOTES,
-)
+_TEXTS: Final = ("name", "family", "process", "time_model", "scope", "arithmetic", *PARENTS, *NOTES)
 _TABLES: Final = ("memory", "mesh", "allowed")
-_KNOWN: Final = (
-    "schema",
-    *_TEXTS,
-    *WORDS,
-    "source",
-    *KEYS,
-    *_TABLES,
-    "core",
-    "measurement",
-)
+_KNOWN: Final = ("schema", *_TEXTS, *WORDS, "source", *KEYS, *_TABLES, "core", "measurement")
 
 
 def check_top(read: ChipText) -> None:

@@ -30,11 +30,16 @@ STEP_LENGTHS_S = (1e-5, 1e-4, 1e-3)
 
 @dataclass(frozen=True)
 class SignRow:
-    """One pair of cost tables; see the module. Bounds are None where neither has an interval."""
+    """One pair of cost tables, by the keys of their rows; see the module.
 
-    spiking: EnergyRow
+    with_static: static power x latency is in the spiking side. Bounds are None where neither has an
+    interval.
+    """
+
+    spiking: str
     spiking_joules: float
-    dense: EnergyRow
+    dense: str
+    dense_joules: float
     with_static: bool
     ratio_low: float | None
     ratio: float
@@ -101,9 +106,10 @@ def _sign(spiking: EnergyRow, dense: EnergyRow, static: bool, rate: float | None
     if (low, dense_low) != (value, dense.joules) or (high, dense_high) != (value, dense.joules):
         ratio_low, ratio_high = low / dense_high, high / dense_low
     return SignRow(
-        spiking=spiking,
+        spiking=spiking.key,
         spiking_joules=value,
-        dense=dense,
+        dense=dense.key,
+        dense_joules=dense.joules,
         with_static=static,
         ratio_low=ratio_low,
         ratio=ratio,
@@ -117,8 +123,7 @@ def _sign(spiking: EnergyRow, dense: EnergyRow, static: bool, rate: float | None
 
 def _span(row: EnergyRow, static: bool) -> tuple[float, float, float]:
     """Low, value and high; the value where a part of the sum has no published bound."""
-    low = row.joules if row.joules_low is None else row.joules_low
-    high = row.joules if row.joules_high is None else row.joules_high
+    low, high = row.span
     if not static or row.static_joules is None:
         return low, row.joules, high
     rest = row.static_joules
@@ -181,13 +186,6 @@ def step_times(
             if row.static_joules is None:
                 break  # one dense pass takes no steps
             found.append(
-                StepTime(
-                    chip.key,
-                    chip.name,
-                    length,
-                    steps * length,
-                    row.joules,
-                    row.static_joules,
-                )
+                StepTime(chip.key, chip.name, length, steps * length, row.joules, row.static_joules)
             )
     return tuple(found)

@@ -28,7 +28,7 @@ class SpikeMessages(Protocol):
     def input_messages(self) -> float | None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnergyTerm:
     """count operations x one figure; low and high as published, kind as the figure came about."""
 
@@ -37,14 +37,14 @@ class EnergyTerm:
     figure: str
     count: float
     joules_each: float
-    joules_low: float | None
+    joules_low: float | None = None
     joules: float
-    joules_high: float | None
+    joules_high: float | None = None
     kind: str
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnergyRow:
     """Dynamic energy of one inference on one device, by one method.
 
@@ -56,40 +56,48 @@ class EnergyRow:
     inherited: another chip's figures stand in. lower_bound: a figure is published as a minimum, or
     terms that cost energy are missing. excluded: left out of this row; unknown: costs energy and
     nobody has published a figure. warnings: results that measured chips contradict, and why the
-    chip cannot run the network where `as_if` says that it is priced as if it did.
+    chip cannot run the network where `as_if` says that it is priced as if it did. estimate False:
+    it was measured.
     """
 
     device: str
     key: str
     name: str
-    method: str
-    scope: Scope
-    joules_low: float | None
+    method: str = ""
+    scope: Scope = "per_term"
+    joules_low: float | None = None
     joules: float
-    joules_high: float | None
-    interval: Interval
-    static_joules_low: float | None
-    static_joules: float | None
-    static_joules_high: float | None
-    step_s: float | None
-    latency_s: float | None
-    latency_note: str
-    terms: tuple[EnergyTerm, ...]
-    source: str
-    included: tuple[str, ...]
-    excluded: tuple[str, ...]
-    unknown: tuple[str, ...]
-    inherited: bool
-    lower_bound: bool
-    warnings: tuple[str, ...]
-    note: str = ""
+    joules_high: float | None = None
+    interval: Interval = "unpublished"
+    static_joules_low: float | None = None
+    static_joules: float | None = None
+    static_joules_high: float | None = None
     powered_s: float | None = None
+    step_s: float | None = None
+    latency_s: float | None = None
+    latency_note: str = ""
+    terms: tuple[EnergyTerm, ...] = ()
+    source: str
+    included: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    inherited: bool = False
+    lower_bound: bool = False
+    warnings: tuple[str, ...] = ()
+    note: str = ""
     as_if: bool = False
+    estimate: bool = True
 
     @property
     def total_joules(self) -> float:
         """Dynamic plus static energy (dynamic alone where static is unpublished)."""
         return self.joules + (self.static_joules or 0.0)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Both bounds of the dynamic energy; the value itself where one is unpublished."""
+        low = self.joules if self.joules_low is None else self.joules_low
+        return low, self.joules if self.joules_high is None else self.joules_high
 
     @property
     def event_joules(self) -> float:

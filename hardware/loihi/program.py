@@ -1,11 +1,14 @@
 """`Program`: the integers that one chip runs, with a report of what the integers lost.
 
-Integer neuron of a layer, one step (Loihi arithmetic; rules in `fixedpoint`)::
+Integer neuron of a layer, one step (Loihi arithmetic; widths in `fixedpoint`)::
 
     a = shift(sum(weight * code), weight_exp)  (+ bias_mant << bias_exp >> 6   if bias_to current)
     u = wrap24(D(u, du + 1) + (a << 6))
     v = sat24(D(v, dv) + u                     +  bias_mant << bias_exp        if bias_to membrane)
     z = v > (vth << 6);   v = 0 where z        (other rules: `neuron`, low in state LSBs)
+
+D(x, d) = x (4096 - d) / 4096, truncated towards zero; wrap24 folds once into (-2^23, 2^23]; sat24
+clips at +-(2^23 - 1).
 
 `bias_to = "current"` is what a constant-one channel through the synapse does (a CubaLIF's bias);
 its integers are multiples of 2 weight units, the grid of mixed-sign weights.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import abc
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from neurozsl.hardware.network.synapse import PLAIN, Link
 
@@ -151,40 +151,6 @@ class Mapping:
         """The cores that hold a layer."""
         return tuple(part.core for part in self.parts if part.layer == layer)
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values: one row per core, one per layer, and the totals."""
-        return {
-            "chip": self.chip,
-            "name": self.name,
-            "cores": self.cores,
-            "cores_used": len(self.parts),
-            "layers": [
-                {
-                    "name": layer.name,
-                    "cores": len(self.cores_of(layer.name)),
-                    "neurons": layer.neurons,
-                    "weights": layer.weights,
-                    "nonzero": layer.nonzero,
-                    "weight_bits": layer.weight_bits,
-                }
-                for layer in self.layers
-            ],
-            "parts": [
-                {
-                    "core": part.core,
-                    "layer": part.layer,
-                    "first": part.first,
-                    "last": part.last,
-                    "use": _use(part.used, part.limit),
-                    **({"tile": [list(x) for x in part.tile]} if part.tile else {}),
-                }
-                for part in self.parts
-            ],
-            "totals": _use(self.totals, self.capacity),
-            "left_out": self.left_out,
-            "notes": list(self.notes),
-        }
-
 
 @dataclass(frozen=True)
 class Shortfall:
@@ -234,7 +200,3 @@ def readers(layers: abc.Iterable[LayerShape]) -> dict[str, tuple[str, ...]]:
     """
     rows = tuple(layers)
     return {x.name: tuple(y.name for y in rows if x.name in y.sources) for x in rows}
-
-
-def _use(used: abc.Mapping[str, int], limit: Limits) -> dict[str, dict[str, int | None]]:
-    return {key: {"used": used[key], "limit": limit[key]} for key in used}

@@ -30,9 +30,8 @@ def demo(
     from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
     from neurozsl.deploy import deploy
     from neurozsl.export.targets import TARGETS
-    from neurozsl.report import write_report
+    from neurozsl.report import print_report, write_report
     from neurozsl.report.sections import build as report
-    from neurozsl.report.show.terminal import print_report
     from neurozsl.runs import run as runs
     from neurozsl.training.train import TrainConfig
 

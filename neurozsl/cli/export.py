@@ -95,12 +95,11 @@ def show_manifest(manifest: dict[str, Any]) -> None:
 
 def show_placement(mapping: object) -> None:
     """Print which core holds what, and how full it is."""
-    from neurozsl.report.schema import Placement
-    from neurozsl.report.show.placement import heading, table
+    from neurozsl.report.sections.chip import PLACEMENT
+    from neurozsl.report.show.placement import placement_table
+    from neurozsl.report.show.tables import texts
 
-    placement = Placement.model_validate(mapping)
-    show_table(heading(placement), *table(placement))
-    if placement.left_out:
-        say(f"not counted: {placement.left_out}")
-    for note in placement.notes:
+    found = placement_table("mapping", PLACEMENT.validate_python(mapping))
+    show_table(found.title, *texts(found))
+    for note in found.notes:
         say(note)

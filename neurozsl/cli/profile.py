@@ -15,7 +15,7 @@ from neurozsl.cli.option_values import Json
 from neurozsl.cli.profile_layers import profile_layers
 from neurozsl.cli.profile_network import profile_network
 from neurozsl.cli.profile_run import profile_bundle, profile_run
-from neurozsl.cli.profile_tables import one, profile_report, side_by_side
+from neurozsl.cli.profile_tables import compared_report, one, profile_report, side_by_side
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.network.neuron import Compare
 
@@ -27,6 +27,7 @@ FORMS: Final = {
     "report": Form("the .json of a report", profile_report),
     "layers": Form("--layers", profile_layers, "of a .nir file give --poisson"),
 }
+COMPARED: Final = Form("the .json of a report", compared_report)  # with --compare
 
 
 class ProfileCommand(TyperCommand):
@@ -95,7 +96,8 @@ def profile(
             f"--bundle {options['bundle']}: with --compare give the folder of the bundle as WHAT"
         )
     # All are checked before the first one takes its minutes.
-    works = [FORMS[found](path, options=options) for path, found in zip(paths, kinds, strict=True)]
+    forms = {**FORMS, "report": COMPARED} if in_one_table else FORMS
+    works = [forms[found](path, options=options) for path, found in zip(paths, kinds, strict=True)]
     if in_one_table:
         side_by_side(paths, works, report, as_json, words(options))
     else:

@@ -11,7 +11,7 @@ from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.schema import Report
 
 STEPS: Final = 10  # where --steps says nothing
 
@@ -46,7 +46,7 @@ def profile_layers(
     number = STEPS if steps is None else steps
     again = f"neurozsl profile --layers {layers} --rate {rate!r} --steps {number}{prices.words()}"
 
-    def work() -> tuple[Compared, tuple[str, ...]]:
+    def work() -> tuple[Report, tuple[str, ...]]:
         report = report_of_sizes(
             sizes, rate, number, command=again, devices=chips, step_s=prices.step_time
         )

@@ -11,7 +11,7 @@ from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Sample
 from neurozsl.cli.profile_options import PriceOptions, Work
 
 if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.schema import Report
 
 
 def profile_network(
@@ -35,7 +35,7 @@ def profile_network(
     source = inputs.source(samples)
     fed = network_run.feed(file, about.said(), source)
 
-    def work() -> tuple[Compared, tuple[str, ...]]:
+    def work() -> tuple[Report, tuple[str, ...]]:
         from neurozsl.export.targets import suggested
         from neurozsl.report.sections import network
 

@@ -13,9 +13,9 @@ from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.hardware.chips.chip import Chip
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.schema import Report
 
-Work: TypeAlias = "Callable[[], tuple[Compared, tuple[str, ...]]]"
+Work: TypeAlias = "Callable[[], tuple[Report, tuple[str, ...]]]"
 """What is left once everything was checked: gives the report, and the commands that can follow."""
 
 

@@ -13,7 +13,7 @@ from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.schema import Report
 
 Clips = Annotated[
     Path | None, typer.Option(help="Recorded clips: their folder, to show pictures of one.")
@@ -52,7 +52,7 @@ def profile_run(
     found = bundle is None and (beside / "manifest.json").is_file()
     deployed = beside if found else bundle
 
-    def work() -> tuple[Compared, tuple[str, ...]]:
+    def work() -> tuple[Report, tuple[str, ...]]:
         from neurozsl.report.sections import build
         from neurozsl.runs.run import open_run
 

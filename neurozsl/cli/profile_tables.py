@@ -11,7 +11,7 @@ from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.report.show.compare import Compared
+    from neurozsl.report.show.compare import ComparedReport
 
 
 def profile_report(report: Path, *, prices: PriceOptions) -> Work:
@@ -22,21 +22,37 @@ def profile_report(report: Path, *, prices: PriceOptions) -> Work:
     """
     from neurozsl.report.schema import read_report
 
+    _priced(report, prices)
+    read = read_report(report)
+    return lambda: (read, (command("profile", report, " --report r.html"),))
+
+
+def compared_report(report: Path, *, prices: PriceOptions) -> Work:
+    """A report that was made earlier, of this version or the one before, in a table of several.
+
+    Raises:
+        BadInput: as `profile_report`.
+    """
+    from neurozsl.report.schema.version_2 import read_for_comparison
+
+    _priced(report, prices)
+    read = read_for_comparison(report)
+    return lambda: (read, ())
+
+
+def _priced(report: Path, prices: PriceOptions) -> None:
     asked = ["--device"] * bool(prices.device) + ["--step-time"] * (prices.step_time is not None)
     if asked:
         raise BadInput(
             f"{' and '.join(asked)}: {report} was priced when it was made; give the run, bundle or "
             ".nir file that it was made from"
         )
-    read = read_report(report)
-    return lambda: (read, (command("profile", report, " --report r.html"),))
 
 
 def one(work: Work, page: Path | None, as_json: bool) -> None:
     """Write the page, then JSON on stdout or tables with the commands that can follow."""
-    from neurozsl.report import write_report
+    from neurozsl.report import print_report, write_report
     from neurozsl.report.schema import to_json
-    from neurozsl.report.show.terminal import print_report
 
     report, after = work()
     if page is not None:
@@ -53,14 +69,13 @@ def side_by_side(
 ) -> None:
     """Profile all of them and show one table; options: as given, to paste."""
     from neurozsl.report.schema import to_json
-    from neurozsl.report.show import compare_text
-    from neurozsl.report.show.compare import compare
+    from neurozsl.report.show import compare, compare_text
 
-    found: list[tuple[str, Compared]] = []
+    found: list[ComparedReport] = []
     for path, work in zip(what, works, strict=True):
         say(f"profiling {path}")
-        found.append((str(path), work()[0]))
-    compared = compare(found)
+        found.append(compare.compared(str(path), work()[0]))
+    compared = compare.compare(found)
     if page is not None:
         _say_written("comparison", page, compare_text.write_comparison(compared, page))
     if as_json:

@@ -124,6 +124,7 @@ FORMATS: Final[dict[str, Callable[[Any], str]]] = {
     "seconds": lambda x: si(x, "s"),
     "watts": lambda x: si(x, "W"),
     "bytes": lambda x: si(x, "B"),
+    "bits": lambda x: MISSING if x is None else f"{x / 8192:,.1f} KiB",
     "ratio": ratio,
     "number": lambda x: MISSING if x is None else f"{x:g}",
 }

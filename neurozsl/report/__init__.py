@@ -2,30 +2,58 @@
 
 The document stands in the middle: what fills it knows no layout, what shows it reads nothing else::
 
-    fill     build     a run       -> RunReport       one pass over the test splits
-             network   a .nir file -> NetworkReport   one run on the input that is given
-             uniform   layer sizes -> NetworkReport   before there is a network, expected values
-             rooms/    the parts that these join, one file per question (what does it cost, ...)
-             rows, comparison: counts and joules of `hardware` as rows, and what follows from them
-    hold     schema/   the fields, one file per part; a `Report` is of kind run or network
-    show     write     the suffix says which: .html (html, page/), .md (card), .json
-             terminal  tables for people; reading: the sentences; quantities: how numbers look
-             plots     which figures there are; figures/ draws, plot and svg make it fit a page
-             columns, placement: tables that page, card and terminal share
-    beside   compare, compare_text: several reports in one table
-             pareto_figure, network_table: the figure of a study, the README's table of files
+    fill     sections/  build     a run       -> RunReport       one pass over the test splits
+                        network   a .nir file -> NetworkReport   one run on the input that is given
+                        uniform   layer sizes -> NetworkReport   expected values, before a network
+             all three end in `document`, to which every section of `registry` gives its part
+    hold     schema/    the fields; values of `hardware` as they are. A `Report` is of kind run or
+                        network; version_2: what a comparison reads of earlier documents
+    show     show/      tables, section: what one section shows; page, card and terminal render it
+                        write: the suffix says which: .html (html, page/), .md (card), .json
+                        plots: the figures; figures/ draws, plot and svg make them fit a page
+                        compare, compare_text: several reports in one table
+
+The functions here show a report with the sections that are registered.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from neurozsl.report.schema import NetworkReport as NetworkReport
 from neurozsl.report.schema import Report as Report
 from neurozsl.report.schema import RunReport as RunReport
 from neurozsl.report.schema import raster as raster
 from neurozsl.report.schema import read_report as read_report
-from neurozsl.report.schema import read_run_report as read_run_report
 from neurozsl.report.schema import to_json as to_json
-from neurozsl.report.show.card import card as card
-from neurozsl.report.show.html import render as render
-from neurozsl.report.show.plots import write_plots as write_plots
+from neurozsl.report.sections import registry
+from neurozsl.report.show import card as _card
+from neurozsl.report.show import html, terminal, write
+from neurozsl.report.show import plots as _plots
+from neurozsl.report.show.section import Sections
 from neurozsl.report.show.write import ReportFiles as ReportFiles
 from neurozsl.report.show.write import check_page as check_page
-from neurozsl.report.show.write import write_report as write_report
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _registered(
+    show: Callable[Concatenate[Report, Sections, P], R],
+) -> Callable[Concatenate[Report, P], R]:
+    """The function with the sections that are registered when it is called."""
+
+    @wraps(show)
+    def shown(report: Report, /, *args: P.args, **more: P.kwargs) -> R:
+        return show(report, registry.SECTIONS, *args, **more)
+
+    return shown
+
+
+render = _registered(html.render)
+card = _registered(_card.card)
+plots = _registered(_plots.plots)
+print_report = _registered(terminal.print_report)
+write_report = _registered(write.write_report)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
@@ -33,7 +34,6 @@ from neurozsl.runs.settings import (
     load_data,
     read_settings,
     versions,
-    write_json,
     write_settings,
 )
 from neurozsl.training import checkpoint
@@ -177,7 +177,7 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     )
     result = {**scored, **extra}
     if first:
-        write_json(path / "result.json", result)
+        write_json(path / "result.json", result, sort_keys=True)
     program = _trained_program(path, settings, model)
     return Run(path, settings, data, model.eval(), selected, result, program)
 
@@ -247,7 +247,7 @@ def with_integers(model: ZSLModel, qat: FineTuning | None) -> ZSLModel:
 
 def write_model_options(path: Path, name: str, model: ZSLModel) -> None:
     """Write `model.json`, from which `load_model` builds the model again."""
-    write_json(path / "model.json", {**model.options(), "name": name})
+    write_json(path / "model.json", {**model.options(), "name": name}, sort_keys=True)
 
 
 def open_run(path: Path) -> Run:

@@ -17,6 +17,7 @@ from typing import Any
 
 from neurozsl import models
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.index import Alignment
@@ -29,7 +30,7 @@ from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all, write
+from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -129,7 +130,7 @@ def run(
         _check_same(one, settings)
     train_all([one.job for one in planned], at_once=jobs, progress=progress)
     result = summarise(settings, planned, data)
-    write(out / "benchmark.json", result)
+    write_json(out / "benchmark.json", result)
     return result
 
 

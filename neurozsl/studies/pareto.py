@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.studies import base
 from neurozsl.studies.base import Job, StudyProgress
 from neurozsl.studies.pareto_points import measure
@@ -82,7 +83,7 @@ def run(
         raise BadInput(f"pareto: no T can be made: {'; '.join(refused.values())}")
     base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
     result = measure(settings, planned, refused, STEPS[kind], progress=progress)
-    base.write(out / "pareto.json", result)
+    write_json(out / "pareto.json", result)
     return result
 
 

@@ -8,7 +8,6 @@ numbers.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
 from neurozsl.models.base import TorchModule
 
 _MODEL, _OPTIMISER, _RNG = "model/", "optimiser/", "rng/torch"
@@ -27,10 +27,9 @@ _MODEL, _OPTIMISER, _RNG = "model/", "optimiser/", "rng/torch"
 def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write tensors and JSON metadata atomically (temporary file, then rename)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
     own = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(own, temporary, {"neurozsl": json.dumps(meta)})
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        save_file(own, part, {"neurozsl": json.dumps(meta)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -12,7 +12,6 @@ batch in all of them (`team`), so their number changes nothing but rounding. The
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from typing import Any
 import torch
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
 from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.models.base import ZSLModel, embed
 from neurozsl.parallel.shared_layers import Scope, convert
@@ -201,6 +201,5 @@ def _write_log(out: Path, stage: int, history: list[dict[str, Any]]) -> None:
     if path.exists():
         old = [json.loads(text) for text in path.read_text().splitlines() if text]
         kept = [line for line in old if line["stage"] < stage]
-    temporary = path.with_name("log.jsonl.partial")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept + history))
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept + history))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurozsl.report import read_run_report
+from neurozsl.report import RunReport, read_report
 
 Command = Callable[..., Any]
 
@@ -54,7 +54,8 @@ def test_profile_shows_the_host_part_and_says_that_nothing_spikes(
     assert ran.code == 0, ran.err
     assert "Nothing spikes in this model" in ran.err
     assert "Motion branch" not in ran.err and "host part" in ran.err
-    report = read_run_report(page.with_suffix(".json"))
+    report = read_report(page.with_suffix(".json"))
+    assert isinstance(report, RunReport)
     assert (report.layers, report.energy, report.raster) == ((), (), None)
     assert report.model.parameters.motion == 0
     assert report.host.motion_backend == "none"

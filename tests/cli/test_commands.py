@@ -229,7 +229,7 @@ def test_profile_joins_layers_energy_and_accuracy_in_one_document(
     assert [layer["name"] for layer in document["layers"]] == LAYERS
     for layer in document["layers"]:
         assert 0 < layer["spike_rate"] < 0.9 and layer["synops"] > 0
-    devices = [row["device"] for row in document["energy"]]
+    devices = [row["key"] for row in document["energy"]]
     assert {"loihi1", "loihi1_sanafe", "loihi2"} <= set(devices)
     assert any(name.startswith("speck2f") for name in devices)
     assert sorted(set(devices)) == sorted(devices)

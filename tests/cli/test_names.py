@@ -14,7 +14,7 @@ import pytest
 from neurozsl.cli.benchmark_options import DataOptions
 from neurozsl.deploy import finetune
 from neurozsl.hardware.chips import CHIPS
-from tests import network_files as files
+from tests.factories import network_files as files
 
 Command = Callable[..., Any]
 

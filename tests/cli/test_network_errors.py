@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests import network_files as files
+from tests.factories import network_files as files
 
 Command = Callable[..., Any]
 Listing = Callable[[Path], dict[str, int]]

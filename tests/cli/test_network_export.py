@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import network_files as files
+from tests.factories import network_files as files
 
 Command = Callable[..., Any]
 
@@ -34,11 +34,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     stand_in.build_network_bundle = build_network_bundle  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "neurozsl.export.network.build_network", stand_in)
     return found
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return files.write(tmp_path / "net.nir", files.dense())
 
 
 def test_a_file_of_samples_is_golden_first_and_calibrates_with_the_rest(

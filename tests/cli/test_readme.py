@@ -18,8 +18,7 @@ from neurozsl.cli import app
 from neurozsl.core import errors
 from neurozsl.core.signals import ChipInput
 from neurozsl.export.backends.sinabs_layers import run_sinabs
-from neurozsl.export.nir.graph import to_nir
-from neurozsl.export.norse.branch import spec_from_norse
+from neurozsl.export.norse.graph import from_norse
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.norse.cells import IAFCell, LIFBoxCell, LIFCell, SequentialState
 
@@ -151,8 +150,8 @@ def test_its_table_of_stock_converters_is_measured(cell: Any) -> None:
         graph = norse_to_nir(module, x[:, 0])
         output = sinabs.nir.from_nir(graph, batch_size=1)(x.flatten(0, 1))
     stock = (output[0] if isinstance(output, tuple) else output).reshape(wanted.shape).numpy()
-    spec = spec_from_norse(module, steps=STEPS)
-    ours = run_sinabs(lower(to_nir(spec)), ChipInput({"input": codes}, spec.inputs))
+    lowered = lower(from_norse(module, x))
+    ours = run_sinabs(lowered, ChipInput({"input": codes}, lowered.inputs))
 
     def right(values: Any) -> float:
         """Percent of the steps in which all four neurons are right."""
@@ -162,4 +161,4 @@ def test_its_table_of_stock_converters_is_measured(cell: Any) -> None:
     _, node, said, package = [part.strip() for part in row.strip("|").split("|")]
     assert node.split(",")[0] in {type(x).__name__ for x in graph.nodes.values()}
     assert float(said.split(" %")[0]) == pytest.approx(right(stock), abs=0.5)
-    assert float(package.split(" %")[0]) == right(ours.spikes["layer.0"]) == 100
+    assert float(package.split(" %")[0]) == right(ours.spikes["1"]) == 100

@@ -13,7 +13,7 @@ from neurozsl.deploy.score import score_backend
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.models.base import needed_branch
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.report import read_run_report, write_report
+from neurozsl.report import read_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
 from neurozsl.simulation.simulate import simulate
@@ -106,7 +106,7 @@ def test_the_report_counts_what_the_emulator_did(run_dir: Path, lava_bundle: Pat
     assert total.total == total.motion + total.host
     expected = deploy.evaluate_run(run, bundle=lava_bundle)
     assert report.accuracy.HM == expected.HM
-    loihi = next(e for e in report.energy if e.device == "loihi1")
+    loihi = next(e for e in report.energy if e.key == "loihi1")
     synops = sum(layer.synops for layer in report.layers)
     [operations] = [term for term in loihi.terms if term.cause == "synapses"]
     assert operations.joules == pytest.approx(synops * 23.6e-12)
@@ -118,7 +118,7 @@ def test_a_written_report_reads_back_equal(
 ) -> None:
     report = build.build(runs.open_run(run_dir), bundle=lava_bundle)
     write_report(report, tmp_path / "r.html", plot_folder=tmp_path / "plots")
-    assert read_run_report(tmp_path / "r.json") == report
+    assert read_report(tmp_path / "r.json") == report
     names = {path.stem for path in (tmp_path / "plots").iterdir()}
     told = {"deployment", "raster", "spike_rate", "activity", "energy", "cores", "confusion"}
     assert told <= names

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.deploy import deploy, finetune, samples
 from neurozsl.deploy.score import score_backend
 from neurozsl.export.bundle.bundle import open_bundle
@@ -29,6 +28,7 @@ from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.qat import Rounding
 from neurozsl.training.train import TrainConfig
+from tests.factories.datasets import small_set
 
 FINE = TrainConfig(epochs=2, lr=1e-3, batch=16)
 SCORES = ("S", "U", "HM", "ZSL")
@@ -38,10 +38,7 @@ SCORES = ("S", "U", "HM", "ZSL")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run with dynamic thresholds."""
     folder = tmp_path_factory.mktemp("finetune")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder / "data")
+    small_set(folder / "data")
     torch.set_num_threads(1)
     runs.create(
         folder / "run",

@@ -13,7 +13,7 @@ from neurozsl.hardware.arithmetic.fit import fit
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.hardware.network.connections import fan_out
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
-from tests import network_files as files
+from tests.factories import network_files as files
 
 CONVS = (
     Conv((2, 7, 6)),

@@ -20,9 +20,10 @@ from neurozsl.export.norse.branch import run_norse
 from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Synapse
+from tests.factories.networks import lowered_layer
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]
@@ -222,14 +223,10 @@ def test_margins_of_maps_loops_and_several_spikes_are_those_of_the_membrane() ->
     """A kernel of one tap into neurons that subtract, send up to 3 and excite themselves."""
     maps = Conv((1, 2, 2), (1, 1), (0, 0, 0, 0), (1, 1), 1)
     kernel, loop = np.full((1, 1, 1, 1), 1.75), np.full((1, 1, 1, 1), 0.5)
-    layer = LoweredLayer(
-        name="maps",
-        source="in",
-        weight=kernel,
-        bias=np.zeros(4),
-        leak=np.zeros(4),
-        syn_leak=np.ones(4),
-        threshold=np.ones(4),
+    layer = lowered_layer(
+        "maps",
+        "in",
+        kernel,
         link=Link(maps),
         also=(Synapse("maps", loop, Link(maps, delay=1)),),
         rule=NeuronRule("subtract", 3, ">="),

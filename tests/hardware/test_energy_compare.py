@@ -19,8 +19,9 @@ from neurozsl.hardware.energy import (
 )
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from tests.factories.networks import one_layer
 from tests.hardware.chip_text import MINIMAL, figure
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
+from tests.hardware.connection_loops import CONVS, paths_of, sparse
 
 SIZES = (512, 512, 512, 512)
 SHEET = uniform_counts(SIZES, steps=10, rate=0.05)
@@ -30,12 +31,11 @@ TABLES = (
 )
 ROWS = estimate_all(SHEET, TABLES)
 SIGNS = compare(SHEET, ROWS)
+BY_KEY = {row.key: row for row in ROWS}
 
 
 def one(spiking: str, dense: str, *, static: bool = False) -> SignRow:
-    [row] = [
-        x for x in SIGNS if (x.spiking.key, x.dense.key, x.with_static) == (spiking, dense, static)
-    ]
+    [row] = [x for x in SIGNS if (x.spiking, x.dense, x.with_static) == (spiking, dense, static)]
     return row
 
 
@@ -44,7 +44,7 @@ INT8 = "cmos45_int8/dense_pass"
 
 
 def test_every_spiking_table_meets_every_dense_one_once() -> None:
-    spiking = {x.spiking.key for x in SIGNS}
+    spiking = {x.spiking for x in SIGNS}
     assert spiking == {
         "loihi1",
         "loihi1_sanafe",
@@ -53,11 +53,11 @@ def test_every_spiking_table_meets_every_dense_one_once() -> None:
         "cmos45_fp32/event_driven",
         "cmos45_int8/event_driven",
     }
-    dense = {x.dense.key for x in SIGNS}
+    dense = {x.dense for x in SIGNS}
     assert {FP32, INT8, "gpu_v100/mac", "gpu_h100", "cpu_i7_4960x", "arm_cortex_a"} <= dense
     # Static power is known of Loihi 1 alone; additions of one number format meet products of it.
     assert len(SIGNS) == (6 + 1) * len(dense) - 2
-    assert len({(x.spiking.key, x.dense.key, x.with_static) for x in SIGNS}) == len(SIGNS)
+    assert len({(x.spiking, x.dense, x.with_static) for x in SIGNS}) == len(SIGNS)
 
 
 def test_the_sign_flips_with_the_table() -> None:
@@ -70,7 +70,7 @@ def test_the_sign_flips_with_the_table() -> None:
 
 def test_arithmetic_is_compared_in_one_number_format() -> None:
     """fp32 and int8 differ by 20: a pair of both would say more of numbers than of spikes."""
-    pairs = {(x.spiking.key, x.dense.key) for x in SIGNS}
+    pairs = {(x.spiking, x.dense) for x in SIGNS}
     assert ("cmos45_int8/event_driven", INT8) in pairs
     assert ("cmos45_int8/event_driven", "gpu_v100/mac") in pairs
     assert ("cmos45_int8/event_driven", FP32) not in pairs
@@ -92,7 +92,7 @@ def test_static_power_stands_on_the_spiking_side_with_its_own_bounds() -> None:
     row = one("loihi1", FP32, static=True)
     dynamic = estimate(SHEET, "loihi1").joules
     assert row.spiking_joules == pytest.approx(dynamic + 1.04e-3)
-    assert row.ratio_low == pytest.approx((dynamic + 0.29e-3) / row.dense.joules)
+    assert row.ratio_low == pytest.approx((dynamic + 0.29e-3) / row.dense_joules)
     assert row.ratio_high == pytest.approx(row.ratio)  # 104 mW is its own high end
     assert row.advantage == "dense"
     assert row.break_even_rate is None  # static power alone is more than the dense pass
@@ -112,16 +112,16 @@ def test_at_the_break_even_rate_both_cost_the_same(key: str) -> None:
     # Neuron updates are held as they are: at this rate every neuron still receives input.
     assert again.total("active_updates") == pytest.approx(15_360, rel=0.02)
     found = {x.key: x for x in estimate_all(again)}[key]
-    assert found.joules == pytest.approx(row.dense.joules, rel=0.02)
+    assert found.joules == pytest.approx(row.dense_joules, rel=0.02)
 
 
 def test_no_rate_breaks_even_where_updates_alone_cost_more_or_events_never_do() -> None:
     low = one("loihi1", INT8)
-    updates = sum(t.joules for t in low.spiking.terms if t.cause == "neurons")
-    assert updates > low.dense.joules
+    updates = sum(t.joules for t in BY_KEY[low.spiking].terms if t.cause == "neurons")
+    assert updates > low.dense_joules
     assert (low.break_even_rate, low.advantage) == (None, "dense")
     high = one("loihi1", "cpu_i7_4960x")
-    assert estimate(uniform_counts(SIZES, 10, 1.0), "loihi1").joules < high.dense.joules
+    assert estimate(uniform_counts(SIZES, 10, 1.0), "loihi1").joules < high.dense_joules
     assert (high.break_even_rate, high.advantage) == (None, "spiking")
 
 
@@ -129,7 +129,7 @@ def test_a_silent_network_has_ratios_and_no_break_even_rate() -> None:
     silent = uniform_counts(SIZES, steps=10, rate=0.0)
     signs = compare(silent, estimate_all(silent))
     assert signs and all(x.break_even_rate is None for x in signs)
-    assert {x.ratio for x in signs if x.spiking.key == "cmos45_fp32/event_driven"} == {0.0}
+    assert {x.ratio for x in signs if x.spiking == "cmos45_fp32/event_driven"} == {0.0}
 
 
 def test_the_mean_rate_of_the_inputs_of_uniform_layers_is_their_rate() -> None:
@@ -172,7 +172,7 @@ def test_the_mean_rate_is_that_of_the_sources_behind_kernels_pools_zeros_and_pad
 
 def test_an_all_in_figure_is_compared_once_static_power_inside() -> None:
     signs = compare(SHEET, estimate_all(SHEET, ("truenorth_allin", "cmos45_fp32")))
-    assert [x.with_static for x in signs if x.spiking.device == "truenorth_allin"] == [True]
+    assert [x.with_static for x in signs if x.spiking.startswith("truenorth_allin")] == [True]
 
 
 def test_steps_cost_static_power_and_nothing_else() -> None:
@@ -222,7 +222,7 @@ def test_a_chip_of_a_user_is_compared_like_any_other() -> None:
         """,
     )
     signs = compare(SHEET, estimate_all(SHEET, (mine, "cmos45_fp32")))
-    [row] = [x for x in signs if x.spiking.key == "mine"]
+    [row] = [x for x in signs if x.spiking == "mine"]
     assert row.ratio == pytest.approx(393_216e-12 / (786_432 * 4.6e-12))
     assert row.advantage == "spiking"
     assert row.break_even_rate == pytest.approx(0.46)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import InputCode
@@ -29,10 +30,11 @@ from neurozsl.hardware.place.core_use import Core, core_limits, list_bits
 from neurozsl.hardware.place.grids import Grid, spread
 from neurozsl.hardware.place.mapping import Kernel, LayerShape, Mapping, dense
 from neurozsl.hardware.place.place import place, remedies
+from neurozsl.hardware.place.placement import Placement, placement
 from neurozsl.hardware.place.shapes import shapes
 from neurozsl.hardware.place.tiles import connections
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from neurozsl.report.schema import Placement
+from tests.factories.programs import program_layer
 
 Layers = tuple[LayerShape, ...]
 
@@ -511,9 +513,10 @@ def test_the_tiles_of_a_map_cover_every_neuron_once() -> None:
         cover[inside] += 1
         assert (numbers[inside].min(), numbers[inside].max()) == (part.first, part.last)
     assert np.all(cover == 1)
-    read = Placement.model_validate(mapping.as_json())
+    read = TypeAdapter(Placement).validate_python(placement(mapping).as_json())
+    assert read == placement(mapping)
     assert [part.tile for part in read.parts] == [part.tile for part in mapping.parts]
-    assert "tile" not in place(chain(8, 4), "loihi2").as_json()["parts"][0]
+    assert "tile" not in placement(place(chain(8, 4), "loihi2")).as_json()["parts"][0]
 
 
 def recurrent(name: str, source: str, inputs: int, neurons: int, delay: int = 1) -> LayerShape:
@@ -620,7 +623,9 @@ def cnn(kind: str) -> Program | SpeckProgram:
         layers.append(
             SpeckLayer(name, source, weight, one.astype(np.int16), 100, -100, 0.1, link=link)
             if kind == "speck"
-            else ProgramLayer(name, source, weight, 8, 0, one, 0, 4095, 0, 100, 0.1, link=link)
+            else program_layer(
+                name, source, weight, bias_mant=one, dv=0, vth=100, unit=0.1, link=link
+            )
         )
     make: Any = SpeckProgram if kind == "speck" else Program
     return make(kind, {"x": code}, tuple(layers), ("f1",), 300, 1e-3, "fixed")  # type: ignore[no-any-return]
@@ -892,16 +897,12 @@ def program(**changes: Any) -> Program:
     def layer(name: str, source: str, size: tuple[int, int], **more: Any) -> ProgramLayer:
         values: dict[str, Any] = {
             "weight": np.full(size, 2, np.int16),
-            "weight_bits": 8,
-            "weight_exp": 0,
             "bias_mant": np.ones(size[0], np.int32),
             "bias_exp": 7,
-            "du": 4095,
-            "dv": 2048,
             "vth": 100,
             "unit": 0.1,
         }
-        return ProgramLayer(name=name, source=source, **{**values, **more})
+        return program_layer(name, source, **{**values, **more})
 
     first = layer("a", "x", (6, 5), weight=np.eye(6, 5, dtype=np.int16) * 2)
     second = layer("b", "a", (4, 6), **changes)
@@ -916,7 +917,7 @@ def test_a_program_is_placed_by_its_shapes() -> None:
     assert (second.sources, second.weights, second.nonzero) == (("a",), 24, 24)
     mapping = place(made, "loihi2")
     assert mapping == place(shapes(made), load_chip("loihi2"))
-    row = mapping.as_json()
+    row = placement(mapping).as_json()
     assert (row["cores_used"], row["cores"], row["layers"][0]["nonzero"]) == (2, 128, 5)
     assert row["parts"][1]["use"]["synapse_bits"] == {"used": 24 * 8, "limit": 8 * 196608}
     assert row["totals"]["neurons"] == {"used": 10, "limit": 8192 * 128}

@@ -15,7 +15,6 @@ from torch import Tensor
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.models.avca import AVCA, PRESETS, build
 from neurozsl.models.avca_losses import NAMES, Three, losses
 from neurozsl.models.base import (
@@ -580,17 +579,6 @@ def test_an_embedding_that_is_zero_for_every_sample_is_reported() -> None:
 
 
 # ---------------------------------------------------------------- training
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic set small enough to train on in seconds."""
-    folder = tmp_path_factory.mktemp("avca") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def new_run(path: Path, data_dir: Path, **options: Any) -> runs.Run:

@@ -16,6 +16,7 @@ from neurozsl.models.coding import encode, graded_code
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.motion import SpikingLayer
 from neurozsl.models.neurons import NeuronConfig
+from tests.factories.batches import batch
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -27,16 +28,6 @@ SMALL: dict[str, Any] = {
     "steps": 6,
     "theta": 0.5,
 }
-
-
-def batch(n: int = 12, steps: int = 6, audio: int = 10, video: int = 14, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, steps, audio, generator=g) * 2,
-        torch.rand(n, steps, video, generator=g) * 2,
-        torch.ones(n, steps, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
 
 
 def small(**options: Any) -> MDFT:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from neurozsl.models.mdft_ablations import ablation_options, ablations
 from neurozsl.models.mdft_config import configure
 from neurozsl.runs import run as runs
 from neurozsl.training.train import TrainConfig
+from tests.factories import batches
 
 ABLATIONS = ablations()
 SMALL: dict[str, Any] = {
@@ -39,14 +41,7 @@ SMALL: dict[str, Any] = {
 LOSSES = {"weight_n": "triplet", "weight_p": "projection", "weight_r": "reconstruction"}
 
 
-def batch(n: int = 48, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, 6, 10, generator=g) * 2,
-        torch.rand(n, 6, 14, generator=g) * 2,
-        torch.ones(n, 6, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
+batch = partial(batches.batch, 48)
 
 
 def small(ablation: str = "", **options: Any) -> MDFT:

@@ -1,6 +1,7 @@
 """MDST++-style reading: gradients, stages and their losses, the two doors, the host's part."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import ZSLModel, host_parts, needed_branch
 from neurozsl.models.mdstpp import MDSTPP, build
 from neurozsl.models.timescales import Timescales
+from tests.factories import batches
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -52,14 +54,7 @@ def name_of(options: dict[str, Any]) -> str:
     return ",".join(f"{k}={v}" for k, v in options.items()) or "deploy"
 
 
-def batch(n: int = 12, steps: int = 8, audio: int = 10, video: int = 14, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, steps, audio, generator=g) * 2,
-        torch.rand(n, steps, video, generator=g) * 2,
-        torch.ones(n, steps, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
+batch = partial(batches.batch, steps=8)
 
 
 def small(**options: Any) -> MDSTPP:

@@ -29,6 +29,7 @@ from neurozsl.scoring import road
 from neurozsl.training import checkpoint
 from neurozsl.training.qat import Rounding, program_of
 from neurozsl.training.train import TrainConfig
+from tests.factories.batches import batch
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -44,16 +45,6 @@ SMALL: dict[str, Any] = {
     "tucker_width": 5,
     "rank": 3,
 }
-
-
-def batch(n: int = 12, steps: int = 6, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, steps, 10, generator=g) * 2,
-        torch.rand(n, steps, 14, generator=g) * 2,
-        torch.ones(n, steps, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
 
 
 def small(**options: Any) -> STFT:

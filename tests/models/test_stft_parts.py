@@ -6,14 +6,12 @@ import math
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode
-from neurozsl.models.blocks import Attention, FeedForward
 from neurozsl.models.closed_loop import ClosedLoop, next_theta
 from neurozsl.models.conv_layer import ConvSpikingLayer
 from neurozsl.models.conv_motion import ConvSpikingBranch
@@ -22,26 +20,9 @@ from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.neurons import Neuron, NeuronConfig
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
+from tests.models.slow_blocks import F64, draw, linear, sigmoid, slow_attention, slow_feed, value
 
-F64 = npt.NDArray[np.float64]
 B, T, E = 3, 5, 6
-
-
-def draw(*shape: int, seed: int = 0) -> F64:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def value(x: Tensor) -> F64:
-    return np.asarray(x.detach().numpy(), dtype=np.float64)
-
-
-def sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
-def linear(layer: nn.Linear, x: F64) -> F64:
-    out = value(layer.weight) @ x
-    return out if layer.bias is None else out + value(layer.bias)
 
 
 # ---------------------------------------------------------------- GLP, Eq. 7
@@ -137,27 +118,6 @@ def knowledge(**options: Any) -> LatentKnowledge:
     given: dict[str, Any] = {"slots": 3, "heads": 2, "head_width": 4, "hidden": 5, "dropout": 0.0}
     given |= {"tokens": "pair", "state": "buffer", **options}
     return LatentKnowledge(E, **given).double()
-
-
-def slow_attention(a: Attention, query: list[F64], key: list[F64]) -> list[F64]:
-    out = []
-    for token in query:
-        mixed = []
-        for head in range(a.heads):
-            part = slice(head * a.head_width, (head + 1) * a.head_width)
-            q = linear(a.to_query, token)[part]
-            scores = np.array([q @ linear(a.to_key, k)[part] for k in key]) / a.head_width**0.5
-            weights = np.exp(scores) / np.exp(scores).sum()
-            values = [linear(a.to_value, k)[part] for k in key]
-            mixed.append(sum(w * x for w, x in zip(weights, values, strict=True)))
-        out.append(linear(a.out, np.concatenate(mixed)))
-    return out
-
-
-def slow_feed(f: FeedForward, x: F64) -> F64:
-    normed = (x - x.mean()) / np.sqrt(x.var() + f.norm.eps)
-    normed = normed * value(f.norm.weight) + value(f.norm.bias)
-    return linear(f.down, np.maximum(linear(f.up, normed), 0)) + x
 
 
 def slow_lkc(unit: LatentKnowledge, modes: dict[str, F64]) -> tuple[dict[str, F64], F64]:

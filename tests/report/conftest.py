@@ -1,17 +1,19 @@
 """Example reports of both kinds. Every number and name in them is made up; they describe no run."""
 
+from dataclasses import replace
+
 import pytest
 
+from neurozsl.export.bundle.agreement import LayerAgreement
+from neurozsl.export.bundle.manifest import Operations
+from neurozsl.hardware.energy import EnergyRow
 from neurozsl.report.schema import (
     Accuracy,
-    BackendAgreement,
     ClassNames,
     ClassRecall,
     DataSummary,
     DeploymentStep,
-    Energy,
     Host,
-    LayerAgreement,
     ModelSummary,
     NetworkReport,
     Parameters,
@@ -27,12 +29,17 @@ _UNSEEN = (HOSTILE, "rising tone", "shaking noise", "a very long class name that
            "rest")  # fmt: skip
 
 
+def _operations(spikes: float, synops: float) -> Operations:
+    return Operations(spikes=spikes, synops=synops, active_updates=320.5, inactive_updates=64.5)
+
+
 @pytest.fixture(scope="session")
 def example() -> RunReport:
     """A complete report of a run, with every section."""
     layers = made_up.layers()
-    host = Energy(
+    host = EnergyRow(
         device="gpu_x",
+        key="gpu_x",
         name="GPU X (made up)",
         joules=4.2e-3,
         latency_s=0.0031,
@@ -42,10 +49,10 @@ def example() -> RunReport:
     )
     pairs = ("emulator_vs_lava_fixed", "norse_vs_sinabs")
     agreement = tuple(
-        LayerAgreement(name=x.name, agree=1.0, matched=0.9871, spikes=1311, rate=x.spike_rate)
+        LayerAgreement(x.name, 1.0, 0.9871, spikes=1311, rate=x.spike_rate, differing=0)
         for x in layers
     )
-    return RunReport(
+    report = RunReport(
         created="2000-01-01T00:00:00+00:00",
         versions={"neurozsl": "0.1.0", "python": "3.11"},
         provenance=Provenance(
@@ -82,19 +89,21 @@ def example() -> RunReport:
             ),
             DeploymentStep(
                 step="frozen thresholds", backend="norse", policy="frozen",
-                S=61.9, U=38.8, HM=47.7, ZSL=55.5, spikes=1212.5, synops=105_000.0,
+                S=61.9, U=38.8, HM=47.7, ZSL=55.5,
+                operations=_operations(1212.5, 105_000.0),
             ),
             DeploymentStep(
                 step="8-bit fixed point", backend="emulator", policy="frozen",
-                S=61.25, U=38.5, HM=47.280701754385966, ZSL=55.125, spikes=1201.25,
-                synops=104_321.5, joules=3.4e-6, latency_s=0.011, device="Chip A (made up)",
+                S=61.25, U=38.5, HM=47.280701754385966, ZSL=55.125,
+                operations=_operations(1201.25, 104_321.5), joules=3.4e-6, latency_s=0.011,
+                device="Chip A (made up)",
             ),
         ),
         verification=Verification(
             verdict="PASS-WITH-LOSS",
             samples=16,
             oracle="a made-up oracle",
-            backends={pair: BackendAgreement(layers=agreement) for pair in pairs},
+            backends=dict.fromkeys(pairs, agreement),
         ),
         mapping=made_up.placement(),
         layers=layers,
@@ -128,17 +137,17 @@ def example() -> RunReport:
         embedding=made_up.embedding(_UNSEEN, _SEEN),
         notes=("Everything on this page is made up to test the layout.",),
     )  # fmt: skip
+    return made_up.with_examples(report)
 
 
 @pytest.fixture(scope="session")
 def network_example() -> NetworkReport:
     """A complete report of the network of a file."""
     layers = tuple(
-        x.model_copy(update={"name": f"{place}.{x.name}", "modality": ""})
+        replace(x, name=f"{place}.{x.name}".replace(".", "_"))
         for place, x in enumerate(made_up.layers()[:3])
     )
-    base = made_up.baseline().model_copy(update={"accuracy": None})
-    return NetworkReport(
+    report = NetworkReport(
         created="2000-01-01T00:00:00+00:00",
         versions={"neurozsl": "0.1.0", "nir": "1.0.4"},
         provenance=Provenance(
@@ -163,12 +172,13 @@ def network_example() -> NetworkReport:
         neurobench=made_up.neurobench(),
         fits=made_up.fits(),
         energy=made_up.energy(),
-        baseline=base,
+        baseline=made_up.baseline(),
         comparison=made_up.comparison(),
         calibration=made_up.calibration(),
         raster=made_up.clip(layers).model_copy(update={"true_class": "-", "predicted_class": "-"}),
         notes=("Everything on this page is made up to test the layout.",),
     )
+    return made_up.with_examples(report)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from neurozsl.report import render
 from neurozsl.report.schema import NetworkReport, RunReport
 from neurozsl.report.show import compare_text
-from neurozsl.report.show.compare import compare
+from neurozsl.report.show.compare import compare, compared
 
 MAX_BYTES = 1_500_000
 Scheme = Literal["light", "dark"]
@@ -191,7 +191,9 @@ def comparison_file(example: RunReport, network_example: NetworkReport, tmp_path
     names = ("a" * 90, "<b>b</b> & /a/path/to/runs/of/ours", "c")
     path = tmp_path / "several & more.html"
     reports: tuple[RunReport | NetworkReport, ...] = (example, network_example, example)
-    compare_text.write_comparison(compare(list(zip(names, reports, strict=True))), path)
+    compare_text.write_comparison(
+        compare([compared(*x) for x in zip(names, reports, strict=True)]), path
+    )
     return path
 
 

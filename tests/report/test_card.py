@@ -2,13 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from neurozsl.core import quantities as q
+from neurozsl.report import card, render
 from neurozsl.report.schema import NetworkReport, RunReport
-from neurozsl.report.show.card import card
-from neurozsl.report.show.html import render
 from tests.report.made_up import HOSTILE
 
 
@@ -27,10 +27,10 @@ def test_a_card_of_a_run_has_what_a_model_hub_shows(example: RunReport) -> None:
     assert {x["type"]: x["value"] for x in result["metrics"]}["HM"] == example.accuracy.HM
     titles = [x.removeprefix("## ") for x in body.splitlines() if x.startswith("## ")]
     assert titles == [
-        "Intended use and limits", "Data", "Accuracy per deployment step",
-        "Layers, per inference", "Does it fit", "Energy per inference",
-        "Spikes against a dense pass", "Figures against measured chips", "NeuroBench metrics",
-        "Verification", "What this rests on", "How to get the same numbers",
+        "Intended use and limits", "What deployment costs", "What the spikes do",
+        "What it costs in energy", "Spikes against a dense pass", "The host part",
+        "Our figures against measured chips", "Where it lies on the chip", "NeuroBench metrics",
+        "Verification", "Limits, stated plainly", "How to get the same numbers",
     ]  # fmt: skip
     assert "**PASS-WITH-LOSS.**" in body and "**The data is synthetic.**" in body
     assert "`neurozsl profile made-up --report r.html`" in body
@@ -46,7 +46,7 @@ def test_a_card_has_a_row_for_every_layer_step_and_energy(example: RunReport) ->
         [row] = [x for x in rows if x.startswith(f"| {step.step} |")]
         assert f"| {q.percent(step.HM)} | {q.percent(step.ZSL)} |" in row
     for energy in example.energy:
-        [row] = [x for x in rows if x.startswith(f"| motion branch | {energy.name} |")]
+        [row] = [x for x in rows if x.startswith(f"| {energy.name} |") and energy.source in x]
         assert q.si(energy.joules, "J") in row and energy.source in row
         assert q.si(energy.static_joules, "J") in row
 
@@ -67,7 +67,7 @@ def test_a_step_priced_on_a_chip_that_cannot_run_it_says_so(example: RunReport) 
     assert devices
     for device in devices:
         assert f"{device} (as-if)" in card(report) and f"{device} (as-if)" not in card(example)
-        assert f"{device}, as-if" in render(report)
+        assert f"{device}<small>as-if</small>" in render(report)
 
 
 @pytest.mark.parametrize("kind", ["example", "network_example"])
@@ -77,10 +77,10 @@ def test_both_cards_state_the_sign_the_unknown_and_how_to_reproduce(
     report: RunReport | NetworkReport = request.getfixturevalue(kind)
     text = _plain(card(report))
     assert report.comparison is not None and text.count(report.comparison.sentence) == 2
-    assert "No figure is published for Chip D" in text
+    assert "energy of the host link (2 of 4 rows)" in text
     assert report.provenance.command in text
     for file, digest in report.provenance.files.items():
-        assert f"{file}, SHA-256 {digest}" in text
+        assert f"| {file} | {digest} |" in text
     for note in report.notes:
         assert f"- {note}" in text
 
@@ -90,7 +90,7 @@ def test_a_network_card_states_assumptions_and_fits(network_example: NetworkRepo
     for sentence in network_example.assumptions:
         assert f"- assumed: {sentence}" in text
     assert f"- repaired: {network_example.repairs[0]}" in text
-    assert "4 of 16 cores" in text and f"no: {network_example.fits[1].reason}" in text
+    assert "4 of 16" in text and str(network_example.fits[1].reason) in text
     assert f"{network_example.layers[-1].name} (read-out)" in text
     assert "Accuracy" not in text
 
@@ -98,7 +98,7 @@ def test_a_network_card_states_assumptions_and_fits(network_example: NetworkRepo
 @pytest.mark.parametrize("kind", ["example", "network_example"])
 def test_names_cannot_break_the_card(kind: str, request: pytest.FixtureRequest) -> None:
     report: RunReport | NetworkReport = request.getfixturevalue(kind)
-    odd = report.layers[0].model_copy(update={"name": "a|b <script> [x](y)\n# h"})
+    odd = replace(report.layers[0], name="a|b <script> [x](y)\n# h")
     text = card(report.model_copy(update={"layers": (odd, *report.layers[1:])}))
     rows = [line for line in text.splitlines() if "a\\|b" in line]
     assert len(rows) == 2

@@ -11,11 +11,10 @@ from rich.console import Console
 
 from neurozsl.export.network.network_run import Source, feed, run_network
 from neurozsl.export.nir.said import Said
-from neurozsl.report import write_report
+from neurozsl.report import print_report, write_report
 from neurozsl.report.schema import NetworkReport, to_json
 from neurozsl.report.sections.network import report_of
-from neurozsl.report.show.terminal import print_report
-from tests import network_files as files
+from tests.factories import network_files as files
 
 COMMAND = "neurozsl profile net.nir --input x.npz"
 
@@ -58,11 +57,11 @@ def test_operations_are_those_of_loops_over_every_event(ran: Any, report: Networ
 def test_an_energy_is_the_count_times_the_figure_that_its_source_gives(
     report: NetworkReport,
 ) -> None:
-    [row] = [x for x in report.energy if x.device.startswith("cmos45_fp32")]
+    [row] = [x for x in report.energy if x.key.startswith("cmos45_fp32")]
     # Horowitz 2014: 0.9 pJ for an addition in fp32; spikes need no multiplication.
     assert row.joules == pytest.approx(0.9e-12 * sum(x.synops for x in report.layers))
     assert report.baseline is not None
-    [dense] = [x for x in report.baseline.energy if x.device.startswith("cmos45_fp32")]
+    [dense] = [x for x in report.baseline.energy if x.key.startswith("cmos45_fp32")]
     assert dense.joules == pytest.approx(4.6e-12 * (48 + 32))
 
 
@@ -82,18 +81,20 @@ def test_card_and_terminal_say_what_was_assumed(report: NetworkReport, tmp_path:
         for sentence in (*report.assumptions, *report.notes):
             assert sentence in text
         for fit in report.fits:
-            assert (fit.reason or f"{fit.cores_used} of {fit.cores} cores") in text
+            assert (fit.reason or str(fit)) in text
     assert COMMAND in page.read_text() and report.baseline is not None
     rows = page.read_text().splitlines()
     for layer in report.layers:
         assert sum(x.startswith(f"| {layer.name} ") for x in rows) == 2  # counts, and sizes
     energies = (*report.energy, *report.baseline.energy)
-    starts = ("| network |", f"| {report.baseline.name} |")
-    assert sum(x.startswith(starts) for x in rows) == len(energies)
+    escaped = [x.replace("\\", "") for x in rows]
+    assert len(energies) > 10
+    for energy in energies:
+        assert sum(x.startswith(f"| {energy.name} | ") for x in escaped) >= 1, energy.name
 
 
 def test_a_read_out_has_no_dead_neurons(ran: Any, report: NetworkReport) -> None:
-    from neurozsl.report.sections.rows import layer_rows
+    from neurozsl.report.sections.costs import layer_rows
 
     silent = ran.trace.__class__({name: 0 * x for name, x in ran.trace.spikes.items()})
     rows = layer_rows(ran.counts(), silent, readouts=("d",))

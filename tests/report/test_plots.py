@@ -1,27 +1,22 @@
 """Plots are small, reproducible, accessible, and draw no bound that nobody published."""
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from neurozsl.report import figures
+from neurozsl.hardware.energy import EnergyRow, StepTime
+from neurozsl.report import figures, plots
 from neurozsl.report.figures.drawing import short, spread
-from neurozsl.report.schema import (
-    BetaCurve,
-    BetaPoint,
-    Energy,
-    NetworkReport,
-    RunReport,
-    StepTime,
-    raster,
-)
-from neurozsl.report.show.plots import plots, write_raster
+from neurozsl.report.schema import BetaCurve, NetworkReport, RunReport, raster
+from neurozsl.report.show.plots import write_raster
+from neurozsl.scoring.metrics import Scores
 from tests.report import made_up
 
 NAMES = [
-    "deployment", "raster", "spike_rate", "activity", "energy", "energy_split", "advantage",
+    "deployment", "spike_rate", "activity", "raster", "energy", "energy_split", "advantage",
     "step_time", "cores", "confusion", "beta_curve", "embedding",
 ]  # fmt: skip
 OF_A_NETWORK = [x for x in NAMES if x not in ("deployment", "confusion", "beta_curve", "embedding")]
@@ -68,15 +63,15 @@ def test_a_raster_alone_is_written_in_the_form_of_its_suffix(
 
 def test_a_layer_that_never_spikes_is_drawn(example: RunReport) -> None:
     silent = raster({"audio.0": np.zeros((10, 4))}, sample="s", true_class="a", predicted_class="b")
-    layers = tuple(x.model_copy(update={"spike_rate": 0.0}) for x in example.layers)
+    layers = tuple(replace(x, spike_rate=0.0) for x in example.layers)
     drawn = plots(example.model_copy(update={"raster": silent, "layers": layers}))
     assert [x.name for x in drawn] == NAMES
 
 
 def test_names_in_any_script_are_drawn(example: RunReport) -> None:
     """Warnings are errors here, so a missing glyph must not warn."""
-    layers = tuple(x.model_copy(update={"name": "運動 $x_2$"}) for x in example.layers)
-    assert "運動 $x_2$" in plots(example.model_copy(update={"layers": layers}))[2].svg
+    layers = tuple(replace(x, name="運動 $x_2$") for x in example.layers)
+    assert "運動 $x_2$" in plots(example.model_copy(update={"layers": layers}))[1].svg
 
 
 def test_colours_are_variables_in_the_page_and_plain_in_the_file(example: RunReport) -> None:
@@ -94,8 +89,9 @@ def test_colours_are_variables_in_the_page_and_plain_in_the_file(example: RunRep
 def test_error_bars_stand_for_published_intervals_only(
     low: float | None, high: float | None, bars: int, word: str
 ) -> None:
-    row = Energy(
+    row = EnergyRow(
         device="d",
+        key="d",
         name="d",
         joules_low=low,
         joules=2e-6,
@@ -135,7 +131,7 @@ def test_a_class_without_samples_and_a_perfect_matrix_are_drawn() -> None:
 
 
 def test_a_curve_of_one_point_and_of_zeros_is_drawn(example: RunReport) -> None:
-    point = BetaPoint(beta=0.0, S=0.0, U=0.0, HM=0.0)
+    point = Scores(0.0, 0.0, 0.0, 0.0, beta=0.0)
     curve = BetaCurve(points=(point,), chosen=0.0)
     drawn = plots(example.model_copy(update={"beta_curve": curve}))
     assert "1 values of beta" in next(x.description for x in drawn if x.name == "beta_curve")
@@ -143,15 +139,15 @@ def test_a_curve_of_one_point_and_of_zeros_is_drawn(example: RunReport) -> None:
 
 def test_a_network_that_never_spikes_is_drawn(network_example: NetworkReport) -> None:
     energy = tuple(
-        x.model_copy(
-            update={
-                "joules": 0.0, "joules_low": None, "joules_high": None, "interval": "unpublished",
-                "static_joules": None, "static_joules_low": None, "static_joules_high": None,
-            }
+        replace(
+            x, joules=0.0, joules_low=None, joules_high=None, interval="unpublished",
+            static_joules=None, static_joules_low=None, static_joules_high=None,
         )
         for x in network_example.energy
     )  # fmt: skip
-    silent = network_example.model_copy(update={"energy": energy, "baseline": None})
+    silent = network_example.model_copy(
+        update={"energy": energy, "baseline": None} | {"comparison": None}
+    )
     text = next(x.description for x in plots(silent) if x.name == "energy")
     assert "Chip A (made up): 0 J" in text
 
@@ -159,7 +155,7 @@ def test_a_network_that_never_spikes_is_drawn(network_example: NetworkReport) ->
 def test_no_line_is_drawn_where_a_step_costs_nothing() -> None:
     def paces(device: str, dynamic: float) -> tuple[StepTime, ...]:
         return tuple(
-            StepTime(device=device, step_s=x, latency_s=x, dynamic_joules=dynamic, static_joules=x)
+            StepTime(device, device, x, x, dynamic_joules=dynamic, static_joules=x)
             for x in (1e-5, 1e-3)
         )
 
@@ -171,7 +167,7 @@ def test_no_line_is_drawn_where_a_step_costs_nothing() -> None:
 
 
 def test_activity_of_a_layer_without_a_row_is_drawn(example: RunReport) -> None:
-    layers = tuple(x.model_copy(update={"name": f"other {x.name}"}) for x in example.layers)
+    layers = tuple(replace(x, name=f"other {x.name}") for x in example.layers)
     assert len(plots(example.model_copy(update={"layers": layers}))) == len(NAMES)
 
 
@@ -179,8 +175,16 @@ def test_the_text_beside_a_point_stays_inside_the_figure() -> None:
     """Whatever the energies: labels are measured by matplotlib, the axis is ours."""
     for far in (1e-6, 1e-2, 10.0):
         rows = (
-            Energy(device="a", name="A" * 60, joules=1e-7, source="s"),
-            Energy(device="b", name="B", joules=far, source="s", inherited=True, static_joules=far),
+            EnergyRow(device="a", key="a", name="A" * 60, joules=1e-7, source="s"),
+            EnergyRow(
+                device="b",
+                key="b",
+                name="B",
+                joules=far,
+                source="s",
+                inherited=True,
+                static_joules=far,
+            ),
         )
         figure, _, _ = figures.energy([("network", rows)])
         figure.draw_without_rendering()

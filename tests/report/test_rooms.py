@@ -20,10 +20,11 @@ from neurozsl.hardware.chips.chip import parse_chip
 from neurozsl.report.schema import RunReport
 from neurozsl.report.sections import pictures
 from neurozsl.report.sections.build import build
+from neurozsl.report.sections.confusion import confusion
 from neurozsl.report.sections.costs import Devices
 from neurozsl.report.sections.embedding import chosen_rows, embedding, plane
 from neurozsl.report.sections.provenance import processor
-from neurozsl.report.sections.recognition import beta_curve, confusion
+from neurozsl.report.sections.stacking import beta_curve
 from neurozsl.runs import run as runs
 from neurozsl.scoring import metrics
 from neurozsl.scoring.metrics import Problem
@@ -151,7 +152,7 @@ def test_features_without_pictures_say_so(run_dir: Path) -> None:
     data = runs.open_run(run_dir).data
     for meta, said in (
         ({}, "none, the data are features"),
-        ({"source": "neurozsl.data.clips.build"}, "--clips"),
+        ({"source": "neurozsl.data.clips"}, "--clips"),
     ):
         found, note = pictures.frames(replace(data, meta=meta), "a.mp4#1s", 10, None)
         assert found == () and said in note
@@ -162,7 +163,7 @@ def test_a_recorded_clip_is_read_again_where_its_folder_is_named(
 ) -> None:
     [file] = sorted((shared_data / "clips" / "playing_cello").glob("*.mp4"))[:1]
     data = runs.open_run(run_dir).data
-    meta = {"source": "neurozsl.data.clips.build", "windows": {"window_s": 2.0}}
+    meta = {"source": "neurozsl.data.clips", "windows": {"window_s": 2.0}}
     known = replace(data, meta=meta)
     for folder in (file.parent, file.parent.parent):  # beside, or below
         found, note = pictures.frames(known, f"{file.name}#1s", 10, folder)
@@ -215,16 +216,18 @@ def test_every_step_of_a_deployment_has_its_spikes_and_joules(
     assert [s.step for s in report.deployment] == [s.step for s in stored]
     for step, kept in zip(report.deployment, stored, strict=True):
         assert kept.operations is not None
-        assert step.spikes == pytest.approx(kept.operations.spikes, rel=1e-12)
+        assert step.operations is not None
+        assert step.operations.spikes == pytest.approx(kept.operations.spikes, rel=1e-12)
         assert step.device == "loihi1" and step.joules is not None and step.joules > 0
-    [loihi] = [row for row in report.energy if row.device == "loihi1"]
+    [loihi] = [row for row in report.energy if row.key == "loihi1"]
     last = report.deployment[-1]
-    unfit = {x.chip for x in report.fits if not x.fits}  # graded codes need a payload
+    unfit = {x.chip for x in report.fits if x.placement is None}  # graded codes need a payload
     assert "loihi1" in unfit and all(x.as_if for x in report.deployment)
     assert loihi.as_if and any("does not fit" in text for text in loihi.warnings)
     assert last.joules == pytest.approx(loihi.joules)
     assert last.latency_s == loihi.latency_s
-    assert last.spikes == pytest.approx(sum(x.spikes for x in report.layers))
+    assert last.operations is not None
+    assert last.operations.spikes == pytest.approx(sum(x.spikes for x in report.layers))
 
 
 def test_a_bundle_of_an_earlier_version_has_scores_and_the_spikes_of_its_last_step(
@@ -238,8 +241,8 @@ def test_a_bundle_of_an_earlier_version_has_scores_and_the_spikes_of_its_last_st
     assert "operations" not in (old / "manifest.json").read_text()
     report = build(runs.open_run(run_dir), bundle=old)
     *before, last = report.deployment
-    assert before and all(s.spikes is None and s.joules is None for s in before)
-    assert last.spikes is not None and last.joules is not None
+    assert before and all(s.operations is None and s.joules is None for s in before)
+    assert last.operations is not None and last.joules is not None
 
 
 def test_provenance_holds_the_digest_of_everything_that_was_read(

@@ -1,6 +1,7 @@
 """The report refuses what it cannot state, and its JSON is exact."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from neurozsl.core.errors import BadInput
-from neurozsl.report.schema import Energy, RunReport, Scores, raster, read_run_report, to_json
+from neurozsl.hardware.energy import EnergyRow
+from neurozsl.report.schema import Baseline, Host, RunReport, raster, read_report, to_json
 
 
 def test_json_gives_back_the_same_report(example: RunReport) -> None:
@@ -18,12 +20,24 @@ def test_json_gives_back_the_same_report(example: RunReport) -> None:
 def test_json_has_the_keys_that_others_read(example: RunReport) -> None:
     document = json.loads(to_json(example))
     assert {"name", "spike_rate", "synops"} <= document["layers"][0].keys()
-    energy_keys = {"device", "joules_low", "joules", "joules_high", "latency_s", "source"}
-    assert len(document["energy"]) == len(example.energy) > 4
+    energy_keys = {"key", "device", "joules_low", "joules", "joules_high", "latency_s", "source"}
+    assert len(document["energy"]) == len(example.energy) > 3
     assert all(energy_keys <= row.keys() for row in document["energy"])
     assert {"S", "U", "HM", "ZSL"} <= document["accuracy"].keys()
-    layer = document["verification"]["backends"]["emulator_vs_lava_fixed"]["layers"][0]
-    assert layer.keys() == {"name", "agree", "matched", "spikes", "rate"}
+    layer = document["verification"]["backends"]["emulator_vs_lava_fixed"][0]
+    assert {"name", "agree", "matched", "spikes", "rate", "differing"} <= layer.keys()
+
+
+def test_properties_of_hardware_values_stand_beside_their_fields(example: RunReport) -> None:
+    document = json.loads(to_json(example))
+    for layer, found in zip(document["layers"], example.layers, strict=True):
+        assert layer["synops"] == found.synops == layer["effective_acs"] + layer["effective_macs"]
+        assert layer["neuron_updates"] == found.neuron_updates
+    for row, activity in zip(document["activity"], example.activity, strict=True):
+        assert row["spikes"] == list(activity.spikes) and len(row["spikes"]) == len(
+            row["spike_sums"]
+        )
+        assert row["spike_rate"] == activity.spike_rate
 
 
 def test_unknown_bounds_are_null_in_json(example: RunReport) -> None:
@@ -32,9 +46,17 @@ def test_unknown_bounds_are_null_in_json(example: RunReport) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_figure_that_is_not_finite_is_refused(value: float) -> None:
+def test_a_figure_that_is_not_finite_is_refused(value: float, example: RunReport) -> None:
     with pytest.raises(ValidationError, match="finite"):
-        Scores(S=value, U=1.0, HM=1.0, ZSL=1.0)
+        Baseline(name="b", description="d", macs=value)
+    fields = dict(example)
+    for name in ("layers", "energy"):  # values of hardware are looked at as well
+        wrong = tuple(replace(x, **{_FIGURE[name]: value}) for x in fields[name])
+        with pytest.raises(ValidationError, match="finite"):
+            RunReport(**{**fields, name: wrong})
+
+
+_FIGURE = {"layers": "spikes", "energy": "joules"}
 
 
 @pytest.mark.parametrize(
@@ -53,25 +75,35 @@ def test_a_figure_that_is_not_finite_is_refused(value: float) -> None:
 def test_an_interval_is_called_published_only_with_both_bounds(
     low: float | None, high: float | None, interval: str, accepted: bool
 ) -> None:
-    row = {"device": "d", "name": "d", "joules": 2.0, "source": "s"}
-    row |= {"joules_low": low, "joules_high": high, "interval": interval}
+    row = EnergyRow(
+        device="d", key="d", name="d", joules=2.0, source="s", joules_low=low, joules_high=high,
+        interval=interval,  # type: ignore[arg-type]
+    )  # fmt: skip
     if accepted:
-        assert Energy.model_validate(row).joules == 2.0
+        assert Baseline(name="b", description="d", macs=1.0, energy=(row,)).energy == (row,)
     else:
         with pytest.raises(ValidationError, match="energy row 'd'"):
-            Energy.model_validate(row)
+            Baseline(name="b", description="d", macs=1.0, energy=(row,))
 
 
 def test_numpy_scalars_become_python_numbers() -> None:
-    scores = Scores.model_validate(
-        {"S": np.float32(0.5), "U": np.int64(2), "HM": np.float64(3.0), "ZSL": 1}
-    )
-    assert [type(x) for x in (scores.S, scores.U, scores.HM)] == [float, float, float]
+    made = Host.model_validate(
+        {
+            "device": "d", "motion_backend": "m", "flops": np.float32(0.5),
+            "encoding_flops": np.int64(2), "link_bytes": np.float64(3.0),
+        }
+    )  # fmt: skip
+    found = (made.flops, made.encoding_flops, made.link_bytes)
+    assert found == (0.5, 2.0, 3.0) and [type(x) for x in found] == [float] * 3
 
 
-def test_an_unknown_key_is_an_error() -> None:
+def test_an_unknown_key_is_an_error(example: RunReport) -> None:
     with pytest.raises(ValidationError, match="extra"):
-        Scores.model_validate({"S": 1, "U": 1, "HM": 1, "ZSL": 1, "acc": 1})
+        Host.model_validate({"device": "d", "motion_backend": "m", "acc": 1})
+    document = json.loads(to_json(example))
+    document["energy"][0]["surprise"] = 1
+    with pytest.raises(ValidationError, match="surprise"):
+        RunReport.model_validate(document)
 
 
 def test_raster_lists_every_spike_as_step_and_neuron() -> None:
@@ -92,21 +124,21 @@ def test_reading_a_file_that_is_no_report_says_what_is_wrong(
     tmp_path: Path, example: RunReport
 ) -> None:
     with pytest.raises(BadInput, match="No such file"):
-        read_run_report(tmp_path / "none.json")
+        read_report(tmp_path / "none.json")
     cut = tmp_path / "cut.json"
     cut.write_text(to_json(example)[:-40])
     with pytest.raises(BadInput, match=r"cut\.json"):
-        read_run_report(cut)
+        read_report(cut)
     other = tmp_path / "other.json"
-    other.write_text(to_json(example).replace('"schema_version": 2', '"schema_version": 3'))
-    with pytest.raises(BadInput, match="schema_version is 3, this neurozsl reads 2"):
-        read_run_report(other)
+    other.write_text(to_json(example).replace('"schema_version": 3', '"schema_version": 4'))
+    with pytest.raises(BadInput, match="schema_version is 4, this neurozsl reads 3"):
+        read_report(other)
     other.write_text('{"schema_version": 1}')
-    with pytest.raises(BadInput, match="schema_version is 1, this neurozsl reads 2; write it ag"):
-        read_run_report(other)
+    with pytest.raises(BadInput, match="schema_version is 1, this neurozsl reads 3; write it ag"):
+        read_report(other)
     other.write_text('{"name": "a", "layers": []}')
     with pytest.raises(BadInput, match="is no report: it holds name, layers, and no schema_vers"):
-        read_run_report(other)
-    other.write_text('{"schema_version": 2, "kind": "comparison"}')
+        read_report(other)
+    other.write_text('{"schema_version": 3, "kind": "comparison"}')
     with pytest.raises(BadInput, match="is a comparison of reports, expected one report"):
-        read_run_report(other)
+        read_report(other)

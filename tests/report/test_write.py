@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from neurozsl.core.errors import BadInput
-from neurozsl.report import check_page, read_report, render, to_json, write_report
+from neurozsl.report import card, check_page, read_report, render, to_json, write_report
 from neurozsl.report.schema import NetworkReport, RunReport
-from neurozsl.report.show.card import card
 from neurozsl.report.show.files import replace_texts
 
 EITHER = pytest.mark.parametrize("kind", ["example", "network_example"])

@@ -13,7 +13,6 @@ import pytest
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.sets.load import load
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.scoring.metrics import harmonic_mean
 from neurozsl.scoring.published import of_data, published
@@ -24,16 +23,6 @@ from neurozsl.training.train import make_model
 from tests.cli.conftest import run_command
 
 SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("benchmark") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def test_published_scores_are_those_of_the_papers() -> None:

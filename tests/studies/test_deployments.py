@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.studies import deployments
 from neurozsl.training import checkpoint
 from neurozsl.training.train import TrainConfig
+from tests.factories.datasets import small_set
 
 SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
 
@@ -26,10 +26,7 @@ SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("deployments")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, base / "data")
+    small_set(base / "data")
     cases: tuple[tuple[str, Mapping[str, Any]], ...] = (("avca", {}), ("mdft", SMALL))
     return {model: train(base / model, base / "data", model, options) for model, options in cases}
 

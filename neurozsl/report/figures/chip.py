@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neurozsl.core.quantities import share
+from neurozsl.hardware.place.placement import PlacedPart, Placement
 from neurozsl.report.figures.drawing import GRID, HUES, WIDTH, Drawn, short
-from neurozsl.report.schema import CorePart, Placement
 
 _NAMED = 48  # layers are written under the cores while there is room
 
@@ -53,7 +53,7 @@ def cores(placement: Placement) -> Drawn:
 
 def _bars(
     axes: Axes,
-    parts: tuple[CorePart, ...],
+    parts: tuple[PlacedPart, ...],
     key: str,
     places: dict[int, int],
     layers: list[str],

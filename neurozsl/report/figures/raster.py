@@ -25,7 +25,7 @@ def raster(found: Raster) -> Drawn:
     # An input that feeds no modality of its own stands above the first column.
     first = next(iter(columns))
     for given in reversed(found.inputs):
-        columns[given.modality if given.modality in columns else first].insert(0, given)
+        columns[given.name if given.name in columns else first].insert(0, given)
     rows = max(map(len, columns.values()))
     made = Figure(figsize=(WIDTH, 0.5 + 1.3 * rows), layout="constrained")
     grid = made.subplots(rows, len(columns), sharex=True, squeeze=False)

@@ -1,8 +1,10 @@
-"""The document that a profile is, in sections: subject, accuracy, activity, placement, energy."""
+"""The document that a profile is: subject, accuracy, activity, placement, energy.
+
+Values of `hardware` stand in it as they are; what is here is what only a report has.
+"""
 
 from neurozsl.report.schema.accuracy import Accuracy as Accuracy
 from neurozsl.report.schema.accuracy import BetaCurve as BetaCurve
-from neurozsl.report.schema.accuracy import BetaPoint as BetaPoint
 from neurozsl.report.schema.accuracy import ClassRecall as ClassRecall
 from neurozsl.report.schema.accuracy import Confusion as Confusion
 from neurozsl.report.schema.accuracy import DeploymentStep as DeploymentStep
@@ -10,31 +12,17 @@ from neurozsl.report.schema.accuracy import EmbeddedClass as EmbeddedClass
 from neurozsl.report.schema.accuracy import EmbeddedSample as EmbeddedSample
 from neurozsl.report.schema.accuracy import Embedding as Embedding
 from neurozsl.report.schema.accuracy import Role as Role
-from neurozsl.report.schema.accuracy import Scores as Scores
-from neurozsl.report.schema.activity import Activity as Activity
-from neurozsl.report.schema.activity import Difference as Difference
 from neurozsl.report.schema.activity import Frame as Frame
 from neurozsl.report.schema.activity import Layer as Layer
-from neurozsl.report.schema.activity import NeuroBench as NeuroBench
 from neurozsl.report.schema.activity import Raster as Raster
 from neurozsl.report.schema.activity import RasterInput as RasterInput
 from neurozsl.report.schema.activity import RasterLayer as RasterLayer
 from neurozsl.report.schema.activity import raster as raster
 from neurozsl.report.schema.energy import Baseline as Baseline
-from neurozsl.report.schema.energy import CalibrationRow as CalibrationRow
-from neurozsl.report.schema.energy import Cause as Cause
 from neurozsl.report.schema.energy import Comparison as Comparison
 from neurozsl.report.schema.energy import Energy as Energy
-from neurozsl.report.schema.energy import EnergyTerm as EnergyTerm
 from neurozsl.report.schema.energy import Host as Host
-from neurozsl.report.schema.energy import Interval as Interval
-from neurozsl.report.schema.energy import SignRow as SignRow
-from neurozsl.report.schema.energy import StepTime as StepTime
-from neurozsl.report.schema.placement import CorePart as CorePart
-from neurozsl.report.schema.placement import CoreUse as CoreUse
 from neurozsl.report.schema.placement import Fit as Fit
-from neurozsl.report.schema.placement import LayerCores as LayerCores
-from neurozsl.report.schema.placement import Placement as Placement
 from neurozsl.report.schema.report import Document as Document
 from neurozsl.report.schema.report import NetworkReport as NetworkReport
 from neurozsl.report.schema.report import Provenance as Provenance
@@ -42,14 +30,11 @@ from neurozsl.report.schema.report import Report as Report
 from neurozsl.report.schema.report import RunReport as RunReport
 from neurozsl.report.schema.report import json_schema as json_schema
 from neurozsl.report.schema.report import read_report as read_report
-from neurozsl.report.schema.report import read_run_report as read_run_report
 from neurozsl.report.schema.report import to_json as to_json
 from neurozsl.report.schema.subject import ClassNames as ClassNames
 from neurozsl.report.schema.subject import DataSummary as DataSummary
 from neurozsl.report.schema.subject import ModelSummary as ModelSummary
 from neurozsl.report.schema.subject import Parameters as Parameters
 from neurozsl.report.schema.value import Value as Value
-from neurozsl.report.schema.verification import BackendAgreement as BackendAgreement
-from neurozsl.report.schema.verification import LayerAgreement as LayerAgreement
 from neurozsl.report.schema.verification import Verdict as Verdict
 from neurozsl.report.schema.verification import Verification as Verification

@@ -5,50 +5,39 @@ Accuracies and recalls are in percent.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from neurozsl.export.bundle.manifest import Step
 from neurozsl.report.schema.value import Value
+from neurozsl.scoring.metrics import Scores
 
 Role = Literal["seen", "unseen"]
 """Of a class in the test: learned from, or never seen in training."""
 
 
-class Scores(Value):
-    """Mean class recall on seen and unseen classes, their harmonic mean, and ZSL, in percent."""
-
-    S: float
-    U: float
-    HM: float
-    ZSL: float
-
-
+@dataclass(frozen=True)
 class Accuracy(Scores):
     """Scores of the model that is deployed.
 
-    beta: calibrated stacking constant as used. chance: 95th percentile of HM over permutations of
-    the class vectors, in percent. samples: test samples behind the scores.
+    chance: 95th percentile of HM over permutations of the class vectors, in percent. samples: test
+    samples behind the scores.
     """
 
-    beta: float
-    chance: float | None = None
     samples: int
+    chance: float | None = None
 
 
-class DeploymentStep(Scores):
-    """Scores after one step of the deployment (dynamic -> frozen -> fixed point -> chip).
+class DeploymentStep(Step, Value):
+    """A step of the bundle's manifest (dynamic -> frozen -> fixed point -> chip), and its price.
 
-    spikes, joules, latency_s: of the motion branch per inference at this step, on `device`; None
-    where the step was not counted. joules: dynamic energy, an estimate. as_if: the device cannot
-    run the network, and is priced as if it did.
+    operations: None where the step was not counted. joules, latency_s: of the motion branch per
+    inference at this step, on `device`; dynamic energy, an estimate. as_if: the device cannot run
+    the network, and is priced as if it did.
     """
 
-    step: str
-    backend: str
-    policy: str
-    spikes: float | None = None
-    synops: float | None = None
     joules: float | None = None
     latency_s: float | None = None
     device: str | None = None
@@ -82,19 +71,10 @@ class Confusion(Value):
         return self
 
 
-class BetaPoint(Value):
-    """Scores in percent at one constant of the calibrated stacking."""
-
-    beta: float
-    S: float
-    U: float
-    HM: float
-
-
 class BetaCurve(Value):
-    """S, U and HM of the test over beta; `chosen` was selected on validation data."""
+    """Scores of the test over beta; `chosen` was selected on validation data."""
 
-    points: tuple[BetaPoint, ...]
+    points: tuple[Scores, ...]
     chosen: float
 
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from neurozsl.core.errors import BadInput
+from neurozsl.hardware.neurobench import NeuroBench
+from neurozsl.hardware.place.placement import Placement
+from neurozsl.hardware.workloads.row import Calibration
 from neurozsl.report.schema.accuracy import (
     Accuracy,
     BetaCurve,
@@ -24,13 +27,14 @@ from neurozsl.report.schema.accuracy import (
     DeploymentStep,
     Embedding,
 )
-from neurozsl.report.schema.activity import Activity, Layer, NeuroBench, Raster
-from neurozsl.report.schema.energy import Baseline, CalibrationRow, Comparison, Energy, Host
-from neurozsl.report.schema.placement import Fit, Placement
+from neurozsl.report.schema.activity import Activity, Layers, Raster
+from neurozsl.report.schema.energy import Baseline, Comparison, Energy, Host
+from neurozsl.report.schema.placement import Fit
 from neurozsl.report.schema.subject import DataSummary, ModelSummary
 from neurozsl.report.schema.value import Value
 from neurozsl.report.schema.verification import Verdict, Verification
 
+T = TypeVar("T")
 _LONG = ("raster", "activity", "embedding", "confusion", "beta_curve")  # on one line each
 
 
@@ -48,22 +52,43 @@ class Provenance(Value):
 
 
 class Report(Value):
-    """What every profiled network has: activity, fit, energy, comparison, provenance."""
+    """What every profiled network has: activity, fit, energy, comparison, provenance.
 
-    schema_version: Literal[2] = 2
+    sections: values of sections that no field above is for, by their keys, as JSON.
+    """
+
+    schema_version: Literal[3] = 3
     created: str
     versions: dict[str, str]
     provenance: Provenance
-    layers: tuple[Layer, ...]
-    activity: tuple[Activity, ...] = ()
+    layers: Layers = ()
+    activity: Activity = ()
     neurobench: NeuroBench | None = None
     fits: tuple[Fit, ...] = ()
-    energy: tuple[Energy, ...]
+    energy: tuple[Energy, ...] = ()
     baseline: Baseline | None = None
     comparison: Comparison | None = None
-    calibration: tuple[CalibrationRow, ...] = ()
+    calibration: tuple[Calibration, ...] = ()
     raster: Raster | None = None
     notes: tuple[str, ...] = ()
+    sections: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def holds(self, name: str) -> bool:
+        """Whether there is something in a field, or in a section of its own."""
+        return bool(getattr(self, name, None) or self.sections.get(name))
+
+    def own(self, key: str, kind: type[T]) -> T | None:
+        """The value of a section of its own, as it was put in; None where the report has none.
+
+        Raises:
+            BadInput: what is stored there is no such value.
+        """
+        if key not in self.sections:
+            return None
+        try:
+            return TypeAdapter(kind).validate_python(self.sections[key])
+        except ValidationError as error:
+            raise BadInput(f"report, sections.{key}: {_first(error)}; write it again") from error
 
 
 class RunReport(Report):
@@ -119,7 +144,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of what `to_json` writes."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "neurozsl report, version 2",
+        "title": f"neurozsl report, version {_VERSION}",
         **_DOCUMENT.json_schema(mode="serialization"),
     }
 
@@ -153,19 +178,31 @@ def read_report(path: Path) -> RunReport | NetworkReport:
         raise BadInput(
             f"report '{path}': {err.strerror}; run `neurozsl profile RUN` first"
         ) from err
+    return parse_report(path, data)
+
+
+def parse_report(path: Path, data: bytes | str) -> RunReport | NetworkReport:
+    """The report that a file holds.
+
+    Raises:
+        BadInput: it is not JSON, or not a report of this version.
+    """
     try:
         return _DOCUMENT.validate_json(data)
     except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "document"
-        what = f"{where}: {first['msg']} ({err.error_count()} problems)"
         raise BadInput(
-            f"report '{path}': {_other(data) or what}; "
+            f"report '{path}': {_other(data) or _first(err)}; "
             "write it again with `neurozsl profile RUN --report FILE.html`"
         ) from err
 
 
-def _other(data: bytes) -> str:
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "document"
+    return f"{where}: {first['msg']} ({error.error_count()} problems)"
+
+
+def _other(data: bytes | str) -> str:
     """What a document is instead, where its head says so."""
     try:
         document = json.loads(data)
@@ -182,15 +219,3 @@ def _other(data: bytes) -> str:
         keys = ", ".join(list(document)[:4]) or "nothing"
         return f"is no report: it holds {keys}, and no schema_version"
     return ""
-
-
-def read_run_report(path: Path) -> RunReport:
-    """Read the report of a run.
-
-    Raises:
-        BadInput: as `read_report`, or it describes the network of a file.
-    """
-    found = read_report(path)
-    if not isinstance(found, RunReport):
-        raise BadInput(f"report '{path}': describes the network {found.file}, expected a run")
-    return found

@@ -1,6 +1,6 @@
-"""The sections of a report, each from what it needs: `build` and `network` join them.
+"""The sections of a report, a file each (`registry`), and what fills them.
 
-`motion` runs the branch and keeps its spikes, `costs` counts and prices them, `recognition` and
-`embedding` look at the predictions, `pictures` at one clip, `deployment` at the bundle, `subject`
-and `provenance` say what was profiled and how to get the same numbers.
+`build`, `network` and `uniform` profile a run, a file and an estimate; `document` lets every
+section fill its part. `motion` runs the branch, `costs` counts and prices it, `host` measures the
+host part, `pictures` looks at one clip.
 """

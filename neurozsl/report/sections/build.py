@@ -8,26 +8,25 @@ of operations come from the same pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from neurozsl.core.progress import Progress
-from neurozsl.core.version import __version__
 from neurozsl.deploy.score import scored
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.chips.chip import Chip
-from neurozsl.report import schema
-from neurozsl.report.sections import deployment, pictures, recognition, subject
-from neurozsl.report.sections.costs import STEP_DEVICE, Devices, calibration, costs
-from neurozsl.report.sections.embedding import embedding
+from neurozsl.report.schema import RunReport
+from neurozsl.report.sections import pictures
+from neurozsl.report.sections.context import Context, Tested
+from neurozsl.report.sections.costs import Devices, costs
+from neurozsl.report.sections.document import document
 from neurozsl.report.sections.host import host
+from neurozsl.report.sections.limits import notes
 from neurozsl.report.sections.motion import motion, whole_test
-from neurozsl.report.sections.provenance import run_provenance
-from neurozsl.runs.run import Run, versions
+from neurozsl.report.sections.provenance import digests
+from neurozsl.runs.run import Run
 from neurozsl.scoring.metrics import Problem, predict
 
 _TIMED_ROWS = 32
@@ -42,7 +41,7 @@ def build(
     step_s: float | None = None,
     clips: Path | None = None,
     progress: Progress | None = None,
-) -> schema.RunReport:
+) -> RunReport:
     """Profile a run.
 
     Args:
@@ -82,41 +81,25 @@ def build(
         split.batch(np.arange(min(_TIMED_ROWS, len(split)))),
         motion_backend=branch.backend if branch else "none",
         spikes=branch is not None,
-        link_bytes=cost.link_bytes if cost else None,
+        link_bytes=cost.counts.link_bytes if cost else None,
     )
-    names = run.data.classes
-    return schema.RunReport(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={**versions(), "neurozsl": __version__},
-        provenance=run_provenance(run, opened, command),
-        data=subject.data_summary(run),
-        model=subject.model_summary(run, on_host.flops),
-        accuracy=schema.Accuracy(
-            **vars(result.scores), chance=result.chance, samples=result.samples
-        ),
-        deployment=deployment.deployment(
-            opened,
-            cost.operations if cost else None,
-            step_s,
-            as_if=any(x.chip == STEP_DEVICE and not x.fits for x in cost.fits) if cost else False,
-        ),
-        verification=deployment.verification(opened),
-        mapping=deployment.placement(opened),
-        layers=cost.layers if cost else (),
-        activity=cost.activity if cost else (),
-        neurobench=cost.neurobench if cost else None,
-        fits=cost.fits if cost else (),
-        energy=cost.prices.energy if cost else (),
+    tested = Tested(
+        run=run,
+        opened=opened,
+        result=result,
+        problem=problem,
+        predicted=predicted,
+        distance=distance,
+        samples=test.embedded,
+        classes=test.classes,
         host=on_host,
-        baseline=cost.prices.baseline if cost else None,
-        comparison=cost.prices.comparison if cost else None,
-        calibration=calibration() if cost else (),
-        raster=raster,
-        classes=recognition.class_recalls(result.recalls, problem, names),
-        confusion=recognition.confusion(predicted, problem, names),
-        beta_curve=recognition.beta_curve(distance, problem, run.selected.beta),
-        embedding=embedding(test.embedded, _class_embeddings(run), problem, predicted, names),
-        notes=subject.notes(run, branch, deployed=opened is not None),
+    )
+    return document(
+        RunReport,
+        Context(cost, notes(run, branch, deployed=opened is not None), raster, tested),
+        command=command,
+        seed=run.settings.train.seed,
+        files=digests(run, opened),
     )
 
 
@@ -124,11 +107,3 @@ def _roles(problem: Problem) -> dict[str, Any]:
     """Samples by the role of their class in the test."""
     unseen = np.isin(problem.label, problem.unseen_ids)
     return {"seen": ~unseen, "unseen": unseen}
-
-
-def _class_embeddings(run: Run) -> Any:
-    """`(class, proj)`, of every class of the data set."""
-    dtype = next(run.model.parameters()).dtype
-    with torch.no_grad():
-        words = run.model.embed_words(torch.as_tensor(run.data.vectors, dtype=dtype))
-    return words.double().cpu().numpy()

@@ -1,27 +1,59 @@
-"""Counts and energy rows -> `Comparison`: who is cheaper on which tables, and what follows.
-
-The sentence is chosen by the numbers, also where they speak against spikes.
-"""
+"""Spikes against a dense pass: every cost table against every other, and what follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from neurozsl.core.quantities import share, si, times
+from neurozsl.core import quantities as q
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy import (
     DEFAULT_CHIPS,
     EnergyRow,
     SignRow,
-    StepTime,
     compare,
     mean_input_rate,
     step_times,
 )
-from neurozsl.report import schema
+from neurozsl.report import figures
+from neurozsl.report.figures.drawing import Drawn
+from neurozsl.report.schema import Baseline, Comparison, Report
+from neurozsl.report.sections.comparison_text import sentence
+from neurozsl.report.sections.context import of_costs
+from neurozsl.report.sections.costs import Costs
+from neurozsl.report.sections.energy import energy_table
+from neurozsl.report.show import tables as t
+from neurozsl.report.show.section import Line, Section
 
-_REFERENCE = "cmos45_fp32/dense_pass"
+
+@of_costs
+def _fill(found: Costs) -> Mapping[str, Any]:
+    lengths = () if found.devices.step_s is None else (found.devices.step_s,)
+    return {
+        "baseline": dense_baseline(found.counts, found.rows),
+        "comparison": comparison(
+            found.counts,
+            found.rows,
+            chips=found.devices.chips,
+            lengths_s=lengths,
+            window_s=found.devices.window_s,
+        ),
+    }
+
+
+def dense_baseline(counts: Counts, rows: Iterable[EnergyRow]) -> Baseline:
+    """The same layers as an artificial network: one dense pass per inference."""
+    return Baseline(
+        name="the same layers without spikes, one pass",
+        description=(
+            "every weight multiplied once per inference on time-averaged inputs: at 45 nm "
+            "arithmetic alone, on V100 and H100 the board at its peak rate (both lower bounds), on "
+            "the others a published figure per operation"
+        ),
+        macs=counts.total("dense") / max(counts.steps, 1),
+        energy=tuple(row for row in rows if row.method == "dense_pass"),
+    )
 
 
 def comparison(
@@ -29,163 +61,109 @@ def comparison(
     rows: Iterable[EnergyRow],
     *,
     chips: Sequence[str | Chip] = DEFAULT_CHIPS,
-    steps: int | None = None,
     lengths_s: Sequence[float] = (),
     window_s: float | None = None,
-) -> schema.Comparison | None:
+) -> Comparison | None:
     """All cost tables side by side; None where there is no dense or no spiking one.
 
     Args:
         counts: of one inference.
         rows: of `estimate_all` on these counts.
         chips: of `rows`; those with static power show what the length of a step does.
-        steps: time steps that the chips take; default those of the counts.
         lengths_s: further lengths of a step, e.g. one that was asked for.
         window_s: how long the input of one inference lasts, for chips without steps.
     """
+    rows = tuple(rows)
     signs = compare(counts, rows)
-    paces = step_times(counts, chips, steps=steps, lengths_s=lengths_s, window_s=window_s)
+    paces = step_times(counts, chips, lengths_s=lengths_s, window_s=window_s)
     if not signs:
         return None
-    rate = mean_input_rate(counts)
-    parts = (_sign_sentence(signs), *_break_even(signs, rate), *_static_sentence(paces))
-    return schema.Comparison(
-        sentence=" ".join(parts),
-        rows=tuple(map(_sign_row, signs)),
-        step_times=tuple(
-            schema.StepTime(
-                device=x.name,
-                step_s=x.step_s,
-                latency_s=x.latency_s,
-                dynamic_joules=x.dynamic_joules,
-                static_joules=x.static_joules,
-            )
-            for x in paces
-        ),
+    by_key = {row.key: row for row in rows}
+    text = sentence(signs, by_key, mean_input_rate(counts), paces)
+    return Comparison(sentence=text, rows=signs, step_times=paces)
+
+
+def _names(report: Report) -> dict[str, EnergyRow]:
+    dense = () if report.baseline is None else report.baseline.energy
+    return {row.key: row for row in (*report.energy, *dense)}
+
+
+def _columns(rows: Mapping[str, EnergyRow]) -> tuple[t.Column, ...]:
+    def spiking(x: SignRow, _: str) -> t.Cell:
+        weak = ["with static"] * x.with_static + ["as-if"] * rows[x.spiking].as_if
+        return t.say(rows[x.spiking].name, aside=", ".join(weak))
+
+    def rate(x: SignRow, key: str) -> t.Cell:
+        found = t.Number(x.break_even_rate, f"{key}.break_even_rate", "share")
+        return t.say("none" if x.break_even_rate is None else found)
+
+    return (
+        t.Column("spiking", spiking),
+        t.number("energy", "spiking_joules", "joules"),
+        t.Column("dense pass", lambda x, _: t.say(rows[x.dense].name)),
+        t.number("energy of the pass", "dense_joules", "joules"),
+        t.number("ratio", "ratio", "ratio", strong=True),
+        t.Column("interval", lambda x, key: t.say(*t.bounds(x, key, "ratio", "ratio"))),
+        t.Column("cheaper", lambda x, _: t.say(t.sign(x.advantage))),
+        t.Column("break-even rate", rate, numeric=True),
     )
 
 
-def _sign_row(row: SignRow) -> schema.SignRow:
-    return schema.SignRow(
-        spiking=row.spiking.name,
-        spiking_joules=row.spiking_joules,
-        dense=row.dense.name,
-        dense_joules=row.dense.joules,
-        with_static=row.with_static,
-        as_if=row.spiking.as_if,
-        ratio_low=row.ratio_low,
-        ratio=row.ratio,
-        ratio_high=row.ratio_high,
-        advantage=row.advantage,
-        break_even_rate=row.break_even_rate,
-    )
+STEP_TIMES = (
+    t.words("device", "name"),
+    t.number("step", "step_s", "seconds"),
+    t.number("latency", "latency_s", "seconds"),
+    t.number("dynamic", "dynamic_joules", "joules"),
+    t.number("static", "static_joules", "joules"),
+)
 
 
-# --- what follows -----------------------------------------------------------------------------
-
-
-def _sign_sentence(signs: Sequence[SignRow]) -> str:
-    """Over all pairs without static power, then against the reference pass in joules.
-
-    A table that another chip inherits is no further table: its pairs are not counted again. How
-    many pairs are those of chips that cannot run the network is part of the sentence.
-    """
-    bare = _bare(signs)
-    tables = [row for row in bare if not row.spiking.inherited] or bare
-    wins = {
-        word: sum(row.advantage == word for row in tables)
-        for word in ("spiking", "dense", "either")
-    }
-    total = len(tables)
-    if wins["spiking"] == total:
-        text = f"The spiking network is the cheaper one on all {total} pairs of cost tables"
-    elif wins["dense"] == total:
-        text = f"The dense pass is the cheaper one on all {total} pairs of cost tables"
-    else:
-        text = (
-            "The sign of the advantage depends on the cost table chosen: the spiking network is "
-            f"the cheaper one on {wins['spiking']} of {total} pairs, the dense pass on "
-            f"{wins['dense']}"
+def _tables(report: Report) -> Iterator[t.Table]:
+    found, base = report.comparison, report.baseline
+    if found is not None:
+        yield t.table(
+            "pairs",
+            "Spiking network against one dense pass, by pair of cost tables",
+            _columns(_names(report)),
+            found.rows,
+            key="comparison.rows",
+            on=t.PAPER,
+            notes=("Break-even: mean spike rate of the inputs at which both cost the same.",),
         )
-        if wins["either"]:
-            text += f", and on {wins['either']} the interval allows both"
-    unreal = sum(row.spiking.as_if for row in tables)
-    said = "dynamic energy, static power left out"
-    if unreal:
-        many = "all" if unreal == total else f"{unreal}"
-        said += f"; {many} of the pairs are as-if, on chips that cannot run this network"
-    return f"{text} ({said}).{_against(bare)}"
+        yield t.table(
+            "step_times",
+            "Energy by length of a step, per inference",
+            STEP_TIMES,
+            found.step_times,
+            key="comparison.step_times",
+            on=("page",),
+        )
+    if base is not None:
+        yield energy_table(base.name, base.energy, "baseline.energy")
 
 
-def _bare(signs: Sequence[SignRow]) -> list[SignRow]:
-    """Each pair once: without static power, but for all-in figures, which hold it."""
-    return [row for row in signs if not row.with_static or row.spiking.scope == "all_in"]
+def _advantage(report: Report) -> Drawn | None:
+    rows = () if report.comparison is None else report.comparison.rows
+    names = {key: row.name for key, row in _names(report).items()}
+    return figures.advantage(rows, names) if rows else None
 
 
-def _reference(bare: Sequence[SignRow]) -> list[SignRow]:
-    """The pairs with the dense pass that the sentence is about: fp32 at 45 nm where it is there."""
-    keys = [row.dense.key for row in bare]
-    key = _REFERENCE if _REFERENCE in keys else keys[0]
-    return [row for row in bare if row.dense.key == key]
+def _step_time(report: Report) -> Drawn | None:
+    rows = () if report.comparison is None else report.comparison.step_times
+    return figures.step_time(rows) if rows else None
 
 
-def _against(bare: Sequence[SignRow]) -> str:
-    """The joules on every spiking table beside one dense pass."""
-    rows = sorted(_reference(bare), key=lambda r: r.spiking_joules)
-    found = []
-    for word, side in (
-        ("cheaper", "spiking"),
-        ("dearer", "dense"),
-        ("either, by the interval,", "either"),
-    ):
-        told = [
-            f"{_short(r.spiking)} {si(r.spiking_joules, 'J')}{' or more' * r.spiking.lower_bound}"
-            for r in rows
-            if r.advantage == side
-        ]
-        if told:
-            found.append(f"{word} on {'; '.join(told)}")
-    dense = rows[0].dense
-    floor = " (arithmetic or peak rate, a lower bound)" if dense.lower_bound else ""
-    return (
-        f" Against one dense pass on {_short(dense)}, {si(dense.joules, 'J')}{floor}, it is "
-        f"{', '.join(found)}."
-    )
+def _lines(report: Report) -> Iterator[Line]:
+    if report.comparison is not None:
+        yield Line(report.comparison.sentence)
+    if report.baseline is not None:
+        base = report.baseline
+        macs = q.count(base.macs)
+        yield Line(f"dense pass: {base.name}: {base.description} ({macs} MACs)", ("card",))
 
 
-def _short(row: EnergyRow) -> str:
-    """Name without what is in brackets, and without the method of a dense pass."""
-    name = row.name.partition(" (")[0].removesuffix(", dense pass")
-    return f"{name} (inherited)" if row.inherited else name
-
-
-def _break_even(signs: Sequence[SignRow], rate: float | None) -> tuple[str, ...]:
-    """At which rate the sign changes, against the reference pass."""
-    rows = _reference(_bare(signs))
-    known = [r for r in rows if r.break_even_rate is not None]
-    if rate is None:
-        return ()
-    if not rate:
-        return ("No event reached a layer, so this does not say at which rate the sign changes.",)
-    if not known:
-        return (f"No spike rate changes the sign there; the inputs' mean is {share(rate)}.",)
-    told = "; ".join(f"{share(r.break_even_rate)} on {_short(r.spiking)}" for r in known)
-    return (f"The sign changes there at a mean input rate of {told}; it is {share(rate)} here.",)
-
-
-def _static_sentence(paces: Sequence[StepTime]) -> tuple[str, ...]:
-    """Static energy of the first chip with steps, at its longest and its shortest step."""
-    if not paces:
-        return ()
-    own = [x for x in paces if x.device == paces[0].device]
-    short, long = own[0], own[-1]
-    beside = (
-        f", {times(long.static_joules / long.dynamic_joules)} its dynamic energy"
-        if long.dynamic_joules
-        else ""
-    )
-    return (
-        f"With steps of {si(long.step_s, 's')} static power alone is {si(long.static_joules, 'J')} "
-        f"on {long.name}{beside}; with steps of {si(short.step_s, 's')} it is "
-        f"{si(short.static_joules, 'J')}.",
-    )
+SECTION = Section(
+    "comparison", "Spikes against a dense pass", ("comparison", "baseline"),
+    fill=_fill, tables=_tables, lines=_lines,
+    figures={"advantage": _advantage, "step_time": _step_time},
+)  # fmt: skip

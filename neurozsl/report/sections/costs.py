@@ -1,7 +1,7 @@
 """Counts of one execution -> everything that a report says of activity and energy.
 
-In: what ran, what went in, what came out. Out: `Costs`, the parts that a report of a run and one of
-a network have in common. Energies are joules of one inference. Messages are those between the cores
+In: what ran, what went in, what came out. Out: `Costs`, what a report of a run and one of a network
+have in common. Energies are joules of one inference. Messages are those between the cores
 of the first chip that the network fits (Loihi 1, else Loihi 2); hops need a mesh, which is
 published for Loihi 1 alone.
 """
@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
@@ -29,10 +30,8 @@ from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimat
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.neurobench import NeuroBench, neurobench
-from neurozsl.hardware.workloads.workloads import calibrate
-from neurozsl.report import schema
-from neurozsl.report.sections.comparison import comparison
-from neurozsl.report.sections.rows import dense_baseline, layer_rows, spiking_energy
+from neurozsl.hardware.place.placement import placement
+from neurozsl.report.schema import Fit, Layer
 
 STEP_DEVICE: Final = MESH_CHIP
 """Whose figures price a step of the deployment: per-operation figures of its own, all published."""
@@ -97,26 +96,21 @@ class Devices:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """Fields of `Report` that follow from counts and cost tables alone."""
-
-    energy: tuple[schema.Energy, ...]
-    baseline: schema.Baseline
-    comparison: schema.Comparison | None
-
-
-@dataclass(frozen=True)
 class Costs:
-    """Fields of `Report`, by their names there, and the counts behind them."""
+    """What was counted, and what that costs on every device.
+
+    rows: of all cost tables, spiking and dense. Without a run (`expected`) there are neither
+    activity nor placement.
+    """
 
     counts: Counts
-    operations: Operations
-    layers: tuple[schema.Layer, ...]
-    activity: tuple[schema.Activity, ...]
-    neurobench: schema.NeuroBench
-    fits: tuple[schema.Fit, ...]
-    link_bytes: float | None
-    prices: Prices
+    devices: Devices
+    rows: tuple[EnergyRow, ...]
+    layers: tuple[Layer, ...]
+    activity: tuple[LayerActivity, ...] = ()
+    neurobench: NeuroBench | None = None
+    fits: tuple[Fit, ...] = ()
+    operations: Operations | None = None
 
 
 def costs(
@@ -146,47 +140,55 @@ def costs(
     sent = _sent(network, chip_input, trace, fits)
     return Costs(
         counts=counts,
-        operations=operations_of(counts, sent.get(STEP_DEVICE)),
-        layers=_with_messages(
-            layer_rows(counts, trace, readouts=readouts), next(iter(sent.values()), None)
-        ),
-        activity=tuple(map(_activity, active)),
-        neurobench=_neurobench(neurobench(network, chip_input, trace, counts=counts)),
+        devices=devices,
+        rows=tuple(_marked(row, fits) for row in _priced(counts, devices, sent)),
+        layers=layer_rows(counts, trace, readouts=readouts, sent=next(iter(sent.values()), None)),
+        activity=active,
+        neurobench=neurobench(network, chip_input, trace, counts=counts),
         fits=tuple(map(_fit, fits.values())),
-        link_bytes=counts.link_bytes,
-        prices=prices(counts, devices, sent, fits),
+        operations=operations_of(counts, sent.get(STEP_DEVICE)),
     )
 
 
-def prices(
-    counts: Counts,
-    devices: Devices,
-    sent: Mapping[str, Traffic] | None = None,
-    fits: Mapping[str, ChipFit] | None = None,
-) -> Prices:
-    """Every device and what follows from them.
+def expected(counts: Counts, devices: Devices) -> Costs:
+    """Costs of counts that nothing was run for."""
+    layers = tuple(Layer(**vars(x)) for x in counts.layers)
+    return Costs(counts, devices, _priced(counts, devices), layers)
 
-    Args:
-        counts: of one inference.
-        devices: what is priced.
-        sent: messages per chip that holds the network.
-        fits: per chip that was looked at, where the network lies or why it does not.
-    """
-    rows = estimate_all(
+
+def _priced(
+    counts: Counts, devices: Devices, sent: Mapping[str, Traffic] | None = None
+) -> tuple[EnergyRow, ...]:
+    """Every device; sent: messages per chip that holds the network."""
+    return estimate_all(
         counts, devices.chips, step_s=devices.paces, window_s=devices.window_s, traffic=sent
     )
-    rows = tuple(_marked(row, fits or {}) for row in rows)
-    lengths = () if devices.step_s is None else (devices.step_s,)
-    return Prices(
-        energy=spiking_energy(rows),
-        baseline=dense_baseline(counts, rows),
-        comparison=comparison(
-            counts,
-            rows,
-            chips=devices.chips,
-            lengths_s=lengths,
-            window_s=devices.window_s,
-        ),
+
+
+def layer_rows(
+    counts: Counts,
+    trace: Trace,
+    *,
+    readouts: Collection[str] = (),
+    sent: Traffic | None = None,
+) -> tuple[Layer, ...]:
+    """One row per layer: what it did in one inference, and in the whole run where that is said.
+
+    readouts: layers without spikes; none of their neurons is called dead. sent: from core to core.
+    """
+    messages = {} if sent is None else {x.layer: x for x in sent.layers}
+    return tuple(
+        Layer(
+            **vars(x),
+            messages=messages[x.name].messages if messages else None,
+            hops=messages[x.name].hops if messages else None,
+            dead_neurons=0
+            if x.name in readouts
+            else int(np.count_nonzero(~trace.spikes[x.name].any(axis=(0, 1)))),
+            overflow=trace.overflow.get(x.name, 0),
+            saturation=trace.saturation.get(x.name, 0),
+        )
+        for x in counts.layers
     )
 
 
@@ -214,43 +216,15 @@ def _sent(
     return found
 
 
-def _with_messages(
-    layers: tuple[schema.Layer, ...], sent: Traffic | None
-) -> tuple[schema.Layer, ...]:
-    """The rows with what the layers send from core to core."""
-    if sent is None:
-        return layers
-    by_name = {x.layer: {"messages": x.messages, "hops": x.hops} for x in sent.layers}
-    return tuple(x.model_copy(update=by_name[x.name]) for x in layers)
-
-
-def _activity(found: LayerActivity) -> schema.Activity:
-    return schema.Activity(
-        layer=found.layer,
-        modality=found.layer.rpartition(".")[0],
-        group=found.group,  # type: ignore[arg-type]  # one of the schema's words
-        samples=found.samples,
-        spike_rate=found.spike_rate,
-        spikes=found.spikes,
-        synops=found.synops,
-        active_updates=found.active_updates,
+def _fit(found: ChipFit) -> Fit:
+    placed = None if found.mapping is None else placement(found.mapping)
+    return Fit(
+        chip=found.chip,
+        name=found.name,
+        cores=found.cores,
+        reason=found.reason or None,
+        placement=placed,
     )
-
-
-def _neurobench(found: NeuroBench) -> schema.NeuroBench:
-    rows = tuple(schema.Difference(**vars(row)) for row in found.differences)
-    return schema.NeuroBench(**{**vars(found), "differences": rows})
-
-
-def calibration() -> tuple[schema.CalibrationRow, ...]:
-    """Published measurements of chips beside what the same figures give for them."""
-    return tuple(schema.CalibrationRow(**vars(row)) for row in calibrate())
-
-
-def _fit(found: ChipFit) -> schema.Fit:
-    mapping = found.mapping
-    placed = None if mapping is None else schema.Placement.model_validate(mapping.as_json())
-    return schema.Fit(**found.as_json(), placement=placed)
 
 
 def step_energy(operations: Operations, steps: int, step_s: float | None = None) -> EnergyRow:

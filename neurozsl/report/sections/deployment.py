@@ -1,4 +1,4 @@
-"""What the bundle says: scores and spikes of every step, the verification, the cores.
+"""What deployment costs: scores and spikes of every step, from the trained model to the chip.
 
 A step's operations were counted when it was scored, at export; bundles of earlier versions do not
 hold them, and then only the step that this report ran itself has spikes.
@@ -6,10 +6,37 @@ hold them, and then only the step that this report ran itself has spikes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from neurozsl.core import quantities as q
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.bundle.manifest import Operations, Step
-from neurozsl.report import schema
+from neurozsl.report import figures
+from neurozsl.report.schema import DeploymentStep, RunReport
+from neurozsl.report.sections.context import Context
 from neurozsl.report.sections.costs import STEP_DEVICE, step_energy
+from neurozsl.report.show import tables as t
+from neurozsl.report.show.section import Section
+
+SCORES = ("S", "U", "HM", "ZSL")
+
+
+def _fill(context: Context) -> Mapping[str, Any]:
+    if context.test is None:
+        return {}
+    found = context.test.result
+    costs = context.costs
+    fits = costs.fits if costs else ()
+    return {
+        "accuracy": {**vars(found.scores), "chance": found.chance, "samples": found.samples},
+        "deployment": deployment(
+            context.test.opened,
+            costs.operations if costs else None,
+            costs.devices.step_s if costs else None,
+            as_if=any(x.chip == STEP_DEVICE and x.placement is None for x in fits),
+        ),
+    }
 
 
 def deployment(
@@ -18,7 +45,7 @@ def deployment(
     step_s: float | None,
     *,
     as_if: bool = False,
-) -> tuple[schema.DeploymentStep, ...]:
+) -> tuple[DeploymentStep, ...]:
     """One row per step, from the trained model to the deployment.
 
     Args:
@@ -32,56 +59,69 @@ def deployment(
     trained_so = opened.manifest.trained_forward == "integers"
     # Of a float run the bundle also lists the run fine-tuned from it, which is another model.
     steps = [s for s in opened.manifest.steps if trained_so or s.step != "after QAT"]
-    found = (_step(s, ran if s is steps[-1] else s.operations, opened, step_s) for s in steps)
-    return tuple(x.model_copy(update={"as_if": as_if and x.device is not None}) for x in found)
+    if ran is not None and steps:
+        steps[-1] = steps[-1].model_copy(update={"operations": ran})
+    return tuple(_priced(x, opened, step_s, as_if) for x in steps)
 
 
-def _step(
-    step: Step, operations: Operations | None, opened: Bundle, step_s: float | None
-) -> schema.DeploymentStep:
-    row = None if operations is None else step_energy(operations, opened.manifest.T, step_s)
-    return schema.DeploymentStep(
-        step=step.step,
-        backend=step.backend,
-        policy=step.policy or opened.spec.policy,
-        S=step.S,
-        U=step.U,
-        HM=step.HM,
-        ZSL=step.ZSL,
-        spikes=None if operations is None else operations.spikes,
-        synops=None if operations is None else operations.synops,
-        joules=None if row is None else row.joules,
-        latency_s=None if row is None else row.latency_s,
-        device=None if row is None else STEP_DEVICE,
-    )
+def _priced(step: Step, opened: Bundle, step_s: float | None, as_if: bool) -> DeploymentStep:
+    price: dict[str, Any] = {"policy": step.policy or opened.spec.policy}
+    if step.operations is not None:
+        found = step_energy(step.operations, opened.manifest.T, step_s)
+        price |= {"joules": found.joules, "latency_s": found.latency_s}
+        price |= {"device": STEP_DEVICE, "as_if": as_if}
+    return DeploymentStep(**{**step.model_dump(), **price})
 
 
-def verification(opened: Bundle | None) -> schema.Verification | None:
-    """The verdict and what it rests on, as the export found it."""
-    if opened is None:
-        return None
-    stored = opened.manifest.verification
-    keys = schema.LayerAgreement.model_fields
-    backends = {
-        name: schema.BackendAgreement(
-            layers=tuple(
-                schema.LayerAgreement(**{k: v for k, v in layer.items() if k in keys})
-                for layer in found["layers"]
-            )
+def _operation(title: str, field: str, **more: Any) -> t.Column:
+    def cell(step: DeploymentStep, key: str) -> t.Cell:
+        found = None if step.operations is None else getattr(step.operations, field)
+        return t.figure(found, f"{key}.operations.{field}")
+
+    return t.Column(title, cell, numeric=True, **more)
+
+
+STEPS = (
+    t.words("step", "step"),
+    t.words("motion backend", "backend"),
+    t.words("thresholds", "policy", on=t.PAPER),
+    *(t.number(name, name, "percent", strong=name == "HM") for name in SCORES),
+    _operation("spikes", "spikes", on=t.PAPER),
+    _operation("SynOps", "synops", on=t.PAPER),
+    t.number("energy", "joules", "joules", on=t.PAPER),
+    t.number("latency", "latency_s", "seconds", on=t.PAPER),
+    t.Column("priced on", lambda x, _: t.say(x.device, aside="as-if" * x.as_if), on=t.PAPER),
+)
+
+
+def _tables(report: RunReport) -> Iterator[t.Table]:
+    found, further = report.accuracy, []
+    if not report.deployment:
+        scores = {x: t.figure(getattr(found, x), f"accuracy.{x}", "percent") for x in SCORES}
+        backend = t.say(report.host.motion_backend)
+        further.append(
+            t.row(STEPS, {"step": t.say("deployed"), "motion backend": backend, **scores})
         )
-        for name, found in stored["backends"].items()
-    }
-    return schema.Verification(
-        verdict=opened.manifest.verdict,  # type: ignore[arg-type]  # one of the schema's words
-        samples=stored["samples"],
-        backends=backends,
-        oracle=None if opened.manifest.oracle == "none" else opened.manifest.oracle,
-        notes=(*opened.manifest.reasons, *opened.manifest.losses),
+    if found.chance is not None:
+        chance = t.figure(found.chance, "accuracy.chance", "percent")
+        further.append(
+            t.row(STEPS, {"step": t.say("chance (95th percentile)"), "HM": chance}, "dim")
+        )
+    notes = (
+        "Mean class recall on seen (S) and unseen (U) classes, their harmonic mean (HM), and ZSL, "
+        f"with beta = {found.beta:g} on {q.count(found.samples)} samples.",
+        "Chance: shuffled class vectors stay below it 19 times out of 20.",
+        "Spikes, energy (dynamic, estimated) and latency are those of the motion branch.",
+    )
+    steps = report.deployment
+    yield t.table(
+        "accuracy", "Accuracy", STEPS, steps, key="deployment", further=further, notes=notes
     )
 
 
-def placement(opened: Bundle | None) -> schema.Placement | None:
-    """The branch on the cores of its chip; None where the bundle holds no integers."""
-    if opened is None or opened.manifest.mapping is None:
-        return None
-    return schema.Placement.model_validate(opened.manifest.mapping)
+SECTION = Section(
+    "deployment", "What deployment costs", ("accuracy",), fill=_fill, tables=_tables,
+    figures={
+        "deployment": lambda x: figures.deployment(x.deployment) if x.deployment else None
+    },
+)  # fmt: skip

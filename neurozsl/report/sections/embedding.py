@@ -11,18 +11,28 @@ A direction's sign is arbitrary; here its largest component is positive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.report import schema
+from neurozsl.report import figures, schema
+from neurozsl.report.sections.context import Tested, of_test
+from neurozsl.report.show.section import Section
 from neurozsl.scoring.metrics import Ints, Problem
 
 SHOWN = 600
 METHOD = "principal components of the class vectors in the joint space; samples projected onto them"
 _DIGITS = 5  # a thousandth of a pixel
 F64 = npt.NDArray[np.float64]
+
+
+@of_test
+def _fill(test: Tested) -> Mapping[str, Any]:
+    names = test.run.data.classes
+    shown = embedding(test.samples, test.classes, test.problem, test.predicted, names)
+    return {"embedding": shown}
 
 
 def plane(classes: F64) -> tuple[F64, F64, tuple[float, float]]:
@@ -99,3 +109,11 @@ def embedding(
         ),
         total=len(samples),
     )
+
+
+SECTION = Section(
+    "embedding", "The joint space", ("embedding",), fill=_fill,
+    figures={
+        "embedding": lambda x: figures.embedding(x.embedding) if x.embedding.classes else None
+    },
+)  # fmt: skip

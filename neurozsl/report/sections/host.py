@@ -22,6 +22,7 @@ import torch
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.energy import Cause, EnergyRow, EnergyTerm
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
 from neurozsl.models.base import ZSLModel, embed, own_trace
@@ -179,7 +180,7 @@ _METERS: Final[Mapping[Method, _Meter]] = {
 }
 
 
-def measured_row(found: Measured, rows: int) -> schema.Energy:
+def measured_row(found: Measured, rows: int) -> EnergyRow:
     """The energy row of a measurement of batches of `rows` samples."""
     meter = _METERS[found.method]
     joules, seconds = found.joules / rows, found.seconds / rows
@@ -196,8 +197,9 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
             ]
     notes += filter(None, (meter.note, found.note))
     unseen = tuple(part for part in meter.optional if part not in found.parts)
-    return schema.Energy(
+    return EnergyRow(
         device=meter.key,
+        key=meter.key,
         name=f"host part on {found.device}, measured",
         method=found.method,
         joules=joules,
@@ -213,9 +215,9 @@ def measured_row(found: Measured, rows: int) -> schema.Energy:
 
 
 def _term(
-    name: str, cause: schema.Cause, figure: str, count: float, each: float, source: str
-) -> schema.EnergyTerm:
-    return schema.EnergyTerm(
+    name: str, cause: Cause, figure: str, count: float, each: float, source: str
+) -> EnergyTerm:
+    return EnergyTerm(
         name=name,
         cause=cause,
         figure=figure,
@@ -230,7 +232,7 @@ def _term(
 # --- estimated --------------------------------------------------------------------------------
 
 
-def estimated(flops: float, reason: str = "") -> schema.Energy:
+def estimated(flops: float, reason: str = "") -> EnergyRow:
     """The energy row of an estimate: FLOPs / 2 at what published figures span."""
     (low_chip, low_key), (high_chip, high_key) = CHEAPEST, DEAREST
     low, high = load_chip(low_chip).energy[low_key], load_chip(high_chip).energy[high_key]
@@ -240,8 +242,9 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         f"{high_chip} {high_key} {high.value * 1e12:.4g} pJ, {high.note} [{high.source}]"
     )
     bounds = macs * low.value, macs * high.value
-    return schema.Energy(
+    return EnergyRow(
         device="host/estimate",
+        key="host/estimate",
         name="host part, estimated from FLOPs (accelerator at its peak to desktop CPU)",
         method="flops",
         joules_low=bounds[0],
@@ -251,7 +254,7 @@ def estimated(flops: float, reason: str = "") -> schema.Energy:
         source=source,
         scope="per_term",
         terms=(
-            schema.EnergyTerm(
+            EnergyTerm(
                 name="multiply-accumulates (FLOPs / 2)",
                 cause="arithmetic",
                 figure="mac",

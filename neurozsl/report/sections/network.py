@@ -8,26 +8,21 @@ joules. Page, card and terminal read a `NetworkReport` and nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 
 from neurozsl.core.digest import sha256
-from neurozsl.core.version import __version__
 from neurozsl.export.network.network_run import NetworkRun, Source
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.report import schema
-from neurozsl.report.schema import NetworkReport, Provenance
-from neurozsl.report.sections.costs import Devices, calibration, costs
+from neurozsl.report.schema import NetworkReport
+from neurozsl.report.sections.context import Context
+from neurozsl.report.sections.costs import Devices, costs
+from neurozsl.report.sections.document import document
+from neurozsl.report.sections.limits import ESTIMATES
 from neurozsl.report.sections.pictures import raster_inputs
-from neurozsl.report.sections.provenance import machine
-from neurozsl.runs.run import versions
 
 _RASTER_EVENTS = 40_000  # drawn at most; more are a grey area and megabytes
-ESTIMATES = (
-    "Energies are estimates: counts of this run times published figures, each with its source. "
-    "No chip was measured."
-)
 
 
 def report_of(
@@ -57,9 +52,12 @@ def report_of(
         readouts=readouts,
         devices=Devices(tuple(devices), step_s),
     )
-    return NetworkReport(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={**versions(), "neurozsl": __version__},
+    return document(
+        NetworkReport,
+        Context(cost, (*network.notes, ESTIMATES), _raster(done)),
+        command=command,
+        seed=source.seed,
+        files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
         file=str(done.fed.file),
         sha256=sha256(done.fed.file),
         backend=done.backend,
@@ -69,24 +67,8 @@ def report_of(
         dt_s=network.lowered.dt_s,
         assumptions=network.assumptions,
         repairs=network.repairs,
-        notes=(*network.notes, ESTIMATES),
         input_notes=done.fed.given.notes,
-        layers=cost.layers,
         readouts=readouts,
-        activity=cost.activity,
-        neurobench=cost.neurobench,
-        fits=cost.fits,
-        energy=cost.prices.energy,
-        baseline=cost.prices.baseline,
-        comparison=cost.prices.comparison,
-        calibration=calibration(),
-        raster=_raster(done),
-        provenance=Provenance(
-            command=command,
-            seed=source.seed,
-            files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
-            machine=machine(),
-        ),
     )
 
 

@@ -9,29 +9,26 @@ from neurozsl.core.digest import sha256
 from neurozsl.data import store
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.bundle.manifest import NAME
-from neurozsl.report import schema
 from neurozsl.runs.run import INTEGERS, WEIGHTS, Run
 
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def run_provenance(run: Run, opened: Bundle | None, command: str) -> schema.Provenance:
-    """Digests by file: weights (and integers) of the run, its data, the files of the bundle.
+def digests(run: Run, opened: Bundle | None) -> dict[str, str]:
+    """SHA-256 by file: weights (and integers) of the run, its data, the files of the bundle.
 
     A data set is named by the fingerprint of its folder, which `open_run` has checked; its own
     file, where it is one, has its SHA-256 beside it.
     """
     files = {f"run/{name}": run.path / name for name in (WEIGHTS, INTEGERS, "run.json")}
     files[f"data/{store.ARRAYS}"] = run.path / run.settings.data / store.ARRAYS
-    digests = {name: sha256(path) for name, path in files.items() if path.is_file()}
-    digests["data (fingerprint of the folder)"] = run.settings.data_fingerprint
+    found = {name: sha256(path) for name, path in files.items() if path.is_file()}
+    found["data (fingerprint of the folder)"] = run.settings.data_fingerprint
     if opened is not None:
         where = f"bundle/{opened.manifest.target}"
-        digests[f"{where}/{NAME}"] = sha256(opened.path / NAME)
-        digests |= {f"{where}/{name}": digest for name, digest in opened.manifest.files.items()}
-    return schema.Provenance(
-        command=command, seed=run.settings.train.seed, files=digests, machine=machine()
-    )
+        found[f"{where}/{NAME}"] = sha256(opened.path / NAME)
+        found |= {f"{where}/{name}": digest for name, digest in opened.manifest.files.items()}
+    return found
 
 
 def machine() -> str:

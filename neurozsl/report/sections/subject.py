@@ -1,14 +1,12 @@
-"""What was profiled: the data, the model, and what a reader must know about both."""
+"""What was profiled: the data and the model of a run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from neurozsl import models
-from neurozsl.models.base import branch_of, host_parts
+from neurozsl.models.base import branch_of
 from neurozsl.report import schema
-from neurozsl.report.sections.motion import Motion
-from neurozsl.report.show.reading import NOTHING_SPIKES
 from neurozsl.runs.run import Run
 
 
@@ -59,29 +57,3 @@ def model_summary(run: Run, host_flops: float | None) -> schema.ModelSummary:
         parameters=schema.Parameters(total=total, motion=motion, host=total - motion),
         host_flops=host_flops,
     )
-
-
-def notes(run: Run, motion: Motion | None, *, deployed: bool) -> tuple[str, ...]:
-    """What the numbers rest on and what they leave out."""
-    said = [
-        "Energies are estimates: counts of this run times published figures, each with its source. "
-        "No chip was measured.",
-        "Host latency is wall time on this machine, batch of up to 32"
-        + (", motion branch left out." if motion is not None else "."),
-    ]
-    if motion is None:
-        said.append(NOTHING_SPIKES)
-    elif not deployed:
-        said.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
-    if motion is not None and motion.policy == "closed":
-        said.append(
-            "Thresholds follow the layers' own spikes: that ran on the host, no chip here has the "
-            "controller for it; a deployment has them frozen."
-        )
-    said += [f"On the host: {part}." for part in host_parts(run.model)]
-    if motion is not None and motion.policy == "dynamic":
-        said.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
-    said += run.result["warnings"]
-    if run.data.synthetic:
-        said.append("Scores on synthetic data say nothing about real videos.")
-    return tuple(said)

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from neurozsl.core.quantities import si
-from neurozsl.core.version import __version__
 from neurozsl.hardware.chips.chip import Chip
-from neurozsl.hardware.count.counts import Counts, LayerCounts
-from neurozsl.hardware.energy import uniform_counts
-from neurozsl.report.schema import Energy, Layer, NetworkReport, Provenance
-from neurozsl.report.sections.costs import Devices, calibration, prices
-from neurozsl.report.sections.provenance import machine
-from neurozsl.runs.run import versions
+from neurozsl.hardware.count.counts import Counts
+from neurozsl.hardware.energy import EnergyRow, uniform_counts
+from neurozsl.report.schema import NetworkReport
+from neurozsl.report.sections.context import Context
+from neurozsl.report.sections.costs import Devices, expected
+from neurozsl.report.sections.document import document
 
 BACKEND = "none: expected values"
 _DT_S = 1e-3
@@ -48,11 +46,19 @@ def report_of_sizes(
         BadInput: fewer than two sizes, or a value out of range.
     """
     counts = uniform_counts(sizes, steps, rate)
-    priced = prices(counts, Devices(tuple(devices), step_s))
+    found = expected(counts, Devices(tuple(devices), step_s))
     name = "-".join(map(str, sizes))
-    return NetworkReport(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={**versions(), "neurozsl": __version__},
+    notes = (
+        "An estimate before training: nothing ran, counts are expected values. Energies are "
+        "these counts times published figures, each with its source. Whether a chip holds the "
+        "layers was not looked at.",
+        *_other_convention(counts, found.rows),
+    )
+    return document(
+        NetworkReport,
+        Context(found, notes),
+        command=command,
+        seed=0,
         file=f"layers {name}",
         sha256=hashlib.sha256(name.encode()).hexdigest(),
         backend=BACKEND,
@@ -65,28 +71,16 @@ def report_of_sizes(
             "dense layers without biases, none of their weights 0",
         ),
         repairs=(),
-        notes=(
-            "An estimate before training: nothing ran, counts are expected values. Energies are "
-            "these counts times published figures, each with its source. Whether a chip holds the "
-            "layers was not looked at.",
-            *_other_convention(counts, priced.energy),
-        ),
         input_notes=(f"input is assumed: {rate:g} spikes per channel and step",),
-        layers=tuple(map(_layer, counts.layers)),
         readouts=(),
-        energy=priced.energy,
-        baseline=priced.baseline,
-        comparison=priced.comparison,
-        calibration=calibration(),
-        provenance=Provenance(command=command, seed=0, machine=machine()),
     )
 
 
-def _other_convention(counts: Counts, rows: Sequence[Energy]) -> Iterator[str]:
+def _other_convention(counts: Counts, rows: Sequence[EnergyRow]) -> Iterator[str]:
     """Loihi's energy where "active" means a neuron that spikes; both readings are in use."""
     for row in rows:
         each = {term.figure: term.joules_each for term in row.terms}
-        if row.device == "loihi1" and row.joules is not None and "neuron_inactive" in each:
+        if row.key == "loihi1" and "neuron_inactive" in each:
             idle = counts.total("active_updates") - counts.total("spikes")
             joules = row.joules - idle * (each["neuron_active"] - each["neuron_inactive"])
             yield (
@@ -94,23 +88,3 @@ def _other_convention(counts: Counts, rows: Sequence[Energy]) -> Iterator[str]:
                 f"{si(row.joules, 'J')}. Where only neurons that spike are called active it takes "
                 f"{si(joules, 'J')}."
             )
-
-
-def _layer(found: LayerCounts) -> Layer:
-    return Layer(
-        name=found.name,
-        inputs=found.fan_in,
-        neurons=found.neurons,
-        parameters=found.parameters,
-        spike_rate=found.spike_rate,
-        spikes=found.spikes,
-        synops=found.synops,
-        effective_macs=found.effective_macs,
-        effective_acs=found.effective_acs,
-        dense=found.dense,
-        synops_weighted=found.synops_weighted,
-        input_events=found.input_events,
-        neuron_updates=found.neuron_updates,
-        active_updates=found.active_updates,
-        inactive_updates=found.inactive_updates,
-    )

@@ -11,7 +11,9 @@ held against.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -19,46 +21,30 @@ from pydantic import Field
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.quantities import count
-from neurozsl.report.schema import Energy, NetworkReport, RunReport, Scores
+from neurozsl.report.schema import Accuracy, Energy, NetworkReport, Report, RunReport
 from neurozsl.report.schema.value import Value
 from neurozsl.report.show.reading import spike_rate
 
-Compared = RunReport | NetworkReport
-_DATA = "data (fingerprint of the folder)"
-
-
-class ComparedEnergy(Value):
-    """One device: joules of the spiking part, dynamic; bounds where the sources give them.
-
-    static_joules, inherited, lower_bound, as_if, warnings: as in the row of the report.
-    """
-
-    device: str
-    name: str
-    joules_low: float | None = None
-    joules: float | None
-    joules_high: float | None = None
-    static_joules: float | None = None
-    inherited: bool = False
-    lower_bound: bool = False
-    as_if: bool = False
-    warnings: tuple[str, ...] = ()
+DATA = "data (fingerprint of the folder)"
+"""Under which name the provenance of a run holds the fingerprint of its data."""
 
 
 class ComparedReport(Value):
-    """One report. `scores` of runs alone; `host_joules` of each host row, by device.
+    """One report. `scores` of runs alone; `energy` of the spiking part, `host_joules` of the host.
 
-    subject: data or input that the numbers were counted on. not_comparable: why this row does not
-    belong beside the first; empty where it does.
+    subject: data or input that the numbers were counted on, `identity` what tells it from others:
+    the fingerprint of a data set, a digest of an input; "" where it is not known. not_comparable:
+    why this row does not belong beside the first; empty where it does.
     """
 
     what: str
     kind: Literal["run", "network"]
     name: str
     subject: str
+    identity: str = ""
     backend: str
     verdict: str | None = None
-    scores: Scores | None = None
+    scores: Accuracy | None = None
     samples: int
     steps: int
     neurons: int
@@ -67,16 +53,16 @@ class ComparedReport(Value):
     spikes: float
     synops: float
     dense: float
-    energy: tuple[ComparedEnergy, ...]
+    energy: tuple[Energy, ...]
     host_flops: float | None = None
-    host_joules: tuple[ComparedEnergy, ...] = ()
+    host_joules: tuple[Energy, ...] = ()
     not_comparable: str = ""
 
 
 class ReportComparison(Value):
     """All rows, in the order asked for; `devices`: keys of energy rows that any report has."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     kind: Literal["comparison"] = "comparison"
     title: str = "Comparison of reports"
     created: str
@@ -85,25 +71,21 @@ class ReportComparison(Value):
     notes: tuple[str, ...] = ()
 
 
-def compare(reports: Sequence[tuple[str, Compared]]) -> ReportComparison:
+def compare(rows: Sequence[ComparedReport]) -> ReportComparison:
     """Put reports side by side.
 
     Args:
-        reports: what was asked for, and its report; two or more.
+        rows: of `compared`; two or more.
 
     Raises:
         BadInput: fewer than two.
     """
-    if len(reports) < 2:
+    if len(rows) < 2:
         raise BadInput(
-            f"comparison: {len(reports)} report(s), 2 or more are needed; name further runs, "
+            f"comparison: {len(rows)} report(s), 2 or more are needed; name further runs, "
             "bundles, .nir files or reports"
         )
-    first = reports[0][1]
-    rows = tuple(
-        _row(what, report).model_copy(update={"not_comparable": difference(first, report)})
-        for what, report in reports
-    )
+    rows = [row.model_copy(update={"not_comparable": difference(rows[0], row)}) for row in rows]
     apart = [row.what for row in rows if row.not_comparable]
     notes = [
         "Energies are estimates unless a row of its report says measured. They are dynamic; static "
@@ -114,99 +96,81 @@ def compare(reports: Sequence[tuple[str, Compared]]) -> ReportComparison:
         notes.append(f"Not comparable with {rows[0].what}: {', '.join(apart)}; see each reason.")
     return ReportComparison(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        devices=tuple(dict.fromkeys(e.device for row in rows for e in row.energy)),
-        rows=rows,
+        devices=tuple(dict.fromkeys(e.key for row in rows for e in row.energy)),
+        rows=tuple(rows),
         notes=tuple(notes),
     )
 
 
-def difference(first: Compared, other: Compared) -> str:
+def difference(first: ComparedReport, other: ComparedReport) -> str:
     """Why two reports must not be read against each other; empty where they may."""
-    if isinstance(first, RunReport) and isinstance(other, RunReport):
-        one, two = first.provenance.files.get(_DATA), other.provenance.files.get(_DATA)
-        if one is None or two is None:
-            return "the data of one report are not identified; write it again"
-        if one != two:
-            return f"other data: {subject(other)}, the first row has {subject(first)}"
-        if first.accuracy.samples != other.accuracy.samples:
-            return f"other test samples: {count(other.accuracy.samples)}"
-        return ""
-    if isinstance(first, NetworkReport) and isinstance(other, NetworkReport):
-        if _input(first) != _input(other):
-            return f"other input: {subject(other)}, the first row has {subject(first)}"
-        return ""
-    names = {"run": "a run on data", "network": "a network on an input of its own"}
-    return f"{names[other.kind]}, the first row is {names[first.kind]}"
+    if first.kind != other.kind:
+        names = {"run": "a run on data", "network": "a network on an input of its own"}
+        return f"{names[other.kind]}, the first row is {names[first.kind]}"
+    if first.kind == "run" and not (first.identity and other.identity):
+        return "the data of one report are not identified; write it again"
+    if first.identity != other.identity:
+        what = "data" if first.kind == "run" else "input"
+        return f"other {what}: {other.subject}, the first row has {first.subject}"
+    if first.samples != other.samples:
+        return f"other test samples: {count(other.samples)}"
+    return ""
 
 
-def subject(report: Compared) -> str:
-    """The data or the input in a few words."""
-    if isinstance(report, RunReport):
-        return f"{report.data.name}, {count(report.accuracy.samples)} test samples"
-    fed = "; ".join((*_fed_files(report), *report.input_notes)) or "input"
-    return f"{fed}, {count(report.samples)} samples of {count(report.steps)} steps"
-
-
-def _fed_files(report: NetworkReport) -> Mapping[str, str]:
-    """Files of the input, by path; the file of the network is not one of them."""
-    files = report.provenance.files
-    return {path: digest for path, digest in files.items() if path != report.file}
-
-
-def _input(report: NetworkReport) -> tuple[object, ...]:
-    """What identifies an input: contents, how it was coded or drawn, and its length."""
-    drawn = () if _fed_files(report) else (report.provenance.seed,)
-    contents = tuple(sorted(_fed_files(report).values()))
-    return (contents, report.input_notes, drawn, report.samples, report.steps, report.dt_s)
-
-
-def _row(what: str, report: Compared) -> ComparedReport:
+def compared(what: str, report: Report) -> ComparedReport:
+    """The row of a report; `what` was asked for."""
     layers = report.layers
     common: dict[str, Any] = {
         "what": what,
-        "kind": report.kind,
-        "subject": subject(report),
         "neurons": sum(x.neurons for x in layers),
         "spike_rate": spike_rate(report),
         "spikes": sum(x.spikes for x in layers),
         "synops": sum(x.synops for x in layers),
         "dense": sum(x.dense for x in layers),
-        "energy": tuple(map(_energy, report.energy)),
+        "energy": report.energy,
     }
     if isinstance(report, NetworkReport):
         return ComparedReport(
             **common,
+            kind="network",
             name=report.file,
+            **_input(report),
             backend=report.backend,
             samples=report.samples,
             steps=report.steps,
             parameters=sum(x.parameters for x in layers),
         )
-    accuracy = report.accuracy
+    assert isinstance(report, RunReport)
     return ComparedReport(
         **common,
+        kind="run",
         name=report.model.name,
+        **_data(report),
         backend=report.host.motion_backend,
         verdict=report.verdict,
-        scores=Scores(S=accuracy.S, U=accuracy.U, HM=accuracy.HM, ZSL=accuracy.ZSL),
-        samples=accuracy.samples,
+        scores=report.accuracy,
+        samples=report.accuracy.samples,
         steps=report.data.steps,
         parameters=report.model.parameters.total,
         host_flops=report.host.flops,
-        host_joules=tuple(map(_energy, report.host.energy)),
+        host_joules=report.host.energy,
     )
 
 
-def _energy(row: Energy) -> ComparedEnergy:
-    return ComparedEnergy(
-        device=row.device,
-        name=row.name,
-        joules_low=row.joules_low,
-        joules=row.joules,
-        joules_high=row.joules_high,
-        static_joules=row.static_joules,
-        inherited=row.inherited,
-        lower_bound=row.lower_bound,
-        as_if=row.as_if,
-        warnings=row.warnings,
-    )
+def _data(report: RunReport) -> dict[str, Any]:
+    """The data in a few words, and their fingerprint."""
+    words = f"{report.data.name}, {count(report.accuracy.samples)} test samples"
+    return {"subject": words, "identity": report.provenance.files.get(DATA, "")}
+
+
+def _input(report: NetworkReport) -> dict[str, Any]:
+    """The input in a few words; a digest of its contents, how it was coded or drawn, its length."""
+    files = {path: x for path, x in report.provenance.files.items() if path != report.file}
+    fed = "; ".join((*files, *report.input_notes)) or "input"
+    drawn = () if files else (report.provenance.seed,)
+    length = (report.samples, report.steps, report.dt_s)
+    told = json.dumps([sorted(files.values()), report.input_notes, drawn, length])
+    return {
+        "subject": f"{fed}, {count(report.samples)} samples of {count(report.steps)} steps",
+        "identity": hashlib.sha256(told.encode()).hexdigest(),
+    }

@@ -1,75 +1,38 @@
 """A report of either kind -> one static HTML file: no script, no external resource, names escaped.
 
 A number is a `<data value="..." data-key="path.in.the.json">` element that holds the exact value of
-`report.json`, so a program can compare the two; the tests do. `SECTIONS` is the order of the page:
-each has a template in `page/` and is there only where the report has something for it.
+`report.json`, so a program can compare the two; the tests do. Every section has a template; there
+`t` holds its tables by name, `lines` its sentences, and `m` what templates share.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from neurozsl.core import quantities as q
-from neurozsl.report.schema import Confusion, Report, RunReport
-from neurozsl.report.show import columns, placement, reading
+from neurozsl.report.schema import Report, RunReport
+from neurozsl.report.show import reading
 from neurozsl.report.show.plot import Plot
 from neurozsl.report.show.plots import plots
+from neurozsl.report.show.section import Sections, lines_of, tables_of, there
+from neurozsl.report.show.tables import Cell, Column, Number, Piece, Sign, bounds, shown
 
 _NUMBER_AND_UNIT = re.compile(r"(\d) (%|[fpnµmkMGT]?[JsWB]\b|times\b|points\b)")
-_CONFUSED = 12  # pairs of classes that are listed
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: its anchor (and template), its title, and when it is there."""
-
-    name: str
-    title: str
-    has: Callable[[Report], bool]
-
-
-def _any(*fields: str) -> Callable[[Report], bool]:
-    """Whether the report has one of these fields, and it is not empty."""
-    return lambda report: any(bool(getattr(report, field, None)) for field in fields)
-
-
-SECTIONS = (
-    Section("network", "What it is, and what was assumed", _any("file")),
-    Section("deployment", "What deployment costs", _any("deployment")),
-    Section("layers", "What the spikes do", _any("layers")),
-    Section("clip", "One sample, spike by spike", _any("raster")),
-    Section("energy", "What it costs in energy", _any("energy")),
-    Section("comparison", "Spikes against a dense pass", _any("comparison", "baseline")),
-    Section("host", "The host part", _any("host")),
-    Section("calibration", "Our figures against measured chips", _any("calibration")),
-    Section("chip", "Where it lies on the chip", _any("mapping", "fits")),
-    Section("classes", "Class by class", _any("classes")),
-    Section("confusion", "What unseen classes are taken for", _any("confusion")),
-    Section("stacking", "Calibrated stacking", _any("beta_curve")),
-    Section("embedding", "The joint space", _any("embedding")),
-    Section("neurobench", "NeuroBench metrics", _any("neurobench")),
-    Section("verification", "Verification", lambda report: isinstance(report, RunReport)),
-    Section(
-        "limits",
-        "Limits, stated plainly",
-        lambda report: bool(report.notes or (isinstance(report, RunReport) and report.data.notes)),
-    ),
-    Section("origin", "How to get the same numbers", lambda _: True),
-)
-
-
-def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
+def render(report: Report, sections: Sections, drawn: tuple[Plot, ...] | None = None) -> str:
     """The page as text."""
-    drawn = plots(report) if drawn is None else drawn
+    drawn = plots(report, sections) if drawn is None else drawn
+    found = there(sections, report)
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -80,21 +43,24 @@ def render(report: Report, drawn: tuple[Plot, ...] | None = None) -> str:
             mean_rate=reading.spike_rate(report),
             key_row=reading.key_row(report.energy),
             expected=reading.is_estimate(report),
-            sections=[x for x in SECTIONS if x.has(report)],
+            unknown=reading.unknown(report.energy),
+            sections=found,
+            templates={
+                x.key: environment().from_string(x.template)
+                if x.template
+                else environment().get_template(f"{x.key}.html.j2")
+                for x in found
+            },
+            tables={
+                x.key: {table.name: shown(table, "page") for table in tables_of(x, report, "page")}
+                for x in found
+            },
+            all_lines={x.key: lines_of(x, report, "page") for x in found},
             # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
             plots={x.name: Markup(x.svg) for x in drawn},
             titles={x.name: x.title for x in drawn},
-            tables=(columns.used(columns.MAIN, report.layers),
-                    columns.used(columns.REST, report.layers)),
         )
-    )  # fmt: skip
-
-
-def most_confused(found: Confusion) -> list[tuple[int, int]]:
-    """Places (true, predicted) of the largest counts off the diagonal, largest first."""
-    size = range(len(found.classes))
-    pairs = [(a, b) for a in size for b in size if a != b and found.counts[a][b]]
-    return sorted(pairs, key=lambda x: -found.counts[x[0]][x[1]])[:_CONFUSED]
+    )
 
 
 def data(key: str, value: float | None, kind: str) -> Markup:
@@ -105,22 +71,52 @@ def data(key: str, value: float | None, kind: str) -> Markup:
     return Markup('<data value="{}" data-key="{}">{}</data>').format(repr(value), key, text)
 
 
+def piece(found: Piece) -> Markup:
+    """A part of a cell."""
+    if isinstance(found, Number):
+        return data(found.key, found.value, found.kind)
+    if isinstance(found, Sign):
+        return Markup('<span class="{}">{}</span>').format(found.css, found.text)
+    return escape(found)
+
+
+def content(cell: Cell) -> Markup:
+    """What stands in a cell; further words and numbers below, small."""
+    text = Markup("").join(map(piece, cell.pieces))
+    for below in (((cell.aside,) if cell.aside else ()), cell.below):
+        if below:
+            text += Markup("<small>{}</small>").format(Markup("").join(map(piece, below)))
+    return text
+
+
+def span(value: object, key: str, field: str, kind: str) -> Markup:
+    """Low and high end of a field."""
+    return Markup("").join(map(piece, bounds(value, key, field, kind)))
+
+
+def _groups(columns: Sequence[Column]) -> list[list[Column]]:
+    """Neighbours of one group."""
+    return [list(found) for _, found in groupby(columns, key=lambda column: column.group)]
+
+
+def _css(column: Column, before: Column | None, cell: Cell | None = None) -> Markup:
+    """Attributes of a cell, or of the title of its column."""
+    first = before is not None and column.group != before.group
+    names = ["n"] * column.numeric + ["first"] * first
+    names += ["strong"] * (column.strong and cell is not None)
+    style = ""
+    if cell is not None and cell.bar is not None:
+        names, style = [*names, "bar"], f' style="--w: {cell.bar}%"'
+    return Markup(f' class="{" ".join(names)}"' if names else "") + Markup(style)
+
+
 def _unbroken(text: str) -> str:
     """A number stays on the line of its unit."""
     return _NUMBER_AND_UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", text)
 
 
-def _text(value: object) -> str:
-    """An option value as text."""
-    if isinstance(value, dict):
-        return ", ".join(f"{k}={_text(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    return str(value)
-
-
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """The templates in `page/`, with what they call; the style sheet is put in."""
     made = Environment(
         loader=PackageLoader("neurozsl.report", "page"),
@@ -129,16 +125,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(share=q.share, count=q.count, joules=q.FORMATS["joules"], text=_text)
-    made.filters["unbroken"] = _unbroken
+    made.filters.update(share=q.share, count=q.count, unbroken=_unbroken, groupby_runs=_groups)
     style = (resources.files("neurozsl.report.page") / "style.css").read_text(encoding="utf-8")
     made.globals.update(
-        style=Markup(style),
-        data=data,
-        kind=reading.kind,
-        unknown=reading.unknown,
-        calibrated=reading.calibrated,
-        core_groups=placement.groups,
-        most_confused=most_confused,
-    )
+        style=Markup(style), data=data, css=_css, content=content, span=span,
+        kind=reading.kind, note=reading.note, calibrated=reading.calibrated,
+    )  # fmt: skip
     return made

@@ -1,13 +1,19 @@
-"""A `Placement` as the rows of a table: one per core, neighbours that use the same in one row."""
+"""A `Placement` as a table: one row per core, neighbours that use the same in one row."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from neurozsl.core import quantities as q
 from neurozsl.hardware.place.mapping import title
-from neurozsl.report.schema import CorePart, CoreUse, Placement
+from neurozsl.hardware.place.placement import CoreUse, PlacedPart, Placement
+from neurozsl.report.show.tables import Cell, Column, Number, Table, row, say, table
+
+Group = tuple[str, PlacedPart]
 
 
-def groups(placement: Placement) -> tuple[tuple[str, int, CorePart], ...]:
+def groups(placement: Placement) -> tuple[tuple[str, int, PlacedPart], ...]:
     """Core numbers ("3" or "3-5"), place of the first of them in `parts`, and that part."""
     found: list[tuple[int, int]] = []  # first and last place in parts
     for place, part in enumerate(placement.parts):
@@ -22,15 +28,32 @@ def groups(placement: Placement) -> tuple[tuple[str, int, CorePart], ...]:
     )
 
 
-def table(placement: Placement) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Column titles and rows of text, totals last."""
-    keys = tuple(placement.totals)
-    rows = [
-        (label, part.layer, *(_cell(key, part.use[key]) for key in keys))
-        for label, _, part in groups(placement)
-    ]
-    rows.append(("all", "", *(_cell(key, placement.totals[key]) for key in keys)))
-    return ("core", "layer", *(_title(key) for key in keys)), rows
+def placement_table(key: str, placement: Placement) -> Table:
+    """The cores; `key` is the path of the placement in the JSON."""
+    columns = (
+        Column("core", lambda group, _: say(group[0])),
+        Column("layer", lambda group, _: say(group[1].layer)),
+        *(Column(_title(name), _used(name), numeric=True) for name in placement.totals),
+    )
+    totals = {
+        _title(name): _cell(name, use, f"{key}.totals.{name}")
+        for name, use in placement.totals.items()
+    }
+    used = Number(placement.cores_used, f"{key}.cores_used")
+    cores = (used, " of ", Number(placement.cores, f"{key}.cores"))
+    rows = groups(placement)
+    notes = [f"Not counted: {placement.left_out}."] if placement.left_out else []
+    notes += [f"{note}." for note in placement.notes]
+    return table(
+        key,
+        heading(placement),
+        columns,
+        [(label, part) for label, _, part in rows],
+        keys=[f"{key}.parts.{place}" for _, place, _ in rows],
+        further=(row(columns, {"core": say("all", below=cores), **totals}, "total"),),
+        notes=tuple(notes),
+        on=("page",),
+    )
 
 
 def heading(placement: Placement) -> str:
@@ -42,23 +65,34 @@ def heading(placement: Placement) -> str:
     )
 
 
-def _cell(key: str, use: CoreUse) -> str:
+def _used(name: str) -> Callable[[Any, str], Cell]:
+    def cell(group: Group, key: str) -> Cell:
+        use = group[1].use.get(name)
+        return say() if use is None else _cell(name, use, f"{key}.use.{name}")
+
+    return cell
+
+
+def _cell(name: str, use: CoreUse, key: str) -> Cell:
     """Use and share of the limit; memory counted in bits is shown in KiB.
 
-    >>> _cell("synapse_bits", CoreUse(used=786432, limit=1048576))
+    >>> _cell("synapse_bits", CoreUse(used=786432, limit=1048576), "").with_aside
     '96.0 KiB (75.00 %)'
-    >>> _cell("in_axons", CoreUse(used=512, limit=None))
+    >>> _cell("in_axons", CoreUse(used=512, limit=None), "").with_aside
     '512'
     """
-    shown = f"{use.used / 8192:,.1f} KiB" if key.endswith("_bits") else q.count(use.used)
-    return f"{shown} ({q.share(use.used / use.limit)})" if use.limit else shown
+    used = Number(use.used, f"{key}.used", "bits" if name.endswith("_bits") else "count")
+    if not use.limit:
+        return say(used)
+    share = use.used / use.limit
+    return say(used, aside=q.share(share), bar=min(100 * share, 100))
 
 
 def _title(key: str) -> str:
     return title(key.replace("_bits", "_memory"))
 
 
-def _alike(a: CorePart, b: CorePart) -> bool:
+def _alike(a: PlacedPart, b: PlacedPart) -> bool:
     return (a.layer, a.use, a.core + 1) == (b.layer, b.use, b.core)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from neurozsl.core import quantities as q
 from neurozsl.core.quantities import count, percent, points, share, si, times
-from neurozsl.hardware.energy import ANCHOR
-from neurozsl.report.schema import Energy, Fit, NetworkReport, Report, RunReport
+from neurozsl.hardware.energy import ANCHOR, EnergyRow
+from neurozsl.report.schema import NetworkReport, Report, RunReport
 
 VERDICTS = {
     "PASS": "Every compared bit equals the trained model.",
@@ -48,34 +48,29 @@ def is_estimate(report: Report) -> bool:
     return isinstance(report, NetworkReport) and report.backend.startswith("none")
 
 
-def interval(row: Energy) -> str:
-    """The bounds that sources give; a measured value has none to publish."""
-    if not row.estimate and row.joules_low is None and row.joules_high is None:
-        return q.MISSING
-    text = q.interval(row.joules_low, row.joules_high)
-    return f"{text}, between sources" if row.interval == "between sources" else text
+def kind(row: EnergyRow) -> str:
+    """Where a figure comes from, in a word or three; a plain estimate says so alone."""
+    if not row.estimate:
+        return "measured"
+    words = ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
+    words += ["all-in"] * (row.scope == "all_in") + ["as-if"] * row.as_if
+    return ", ".join(words) or "estimate"
 
 
-def kind(row: Energy) -> str:
-    """Where a figure comes from, in a word or three."""
-    words = ["estimate" if row.estimate else "measured"]
-    words += ["inherited"] * row.inherited + ["lower bound"] * row.lower_bound
-    words += ["all-in"] * (row.scope == "all_in" and row.estimate) + ["as-if"] * row.as_if
-    return ", ".join(words)
+def note(row: EnergyRow) -> str:
+    """What else there is to say of a row."""
+    latency = f"latency: {row.latency_note}" if row.latency_note else ""
+    floor = "a lower bound: see what is excluded" if row.lower_bound else ""
+    return "; ".join(filter(None, (row.note, latency, floor)))
 
 
-def warnings(rows: Sequence[Energy]) -> Iterator[tuple[str, str]]:
+def warnings(rows: Sequence[EnergyRow]) -> Iterator[tuple[str, str]]:
     """Each warning once: the rows that have it, and what it says."""
     named: dict[str, list[str]] = {}
     for row in rows:
         for text in row.warnings:
             named.setdefault(text, []).append(row.name)
     yield from (("; ".join(names), text) for text, names in named.items())
-
-
-def fit(found: Fit) -> str:
-    """The cores that a network takes, or why it does not fit."""
-    return f"{found.cores_used} of {found.cores} cores" if found.fits else f"no: {found.reason}"
 
 
 def spike_rate(report: Report) -> float:
@@ -148,8 +143,8 @@ def _activity(report: Report) -> str:
 
 
 def _fits(report: NetworkReport) -> str:
-    held = [f"{x.name} ({x.cores_used} of {x.cores} cores)" for x in report.fits if x.fits]
-    refused = [x.name for x in report.fits if not x.fits]
+    held = [f"{x.name} ({x})" for x in report.fits if x.placement is not None]
+    refused = [x.name for x in report.fits if x.placement is None]
     parts = [f"It fits {', '.join(held)}"] if held else []
     parts += [f"{'it' if held else 'It'} does not fit {', '.join(refused)}"] if refused else []
     return f"{'; '.join(parts)}." if parts else ""
@@ -157,25 +152,24 @@ def _fits(report: NetworkReport) -> str:
 
 def _energy(report: Report) -> str:
     # An anchor is what other workloads took, no estimate of this one.
-    own = (e for e in report.energy if e.joules is not None and e.method != ANCHOR)
-    known = sorted(own, key=lambda e: e.joules or 0)
+    known = sorted((e for e in report.energy if e.method != ANCHOR), key=lambda e: e.joules)
     if not known:
         return ""
     low, high = known[0], known[-1]
     text = f"Its energy is estimated at {_at(low)}"
-    if (high.joules or 0) > (low.joules or 0):
+    if high.joules > low.joules:
         text += f" to {_at(high)}, depending on whose figures are used"
     return text + "."
 
 
-def _at(row: Energy) -> str:
+def _at(row: EnergyRow) -> str:
     """Energy and device, with what weakens the figure."""
     weak = ["a lower bound"] * row.lower_bound + ["figures of another chip"] * row.inherited
     weak += ["as if the chip ran it"] * row.as_if
     return f"{si(row.joules, 'J')} on {row.name}" + (f" ({', '.join(weak)})" if weak else "")
 
 
-def _static(rows: Sequence[Energy]) -> str:
+def _static(rows: Sequence[EnergyRow]) -> str:
     """Static power x latency where it is largest: it may outweigh everything above."""
     known = [(e.static_joules, e) for e in rows if e.static_joules]
     if not known:
@@ -193,25 +187,17 @@ def _sign(report: Report) -> str:
 
     The comparison itself has the rest.
     """
-    if report.comparison is not None:
-        return re.split(r"(?<=\.)\s+(?=[A-Z])", report.comparison.sentence, maxsplit=1)[0]
-    base = first_known(report.baseline.energy) if report.baseline else None
-    known = [e.joules for e in report.energy if e.joules]
-    if report.baseline is None or base is None or not base.joules or not known:
+    if report.comparison is None:
         return ""
-    return (
-        f"The comparison without spikes ({report.baseline.name}) costs {si(base.joules, 'J')} on "
-        f"{base.name}, {times(base.joules / min(known))} the lowest and "
-        f"{times(base.joules / max(known))} the highest of these."
-    )
+    return re.split(r"(?<=\.)\s+(?=[A-Z])", report.comparison.sentence, maxsplit=1)[0]
 
 
 def _host(report: RunReport) -> str:
-    row = first_known(report.host.energy)
+    row = next(iter(report.host.energy), None)
     known = [e.total_joules for e in report.energy if e.total_joules and e.method != ANCHOR]
     if not report.layers:
         return "" if row is None else f"An inference takes {_spanned(row)}: {row.name}."
-    if row is None or row.joules is None:
+    if row is None:
         return "The host part (everything but the motion branch) comes on top."
     origin = re.sub(r"^host part,? ", "", row.name)
     text = f"The host part comes on top with {_spanned(row)}, {origin}"
@@ -223,7 +209,7 @@ def _host(report: RunReport) -> str:
     return text + "."
 
 
-def _spanned(row: Energy) -> str:
+def _spanned(row: EnergyRow) -> str:
     """A value with its bounds, where there are two."""
     value = si(row.joules, "J")
     bounds = q.interval(row.joules_low, row.joules_high)
@@ -244,7 +230,7 @@ def calibrated(report: Report) -> str:
     return f"{'; '.join(found).capitalize()}." if found else ""
 
 
-def unknown(rows: Sequence[Energy]) -> str:
+def unknown(rows: Sequence[EnergyRow]) -> str:
     """What costs energy and has no figure, and on how many devices; "" where nothing is unknown.
 
     The rows themselves say which.
@@ -256,18 +242,9 @@ def unknown(rows: Sequence[Energy]) -> str:
     parts = [f"{cost} ({n} of {len(rows)} rows)" for cost, n in devices.items()]
     more = len(parts) - _NAMED
     parts = parts[:_NAMED] + ([f"and {more} more, in the table"] if more > 0 else [])
-    text = f"Unknown, and in no figure here: {'; '.join(parts)}." if parts else ""
-    bare = [row.name for row in rows if row.joules is None]
-    if bare:
-        text += f"{' ' if text else ''}No figure is published for {', '.join(bare)}."
-    return text
+    return f"Unknown, and in no figure here: {'; '.join(parts)}." if parts else ""
 
 
-def key_row(rows: Sequence[Energy]) -> Energy | None:
+def key_row(rows: Sequence[EnergyRow]) -> EnergyRow | None:
     """The row that stands for all: the first of a chip that can run the network, else the first."""
-    return first_known([x for x in rows if not x.as_if]) or first_known(rows)
-
-
-def first_known(rows: Sequence[Energy]) -> Energy | None:
-    """The first row with a value."""
-    return next((x for x in rows if x.joules is not None), None)
+    return next((x for x in rows if not x.as_if), next(iter(rows), None))

@@ -6,7 +6,6 @@ is the document alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from neurozsl.report.schema import Report, to_json
 from neurozsl.report.show.card import card
 from neurozsl.report.show.files import check_place, is_replaceable, replace_texts, writing
 from neurozsl.report.show.html import render
-from neurozsl.report.show.plot import Plot
 from neurozsl.report.show.plots import plots, write_plots
+from neurozsl.report.show.section import Sections
 
 SUFFIXES = {".html": "a page", ".md": "a model card", ".json": "the document alone"}
 
@@ -50,13 +49,16 @@ def check_page(path: Path) -> None:
     check_place(path)
 
 
-def write_report(report: Report, path: Path, *, plot_folder: Path | None = None) -> ReportFiles:
+def write_report(
+    report: Report, sections: Sections, path: Path, *, plot_folder: Path | None = None
+) -> ReportFiles:
     """Write the page or the card with its JSON, or the JSON alone, and plot files.
 
     The files appear complete or not at all.
 
     Args:
         report: what to write.
+        sections: what page and card consist of.
         path: ends in .html, .md or .json; its folder is made.
         plot_folder: where the plots go as SVG and PNG files; None writes none.
 
@@ -66,17 +68,13 @@ def write_report(report: Report, path: Path, *, plot_folder: Path | None = None)
     check_page(path)
     beside = path.with_suffix(".json")
     texts = {beside: to_json(report)}
-    drawn = plots(report) if path.suffix == ".html" or plot_folder is not None else ()
-    written = _WRITERS.get(path.suffix)
-    if written is not None:
-        texts[path] = written(report, drawn)
+    asked = path.suffix == ".html" or plot_folder is not None
+    drawn = plots(report, sections) if asked else ()
+    if path.suffix == ".html":
+        texts[path] = render(report, sections, drawn)
+    elif path.suffix == ".md":
+        texts[path] = card(report, sections)
     with writing(path):
         replace_texts(texts)
-        files = () if plot_folder is None else write_plots(report, plot_folder, drawn=drawn)
+        files = () if plot_folder is None else write_plots(drawn, plot_folder)
     return ReportFiles(path, beside, files)
-
-
-_WRITERS: dict[str, Callable[[Report, tuple[Plot, ...]], str]] = {
-    ".html": render,
-    ".md": lambda report, _: card(report),
-}

@@ -1,0 +1,63 @@
+"""Class by class: the recall of each, among all classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurozsl.report.schema import ClassRecall, RunReport
+from neurozsl.report.sections.context import Tested, of_test
+from neurozsl.report.show import tables as t
+from neurozsl.report.show.section import Section
+from neurozsl.scoring.metrics import Problem
+
+
+def class_recalls(
+    recalls: Mapping[int, float], problem: Problem, names: Sequence[str]
+) -> tuple[ClassRecall, ...]:
+    """One row per class of the test; recalls: class id -> percent."""
+    unseen = set(problem.unseen_ids.tolist())
+    return tuple(
+        ClassRecall(
+            name=names[c],
+            role="unseen" if c in unseen else "seen",
+            recall=recall,
+            samples=int(np.count_nonzero(problem.label == c)),
+        )
+        for c, recall in recalls.items()
+    )
+
+
+def _recall(row: ClassRecall, key: str) -> t.Cell:
+    return t.say(t.Number(row.recall, f"{key}.recall", "percent"), bar=min(max(row.recall, 0), 100))
+
+
+COLUMNS = (
+    t.words("class", "name"),
+    t.Column("recall", _recall, numeric=True),
+    t.number("samples", "samples"),
+)
+
+
+def _tables(report: RunReport) -> Iterator[t.Table]:
+    for role in ("seen", "unseen"):
+        places = [k for k, row in enumerate(report.classes) if row.role == role]
+        yield t.table(
+            role,
+            f"Recall of {role} classes, among all classes",
+            COLUMNS,
+            [report.classes[k] for k in places],
+            keys=[f"classes.{k}" for k in places],
+            on=("page",),
+        )
+
+
+@of_test
+def _fill(test: Tested) -> Mapping[str, Any]:
+    names = test.run.data.classes
+    return {"classes": class_recalls(test.result.recalls, test.problem, names)}
+
+
+SECTION = Section("classes", "Class by class", ("classes",), fill=_fill, tables=_tables)

@@ -1,0 +1,64 @@
+"""What was profiled, as the sections read it: `Context`, and of a run `Tested`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neurozsl.export.bundle.bundle import Bundle
+from neurozsl.report.schema import Host, Raster
+from neurozsl.report.sections.costs import Costs
+from neurozsl.runs.run import Run
+from neurozsl.scoring.evaluation import Evaluation
+from neurozsl.scoring.metrics import Ints, Problem
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One pass of a run over its test splits.
+
+    opened: its bundle, where it was deployed. distance: `(sample, class)`, as scored. samples,
+    classes: embeddings `(sample, proj)` and `(class, proj)`.
+    """
+
+    run: Run
+    opened: Bundle | None
+    result: Evaluation
+    problem: Problem
+    predicted: Ints
+    distance: npt.NDArray[np.float64]
+    samples: Any
+    classes: Any
+    host: Host
+
+
+@dataclass(frozen=True)
+class Context:
+    """What was profiled.
+
+    costs: counts and joules; None where nothing spikes. notes: what the numbers rest on. test: of
+    a run alone.
+    """
+
+    costs: Costs | None
+    notes: tuple[str, ...]
+    raster: Raster | None = None
+    test: Tested | None = None
+
+
+Fields = Mapping[str, Any]
+"""Of the document, by name."""
+
+
+def of_costs(fill: Callable[[Costs], Fields]) -> Callable[[Context], Fields]:
+    """What fills fields from counts and joules: nothing where nothing spikes."""
+    return lambda context: {} if context.costs is None else fill(context.costs)
+
+
+def of_test(fill: Callable[[Tested], Fields]) -> Callable[[Context], Fields]:
+    """What fills fields of a run."""
+    return lambda context: {} if context.test is None else fill(context.test)

@@ -1,0 +1,55 @@
+"""What the numbers rest on, and what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neurozsl.models.base import host_parts
+from neurozsl.report.schema import NetworkReport, Report, RunReport
+from neurozsl.report.sections.motion import Motion
+from neurozsl.report.show.reading import NOTHING_SPIKES
+from neurozsl.report.show.section import Line, Section
+from neurozsl.runs.run import Run
+
+ESTIMATES = (
+    "Energies are estimates: counts of this run times published figures, each with its source. "
+    "No chip was measured."
+)
+
+
+def notes(run: Run, motion: Motion | None, *, deployed: bool) -> tuple[str, ...]:
+    """Of a run."""
+    said = [
+        ESTIMATES,
+        "Host latency is wall time on this machine, batch of up to 32"
+        + (", motion branch left out." if motion is not None else "."),
+    ]
+    if motion is None:
+        said.append(NOTHING_SPIKES)
+    elif not deployed:
+        said.append("The branch ran in Norse on the host; give a bundle to profile a deployment.")
+    if motion is not None and motion.policy == "closed":
+        said.append(
+            "Thresholds follow the layers' own spikes: that ran on the host, no chip here has the "
+            "controller for it; a deployment has them frozen."
+        )
+    said += [f"On the host: {part}." for part in host_parts(run.model)]
+    if motion is not None and motion.policy == "dynamic":
+        said.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
+    said += run.result["warnings"]
+    if run.data.synthetic:
+        said.append("Scores on synthetic data say nothing about real videos.")
+    return tuple(said)
+
+
+def _lines(report: Report) -> Iterator[Line]:
+    data = report.data.notes if isinstance(report, RunReport) else ()
+    yield from (Line(x, ("page", "card")) for x in (*report.notes, *data))
+    if isinstance(report, NetworkReport):
+        yield from (Line(f"note: {x}", ("terminal",)) for x in report.notes)
+
+
+SECTION = Section(
+    "limits", "Limits, stated plainly", ("notes",),
+    fill=lambda context: {"notes": context.notes}, lines=_lines,
+)  # fmt: skip

@@ -1,0 +1,80 @@
+"""The verdict, and every layer on the backends that were compared at export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from neurozsl.core import quantities as q
+from neurozsl.export.bundle.bundle import Bundle
+from neurozsl.report.schema import RunReport, Verification
+from neurozsl.report.sections.context import Context
+from neurozsl.report.show import tables as t
+from neurozsl.report.show.section import Line, Section
+
+
+def _fill(context: Context) -> Mapping[str, Any]:
+    opened = None if context.test is None else context.test.opened
+    return {} if opened is None else {"verification": verification(opened)}
+
+
+def verification(opened: Bundle) -> Verification:
+    """The verdict and what it rests on, as the export found it."""
+    manifest, stored = opened.manifest, opened.manifest.verification
+    return Verification.model_validate(
+        {
+            "verdict": manifest.verdict,
+            "samples": stored["samples"],
+            "backends": {name: found["layers"] for name, found in stored["backends"].items()},
+            "oracle": None if manifest.oracle == "none" else manifest.oracle,
+            "notes": (*manifest.reasons, *manifest.losses),
+        }
+    )
+
+
+LAYERS = (
+    t.Column("pair", lambda _, key: t.say(key.split(".")[2].replace("_", " "))),
+    t.words("layer", "name"),
+    t.number("equal bits", "agree", "share", strong=True),
+    t.number("matched spikes", "matched", "share"),
+    t.number("unequal", "differing"),
+    t.number("first in step", "first_step"),
+    t.number("margin", "margin", "number"),
+    t.number("membrane", "membrane", "number"),
+    t.number("spikes", "spikes"),
+    t.number("rate", "rate", "share"),
+)
+
+
+def _tables(report: RunReport) -> Iterator[t.Table]:
+    backends = {} if report.verification is None else report.verification.backends
+    yield t.table(
+        "agreement",
+        "Equal spike bits, layer by layer",
+        LAYERS,
+        [layer for layers in backends.values() for layer in layers],
+        keys=[
+            f"verification.backends.{pair}.{k}"
+            for pair, layers in backends.items()
+            for k in range(len(layers))
+        ],
+        on=t.PAPER,
+    )
+
+
+def _lines(report: RunReport) -> Iterator[Line]:
+    found = report.verification
+    if found is None:
+        yield Line("Not run; `neurozsl verify` compares the backends bit by bit.", ("card",))
+        return
+    yield Line(
+        f"{found.verdict} on {q.count(found.samples)} samples; reference simulator: "
+        f"{found.oracle or 'none on this machine'}.",
+        ("card",),
+    )
+    yield from (Line(note, ("card",)) for note in found.notes)
+
+
+SECTION = Section(
+    "verification", "Verification", ("accuracy",), fill=_fill, tables=_tables, lines=_lines
+)
