@@ -98,13 +98,14 @@ def _kept(name: str, model: object) -> ZSLModel:
     """The model, if it keeps the contract."""
     from torch import nn
 
-    from neurozsl.models.base import ZSLModel
+    from neurozsl.models.base import BranchModel, ZSLModel
 
-    if isinstance(model, nn.Module) and isinstance(model, ZSLModel):
+    contract = BranchModel if hasattr(model, "motion_branch") else ZSLModel
+    if isinstance(model, nn.Module) and isinstance(model, contract):
         return model
-    asked = (part for part in vars(ZSLModel) if not part.startswith("_"))
+    asked = [part for part in (*vars(ZSLModel), *vars(contract)) if not part.startswith("_")]
     missing = [part for part in asked if not hasattr(model, part)] or ["torch.nn.Module"]
     raise BadInput(
         f"model '{name}': {type(model).__name__} does not keep the contract "
-        f"neurozsl.models.base.ZSLModel, it lacks {', '.join(missing)}"
+        f"neurozsl.models.base.{contract.__name__}, it lacks {', '.join(dict.fromkeys(missing))}"
     )

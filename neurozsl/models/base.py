@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,8 @@ class ZSLModel(TorchModule, Protocol):
     def options(self) -> dict[str, Any]:
         """All arguments of `build` that make this model again, as JSON values.
 
-        What `calibrate` and `frozen` fix is among them, as `codes` and `thetas`.
+        What `calibrate` and `frozen` fix may be among them as `codes` and `thetas`: `run.json`,
+        which is written before, leaves these two and the widths out.
         """
 
     def calibrate(self, batch: AVBatch) -> None:
@@ -161,9 +162,17 @@ class BranchModel(ZSLModel, Protocol):
         """Spiking parts that the branch leaves to the host, each with the reason; mostly none."""
 
 
+def has_branch(model: ZSLModel) -> TypeGuard[BranchModel]:
+    """Whether a model keeps the contract of those with a branch (`models.build` checks all of it).
+
+    The branch itself may still be left out by an option.
+    """
+    return hasattr(model, "motion_branch")
+
+
 def branch_of(model: ZSLModel) -> Branch | None:
     """The spiking branch of a model; None where it has none."""
-    return model.motion_branch() if isinstance(model, BranchModel) else None
+    return model.motion_branch() if has_branch(model) else None
 
 
 def needed_branch(model: ZSLModel) -> Branch:
@@ -197,7 +206,7 @@ def branch_model(model: ZSLModel) -> BranchModel:
     Raises:
         BadInput: it has no spiking branch.
     """
-    if isinstance(model, BranchModel):
+    if has_branch(model):
         return model
     raise BadInput(f"model {type(model).__name__}: {_NO_BRANCH}")
 
@@ -221,7 +230,7 @@ def closed_loop(branch: Branch) -> ClosedLoopBranch:
 
 def host_parts(model: ZSLModel) -> tuple[str, ...]:
     """Spiking parts of a model that its branch leaves to the host, each with the reason."""
-    return model.host_parts() if isinstance(model, BranchModel) else ()
+    return model.host_parts() if has_branch(model) else ()
 
 
 def distances(output: Embedding, classes: Tensor) -> Tensor:

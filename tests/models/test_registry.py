@@ -36,6 +36,10 @@ def test_every_registered_model_is_a_module_that_keeps_the_contract(name: str) -
 
 MODULE = """
 from tests.toys.model import averaged as build
+def branch(**options):
+    class Branched(type(build(**options))):
+        def motion_branch(self): return None
+    return Branched(3, 4)
 def broken(**options): return build(**options).project
 def half(**options):
     import torch
@@ -89,6 +93,7 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(outside: Path, name: s
         ("no_such_package:build", "No module named 'no_such_package'"),
         ("outside_models:half", r"Half does not keep the contract .* lacks calibrate, prepare"),
         ("outside_models:broken", r"Linear does not keep the contract .* lacks options"),
+        ("outside_models:branch", r"Branched .*base.BranchModel, it lacks frozen, host_parts"),
         ("builtins:dict", r"dict does not keep the contract .* lacks options"),
     ],
 )
