@@ -42,7 +42,7 @@ def golden_input(run: Run, count: int) -> ChipInput:
     """Inputs of `count` test samples, half seen and half unseen classes."""
     stage = run.data.stage(2)
     halves = ((stage.seen, count - count // 2), (stage.unseen, count // 2))
-    return ChipInput.join([chip_input(run.model, x, spread(x, n)) for x, n in halves])
+    return ChipInput.join([chip_input(run.model, x, spread(x, n)) for x, n in halves if n])
 
 
 def calibration_input(run: Run, spec: BranchSpec) -> ChipInput:

@@ -16,6 +16,7 @@ from neurozsl.deploy.score import RunScores
 from neurozsl.export.bundle import bundle as bundles
 from neurozsl.export.bundle.bundle import Bundle, StageProgress
 from neurozsl.export.bundle.policy import Wanted
+from neurozsl.export.targets.names import target_called
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.report.schema import RunReport
@@ -132,7 +133,7 @@ def export(
 
     Args:
         run: a trained run.
-        target: nir, lava, sinabs, speck, or another of `neurozsl targets`.
+        target: nir, lava, sinabs, speck or another of `neurozsl targets`, or its chip (loihi2).
         out: folder of the bundle; None: `RUN/deploy/TARGET`.
         threshold: dynamic, table or frozen; None: as trained where the target can.
         bits: of the weights, 4 to 8; None: those of a run that was fine-tuned in integers, else 8.
@@ -153,11 +154,11 @@ def export(
         bundle = nz.export("runs/demo", target="lava")
         bundle.manifest.verdict
     """
-    opened = _run(run)
-    folder = opened.path / "deploy" / target if out is None else Path(out)
+    opened, name = _run(run), target_called(target).name
+    folder = opened.path / "deploy" / name if out is None else Path(out)
     deployment.deploy(
         opened,
-        target=target,
+        target=name,
         out=folder,
         threshold=threshold,
         bits=bits,

@@ -11,7 +11,7 @@ gradient runs through the neuron that the integers stand for, on the membrane th
     z_t  = v*_t > theta,   v_t = (1 - z_t) v*_t    dz/dv*: the branch's surrogate in Norse
 
 with W', b', theta of the dequantised layer (gain kappa folded). Where no weight is lost to rounding
-this is Norse's own gradient (tested). Weights that a calibration clips keep their gradient.
+this is Norse's own gradient (tested). Weights that a scale rule clips keep their gradient.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def rounding_from(chip: str, bits: int, scale: str) -> Rounding | None:
         if scale == rule:
             return Rounding(chip, bits, rule)
     raise BadInput(
-        f"weight calibration '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}"
+        f"scale rule '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}"
     )
 
 

@@ -75,7 +75,7 @@ def test_export_is_the_verb_and_the_package_of_the_same_name(run_dir: Path, tmp_
     import neurozsl.export as package
 
     assert isinstance(package, ModuleType) and nz.export is package  # type: ignore[comparison-overlap]
-    bundle = nz.export(run_dir, target="nir", out=tmp_path / "nir", samples=2)
+    bundle = nz.export(run_dir, target="nir", out=tmp_path / "nir", samples=1)
     assert bundle.manifest.target == "nir" and (tmp_path / "nir" / "motion.nir").is_file()
     scored = nz.evaluate(run_dir, bundle)
     assert scored.HM == nz.evaluate(nz.load(run_dir), tmp_path / "nir").HM
