@@ -9,6 +9,7 @@ from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.deploy import deploy
 from neurozsl.deploy.score import RunScores, score_backend, score_each
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.runs import run as runs
 from neurozsl.training.train import TrainConfig
 
@@ -45,7 +46,7 @@ def test_an_export_with_four_scored_steps_prepares_every_batch_once(
         return prepare(batch)
 
     monkeypatch.setattr(run.model, "prepare", spy)
-    monkeypatch.setattr("neurozsl.export.bundle.verify.locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
     manifest = deploy.deploy(
         run,
         target="lava",
