@@ -16,10 +16,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurozsl.data.sets.load import load
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
-from neurozsl.runs import run as runs
-from neurozsl.training.train import TrainConfig
+import neurozsl as nz
 
 
 def arguments() -> argparse.Namespace:
@@ -35,12 +32,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def told(done: int, total: int, text: str) -> None:
+    """One line an epoch."""
+    print(f"epoch  {done:2}/{total:2}  {text}")
+
+
 def main() -> None:
     """Make the data where it is missing, then train, or go on with a run that was stopped."""
     given = arguments()
     folder = given.run.parent / f"{given.run.name}-data"
     if not folder.exists():
-        config = SyntheticConfig(
+        config = nz.SyntheticConfig(
             scene_bias=given.scene_bias,
             seed=given.seed,
             train_per_class=given.train_per_class,
@@ -48,24 +50,18 @@ def main() -> None:
             val_seen_per_class=max(1, given.train_per_class // 5),
             test_size=given.test_size,
         )
-        write_synthetic(config, folder)
-    data = load(folder)
+        nz.write_synthetic(config, folder)
+    data = nz.load_data(folder)
     train, test = len(data.splits["train"]), len(data.stage(2).seen) + len(data.stage(2).unseen)
     print(
         f"data   {folder}: {len(data.classes)} classes, {train} training and {test} test clips, "
         + ("synthetic" if data.synthetic else "recorded")
     )
-    if not (given.run / "run.json").exists():
-        runs.create(
-            given.run,
-            data_dir=folder,
-            model="mdft",
-            options={"preset": "deploy"},
-            train=TrainConfig(epochs=given.epochs, batch=given.batch, seed=given.seed),
-        )
-    run = runs.train(
-        given.run, progress=lambda done, total, text: print(f"epoch  {done:2}/{total:2}  {text}")
-    )
+    if (given.run / "run.json").exists():
+        run = nz.resume(given.run, progress=told)
+    else:
+        how = nz.TrainConfig(epochs=given.epochs, batch=given.batch, seed=given.seed)
+        run = nz.train(folder, given.run, model="mdft", config=how, progress=told)
     test_scores = run.result["test"]
     line = "  ".join(f"{key} {test_scores[key]:.1f}" for key in ("S", "U", "HM", "ZSL"))
     print(f"test   {line}  (chance HM {test_scores['chance']:.1f})")

@@ -18,10 +18,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurozsl.core.errors import VerificationFailed
-from neurozsl.deploy import deploy
-from neurozsl.export.bundle.bundle import open_bundle
-from neurozsl.runs import run as runs
+import neurozsl as nz
 
 # Targets of a branch with leaky neurons; `speck` takes one trained with --motion-profile speck.
 LEAKY = ["nir", "lava", "sinabs"]
@@ -40,16 +37,17 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Export to each target; a bundle that fails its verification is kept as `*.rejected`."""
     given = arguments()
-    run = runs.open_run(given.run)
+    run = nz.load(given.run)
     failed = []
     for target in given.targets:
         try:
-            deploy.deploy(run, target=target, samples=given.samples, max_hm_drop=given.max_hm_drop)
-        except VerificationFailed as error:
+            bundle = nz.export(
+                run, target=target, samples=given.samples, max_hm_drop=given.max_hm_drop
+            )
+        except nz.VerificationFailed as error:
             failed.append(target)
             print(f"{target:<7} FAIL  {error}")
             continue
-        bundle = open_bundle(given.run / "deploy" / target)
         print(f"{target:<7} {bundle.manifest.verdict}")
         for name, found in bundle.manifest.verification["backends"].items():
             worst = min(layer["agree"] for layer in found["layers"])

@@ -17,9 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurozsl.export.backends.lava.environment import INSTALL_LINE, locate
-from neurozsl.export.bundle.bundle import open_bundle
-from neurozsl.simulate.simulation import simulate
+import neurozsl as nz
 
 
 def arguments() -> argparse.Namespace:
@@ -33,14 +31,15 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the emulator, then lava-nc on the same samples, and compare all spikes."""
     given = arguments()
-    bundle = open_bundle(given.run / "deploy" / "lava")
-    chip = simulate(bundle, backend="emulator", limit=given.limit)
+    bundle = nz.open_bundle(given.run / "deploy" / "lava")
+    chip = nz.simulate(bundle, backend="emulator", limit=given.limit)
     spikes = ", ".join(f"{name} {n:.1f}" for name, n in chip.spikes_per_sample.items())
     print(f"emulator  {chip.samples} samples in {chip.seconds:.2f} s, spikes per sample: {spikes}")
-    if locate() is None:
-        print(f"lava      not set up; {INSTALL_LINE}")
+    try:
+        oracle = nz.simulate(bundle, backend="lava", limit=given.limit)
+    except nz.MissingPart as missing:
+        print(f"lava      {missing}")
     else:
-        oracle = simulate(bundle, backend="lava", limit=given.limit)
         ours, theirs = chip.trace.spikes, oracle.trace.spikes
         differing = sum(int(np.count_nonzero(ours[name] != theirs[name])) for name in ours)
         verdict = "every spike equal to the emulator's"

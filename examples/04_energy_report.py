@@ -19,10 +19,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from neurozsl.core.quantities import si
-from neurozsl.report import write_report
-from neurozsl.report.sections.build import build
-from neurozsl.runs import run as runs
+import neurozsl as nz
 
 
 def arguments() -> argparse.Namespace:
@@ -37,8 +34,7 @@ def main() -> None:
     """Build the report from one pass over the test splits, print its core, write the page."""
     given = arguments()
     bundle = given.run / "deploy" / given.target
-    command = f"neurozsl profile {given.run} --bundle {bundle}"
-    report = build(runs.open_run(given.run), bundle=bundle, command=command)
+    report = nz.profile(given.run, bundle)
     scores = report.accuracy
     print(
         f"S {scores.S:.1f}  U {scores.U:.1f}  HM {scores.HM:.1f}  ZSL {scores.ZSL:.1f}  "
@@ -52,12 +48,12 @@ def main() -> None:
     for row in report.energy:
         bounds = "interval unpublished"
         if row.joules_low is not None:
-            bounds = f"{si(row.joules_low, 'J')} to {si(row.joules_high, 'J')}"
-        print(f"{si(row.joules, 'J'):>9}  {bounds:<20}  {row.name}")
+            bounds = f"{nz.si(row.joules_low, 'J')} to {nz.si(row.joules_high, 'J')}"
+        print(f"{nz.si(row.joules, 'J'):>9}  {bounds:<20}  {row.name}")
     if report.comparison is not None:
         print(report.comparison.sentence)
     page = given.run / "report.html"
-    write_report(report, page)
+    nz.write_report(report, page)
     print(f"report in {page}")
 
 

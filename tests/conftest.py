@@ -50,21 +50,26 @@ def lava_python() -> Path:
 
 
 @pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic set small enough to train on in seconds; a test that changes it takes a copy."""
+    from tests.factories.datasets import small_set
+
+    return small_set(tmp_path_factory.mktemp("small") / "data")
+
+
+@pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `data`, a run trained on it in seconds, and its bundles `sinabs` and `lava`."""
     import torch
 
-    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
     from neurozsl.deploy import deploy
     from neurozsl.runs import run as runs
     from neurozsl.training.train import TrainConfig
+    from tests.factories.datasets import small_set
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("workspace")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder / "data")
+    small_set(folder / "data")
     runs.create(
         folder / "run",
         data_dir=folder / "data",

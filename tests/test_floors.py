@@ -46,8 +46,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.report.schema", "neurozsl.report.page"),
     ("neurozsl.report.figures",),
     ("neurozsl.report.show",),
-    ("neurozsl.simulate", "neurozsl.report.sections"),
-    ("neurozsl.report", "neurozsl.studies"),
+    ("neurozsl.simulation", "neurozsl.report.sections"),
+    ("neurozsl.report",),
+    ("neurozsl.face", "neurozsl.studies"),
     ("neurozsl.cli",),
     ("neurozsl", "neurozsl.export", "neurozsl.hardware"),  # the faces
 )
@@ -103,6 +104,13 @@ def test_a_root_folder_holds_its_face_and_no_loose_module(root: str) -> None:
 
 
 # ---------------------------------------------------------------- figures of the house
+
+
+def test_the_house_keeps_its_figures() -> None:
+    found = figures()
+    print(found)
+    del found["product lines"]  # told by `main`, not held: new features need lines
+    assert {name: now for name, (now, limit) in found.items() if now > limit} == {}
 
 
 def class_names() -> Counter[str]:

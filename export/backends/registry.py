@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.core.signals import BranchSpec, MotionBackend
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered
-from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
+from neurozsl.hardware.network.program import ChipProgram
+from neurozsl.hardware.speck.program import SpeckProgram
 
-MotionBackend = Callable[[ChipInput], Trace]
-RUNS_INTEGERS: Final = ("emulator", "lava", "sinabs_discretised")
+P = TypeVar("P", bound=ChipProgram)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Parts:
 
     spec: BranchSpec | None
     lowered: Lowered
-    program: AnyProgram | None = None
+    program: ChipProgram | None = None
 
     @property
     def reference(self) -> str:
@@ -59,15 +59,40 @@ class RunOptions:
     record: tuple[Record, ...] = ("spikes",)
 
 
-def backend(name: str, parts: Parts, run: RunOptions | None = None) -> MotionBackend:
+@dataclass(frozen=True)
+class Backend:
+    """One row of the table.
+
+    make: from a deployment and how to run it to the function. chip: whose integers it runs unless
+    a deployment names another; None in float.
+    """
+
+    make: Callable[[Parts, RunOptions], MotionBackend]
+    chip: str | None = None
+
+
+def backend(
+    name: str,
+    parts: Parts,
+    run: RunOptions | None = None,
+    *,
+    own: Mapping[str, Backend] | None = None,
+) -> MotionBackend:
     """The backend called `name`.
+
+    Args:
+        name: of the table or of `own`.
+        parts: the deployment.
+        run: how it is run.
+        own: backends that a target brings (`Target.own_backends`).
 
     Raises:
         BadInput: no such backend, or it needs integers and the deployment has none.
     """
-    if name not in BACKENDS:
-        raise BadInput(f"motion backend '{name}' is unknown; use {', '.join(BACKENDS)}")
-    return BACKENDS[name](parts, run or RunOptions())
+    known = {**BACKENDS, **(own or {})}
+    if name not in known:
+        raise BadInput(f"motion backend '{name}' is unknown; use {', '.join(known)}")
+    return known[name].make(parts, run or RunOptions())
 
 
 def _norse(parts: Parts, run: RunOptions) -> MotionBackend:
@@ -103,41 +128,46 @@ def _lava_float(parts: Parts, run: RunOptions) -> MotionBackend:
 
 
 def _emulator(parts: Parts, run: RunOptions) -> MotionBackend:
+    from neurozsl.hardware.arithmetic.emulate import emulate
+    from neurozsl.hardware.arithmetic.registry import of_program
+
     program = _integers(parts, "emulator")
-    if isinstance(program, SpeckProgram):
-        from neurozsl.hardware.speck.emulator import emulate_speck
-
-        return lambda chip: emulate_speck(program, chip, device=run.device, progress=run.progress)
-    from neurozsl.hardware.loihi.emulator import emulate
-
-    return lambda chip: emulate(program, chip, record=run.record, device=run.device)
+    record = run.record if of_program(program).compares_membranes else ("spikes",)
+    return lambda chip: emulate(
+        program, chip, record=record, device=run.device, progress=run.progress
+    )
 
 
 def _lava(parts: Parts, run: RunOptions) -> MotionBackend:
     from neurozsl.export.backends.lava.run import run_lava
 
-    program = _integers(parts, "lava")
-    if not isinstance(program, Program):
-        raise BadInput(
-            f"motion backend 'lava' runs Loihi's integers, this deployment is for {program.chip}; "
-            "export with --target lava"
-        )
+    program = integers(parts, "lava", Program, "Loihi", "lava")
     return lambda chip: run_lava(program, chip, timeout_s=run.timeout_s, progress=run.progress)
 
 
 def _sinabs_discretised(parts: Parts, run: RunOptions) -> MotionBackend:
     from neurozsl.export.backends.speck.run import run_discretised
 
-    program = _integers(parts, "sinabs_discretised")
-    if not isinstance(program, SpeckProgram):
-        raise BadInput(
-            f"motion backend 'sinabs_discretised' runs Speck's integers, this deployment is for "
-            f"{program.chip}; export with --target speck"
-        )
+    program = integers(parts, "sinabs_discretised", SpeckProgram, "Speck", "speck")
     return lambda chip: run_discretised(parts.lowered, program, chip, timeout_s=run.timeout_s)
 
 
-def _integers(parts: Parts, name: str) -> AnyProgram:
+def integers(parts: Parts, name: str, kind: type[P], whose: str, target: str) -> P:
+    """The program of a deployment, for a backend that runs one kind alone.
+
+    Raises:
+        BadInput: there is none, or it is for another chip.
+    """
+    program = _integers(parts, name)
+    if not isinstance(program, kind):
+        raise BadInput(
+            f"motion backend '{name}' runs {whose}'s integers, this deployment is for "
+            f"{program.chip}; export with --target {target}"
+        )
+    return program
+
+
+def _integers(parts: Parts, name: str) -> ChipProgram:
     if parts.program is None:
         raise BadInput(
             f"motion backend '{name}' runs integers and this deployment has none; export with "
@@ -146,12 +176,15 @@ def _integers(parts: Parts, name: str) -> AnyProgram:
     return parts.program
 
 
-BACKENDS: Mapping[str, Callable[[Parts, RunOptions], MotionBackend]] = {
-    "norse": _norse,
-    "floatsim": _floatsim,
-    "sinabs": _sinabs,
-    "lava_float": _lava_float,
-    "emulator": _emulator,
-    "lava": _lava,
-    "sinabs_discretised": _sinabs_discretised,
+BACKENDS: Final[dict[str, Backend]] = {
+    "norse": Backend(_norse),
+    "floatsim": Backend(_floatsim),
+    "sinabs": Backend(_sinabs),
+    "lava_float": Backend(_lava_float),
+    "emulator": Backend(_emulator, chip="loihi2"),
+    "lava": Backend(_lava, chip="loihi2"),
+    "sinabs_discretised": Backend(_sinabs_discretised, chip="speck2f"),
 }
+RUNS_INTEGERS: Final = tuple(name for name, one in BACKENDS.items() if one.chip is not None)
+SECOND_FLOAT: Final = "sinabs"
+"""Asked where `Parts.reference` would be compared with itself."""

@@ -13,31 +13,41 @@ from pathlib import Path
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
-from neurozsl.export.backends.registry import RUNS_INTEGERS, MotionBackend, Parts, backend
+from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, backend
 from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.bundle_files import (
-    QuantiserOptions,
     describe,
     publish,
     staged,
     write_golden,
     write_parts,
 )
-from neurozsl.export.bundle.manifest import Manifest, Step
+from neurozsl.export.bundle.manifest import Manifest, Operations, Step
+from neurozsl.export.bundle.operations import ScoredStep, mesh_cores
 from neurozsl.export.bundle.policy import Wanted, apply_policy
-from neurozsl.export.bundle.tally import Tally, mesh_cores
 from neurozsl.export.bundle.twin import unfolded
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
-from neurozsl.hardware.arithmetic.quantize import dequantize
+from neurozsl.hardware.arithmetic.base import QuantiserOptions
+from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.place.place import place
 
-Score = Callable[[MotionBackend], Mapping[str, float]]
+
+@dataclass(frozen=True)
+class StepScore:
+    """S, U, HM and ZSL in percent after one step, and the operations of its branch."""
+
+    figures: Mapping[str, float]
+    operations: Operations | None = None
+
+
+Score = Callable[[Mapping[str, ScoredStep]], Mapping[str, StepScore]]
+"""Scores all steps at once, so that the host part of the model runs once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ def build_bundle(
         threshold: policy of the deployed branch.
         integers: of a network trained in integers; they are shipped, `bits`, `scale` and
             `correct_bias` are not used.
-        score: S, U, HM, ZSL in percent of a motion backend on the test set.
+        score: scores the steps of the deployment, by their names, on the test set.
         max_hm_drop: allowed loss of HM in points, trained model to deployment.
         reference_score: score of the trained model, if it is known already.
         steps: name of the trained step, and the scores of related runs.
@@ -140,7 +150,7 @@ def build_bundle(
         )
         related = steps or Steps()
         stages = _stages(trained, deployed, parts, chosen, rounding, related.trained, program)
-        own = _score_steps(stages, score, reference_score, progress)
+        own = _score_steps(stages, score, reference_score)
         manifest = describe(
             part,
             parts,
@@ -193,11 +203,12 @@ def _stages(
         ]
     stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
     if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
+        assert rounding.calibration is not None
         spec, _ = apply_policy(trained, "frozen", rounding.calibration)
         lowered = lower(to_nir(spec))
         stages.append(("frozen", "norse", Parts(spec, lowered)))
         if parts.program is not None:
-            constant = rounding.program(lowered, parts.program.chip)
+            constant = quantize(lowered, parts.program.chip, **vars(rounding))
             stages.append(("fixed-point", "emulator", Parts(spec, lowered, constant)))
     if trained.policy != deployed.policy:
         stages.append((deployed.policy, "norse", parts))
@@ -212,28 +223,31 @@ def _score_steps(
     stages: list[_Stage],
     score: Score | None,
     reference: Mapping[str, float] | None,
-    progress: StageProgress | None,
 ) -> tuple[Step, ...]:
     """Accuracy of every stage; that of the first is not computed again where it is known."""
     if score is None:
         return ()
-    steps = []
     cores = mesh_cores(stages[-1][2].lowered)
-    for number, (step, name, use) in enumerate(stages):
-        if progress is not None:
-            progress(f"score {step}", number, len(stages))
-        known = reference if number == 0 else None
+    asked = {}
+    for step, name, use in stages if reference is None else stages[1:]:
         integers = use.program if name in RUNS_INTEGERS else None
-        tally = Tally(integers or use.lowered, backend(name, use), cores)
-        values = known if known is not None else score(tally)
-        figures = {key: float(values[key]) for key in ("S", "U", "HM", "ZSL")}
-        policy = use.lowered.policy if use.spec is None else use.spec.policy
-        done = tally.operations()
-        steps.append(Step(step=step, backend=name, policy=policy, operations=done, **figures))
-    if reference is not None and all(name in RUNS_INTEGERS for _, name, _ in stages):
+        asked[step] = ScoredStep(backend(name, use), integers or use.lowered, cores)
+    found = dict(score(asked)) if asked else {}
+    if reference is not None:
         # Trained in these very integers: what is deployed does what was trained.
-        steps[0] = steps[0].model_copy(update={"operations": steps[-1].operations})
-    return tuple(steps)
+        same = all(name in RUNS_INTEGERS for _, name, _ in stages)
+        last = found.get(stages[-1][0])
+        found[stages[0][0]] = StepScore(reference, last.operations if same and last else None)
+    return tuple(
+        Step(
+            step=step,
+            backend=name,
+            policy=use.lowered.policy if use.spec is None else use.spec.policy,
+            operations=found[step].operations,
+            **{key: float(found[step].figures[key]) for key in ("S", "U", "HM", "ZSL")},
+        )
+        for step, name, use in stages
+    )
 
 
 def _hm_drop(steps: tuple[Step, ...], limit: float) -> tuple[str, ...]:

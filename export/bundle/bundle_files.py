@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +21,21 @@ import nir
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput, VerificationFailed
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
-from neurozsl.export.backends.lava.run import WORKER, save_input
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle import manifest as manifests
-from neurozsl.export.bundle.bundle import GOLDEN, GRAPH, PROGRAM, SCRIPT, load_program
+from neurozsl.export.bundle.bundle import GOLDEN, GRAPH, PROGRAM
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import Verification
 from neurozsl.export.nir import nirfile
 from neurozsl.export.targets import Target
+from neurozsl.hardware.arithmetic.base import QuantiserOptions
 from neurozsl.hardware.arithmetic.quantize import quantize
-from neurozsl.hardware.loihi.scales import ScaleRule
-from neurozsl.hardware.lower.lower import Lowered, lower
+from neurozsl.hardware.arithmetic.registry import load_program
+from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.golden import save_input
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.place.mapping import Mapping as Placement
 from neurozsl.hardware.place.placement import placement
-from neurozsl.hardware.speck.program import AnyProgram
-
-
-@dataclass(frozen=True)
-class QuantiserOptions:
-    """Settings of the quantiser."""
-
-    calibration: ChipInput
-    bits: int
-    scale: ScaleRule
-    correct_bias: bool
-
-    def program(self, lowered: Lowered, chip: str) -> AnyProgram:
-        """The integers of a branch, with their loss report."""
-        return quantize(
-            lowered,
-            chip,
-            bits=self.bits,
-            calibration=self.calibration,
-            scale=self.scale,
-            correct_bias=self.correct_bias,
-        )
 
 
 @contextmanager
@@ -105,7 +85,7 @@ def write_parts(
     spec: BranchSpec | None,
     chosen: Target,
     rounding: QuantiserOptions,
-    program: AnyProgram | None = None,
+    program: ChipProgram | None = None,
 ) -> Parts:
     """Files of the network; the parts are read back from them, except the branch itself.
 
@@ -121,9 +101,9 @@ def write_parts(
     if "fixed" not in chosen.fidelity:
         return Parts(spec, lowered)
     assert chosen.chip is not None
-    (program or rounding.program(lowered, chosen.chip)).save(folder / PROGRAM)
-    if "lava" in chosen.backends:
-        shutil.copyfile(WORKER, folder / SCRIPT)
+    (program or quantize(lowered, chosen.chip, **vars(rounding))).save(folder / PROGRAM)
+    for file in chosen.ships():
+        shutil.copyfile(file, folder / file.name)
     return Parts(spec, lowered, load_program(folder / PROGRAM, chosen.chip))
 
 
@@ -131,7 +111,7 @@ def write_golden(
     folder: Path, parts: Parts, chosen: Target, samples: ChipInput, trained: Trace | None = None
 ) -> Trace:
     """Samples and the spikes that the first backend of the target gives for them."""
-    trace = backend(chosen.backends[0], parts)(samples)
+    trace = backend(chosen.backends[0], parts, own=chosen.own_backends)(samples)
     # Thresholds of the host are golden only where the deployment reads them.
     theta = samples.theta if parts.lowered.policy == "dynamic" else None
     save_input(folder / GOLDEN, ChipInput(samples.codes, samples.code, theta), trace, trained)

@@ -3,17 +3,17 @@
     PASS            every bit equals the trained model
     PASS-WITH-LOSS  backends agree in every bit, but the deployment differs from the trained model
                     (integers, or a threshold policy that was changed); the loss is stated
-    UNVERIFIED      nothing disagrees, but the oracle (lava-nc) is not on this machine
+    UNVERIFIED      nothing disagrees, but the target's oracle is not on this machine
     FAIL            a check that must be exact differs in a bit, or a layer of a model's branch is
                     dead or saturated (of a network that came as a file: a loss, on these samples)
 
 `emulator_vs_norse` is the loss of quantisation, never a failure.
 
 Where the network was trained in integers, the trained model is that integer forward: its spikes on
-the samples come with the bundle and are compared as `training_vs_emulator` and `training_vs_lava`
-(for a float target, with its first backend). Integers must give them again in every bit. The float
-branch of such a bundle is the integers' twin, so that `emulator_vs_norse` compares the deployment
-with its float description, which nobody trained: it is shown, and is no loss.
+the samples come with the bundle and are compared with the deployed backend and with the oracle of
+its integers (for a float target, with its first backend). Integers must give them again in every
+bit. The float branch of such a bundle is the integers' twin, so that `emulator_vs_norse` compares
+the deployment with its float description, which nobody trained: it is shown, and is no loss.
 """
 
 from __future__ import annotations
@@ -24,16 +24,12 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.export.backends.lava.environment import locate
-from neurozsl.export.backends.registry import Parts, RunOptions, backend
+from neurozsl.export.backends.registry import BACKENDS, SECOND_FLOAT, Parts, RunOptions, backend
 from neurozsl.export.bundle.agreement import LayerAgreement, compare, worst_margins, worst_membranes
 from neurozsl.export.targets import Check, Target, target
 from neurozsl.hardware.count.diagnose import diagnose, integrating_layers
-from neurozsl.hardware.loihi import fixedpoint as fp
 
 Verdict = Literal["PASS", "PASS-WITH-LOSS", "UNVERIFIED", "FAIL"]
-ORACLE = "lava-nc 0.10.0"
-_FLOAT = frozenset({"norse", "floatsim", "sinabs", "lava_float"})
 
 
 @dataclass(frozen=True)
@@ -98,9 +94,9 @@ def verify(
         progress: called with the name of a backend, samples done, samples in all.
     """
     chosen = target(target_name)
-    oracle = _oracle(chosen)
+    oracle = "not needed" if chosen.oracle is None else chosen.oracle.here()
     checks = [_with_reference(check, parts.reference) for check in chosen.checks]
-    skipped = tuple(c.name for c in checks if c.oracle and oracle == "none")
+    skipped = tuple(c.name for c in checks if oracle == "none" and chosen.asks_oracle(c))
     wanted = [c for c in checks if c.name not in skipped]
     traces = _run_all(parts, samples, chosen, wanted, timeout_s, progress)
     names = tuple(layer.name for layer in parts.lowered.layers)
@@ -108,10 +104,13 @@ def verify(
     if trained is not None:
         traces["training"] = trained
         wanted = _training_checks(chosen, wanted) + wanted
+    in_float = _in_float(chosen)
     for check in wanted:
         rows = compare(traces[check.first], traces[check.second], names)
-        rows = _with_margins(check, rows, parts, samples, traces)
-        found[check.name] = _with_membranes(check, rows, parts, traces)
+        sides = [name in in_float for name in (check.first, check.second)]
+        if all(sides):
+            rows = _with_margins(check, rows, parts, samples, traces)
+        found[check.name] = _with_membranes(check, rows, parts, traces, sides)
     deployed = traces[chosen.backends[0]]
     reasons, unhealthy = _disagreements(wanted, found), _unhealthy(deployed, parts)
     if parts.spec is not None:  # a model's branch; nobody promised that another network spikes
@@ -138,14 +137,21 @@ def verify(
         losses=tuple(losses),
         oracle=oracle,
         skipped=skipped,
-        references={check.name: check.reference for check in wanted if check.reference},
+        references=_references(chosen, wanted),
     )
 
 
-def _oracle(chosen: Target) -> str:
-    if not any(check.oracle for check in chosen.checks):
-        return next((check.reference for check in chosen.checks if check.reference), "not needed")
-    return ORACLE if locate() is not None else "none"
+def _references(chosen: Target, wanted: list[Check]) -> dict[str, str]:
+    """The foreign code of every check that asks an oracle which is not whole."""
+    if chosen.oracle is None or not chosen.oracle.left_out:
+        return {}
+    return {check.name: str(chosen.oracle) for check in wanted if chosen.asks_oracle(check)}
+
+
+def _in_float(chosen: Target) -> set[str]:
+    """Backends that run the float branch."""
+    known = {**BACKENDS, **chosen.own_backends}
+    return {name for name, one in known.items() if one.chip is None}
 
 
 def _with_reference(check: Check, reference: str) -> Check:
@@ -153,8 +159,8 @@ def _with_reference(check: Check, reference: str) -> Check:
     if reference == "norse":
         return check
     first, second = (reference if x == "norse" else x for x in (check.first, check.second))
-    if first == second:  # a backend agrees with itself: ask Sinabs instead
-        first, second = reference, "sinabs"
+    if first == second:  # a backend agrees with itself: ask another
+        first, second = reference, SECOND_FLOAT
     kept = check.name.replace("norse", reference)
     return replace(check, name=kept, first=first, second=second)
 
@@ -162,8 +168,8 @@ def _with_reference(check: Check, reference: str) -> Check:
 def _training_checks(chosen: Target, wanted: list[Check]) -> list[Check]:
     """The training forward against the deployed backend and against the oracles of that."""
     first = chosen.backends[0]
-    own = Check(f"training_vs_{first}", "training", first, exact=first not in _FLOAT)
-    oracles = [check.second for check in wanted if check.oracle and check.first == first]
+    own = Check(f"training_vs_{first}", "training", first, exact=first not in _in_float(chosen))
+    oracles = [x.second for x in wanted if chosen.asks_oracle(x) and x.first == first]
     return [own, *(Check(f"training_vs_{name}", "training", name) for name in oracles)]
 
 
@@ -183,7 +189,7 @@ def _run_all(
         run = RunOptions(
             timeout_s=timeout_s, progress=_named(progress, name), record=("spikes", "membrane")
         )
-        traces[name] = backend(name, parts, run)(samples)
+        traces[name] = backend(name, parts, run, own=chosen.own_backends)(samples)
         if progress is not None:
             progress(name, samples.batch, samples.batch)
     return traces
@@ -204,8 +210,8 @@ def _with_margins(
     samples: ChipInput,
     traces: Mapping[str, Trace],
 ) -> tuple[LayerAgreement, ...]:
-    """Adds |v* - theta| of differing bits where both sides are float."""
-    if not {check.first, check.second} <= _FLOAT or not any(row.differing for row in rows):
+    """Adds |v* - theta| of differing bits; both sides are float."""
+    if not any(row.differing for row in rows):
         return rows
     margins = worst_margins(parts.lowered, samples, traces[check.first], traces[check.second])
     return tuple(LayerAgreement(**{**vars(row), "margin": margins.get(row.name)}) for row in rows)
@@ -216,12 +222,12 @@ def _with_membranes(
     rows: tuple[LayerAgreement, ...],
     parts: Parts,
     traces: Mapping[str, Trace],
+    in_float: list[bool],
 ) -> tuple[LayerAgreement, ...]:
     """Adds the worst membrane difference where both sides recorded it."""
     layers = () if parts.program is None else parts.program.layers
-    # A state LSB of the integers is 1/64 of the unit of their layer.
-    lsb = {layer.name: layer.unit / (1 << fp.ALIGN_BITS) for layer in layers}
-    one, two = (lsb if name == "emulator" else {} for name in (check.first, check.second))
+    lsb = {layer.name: layer.state_unit for layer in layers}
+    one, two = ({} if side else lsb for side in in_float)
     worst = worst_membranes(traces[check.first], traces[check.second], (one, two))
     return tuple(replace(row, membrane=worst.get(row.name)) for row in rows)
 

@@ -13,7 +13,6 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
 from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.bundle_files import (
-    QuantiserOptions,
     describe,
     publish,
     staged,
@@ -24,8 +23,9 @@ from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.foreign import Network
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
+from neurozsl.hardware.arithmetic.base import QuantiserOptions
 from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.hardware.place.place import place
 
 
 def build_network_bundle(

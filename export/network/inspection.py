@@ -5,9 +5,8 @@ every repair and assumption, and per chip the cores that the integers take, or t
 there are none. A file that cannot be lowered gives its nodes and the error; a chip that cannot
 take the network gives its line and the error.
 
-Connections of a layer are the pairs (value that arrives, neuron), as a chip stores them unshared.
-In a convolution they are, per axis, the taps of the kernel that meet the map (not its padding);
-axes are independent, so the count of a map is the product of those of its rows and columns.
+Connections of a layer are the pairs (value that arrives, neuron), as a chip stores them unshared;
+padding is no value.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ import numpy.typing as npt
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.foreign import Network, Said, from_graph
+from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.connections import fan_out, present
-from neurozsl.hardware.network.synapse import Synapse
 
 CHIPS: Final = ("loihi1", "loihi2", "speck2f")
 Range = tuple[float, float]  # smallest, largest
@@ -154,48 +153,6 @@ def layer_rows(lowered: Lowered) -> tuple[LayerRow, ...]:
     return tuple(_layer(layer, place_of) for layer in lowered.layers)
 
 
-def connections(synapse: Synapse, exists: npt.NDArray[np.bool_] | None = None) -> int:
-    """Pairs (value of the source, neuron) that the synapse joins, zero weights included.
-
-    Args:
-        synapse: gives the geometry.
-        exists: weights that count (`hardware.network.connections.present`); None counts all.
-
-    >>> connections(Synapse("a", np.ones((3, 4))))
-    12
-    """
-    link, weight = synapse.link, synapse.weight
-    if exists is not None and not exists.all():
-        return int(fan_out(synapse, exists).sum())
-    if link.conv is None and not link.pools:
-        return int(weight.size)
-    shape = link.pools[0].shape if link.conv is None or link.pools else link.conv.shape
-    axes = [np.ones(size, np.int64) for size in shape[1:]]
-    for axis in (0, 1):
-        for pool in link.pools:
-            padding = (pool.padding[axis], pool.padding[axis])
-            windows = _windows(axes[axis], padding, pool.kernel[axis], pool.stride[axis])
-            axes[axis] = windows.sum(axis=1)
-        if link.conv is not None:
-            dilation = link.conv.dilation[axis]
-            windows = _windows(
-                axes[axis],
-                (link.conv.padding[2 * axis], link.conv.padding[2 * axis + 1]),
-                (weight.shape[2 + axis] - 1) * dilation + 1,
-                link.conv.stride[axis],
-            )
-            axes[axis] = windows[:, ::dilation].sum(axis=1)
-    area = int(axes[0].sum()) * int(axes[1].sum())
-    return area * int(weight.shape[0]) * (int(weight.shape[1]) if link.conv else shape[0])
-
-
-def _windows(
-    values: npt.NDArray[np.int64], padding: tuple[int, int], size: int, stride: int
-) -> npt.NDArray[np.int64]:
-    """`(windows, size)` of one padded axis."""
-    return np.lib.stride_tricks.sliding_window_view(np.pad(values, padding), size)[::stride]
-
-
 def _nodes(graph: nir.NIRGraph, prefix: str) -> Iterator[NodeRow]:
     edges = [(str(a), str(b)) for a, b in graph.edges]
     for name, node in graph.nodes.items():
@@ -228,7 +185,7 @@ def _layer(layer: LoweredLayer, place_of: dict[str, int]) -> LayerRow:
             kind="dense" if s.link.conv is None else "conv",
             pools=len(s.link.pools),
             weights=int(exists.sum()),
-            connections=connections(s, exists),
+            connections=int(fan_out(s, exists).sum()),
         )
         for s, exists in zip(layer.synapses, present(layer.synapses), strict=True)
     )

@@ -9,7 +9,6 @@ lowered once for the shapes of its inputs and, after the input is read, again wi
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,28 +18,27 @@ from typing import Final
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.export.backends.registry import BACKENDS as BY_NAME
 from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.network.network_input import Given, input_shapes, poisson, read_input
 from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.foreign import Network, Said, from_graph
+from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.hardware.count.diagnose import Diagnosis, diagnose, membrane_thresholds
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.lower import metadata as graph_metadata
 from neurozsl.hardware.lower.lower import Lowered
-from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.hardware.network.program import ChipProgram
 
 SAMPLES: Final = 16
-BACKENDS: Final = ("floatsim", "sinabs", "emulator", "lava", "lava_float", "sinabs_discretised")
+BACKENDS: Final = tuple(name for name in BY_NAME if name != "norse")  # runs a model's branch alone
 # Backends that run integers, and the chip whose integers they run unless another is named.
-INTEGERS: Final[Mapping[str, str]] = {
-    "emulator": "loihi2",
-    "lava": "loihi2",
-    "sinabs_discretised": "speck2f",
-}
+INTEGERS: Final = {name: x.chip for name, x in BY_NAME.items() if x.chip is not None}
 _RECORDS: Final = ("floatsim", "emulator")
 # Membranes of this many neuron-steps (128 MB) are kept without being asked for.
 _KEPT: Final = 1 << 24
@@ -77,12 +75,12 @@ class NetworkRun:
     fed: Fed
     backend: str
     chip: str | None
-    program: AnyProgram | None
+    program: ChipProgram | None
     trace: Trace
     seconds: float
 
     @property
-    def network(self) -> AnyProgram | Lowered:
+    def network(self) -> ChipProgram | Lowered:
         """What ran: the integers, or the float layers."""
         return self.program or self.fed.network.lowered
 
@@ -111,7 +109,7 @@ def feed(path: Path, said: Said, source: Source) -> Fed:
             `from_graph` and `read_input`.
     """
     graph = nirfile.read(path)  # first, so that a wrong file is called so
-    check_source(path, source)
+    _check_source(path, source)
     network = from_graph(graph, path.name, said)
     given = _given(network, source)
     if graph_metadata.read(graph):  # the file says its codes itself
@@ -169,7 +167,7 @@ def _size(lowered: Lowered, chip_input: ChipInput) -> int:
     return chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
 
 
-def check_source(path: Path, source: Source) -> None:
+def _check_source(path: Path, source: Source) -> None:
     if (source.path is None) == (source.rate is None):
         both = source.path is not None
         raise BadInput(
@@ -230,12 +228,8 @@ def write_trace(path: Path, trace: Trace) -> None:
     """
     arrays = {f"spikes/{name}": value for name, value in trace.spikes.items()}
     arrays |= {f"membrane/{name}": value for name, value in trace.membrane.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
+        with whole_file(path) as part, part.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
-        os.replace(part, path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error}); choose another --out") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ def input_shapes(spec: BranchSpec) -> dict[str, Shape]:
 
 def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
     """The nodes between a source of this shape and the neurons, in order."""
-    weight, bias = _f32(layer.weight), _f32(layer.bias)
+    weight, bias = f32(layer.weight), f32(layer.bias)
     conv = layer.conv
     if conv is None:
         affine = nir.Affine(weight=weight, bias=bias)
@@ -110,22 +110,11 @@ def read_synapse(
     return weight, zero if bias is None else np.asarray(bias), conv
 
 
-def scaled(weight: FloatArray, bias: FloatArray, gain: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Weight and bias times the gain of every neuron; the neurons of a channel share theirs.
-
-    Raises:
-        BadInput: a gain that differs within a channel.
-    """
-    rows = np.asarray(gain).reshape(weight.shape[0], -1)
-    if np.any(rows != rows[:, :1]):
-        raise BadInput("NIR graph: a gain differs within a channel of a convolution")
-    return weight * rows[:, :1].reshape(-1, *(1,) * (weight.ndim - 1)), bias * rows[:, 0]
-
-
 def shapes_of(inputs: Mapping[str, Shape], layers: tuple[LayerSpec, ...]) -> dict[str, Shape]:
     """Shapes of inputs and layers in a graph."""
     return {**inputs, **{layer.name: layer_shape(layer) for layer in layers}}
 
 
-def _f32(x: Any) -> FloatArray:
+def f32(x: Any) -> FloatArray:
+    """What a file holds: float32, in one piece."""
     return np.ascontiguousarray(np.asarray(x), dtype=np.float32)

@@ -16,45 +16,24 @@ Repairs of the graph itself come from `normalise`, rewriting from `hardware.lowe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Final, get_args
 
 import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import InputCode
 from neurozsl.export.nir.normalise import normalise
+from neurozsl.export.nir.said import SECONDS, Said, TauUnit
 from neurozsl.hardware.lower import metadata as graph_metadata
 from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.lower.neurons import has_time_constant
-from neurozsl.hardware.network.neuron import Compare, NeuronRule, Reset
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
 
-TauUnit = Literal["s", "ms", "us"]
-SECONDS: Final[Mapping[TauUnit, float]] = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 DT_S: Final = 1e-4
 STEPS: Final = 100
 _TIMES: Final = ("tau", "tau_mem", "tau_syn", "delay")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the caller says about a file; None says nothing.
-
-    dt_s: seconds. tau_unit: of every time in the file. reset, compare, max_spikes, low: `neuron`.
-    steps: T of a sample. inputs: codes of inputs, binary spikes where not given.
-    """
-
-    dt_s: float | None = None
-    tau_unit: TauUnit | None = None
-    reset: Reset | None = None
-    compare: Compare | None = None
-    max_spikes: int | None = None
-    low: float | None = None
-    steps: int | None = None
-    inputs: Mapping[str, InputCode] | None = None
 
 
 @dataclass(frozen=True)
@@ -185,21 +164,10 @@ def _with_metadata(
     assumptions: tuple[str, ...],
     repairs: tuple[str, ...],
 ) -> nir.NIRGraph:
-    text = {
-        "schema": graph_metadata.METADATA_SCHEMA,
-        "dt_s": lowered.dt_s,
-        "time_unit": "s",
-        "v_reset": 0,
-        **{key: value for key, value in rule.as_json().items() if key != "spiking"},
-        "if_gain": "r per step",
-        "steps": lowered.steps,
-        "policy": lowered.policy,
-        "inputs": {name: asdict(code) for name, code in lowered.inputs.items()},
-        "outputs": list(lowered.outputs),
-        "layers": [layer.name for layer in lowered.layers],
-        "assumptions": list(assumptions),
-        "repairs": list(repairs),
-    }
     made = nir.NIRGraph(nodes=dict(graph.nodes), edges=list(graph.edges))
-    made.metadata = {graph_metadata.METADATA_KEY: json.dumps(text)}
+    at_threshold = {"v_reset": 0, **rule.as_json()}
+    del at_threshold["spiking"]
+    made.metadata = graph_metadata.header(
+        lowered, at_threshold, assumptions=assumptions, repairs=repairs
+    )
     return made

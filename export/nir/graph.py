@@ -14,8 +14,6 @@ float64 arrays, because dt / float32(dt / kappa) does not always give kappa back
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -24,9 +22,9 @@ import numpy as np
 
 from neurozsl.core.signals import BranchSpec, FloatArray, LayerSpec
 from neurozsl.export.nir.check import check_spec, is_integrator
-from neurozsl.export.nir.conv_nodes import input_shapes, layer_shape, shapes_of, synapse_nodes
+from neurozsl.export.nir.conv_nodes import f32, input_shapes, layer_shape, shapes_of, synapse_nodes
 from neurozsl.export.nir.graph_reading import from_nir
-from neurozsl.hardware.lower.metadata import METADATA_KEY, METADATA_SCHEMA
+from neurozsl.hardware.lower import metadata
 
 __all__ = ["canonical", "from_nir", "to_nir"]
 
@@ -69,43 +67,26 @@ def canonical(spec: BranchSpec) -> BranchSpec:
     return from_nir(to_nir(spec))
 
 
-def _f32(x: Any) -> FloatArray:
-    return np.ascontiguousarray(np.asarray(x), dtype=np.float32)
-
-
 def _neuron(layer: LayerSpec, dt_s: float) -> Any:
     shape = layer_shape(layer)
     ones = np.ones(shape, np.float32)
-    threshold = _f32(layer.threshold).reshape(shape)
+    threshold = f32(layer.threshold).reshape(shape)
     if is_integrator(layer):
         return nir.IF(r=ones, v_threshold=threshold)
-    tau = _f32(dt_s / np.asarray(layer.kappa, np.float64)).reshape(shape)
+    tau = f32(dt_s / np.asarray(layer.kappa, np.float64)).reshape(shape)
     rest = {"r": ones, "v_leak": 0 * ones, "v_threshold": threshold}
     if layer.syn_kappa is None:
         return nir.LIF(tau=tau, **rest)
     syn = np.asarray(layer.syn_kappa, np.float64).reshape(shape)
-    return nir.CubaLIF(tau_mem=tau, tau_syn=_f32(dt_s / syn), w_in=_f32(1 / syn), **rest)
+    return nir.CubaLIF(tau_mem=tau, tau_syn=f32(dt_s / syn), w_in=f32(1 / syn), **rest)
 
 
 def _metadata(spec: BranchSpec) -> dict[str, Any]:
-    text = {
-        "schema": METADATA_SCHEMA,
-        "dt_s": spec.dt_s,
-        "time_unit": "s",
-        "reset": "zero",
-        "v_reset": 0,
-        "compare": ">",
-        "if_gain": "r per step",
-        "steps": spec.steps,
-        "policy": spec.policy,
-        "inputs": {name: asdict(code) for name, code in spec.inputs.items()},
-        "outputs": list(spec.outputs),
-        "layers": [layer.name for layer in spec.layers],
-    }
     arrays: dict[str, dict[str, FloatArray]] = {"kappa": {}, "syn_kappa": {}, "theta_table": {}}
     for layer in spec.layers:
         for key, found in arrays.items():
             value = getattr(layer, key)
             if value is not None:
                 found[layer.name] = np.asarray(value, np.float64)
-    return {METADATA_KEY: json.dumps(text), **{k: v for k, v in arrays.items() if v}}
+    rule = {"reset": "zero", "v_reset": 0, "compare": ">"}
+    return {**metadata.header(spec, rule), **{k: v for k, v in arrays.items() if v}}

@@ -1,16 +1,15 @@
-"""A NIR graph to a `BranchSpec`: of `graph.to_nir`, or a feed-forward one of another tool.
+"""A NIR graph with our metadata to a `BranchSpec`: of `graph.to_nir`, or a plain stack of Norse's.
 
     LIF      kappa = dt / tau                                gain r
     CubaLIF  kappa = dt / tau_mem, kappa_s = dt / tau_syn    gain kappa_s w_in r
     IF       kappa = 0                                       gain r, read as gain per step
 
-A gain other than 1 is folded into the weights. Where our metadata holds the exact decays they are
-taken, after a check against the time constants of the nodes.
+The gain is 1 in every file of ours. The exact decays of the metadata are taken, after a check
+against the time constants of the nodes. Graphs of other tools: `foreign`, `hardware.lower`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -20,56 +19,37 @@ import numpy as np
 from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.core.signals import BranchSpec, FloatArray, InputCode, LayerSpec, Policy
 from neurozsl.export.nir.check import check_spec
-from neurozsl.export.nir.conv_nodes import SYNAPSES, Shape, layer_shape, read_synapse, scaled
-from neurozsl.hardware.lower.metadata import METADATA_KEY, METADATA_SCHEMA
-from neurozsl.hardware.lower.order import natural
+from neurozsl.export.nir.conv_nodes import SYNAPSES, Shape, layer_shape, read_synapse
+from neurozsl.hardware.lower import metadata
 
 # A stored gain or decay that equals its float32 form to this relative error is the same number.
 _SAME = 1e-6
 
 
-def from_nir(
-    graph: nir.NIRGraph,
-    *,
-    dt_s: float | None = None,
-    steps: int | None = None,
-    inputs: Mapping[str, InputCode] | None = None,
-) -> BranchSpec:
+def from_nir(graph: nir.NIRGraph) -> BranchSpec:
     """The branch that a feed-forward graph of linear maps, kernels and spiking nodes describes.
 
     Args:
-        graph: ours, or one of another tool.
-        dt_s: length of a step in seconds; needed when the graph does not carry it.
-        steps: steps of a sample; needed when the graph does not carry them.
-        inputs: input codes of a foreign graph; binary spikes where not given.
+        graph: with our metadata.
 
     Returns:
         BranchSpec; float32 weights, float64 decays.
 
     Raises:
         UnsupportedNode: names every node that has no entry in the table.
-        BadInput: dt or steps unknown, v_leak or v_reset other than 0, recurrence, NaN.
+        BadInput: no metadata of ours, a reset that no branch has, recurrence, NaN, a gain.
     """
     _refuse_unknown(graph)
-    meta = _own_metadata(graph)
-    if meta is None:
-        if dt_s is None or steps is None:
-            missing = " and ".join(k for k, v in (("dt_s", dt_s), ("steps", steps)) if v is None)
-            raise BadInput(
-                f"NIR graph: {missing} not known (NIR stores no time step); pass {missing}"
-            )
-        meta = {"dt_s": dt_s, "steps": steps, "policy": "fixed"}
-    dt_s, before = float(meta["dt_s"]), _predecessors(graph)
-    order = meta.get("layers") or _topological(graph, before)
+    before, meta = _predecessors(graph), _own_metadata(graph)
     shapes, layers = _input_shapes(graph), []
-    for name in order:
-        layers.append(_layer(graph, name, before, shapes, dt_s))
+    for name in meta["layers"]:
+        layers.append(_layer(graph, name, before, shapes, meta))
         shapes[name] = layer_shape(layers[-1])
     spec = BranchSpec(
-        inputs=_codes(graph, meta, inputs),
+        inputs={name: InputCode(**code) for name, code in meta["inputs"].items()},
         layers=tuple(layers),
-        outputs=tuple(meta.get("outputs") or _outputs(graph, before)),
-        dt_s=dt_s,
+        outputs=tuple(meta["outputs"]),
+        dt_s=float(meta["dt_s"]),
         steps=int(meta["steps"]),
         policy=_policy(meta["policy"]),
     )
@@ -77,28 +57,20 @@ def from_nir(
     return spec
 
 
-def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any] | None:
-    text = getattr(graph, "metadata", {}).get(METADATA_KEY)
-    if text is None:
-        return None
-    try:
-        meta = json.loads(text)
-        missing = {"schema", "dt_s", "steps", "policy", "inputs", "outputs", "layers"} - set(meta)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"NIR graph: metadata['{METADATA_KEY}'] is not JSON ({error})") from error
+def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any]:
+    meta = metadata.read(graph)
+    missing = {"dt_s", "steps", "policy", "inputs", "outputs", "layers"} - set(meta)
     if missing:
         raise BadInput(
-            f"NIR graph: metadata['{METADATA_KEY}'] lacks {sorted(missing)}; export it again"
+            f"NIR graph: metadata['{metadata.METADATA_KEY}'] lacks {sorted(missing)}; export it "
+            "again, or read a graph of another tool with `foreign.from_graph`"
         )
-    if meta["schema"] != METADATA_SCHEMA:
-        raise BadInput(
-            f"NIR graph: schema {meta['schema']} of metadata['{METADATA_KEY}'], this version reads "
-            f"{METADATA_SCHEMA}; export it again"
-        )
+    if meta.get("reset", "zero") != "zero":
+        raise BadInput(f"NIR graph: reset {meta['reset']!r}; the neurons of a branch reset to zero")
     unknown = sorted(set(meta["layers"]) - set(graph.nodes))
     if unknown:
         raise BadInput(f"NIR graph: metadata names layers that are not nodes: {unknown}")
-    return dict(meta)
+    return meta
 
 
 def _refuse_unknown(graph: nir.NIRGraph) -> None:
@@ -132,38 +104,6 @@ def _predecessors(graph: nir.NIRGraph) -> dict[str, str]:
     return {name: v[0] for name, v in before.items()}
 
 
-def _topological(graph: nir.NIRGraph, before: Mapping[str, str]) -> list[str]:
-    """Spiking nodes, every one after its source; equal depths by name."""
-    depth: dict[str, int] = {}
-    for name, node in graph.nodes.items():
-        if isinstance(node, tuple(_NEURONS)):
-            at, steps = name, 0
-            while at in before:
-                at, steps = before[at], steps + 1
-                if steps > len(graph.nodes):
-                    raise BadInput(f"NIR graph: '{name}' lies on a loop; recurrence is not read")
-            depth[name] = steps
-    return sorted(depth, key=lambda n: (depth[n], natural(n)))
-
-
-def _codes(
-    graph: nir.NIRGraph, meta: Mapping[str, Any], given: Mapping[str, InputCode] | None
-) -> dict[str, InputCode]:
-    if "inputs" in meta:
-        return {name: InputCode(**code) for name, code in meta["inputs"].items()}
-    codes = {}
-    for name, node in graph.nodes.items():
-        if isinstance(node, nir.Input):
-            size = int(np.prod(next(iter(node.input_type.values()))))
-            binary = InputCode(size=size, kind="binary", bits=1, signed=False, scale=1.0)
-            codes[name] = (given or {}).get(name, binary)
-    return codes
-
-
-def _outputs(graph: nir.NIRGraph, before: Mapping[str, str]) -> list[str]:
-    return [before[n] for n, v in graph.nodes.items() if isinstance(v, nir.Output) and n in before]
-
-
 def _policy(value: Any) -> Policy:
     allowed: tuple[Policy, ...] = get_args(Policy)
     for policy in allowed:
@@ -193,7 +133,7 @@ def _layer(
     name: str,
     before: Mapping[str, str],
     shapes: Mapping[str, Shape],
-    dt_s: float,
+    meta: Mapping[str, Any],
 ) -> LayerSpec:
     node, at = graph.nodes[name], before.get(name)
     source = _source(graph, at, before)
@@ -208,15 +148,14 @@ def _layer(
         value = np.asarray(getattr(node, key, 0.0))
         if np.any(value != 0):
             raise BadInput(f"NIR graph: '{name}' has {key} other than 0; only 0 can be exported")
-    kappa, syn_kappa, gain = _NEURONS[type(node)](node, dt_s, out, name)
-    extra = getattr(graph, "metadata", {})
-    kappa = _exact(kappa, extra.get("kappa", {}).get(name), f"kappa of '{name}'")
+    kappa, syn_kappa, gain = _NEURONS[type(node)](node, float(meta["dt_s"]), out, name)
+    stored = metadata.of_layer(meta, name)
+    kappa = _exact(kappa, stored("kappa"), f"kappa of '{name}'")
     if syn_kappa is not None:
-        stored = extra.get("syn_kappa", {}).get(name)
-        syn_kappa = _exact(syn_kappa, stored, f"syn_kappa of '{name}'")
+        syn_kappa = _exact(syn_kappa, stored("syn_kappa"), f"syn_kappa of '{name}'")
     if not np.allclose(gain, 1, rtol=_SAME, atol=0):
-        weight, bias = scaled(weight, bias, gain)
-    table = extra.get("theta_table", {}).get(name)
+        raise BadInput(f"NIR graph: '{name}' has an input gain other than 1; export it again")
+    table = stored("theta_table")
     return LayerSpec(
         name=name,
         source=source,

@@ -17,7 +17,6 @@ sentence per parameter that the file lacks and that a default of the standard fi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -27,6 +26,7 @@ import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.folders import whole_file
 from neurozsl.export.nir import hdf5tree
 from neurozsl.export.nir.nirfields import SHAPE_NAMES, TYPES, Stored
 
@@ -41,8 +41,16 @@ _WORDS: Final = ("same", "valid")  # the texts that a padding may be
 def write(path: Path | str, graph: nir.NIRGraph) -> Path:
     """Write a graph; the file appears whole or not at all.
 
+    Args:
+        path: of the file; an older one is replaced.
+        graph: in the layout of nir 1.0.4, which versions up to 1.0.8 read.
+
     Raises:
         BadInput: a parameter is NaN or infinite, or the folder cannot be written.
+
+    Example::
+
+        nz.write_nir("own.nir", nz.from_norse(stack, example))
     """
     path = Path(path)
     faults = _not_finite(graph)
@@ -55,16 +63,13 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
             f"{', '.join(moved)}; count membrane, threshold and v_leak from v_reset first "
             "(`foreign.from_graph` does)"
         )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        nir.write(part, graph)
-        os.replace(part, path)
+        with whole_file(path) as part:
+            nir.write(part, graph)
     except OSError as error:
         raise BadInput(
             f"{path}: cannot write here ({hdf5tree.short(error)}); choose a folder"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
@@ -87,6 +92,10 @@ def read(path: Path | str) -> nir.NIRGraph:
         BadInput: not there, not HDF5, truncated, no NIR inside, a field missing or unknown,
             parameters whose shapes disagree, NaN, a limit passed.
         UnsupportedNode: lists every node of a type that is not in the table, nested ones too.
+
+    Example::
+
+        network = nz.lower(nz.read_nir("own.nir"))
     """
     path = Path(path)
     content = hdf5tree.load(path)

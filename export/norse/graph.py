@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -37,8 +37,7 @@ from torch import nn
 from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.core.signals import FloatArray, InputCode
 from neurozsl.export.norse import layers as norse_layers
-from neurozsl.export.norse.branch import NotCarried, flat_modules
-from neurozsl.export.norse.layers import LAST, Made, ModuleAt, Shape
+from neurozsl.export.norse.layers import LAST, Made, ModuleAt, NotCarried, Shape
 from neurozsl.export.norse.neurons import CELLS
 from neurozsl.hardware.lower.metadata import METADATA_KEY, METADATA_SCHEMA
 from neurozsl.hardware.network.neuron import Reset
@@ -70,6 +69,11 @@ def from_norse(
         UnsupportedNode: lists every module that cannot be carried over, with its reason.
         BadInput: the example has no batch, time and features; holds values that need a code; no
             cell is there; cells with different dt and no dt_s.
+
+    Example::
+
+        stack = SequentialState(nn.Linear(64, 10), LIFCell())
+        graph = nz.from_norse(stack, torch.zeros(1, 40, 64))
     """
     shape, steps, code = _read_example(example, input_code)
     built = _Building({"input": nir.Input(input_type={"input": np.array(shape)})}, shape)
@@ -145,7 +149,7 @@ def _walk(module: nn.Module, built: _Building) -> list[str]:
     """Read all modules into `built`; returns what cannot be carried over, with reasons."""
     faults = []
     known = True  # False behind a module whose shape nobody knows: then only types are checked
-    for path, child in flat_modules(module, ""):
+    for path, child in _flat(module, ""):
         kind, where = type(child), f"{path or 'module'} ({type(child).__name__})"
         if kind not in READERS:
             faults.append(f"{where}: {_REASONS.get(kind.__name__, 'not in the table')}")
@@ -165,6 +169,15 @@ def _walk(module: nn.Module, built: _Building) -> list[str]:
             continue
         built.add(made, cell=kind in CELLS)
     return faults
+
+
+def _flat(module: nn.Module, path: str) -> Iterator[tuple[str, Any]]:
+    """The modules of nested sequences in order, with their path."""
+    if isinstance(module, nn.Sequential | norse.SequentialState):
+        for name, child in module.named_children():
+            yield from _flat(child, f"{path}.{name}" if path else name)
+    else:
+        yield path, module
 
 
 def _read_example(example: torch.Tensor, code: InputCode | None) -> tuple[Shape, int, InputCode]:

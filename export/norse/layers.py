@@ -17,11 +17,21 @@ import torch
 from torch import nn
 
 from neurozsl.core.signals import FloatArray
-from neurozsl.export.norse.branch import NotCarried, numbers
 from neurozsl.hardware.network.neuron import Reset
 
 Shape = tuple[int, ...]
 LAST: Final = ""  # instead of a name: the node before takes this form
+
+
+class NotCarried(Exception):
+    """Why one module cannot be carried over."""
+
+
+def numbers(value: Any) -> FloatArray:
+    """A tensor or number in float64."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().astype(np.float64)
+    return np.asarray(value, np.float64)
 
 
 @dataclass(frozen=True)

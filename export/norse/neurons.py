@@ -15,8 +15,7 @@ import numpy as np
 
 from neurozsl.core.signals import FloatArray
 from neurozsl.export.nir.nodes import CubaLI
-from neurozsl.export.norse.branch import NotCarried, numbers
-from neurozsl.export.norse.layers import Made, ModuleAt
+from neurozsl.export.norse.layers import Made, ModuleAt, NotCarried, numbers
 from neurozsl.hardware.network.neuron import Reset
 from neurozsl.norse import cells as norse
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.export.targets.base import FEATURES, Check, Target
-from neurozsl.export.targets.lava import Lava
-from neurozsl.export.targets.nir import Nir
-from neurozsl.export.targets.sinabs import Sinabs
-from neurozsl.export.targets.speck import Speck
+from neurozsl.export.targets.lava import LAVA
+from neurozsl.export.targets.nir import NIR
+from neurozsl.export.targets.sinabs import SINABS
+from neurozsl.export.targets.speck import SPECK
 
-TARGETS: Mapping[str, Target] = {
-    "nir": Nir(),
-    "lava": Lava(),
-    "sinabs": Sinabs(),
-    "speck": Speck(),
-}
+if TYPE_CHECKING:
+    from neurozsl.hardware.network.lowered import Lowered
+    from neurozsl.hardware.network.program import ChipProgram
 
-__all__ = ["FEATURES", "TARGETS", "Check", "Target", "target", "target_table"]
+TARGETS: Final[dict[str, Target]] = {one.name: one for one in (NIR, LAVA, SINABS, SPECK)}
+
+__all__ = ["FEATURES", "TARGETS", "Check", "Target", "suggested", "target", "target_table"]
 
 
 def target(name: str) -> Target:
@@ -30,6 +29,16 @@ def target(name: str) -> Target:
     if name not in TARGETS:
         raise BadInput(f"target '{name}' is unknown; use one of {', '.join(TARGETS)}")
     return TARGETS[name]
+
+
+def suggested(network: Lowered | ChipProgram) -> str:
+    """The target to carry on with after a network ran: of a chip that runs it, else a simulator.
+
+    Args:
+        network: what ran, integers or float.
+    """
+    takes = (one.name for one in TARGETS.values() if one.chip and one.runs(network))
+    return next(takes, SINABS.name)
 
 
 def target_table() -> tuple[dict[str, str], ...]:

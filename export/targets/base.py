@@ -1,13 +1,20 @@
-"""What an export target is: plain data plus two questions; one file per target, one registry line.
+"""What an export target is: plain data, checks and the oracle; one file, one registry line.
 
-Nothing here imports torch, sinabs or lava, so `neurozsl targets` and `--help` stay fast.
+Nothing here imports torch, sinabs or lava, so `neurozsl targets` and `--help` stay fast; what needs
+them is a function that imports when it is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from neurozsl.export.backends.registry import Backend, Parts
+    from neurozsl.hardware.network.lowered import Lowered
+    from neurozsl.hardware.network.program import ChipProgram
 
 # Columns of the README table and of `neurozsl targets`.
 FEATURES: Mapping[str, str] = {
@@ -30,41 +37,88 @@ class Check:
     """One comparison of a verification: two backends that run the same samples.
 
     exact: every bit must agree. Otherwise the difference is a loss that is stated.
-    oracle: needs the Lava environment.
-    reference: foreign code that one side runs wherever this package runs, with what it leaves out.
     """
 
     name: str
     first: str
     second: str
     exact: bool = True
-    oracle: bool = False
-    reference: str = ""
 
 
-class Target(Protocol):
-    """Where a branch can be carried."""
+def _always() -> bool:
+    return True
 
-    @property
-    def name(self) -> str:
-        """The word after `--target`."""
 
-    @property
-    def chip(self) -> str | None:
-        """Key of the chip under `hardware/chips`, None where no chip is meant."""
+@dataclass(frozen=True)
+class Oracle:
+    """Foreign code that a target is compared with, as manifests name it.
 
-    @property
-    def fidelity(self) -> tuple[Fidelity, ...]:
-        """How the branch is run."""
+    version: what runs. backends: which of the target's backends ask it. left_out: what of the
+    chip's own tools it stands without, "" where it is whole. installed: whether this machine has
+    it; checks that ask an absent one are skipped, and the verdict is UNVERIFIED. install: the
+    command that brings it.
+    """
 
-    @property
-    def features(self) -> Mapping[str, str]:
-        """Per key of FEATURES "yes", "no" or a short condition."""
+    version: str
+    backends: tuple[str, ...]
+    left_out: str = ""
+    installed: Callable[[], bool] = _always
+    install: str = ""
 
-    @property
-    def backends(self) -> tuple[str, ...]:
-        """Names of `export.backends` that run it; the first is scored by default."""
+    def __str__(self) -> str:
+        """Version and what is left out."""
+        return f"{self.version}, {self.left_out}" if self.left_out else self.version
 
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """The comparisons that verify it."""
+    def here(self) -> str:
+        """Its name on this machine, "none" where it is absent."""
+        return str(self) if self.installed() else "none"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A connected chip.
+
+    require: refuses a device (its name, the chip's key) before anything is exported for it.
+    configure: puts a deployment on it.
+    """
+
+    require: Callable[[str, str], None]
+    configure: Callable[[Parts, str], None]
+
+
+def _nothing() -> tuple[Path, ...]:
+    return ()
+
+
+def _anything(network: Lowered | ChipProgram) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a branch can be carried.
+
+    name: the word after `--target`. chip: key of the chip, None where no chip is meant. fidelity:
+    how the branch is run. backends: names of those that run it, the first is the one scored by
+    default. checks: the comparisons that verify it; oracle: the foreign side of some. features:
+    per key of FEATURES "yes", "no" or a short condition. own_backends: those that
+    `export.backends` does not have. ships: files that a bundle holds beside its own. device: where
+    chips can be connected. runs: whether it takes a network, float or integers, as it is.
+    """
+
+    name: str
+    chip: str | None
+    fidelity: tuple[Fidelity, ...]
+    backends: tuple[str, ...]
+    checks: tuple[Check, ...]
+    features: Mapping[str, str]
+    oracle: Oracle | None = None
+    own_backends: Mapping[str, Backend] = field(default_factory=dict)
+    ships: Callable[[], tuple[Path, ...]] = _nothing
+    device: Device | None = None
+    runs: Callable[[Lowered | ChipProgram], bool] = _anything
+
+    def asks_oracle(self, check: Check) -> bool:
+        """True where one side of a check is the oracle."""
+        sides = {check.first, check.second}
+        return self.oracle is not None and not sides.isdisjoint(self.oracle.backends)

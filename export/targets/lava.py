@@ -1,37 +1,72 @@
-"""Target `lava`: Loihi 2 as lava-nc 0.10.0 simulates it (archived upstream), float and integers."""
+"""Target `lava`: Loihi 2 as lava-nc 0.10.0 simulates it (archived upstream), float and integers.
+
+Integers run on our emulator; lava-nc's CPU simulation is the oracle of both fidelities.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from neurozsl.export.targets.base import Check, Fidelity
+from neurozsl.core.errors import BadInput
+from neurozsl.export.backends.lava.environment import INSTALL_LINE, locate
+from neurozsl.export.targets.base import Check, Oracle, Target
+
+if TYPE_CHECKING:
+    from neurozsl.hardware.network.lowered import Lowered
+    from neurozsl.hardware.network.program import ChipProgram
 
 
-@dataclass(frozen=True)
-class Lava:
-    """Integers on our emulator; lava-nc's CPU simulation is the oracle of both fidelities."""
+def _installed() -> bool:
+    return locate() is not None
 
-    name: str = "lava"
-    chip: str | None = "loihi2"
-    fidelity: tuple[Fidelity, ...] = ("float", "fixed")
-    backends: tuple[str, ...] = ("emulator", "lava", "lava_float", "sinabs", "floatsim", "norse")
-    checks: tuple[Check, ...] = (
-        Check("emulator_vs_lava_fixed", "emulator", "lava", oracle=True),
-        Check("norse_vs_lava_float", "norse", "lava_float", oracle=True),
+
+def _script() -> tuple[Path, ...]:
+    """The worker itself: numpy + lava-nc only, runs golden.npz through program.npz."""
+    from neurozsl.export.backends.lava.run import WORKER
+
+    return (WORKER,)
+
+
+def _runs(network: Lowered | ChipProgram) -> bool:
+    from neurozsl.export.backends.lava.limits import check_network
+    from neurozsl.hardware.loihi.program import ARITHMETIC
+
+    if getattr(network, "arithmetic", ARITHMETIC) != ARITHMETIC:
+        return False  # integers of another chip
+    try:
+        check_network(network)
+    except BadInput:
+        return False
+    return True
+
+
+LAVA: Final = Target(
+    name="lava",
+    chip="loihi2",
+    fidelity=("float", "fixed"),
+    backends=("emulator", "lava", "lava_float", "sinabs", "floatsim", "norse"),
+    checks=(
+        Check("emulator_vs_lava_fixed", "emulator", "lava"),
+        Check("norse_vs_lava_float", "norse", "lava_float"),
         Check("norse_vs_sinabs", "norse", "sinabs"),
         Check("emulator_vs_norse", "emulator", "norse", exact=False),
-    )
-    features: dict[str, str] = field(
-        default_factory=lambda: {
-            "lif": "yes",
-            "cuba": "yes",
-            "if": "yes",
-            "graded": "yes",
-            "ternary": "yes",
-            "frozen": "yes",
-            "table": "programmable neuron",
-            "dynamic": "programmable neuron",
-            "integers": "8-bit weights, 24-bit state",
-            "oracle": "lava-nc 0.10.0",
-        }
-    )
+    ),
+    features={
+        "lif": "yes",
+        "cuba": "yes",
+        "if": "yes",
+        "graded": "yes",
+        "ternary": "yes",
+        "frozen": "yes",
+        "table": "programmable neuron",
+        "dynamic": "programmable neuron",
+        "integers": "8-bit weights, 24-bit state",
+        "oracle": "lava-nc 0.10.0",
+    },
+    oracle=Oracle(
+        "lava-nc 0.10.0", ("lava", "lava_float"), installed=_installed, install=INSTALL_LINE
+    ),
+    ships=_script,
+    runs=_runs,
+)

@@ -1,32 +1,30 @@
-"""Target `sinabs`: layers of the Sinabs simulator, float; not the chip, which has no leak."""
+"""Target `sinabs`: layers of the Sinabs simulator, float; not the chip, which has no leak.
+
+Layers that we build (`export.backends.sinabs_layers`), run against the trained branch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Final
 
-from neurozsl.export.targets.base import Check, Fidelity
+from neurozsl.export.targets.base import Check, Target
 
-
-@dataclass(frozen=True)
-class Sinabs:
-    """Layers that we build (`export.backends.sinabs_layers`), run against the trained branch."""
-
-    name: str = "sinabs"
-    chip: str | None = None
-    fidelity: tuple[Fidelity, ...] = ("float",)
-    backends: tuple[str, ...] = ("sinabs", "floatsim", "norse")
-    checks: tuple[Check, ...] = (Check("norse_vs_sinabs", "norse", "sinabs"),)
-    features: dict[str, str] = field(
-        default_factory=lambda: {
-            "lif": "yes",
-            "cuba": "yes",
-            "if": "yes",
-            "graded": "yes",
-            "ternary": "yes",
-            "frozen": "yes",
-            "table": "stepwise",
-            "dynamic": "stepwise",
-            "integers": "no",
-            "oracle": "sinabs 3.1.3",
-        }
-    )
+SINABS: Final = Target(
+    name="sinabs",
+    chip=None,
+    fidelity=("float",),
+    backends=("sinabs", "floatsim", "norse"),
+    checks=(Check("norse_vs_sinabs", "norse", "sinabs"),),
+    features={
+        "lif": "yes",
+        "cuba": "yes",
+        "if": "yes",
+        "graded": "yes",
+        "ternary": "yes",
+        "frozen": "yes",
+        "table": "stepwise",
+        "dynamic": "stepwise",
+        "integers": "no",
+        "oracle": "sinabs 3.1.3",
+    },
+)

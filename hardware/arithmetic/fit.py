@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurozsl.core.errors import BadInput, DoesNotFit
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.place.mapping import Mapping
+from neurozsl.hardware.place.place import place
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ Grades: V read in source code or run, T read on the primary page, Q quoted by a 
 arithmetic on other figures.
 """
 
+from pathlib import Path
 from typing import Final
 
 DEFAULT_CHIPS: Final = (
@@ -69,4 +70,10 @@ FURTHER_CHIPS: Final = (
 )
 """Chips that `--device KEY` prices, or that have measured workloads alone."""
 
-CHIPS: Final = (*DEFAULT_CHIPS, *FURTHER_CHIPS)
+CHIPS: Final[dict[str, Path]] = {
+    key: Path(__file__).with_name(f"{key}.toml") for key in (*DEFAULT_CHIPS, *FURTHER_CHIPS)
+}
+"""Every registered chip and its file; one of another package is one more key."""
+
+MEANT: Final = {"lava": "loihi2", "speck": "speck2f"}
+"""Names of targets that are written for their chip: errors answer with it."""

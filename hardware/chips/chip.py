@@ -13,12 +13,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips import CHIPS, MEANT
 from neurozsl.hardware.chips.contradictions import check_agreement
 from neurozsl.hardware.chips.cores import CoreTables, read_cores
 from neurozsl.hardware.chips.figures import Figure, Grade, Kind, read_figures
@@ -27,7 +26,6 @@ from neurozsl.hardware.chips.rules import (
     NOTES,
     PARENTS,
     WORDS,
-    Arithmetic,
     EnergyMethod,
     Scope,
     TimeModel,
@@ -47,6 +45,7 @@ __all__ = [
     "Scope",
     "TimeModel",
     "find_chip",
+    "is_file_name",
     "load_chip",
     "parse_chip",
 ]
@@ -58,7 +57,7 @@ _LARGEST_FILE: Final = 2**18  # bytes; ours are below 2**13
 class Chip:
     """Limits, energies, powers and times of one chip; a key that is absent is unpublished.
 
-    arithmetic: which integer neuron it runs (`loihi_cuba`, `speck_if`), or "" for none.
+    arithmetic: which integer neuron it runs, a key of `arithmetics`, or "" for none.
     energy_methods: how `energy.estimate` may use its figures, first one the default.
     inherits_energy: the chip whose energies stand in, always labelled "inherited".
     family: the silicon that several cost tables describe ("loihi1" for the published and the
@@ -74,7 +73,7 @@ class Chip:
     process: str
     time_model: str
     scope: Scope
-    arithmetic: Arithmetic
+    arithmetic: str
     energy_methods: tuple[EnergyMethod, ...]
     inherits_energy: str
     limit: Mapping[str, Figure]
@@ -95,7 +94,6 @@ class Chip:
     measurements: tuple[Mapping[str, Any], ...] = ()
 
 
-@cache
 def load_chip(key: str) -> Chip:
     """The registered chip `key`.
 
@@ -103,28 +101,40 @@ def load_chip(key: str) -> Chip:
         BadInput: the key is not registered, or its file holds an invalid figure.
     """
     if key not in CHIPS:
-        raise BadInput(f"chip '{key}' is unknown; choose one of {', '.join(CHIPS)}")
-    text = files("neurozsl.hardware.chips").joinpath(f"{key}.toml").read_text(encoding="utf-8")
-    return parse_chip(key, text)
+        raise BadInput(_unknown(key))
+    return _registered(key, CHIPS[key])
+
+
+@cache
+def _registered(key: str, file: Path) -> Chip:
+    return parse_chip(key, file.read_text(encoding="utf-8"))
+
+
+def _unknown(name: str) -> str:
+    meant = f": it is the name of a target, the chip is {MEANT[name]}" if name in MEANT else ""
+    return f"chip '{name}' is unknown{meant}; choose one of {', '.join(CHIPS)}"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name means a chip's file, and no registered chip: it ends so, or is a path."""
+    return name.endswith(".toml") or "/" in name or "\\" in name
 
 
 def find_chip(name: str | Path) -> Chip:
     """A registered chip by its key, or a chip of the user's own by the path of its TOML file.
 
-    A name that ends in `.toml` or holds a path separator is a path. The key of such a chip is
-    the name of its file without `.toml`; a registered key is refused, since two chips of one
-    name cannot be told apart in a table.
+    The key of a chip of a file is the file's name without `.toml`; a registered key is refused,
+    since two chips of one name cannot be told apart in a table.
 
     Raises:
         BadInput: neither; the file is missing, too large, not text, or wrong inside.
     """
     said = str(name)
-    if isinstance(name, str) and not (said.endswith(".toml") or "/" in said or "\\" in said):
+    if isinstance(name, str) and not is_file_name(name):
         if name in CHIPS:
             return load_chip(name)
         raise BadInput(
-            f"chip '{name}' is unknown; choose one of {', '.join(CHIPS)}, or give the path of a "
-            "TOML file of your own (ending in .toml)"
+            f"{_unknown(name)}, or give the path of a TOML file of your own (ending in .toml)"
         )
     path = Path(name)
     if path.stem in CHIPS:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from neurozsl.hardware.chips.arithmetics import ASKED, AskedFigures
 from neurozsl.hardware.chips.cores import CoreTables
 from neurozsl.hardware.chips.figures import Figure
 from neurozsl.hardware.chips.text import ChipText, Place
@@ -18,27 +19,8 @@ from neurozsl.hardware.chips.text import ChipText, Place
 Limits = Mapping[str, Figure]
 Fault = tuple[Place, str, str, str]  # where, what is there, what is allowed, what to do
 
-# Limits that the integers of an arithmetic are checked against, and what [allowed] must say.
-_ASKED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "speck_if": {
-        "limit": (
-            "cores",
-            "channels",
-            "kernel_side",
-            "padding",
-            "input_side",
-            "map_side",
-            "destinations_per_core",
-            "readout_classes",
-        ),
-        "allowed": ("stride", "pool", "dilation", "groups", "square_kernel"),
-    }
-}
 # (part, whole): the first may not be larger than the second.
-_PARTS: Final = (
-    ("synapses_per_core", "synapses_per_chip"),
-    ("synapses_per_core", "synapses"),
-)
+_PARTS: Final = (("synapses_per_core", "synapses_per_chip"), ("synapses_per_core", "synapses"))
 
 
 def check_agreement(read: ChipText, made: CoreTables, limit: Limits) -> None:
@@ -129,15 +111,19 @@ def _of_memory(table: Mapping[str, Any], made: CoreTables, limit: Limits) -> Ite
 def _of_arithmetic(table: Mapping[str, Any], made: CoreTables, limit: Limits) -> Iterator[Fault]:
     """What the integers of an arithmetic are checked against is there."""
     arithmetic = table.get("arithmetic", "")
-    held: Mapping[str, Mapping[str, Any]] = {"limit": limit, "allowed": made.allowed}
-    for group, keys in _ASKED.get(arithmetic, {}).items():
-        missing = [key for key in keys if key not in held[group]]
+    asked = ASKED.get(arithmetic, AskedFigures())
+    groups: tuple[tuple[str, tuple[str, ...], Mapping[str, Any]], ...] = (
+        ("limit", asked.limit, limit),
+        ("allowed", asked.allowed, made.allowed),
+    )
+    for group, keys, held in groups:
+        missing = [key for key in keys if key not in held]
         if missing:
             yield (
                 ("arithmetic",),
                 f"is '{arithmetic}', which needs {', '.join(missing)} in [{group}]",
-                f"[{group}] holds {', '.join(held[group]) or 'nothing'}",
-                "add them with their source, inherit the limits of 'speck2f', or leave out "
+                f"[{group}] holds {', '.join(held) or 'nothing'}",
+                f"add them with their source, inherit the limits of '{asked.lender}', or leave out "
                 "arithmetic where energy alone is asked for",
             )
 

@@ -5,7 +5,7 @@
 
 In: the text of a file. Out: `CoreTables`, every key of it known, of the right type and size. A key
 that no code would read under the rule of the file is refused like a misspelt one: its author
-believes that it counts. Whether the tables agree with each other is the question of `agreement`.
+believes that it counts. Whether the tables agree is the question of `contradictions`.
 """
 
 from __future__ import annotations

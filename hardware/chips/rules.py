@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
+from neurozsl.hardware.chips.arithmetics import ASKED
 from neurozsl.hardware.chips.figures import Figure, check_grade, check_number, cited
 from neurozsl.hardware.chips.keys import ALL_IN_CAUSES, KEYS, MEASUREMENT, Group
 from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
@@ -14,21 +15,12 @@ SCHEMA: Final = 1
 Scope = Literal["per_term", "all_in"]
 EnergyMethod = Literal["per_term", "per_spike", "per_synop", "event_driven", "dense_pass"]
 TimeModel = Literal[
-    "",
-    "barrier_step",
-    "fixed_step",
-    "software_step",
-    "clocked_step",
-    "asynchronous",
-    "single_pass",
+    "", "barrier_step", "fixed_step", "software_step", "clocked_step", "asynchronous", "single_pass"
 ]
-# Which integer neuron a chip runs, "" for none; a quantiser each.
-Arithmetic = Literal["", "loihi_cuba", "speck_if"]
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "scope": get_args(Scope),
     "time_model": get_args(TimeModel),
-    "arithmetic": get_args(Arithmetic),
 }
 # Methods, and the figures of which one is needed each.
 _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -41,27 +33,9 @@ _NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 WORDS: Final = ("neuron_models", "reset", "layers", "energy_methods", "identifiers")
 PARENTS: Final = ("inherits_limits", "inherits_energy")
 NOTES: Final = ("reset_note", "energy_note", "leak")
-_TEXTS: Final = (
-    "name",
-    "family",
-    "process",
-    "time_model",
-    "scope",
-    "arithmetic",
-    *PARENTS,
-    *NOTES,
-)
+_TEXTS: Final = ("name", "family", "process", "time_model", "scope", "arithmetic", *PARENTS, *NOTES)
 _TABLES: Final = ("memory", "mesh", "allowed")
-_KNOWN: Final = (
-    "schema",
-    *_TEXTS,
-    *WORDS,
-    "source",
-    *KEYS,
-    *_TABLES,
-    "core",
-    "measurement",
-)
+_KNOWN: Final = ("schema", *_TEXTS, *WORDS, "source", *KEYS, *_TABLES, "core", "measurement")
 
 
 def check_top(read: ChipText) -> None:
@@ -79,6 +53,7 @@ def check_top(read: ChipText) -> None:
         if key not in table and key not in ("name", "scope"):
             continue
         said, words = table.get(key), _CHOICES.get(key)
+        words = ("", *ASKED) if key == "arithmetic" else words
         if not isinstance(said, str) or (words and said not in words):
             allowed = f"expected one of {', '.join(filter(None, words))}" if words else "a text"
             remedy = f'write {key} = "..." above the first [table]'

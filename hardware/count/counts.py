@@ -36,7 +36,6 @@ import numpy as np
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.count.host_link import HostLink, host_link
 from neurozsl.hardware.count.tally import LayerTally, Network, tally
-from neurozsl.hardware.speck.program import SpeckLayer
 
 
 @dataclass(frozen=True)
@@ -118,6 +117,11 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
 
     Raises:
         BadInput: trace and input do not belong together.
+
+    Example::
+
+        counts = nz.count(program, chip_input, nz.emulate(program, chip_input))
+        counts.total("synops"), [row.joules for row in nz.estimate_all(counts)]
     """
     return counts_of(
         tally(network, chip_input, trace),
@@ -166,7 +170,7 @@ def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
         most_synops=float(sum(x.most for x in synapses)),
         active_updates=active / each,
         inactive_updates=(neurons * steps * each - active) / each,
-        leaky=_leaky(layer),
+        leaky=layer.leaky,
         conv_synops=sum(through_kernels) / each,
     )
 
@@ -177,11 +181,3 @@ def stored_biases(layer: Any) -> int:
         return 0
     maps = np.reshape(layer.bias, layer.shape if len(layer.shape) == 3 else (layer.size, 1, 1))
     return len(maps) if np.all(maps == maps[:, :1, :1]) else int(layer.size)
-
-
-def _leaky(layer: Any) -> bool:
-    if isinstance(layer, SpeckLayer):
-        return False
-    if hasattr(layer, "dv"):
-        return bool(layer.dv > 0 or layer.du < 4095)
-    return bool(np.any(layer.leak > 0) or np.any(layer.syn_leak < 1))

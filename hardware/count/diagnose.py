@@ -20,10 +20,7 @@ from typing import Final, Literal
 import numpy as np
 
 from neurozsl.core.signals import Trace
-from neurozsl.hardware.loihi import fixedpoint as fp
-from neurozsl.hardware.loihi.program import Program
-from neurozsl.hardware.lower.lower import Lowered
-from neurozsl.hardware.speck.program import AnyProgram
+from neurozsl.hardware.count.tally import Network
 
 SATURATED_RATE: Final = 0.9
 TARGET_RATE: Final = 0.05
@@ -48,10 +45,7 @@ class Diagnosis:
 
 
 def diagnose(
-    trace: Trace,
-    *,
-    thresholds: Mapping[str, float] | None = None,
-    readouts: Collection[str] = (),
+    trace: Trace, *, thresholds: Mapping[str, float] | None = None, readouts: Collection[str] = ()
 ) -> tuple[Diagnosis, ...]:
     """One `Diagnosis` per layer of the trace.
 
@@ -79,16 +73,14 @@ def diagnose(
     return tuple(found)
 
 
-def integrating_layers(network: AnyProgram | Lowered) -> tuple[str, ...]:
+def integrating_layers(network: Network) -> tuple[str, ...]:
     """Layers that do not spike, whose membrane is read; none on Speck."""
     return tuple(layer.name for layer in network.layers if not layer.rule.spiking)
 
 
-def membrane_thresholds(network: AnyProgram | Lowered) -> dict[str, float]:
+def membrane_thresholds(network: Network) -> dict[str, float]:
     """Threshold per layer in the unit of its recorded membrane (the mean where they differ)."""
-    if isinstance(network, Program):
-        return {layer.name: float(layer.vth << fp.ALIGN_BITS) for layer in network.layers}
-    return {layer.name: float(np.mean(layer.threshold)) for layer in network.layers}
+    return {layer.name: layer.membrane_threshold for layer in network.layers}
 
 
 def _revive(name: str, trace: Trace, thresholds: Mapping[str, float]) -> tuple[float | None, str]:

@@ -11,9 +11,10 @@ of a code        bits                                  payload bits
     graded       those of the code, the sign included  the same
 
 An event takes one bit at least; time stamps, packet heads and what fills a word are left out.
-Thresholds go to the chip where the policy is dynamic, one per layer and step: 17 bits (the
-register of `fixedpoint`), 32 in float. Several spikes of an output in one step are several events.
-A layer that does not spike sends its membranes, every neuron in every step: 24 bits, 32 in float.
+Thresholds go to the chip where the policy is dynamic, one per layer and step, in the bits of its
+register (17 on Loihi), 32 in float. Several spikes of an output in one step are several events. A
+layer that does not spike sends its membranes, every neuron in every step: 24 bits on Loihi, 32 in
+float.
 """
 
 from __future__ import annotations
@@ -25,10 +26,7 @@ import numpy as np
 
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.hardware.count.tally import Network, inputs_read, values_of
-from neurozsl.hardware.loihi import fixedpoint as fp
-from neurozsl.hardware.network.lowered import Lowered
 
-_FLOAT_BITS: Final = 32
 _BYTE: Final = 8
 
 
@@ -81,26 +79,23 @@ def host_link(network: Network, chip_input: ChipInput, trace: Trace) -> HostLink
     """
     values = values_of(network, chip_input, trace)
     samples, steps = max(chip_input.batch, 1), chip_input.steps
-    in_float = isinstance(network, Lowered)
     inputs = []
     for name, code in inputs_read(network).items():
         bits, payload = code_bits(code)
         events = int(np.count_nonzero(values[name])) / samples
         inputs.append(_stream(name, events, code.size, steps, bits, payload))
-    threshold = _FLOAT_BITS if in_float else fp.THRESHOLD_BITS
     dynamic = network.layers if network.policy == "dynamic" else ()
     outputs = []
     for layer in (layer for layer in network.layers if layer.name in network.outputs):
         if not layer.rule.spiking:
-            state = _FLOAT_BITS if in_float else fp.STATE_BITS
-            outputs.append(_everything(layer.name, layer.size * steps, state))
+            outputs.append(_everything(layer.name, layer.size * steps, layer.state_bits))
             continue
         events = int(values[layer.name].sum(dtype=np.int64)) / samples
         bits = layer.rule.max_spikes.bit_length()
         outputs.append(_stream(layer.name, events, layer.size, steps, bits, 0))
     return HostLink(
         tuple(inputs),
-        tuple(_everything(layer.name, steps, threshold) for layer in dynamic),
+        tuple(_everything(layer.name, steps, layer.threshold_bits) for layer in dynamic),
         tuple(outputs),
     )
 

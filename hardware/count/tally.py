@@ -33,10 +33,10 @@ from neurozsl.hardware.network.connections import (
     reached,
     unpooled,
 )
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.network.synapse import Synapse, shifted
-from neurozsl.hardware.speck.program import AnyProgram
 
-Network = AnyProgram | Lowered
+Network = ChipProgram | Lowered
 Rows = slice | Ints  # samples of one block
 EVERY: Rows = slice(None)
 

@@ -123,8 +123,7 @@ def _sign(spiking: EnergyRow, dense: EnergyRow, static: bool, rate: float | None
 
 def _span(row: EnergyRow, static: bool) -> tuple[float, float, float]:
     """Low, value and high; the value where a part of the sum has no published bound."""
-    low = row.joules if row.joules_low is None else row.joules_low
-    high = row.joules if row.joules_high is None else row.joules_high
+    low, high = row.span
     if not static or row.static_joules is None:
         return low, row.joules, high
     rest = row.static_joules
@@ -187,13 +186,6 @@ def step_times(
             if row.static_joules is None:
                 break  # one dense pass takes no steps
             found.append(
-                StepTime(
-                    chip.key,
-                    chip.name,
-                    length,
-                    steps * length,
-                    row.joules,
-                    row.static_joules,
-                )
+                StepTime(chip.key, chip.name, length, steps * length, row.joules, row.static_joules)
             )
     return tuple(found)

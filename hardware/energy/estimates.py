@@ -164,10 +164,7 @@ def _bounds(
 
 
 def _is_lower_bound(
-    chip: Chip,
-    method: EnergyMethod,
-    terms: tuple[EnergyTerm, ...],
-    figures: Mapping[str, Figure],
+    chip: Chip, method: EnergyMethod, terms: tuple[EnergyTerm, ...], figures: Mapping[str, Figure]
 ) -> bool:
     """A figure is its own published minimum or a peak rate, or terms that cost are left out."""
     used = [figures[term.figure] for term in terms]

@@ -156,9 +156,7 @@ def _dense_pass(counts: Counts, figures: Figures, traffic: SpikeMessages | None)
     passes = counts.total("dense") / max(counts.steps, 1)
     mac = term("multiplies, one dense pass", key, passes, figures[key])
     return Terms(
-        (mac,),
-        ("arithmetic of the same layers, once",),
-        ("memory", "activations", "control"),
+        (mac,), ("arithmetic of the same layers, once",), ("memory", "activations", "control")
     )
 
 

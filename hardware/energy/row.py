@@ -94,6 +94,12 @@ class EnergyRow:
         return self.joules + (self.static_joules or 0.0)
 
     @property
+    def span(self) -> tuple[float, float]:
+        """Both bounds of the dynamic energy; the value itself where one is unpublished."""
+        low = self.joules if self.joules_low is None else self.joules_low
+        return low, self.joules if self.joules_high is None else self.joules_high
+
+    @property
     def event_joules(self) -> float:
         """The part that grows with the number of events: all but neuron updates."""
         return sum(term.joules for term in self.terms if term.cause != "neurons")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from neurozsl.hardware.chips import DEFAULT_CHIPS
 from neurozsl.hardware.chips.chip import Chip, load_chip
@@ -57,18 +57,8 @@ def estimate_all(
         sent = (traffic or {}).get(chip.key, (traffic or {}).get(chip.family))
         for method in chip.energy_methods:
             figures = mac_keys(chip.energy) if method == "dense_pass" else (None,)
-            found += [
-                estimate(
-                    counts,
-                    chip,
-                    steps=steps,
-                    step_s=pace,
-                    method=method,
-                    figure=figure,
-                    traffic=sent,
-                )
-                for figure in figures
-            ]
+            given: dict[str, Any] = {"steps": steps, "step_s": pace, "traffic": sent}
+            found += [estimate(counts, chip, method=method, figure=x, **given) for x in figures]
         if chip.family not in [later.family for later in loaded[place + 1 :]]:
             members = [c.key for c in loaded if c.family == chip.family]
             found += family_row([row for row in found if row.device in members], chip.family)
@@ -86,8 +76,6 @@ def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
     if len({row.device for row in rows}) < 2:
         return ()
     value = max(rows, key=_evidence)
-    low = min(row.joules if row.joules_low is None else row.joules_low for row in rows)
-    high = max(row.joules if row.joules_high is None else row.joules_high for row in rows)
     static = next((row for row in rows if row.static_joules is not None), None)
     if static is None:  # what the value says of it holds for the family
         static, excluded, unknown = value, value.excluded, value.unknown
@@ -101,8 +89,8 @@ def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
             key=f"{family}/{FAMILY}",
             name=f"{rows[0].name}, {len(rows)} sources",
             method=FAMILY,
-            joules_low=low,
-            joules_high=high,
+            joules_low=min(row.span[0] for row in rows),
+            joules_high=max(row.span[1] for row in rows),
             interval="between sources",
             static_joules_low=static.static_joules_low,
             static_joules=static.static_joules,

@@ -8,7 +8,7 @@ All states start at 0 for every sample. x of an input is code * scale, of a laye
 summed over the synapses in their order, a delayed one with the spikes of `delay` steps before. The
 threshold is theta[layer] of the input (policy dynamic), the layer's table, or its constant.
 
-Layers run over all steps at once, those of a cycle one step at a time (`schedule`).
+Layers run over all steps at once, those of a cycle one step at a time (`turns`).
 """
 
 from __future__ import annotations
@@ -85,10 +85,7 @@ def simulate(
             else:
                 [layer] = stage.layers
                 values[layer.name], v = run_neurons(
-                    layer,
-                    drive(layer, values),
-                    theta[layer.name],
-                    keep_membrane=layer.name in keep,
+                    layer, drive(layer, values), theta[layer.name], keep_membrane=layer.name in keep
                 )
                 spikes[layer.name][rows] = values[layer.name]
                 if layer.name in keep:

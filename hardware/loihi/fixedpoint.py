@@ -1,8 +1,8 @@
-"""Integer rules of Loihi's neuron and synapse, as small pure functions on int64 arrays.
+"""Widths of Loihi's registers, and the integer rules of its weights and biases.
 
 Reference: the bit-accurate CPU models of lava-nc 0.10.0 (`PyLifModelBitAcc`, `PyDenseModelBitAcc`,
 `weightutils`), which state the arithmetic of the chip. All values are integers; arrays of any
-integer type go in, int64 comes out.
+integer type go in, int64 comes out. The equations of a neuron are in `program`.
 """
 
 from __future__ import annotations
@@ -36,49 +36,6 @@ WEIGHT_MIN: Final = -(1 << WEIGHT_BITS)
 WEIGHT_MAX: Final = (1 << WEIGHT_BITS) - 1
 # |sum of weight x code| must stay below this, or sum << 6 leaves 24 bits and u wraps.
 ACCUMULATOR_LIMIT: Final = STATE_LIMIT >> ALIGN_BITS
-
-
-def wrap_signed(x: IntLike, bits: int = STATE_BITS) -> Ints:
-    """Fold once into the signed range of `bits`, keeping +2^(bits-1) (as the reference does).
-
-    x - 2^bits where x > 2^(bits-1); x + 2^bits where x <= -2^(bits-1); else x
-
-    For |x| <= 3 * 2^(bits-1) this is arithmetic modulo 2^bits on the interval
-    (-2^(bits-1), 2^(bits-1)]. Beyond, the reference folds only once, and so does this.
-
-    >>> wrap_signed([8388607, 8388608, 8388609, -8388608]).tolist()
-    [8388607, 8388608, -8388607, 8388608]
-    """
-    value = np.asarray(x, dtype=np.int64)
-    limit, span = 1 << (bits - 1), 1 << bits
-    return np.where(value > limit, value - span, np.where(value <= -limit, value + span, value))
-
-
-def saturate_signed(x: IntLike, bits: int = STATE_BITS) -> Ints:
-    """Clip to the symmetric range -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
-
-    >>> saturate_signed([8388608, -8388608]).tolist()
-    [8388607, -8388607]
-    """
-    limit = (1 << (bits - 1)) - 1
-    return np.clip(np.asarray(x, dtype=np.int64), -limit, limit)
-
-
-def decay_towards_zero(x: IntLike, decay_u12: IntLike, offset: int = 0) -> Ints:
-    """sign(x) * floor(|x| * (4096 - (decay_u12 + offset)) / 4096).
-
-    Args:
-        x: state, any shape.
-        decay_u12: fraction lost in one step, in 1/4096, 0..4095.
-        offset: 1 for the synaptic current (so 4095 forgets everything), 0 for the membrane.
-
-    >>> decay_towards_zero([1000, -1001], 2048).tolist()
-    [500, -500]
-    """
-    value = np.asarray(x, dtype=np.int64)
-    keep = DECAY_UNITY - (np.asarray(decay_u12, dtype=np.int64) + offset)
-    decayed: Ints = np.sign(value) * ((np.abs(value) * keep) >> DECAY_BITS)
-    return decayed
 
 
 def shift(x: IntLike, exponent: int) -> Ints:

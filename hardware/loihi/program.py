@@ -1,11 +1,14 @@
 """`Program`: the integers that one chip runs, with a report of what the integers lost.
 
-Integer neuron of a layer, one step (Loihi arithmetic; rules in `fixedpoint`)::
+Integer neuron of a layer, one step (Loihi arithmetic; widths in `fixedpoint`)::
 
     a = shift(sum(weight * code), weight_exp)  (+ bias_mant << bias_exp >> 6   if bias_to current)
     u = wrap24(D(u, du + 1) + (a << 6))
     v = sat24(D(v, dv) + u                     +  bias_mant << bias_exp        if bias_to membrane)
     z = v > (vth << 6);   v = 0 where z        (other rules: `neuron`, low in state LSBs)
+
+D(x, d) = x (4096 - d) / 4096, truncated towards zero; wrap24 folds once into (-2^23, 2^23]; sat24
+clips at +-(2^23 - 1).
 
 `bias_to = "current"` is what a constant-one channel through the synapse does (a CubaLIF's bias);
 its integers are multiples of 2 weight units, the grid of mixed-sign weights.
@@ -20,40 +23,28 @@ everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant`, for 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, get_args
+from typing import ClassVar, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.core.signals import Policy
 from neurozsl.hardware.loihi import fixedpoint as fp
-from neurozsl.hardware.network import archive
-from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.integers import check_integer, check_integers
 from neurozsl.hardware.network.lowered import BiasTo
 from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
-from neurozsl.hardware.network.program_file import (
-    as_header,
-    links_as_json,
-    links_from_json,
-    shared_fields,
-)
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.network.ranges import Range, value_ranges, worst_sums
 from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
 from neurozsl.hardware.network.wiring import check_parts
 
-# 2 added links, further synapses and neuron rules; a file of schema 1 is read as one without them.
-SCHEMA: Final = 2
-_READS: Final = (1, SCHEMA)
+ARITHMETIC: Final = "loihi_cuba"
 # The reference shifts the weighted sum by 6 in a 32-bit register.
 REGISTER_LIMIT: Final = 1 << (31 - fp.ALIGN_BITS)
-_ARRAYS: Final = ("weight", "bias_mant", "vth_table")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +75,9 @@ class ProgramLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: NeuronRule = PLAIN_RULE
+    bias_bits: ClassVar[int] = fp.MANTISSA_BITS
+    threshold_bits: ClassVar[int] = fp.THRESHOLD_BITS
+    state_bits: ClassVar[int] = fp.STATE_BITS
 
     def __post_init__(self) -> None:
         """Check every integer; arrays are stored in their declared type."""
@@ -128,6 +122,26 @@ class ProgramLayer(LayerLinks):
         """bias_mant << bias_exp, int64 `(out,)`, in state LSBs."""
         return self.bias_mant.astype(np.int64) << self.bias_exp
 
+    @property
+    def constant_axons(self) -> int:
+        """A bias into the current comes from one input that always spikes."""
+        return int(self.bias_to == "current" and bool(np.any(self.bias)))
+
+    @property
+    def leaky(self) -> bool:
+        """True where a membrane or current decays."""
+        return self.dv > 0 or self.du < fp.DECAY_MAX
+
+    @property
+    def membrane_threshold(self) -> float:
+        """In LSBs of the state."""
+        return float(self.vth << fp.ALIGN_BITS)
+
+    @property
+    def state_unit(self) -> float:
+        """Real value of one LSB of the state."""
+        return self.unit / (1 << fp.ALIGN_BITS)
+
 
 @dataclass(frozen=True)
 class LayerLoss:
@@ -164,17 +178,18 @@ class LayerLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
-    """All layers of a branch as integers for one chip, in topological order."""
+class Program(ChipProgram):
+    """All layers of a branch as integers for Loihi, in topological order."""
 
-    chip: str
-    inputs: Mapping[str, InputCode]
     layers: tuple[ProgramLayer, ...]
-    outputs: tuple[str, ...]
-    steps: int
-    dt_s: float
-    policy: Policy
     loss: tuple[LayerLoss, ...] = ()
+    arithmetic: ClassVar[str] = ARITHMETIC
+    kind: ClassVar[str] = "fixed"
+    # 2 added links, further synapses and rules; a file of schema 1 is read as one without them.
+    schemas: ClassVar[tuple[int, ...]] = (1, 2)
+    arrays: ClassVar[tuple[str, ...]] = ("weight", "bias_mant", "vth_table")
+    layer_type: ClassVar[type] = ProgramLayer
+    loss_type: ClassVar[type] = LayerLoss
 
     def __post_init__(self) -> None:
         """Check that sources, sizes, tables and worst-case sums fit together."""
@@ -205,60 +220,6 @@ class Program:
                 return layer
         names = ", ".join(layer.name for layer in self.layers)
         raise BadInput(f"program: has no layer '{name}'; it has {names}")
-
-    def check(self, chip_input: ChipInput) -> ChipInput:
-        """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
-
-        Raises:
-            BadInput: an input is missing, has another size, scale or number of samples or steps,
-                holds a code out of range, or the policy is dynamic and theta is missing.
-        """
-        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
-
-    def save(self, path: Path) -> None:
-        """Write `program.npz` in one step: a file that exists is complete."""
-        arrays: archive.Arrays = {}
-        for layer in self.layers:
-            for key in _ARRAYS:
-                if (array := getattr(layer, key)) is not None:
-                    arrays[f"{layer.name}/{key}"] = array
-            for i, synapse in enumerate(layer.also):
-                arrays[f"{layer.name}/also/{i}"] = synapse.weight
-        archive.write(path, _header(self), arrays)
-
-    @staticmethod
-    def load(path: Path) -> Program:
-        """Read and check a `program.npz`; nothing in it is executed.
-
-        Raises:
-            BadInput: not a program file, another schema, or integers out of range.
-        """
-        with archive.named(path):
-            header, arrays = archive.read(path)
-            if header["schema"] not in _READS:
-                raise BadInput(f"schema {header['schema']}, this version reads {_READS}")
-            layers = []
-            for row in header["layers"]:
-                found: dict[str, Any] = {k: arrays.get(f"{row['name']}/{k}") for k in _ARRAYS}
-                links = links_from_json(row, arrays)  # takes its keys out of the row
-                if "rule" in row:
-                    found["rule"] = NeuronRule.from_json(row.pop("rule"))
-                layers.append(ProgramLayer(**row, **links, **found))
-            loss = tuple(LayerLoss(**row) for row in header["loss"])
-            return Program(layers=tuple(layers), loss=loss, **shared_fields(header))
-
-
-def _header(program: Program) -> dict[str, Any]:
-    """Everything but the arrays, ready for JSON."""
-    apart = (*_ARRAYS, "link", "also", "rule")
-    names = [f.name for f in dataclasses.fields(ProgramLayer) if f.name not in apart]
-    rows = [
-        {name: getattr(layer, name) for name in names}
-        | links_as_json(layer)
-        | {"rule": layer.rule.as_json()}
-        for layer in program.layers
-    ]
-    return as_header(program, rows, schema=SCHEMA, kind="fixed")
 
 
 def accumulator_bound(layer: ProgramLayer, reach: Mapping[str, Range]) -> int:

@@ -6,7 +6,7 @@ A NIR graph holds unfolded weights W, a gain r and time constants tau. One step 
     v* = (1 - leak) v + u                 (+ b' where bias_to is "membrane")
     z  = v* > threshold;   v = 0 where z  (other rules: `neuron`)
 
-with kappa = dt / tau and, per type of node (`lowering.neurons`),
+with kappa = dt / tau and, per type of node (`lower.neurons`),
 
     LIF      W' = kappa r W       b' = kappa r b        leak = kappa, syn_leak = 1
     CubaLIF  W' = g W, b' = g b,  g = kappa r kappa_s w_in,  syn_leak = kappa_s = dt / tau_syn
@@ -17,9 +17,9 @@ of a CubaLIF passes through its synaptic current, as in Norse's `LIFCell`. dt, T
 threshold are not part of NIR: they come from our metadata, else from the caller.
 
 Populations are the neuron nodes, and read-outs: linear nodes that feed an Output. Every path of
-linear nodes between two of them (`lowering.paths`, `lowering.linear`) is one synapse
-(`lowering.chain`); several paths into one population add up. Loops are recurrent layers: an edge
-that closes one acts a step later (`lowering.order`).
+linear nodes between two of them (`lower.paths`, `lower.linear`) is one synapse
+(`lower.chain`); several paths into one population add up. Loops are recurrent layers: an edge
+that closes one acts a step later (`lower.order`).
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ def lower(
         UnsupportedNode: names every node that has no converter.
         BadInput: dt or T unknown, a value that is not finite, a decay outside (0, 1], a shape that
             does not fit, a loop of linear nodes, a read-out that feeds a layer.
+
+    Example::
+
+        network = nz.lower(graph, dt_s=1e-3, steps=40)  # of another tool's file
+        [(layer.name, layer.size) for layer in network.layers]
     """
     check_nodes(graph)
     metadata = stored.read(graph)

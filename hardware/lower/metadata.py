@@ -10,20 +10,39 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final, get_args
 
 import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import InputCode, Policy
+from neurozsl.core.signals import BranchSpec, InputCode, Policy
 from neurozsl.hardware.lower.parameters import finite
-from neurozsl.hardware.network.lowered import Floats
+from neurozsl.hardware.network.lowered import Floats, Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 
 METADATA_KEY: Final = "neurozsl"
 METADATA_SCHEMA: Final = 1
 _RULE: Final = ("reset", "compare", "max_spikes", "low")
+
+
+def header(network: BranchSpec | Lowered, rule: Mapping[str, Any], **more: Any) -> dict[str, str]:
+    """Our JSON header for a graph's metadata; rule: what a neuron does at its threshold."""
+    text = {
+        "schema": METADATA_SCHEMA,
+        "dt_s": network.dt_s,
+        "time_unit": "s",
+        **rule,
+        "if_gain": "r per step",
+        "steps": network.steps,
+        "policy": network.policy,
+        "inputs": {name: asdict(code) for name, code in network.inputs.items()},
+        "outputs": list(network.outputs),
+        "layers": [layer.name for layer in network.layers],
+        **more,
+    }
+    return {METADATA_KEY: json.dumps(text)}
 
 
 def read(graph: nir.NIRGraph) -> dict[str, Any]:
@@ -35,15 +54,15 @@ def read(graph: nir.NIRGraph) -> dict[str, Any]:
     if isinstance(text, np.ndarray):
         text = text[()]
     try:
-        header = json.loads(text)
+        said = json.loads(text)
     except (TypeError, ValueError) as error:
         raise BadInput(f"NIR graph: metadata '{METADATA_KEY}' is not JSON ({error})") from None
-    if not isinstance(header, dict) or header.get("schema") != METADATA_SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else header
+    if not isinstance(said, dict) or said.get("schema") != METADATA_SCHEMA:
+        found = said.get("schema") if isinstance(said, dict) else said
         raise BadInput(
             f"NIR graph: metadata schema {found!r}, this version reads {METADATA_SCHEMA}"
         )
-    return {**plain, **header}
+    return {**plain, **said}
 
 
 def of_layer(metadata: Mapping[str, Any], layer: str) -> Callable[[str], Any | None]:

@@ -165,10 +165,7 @@ def _moved(made: Neurons, node: Any, at: At) -> Neurons:
             f"'{at.name}': v_leak became a bias; the membrane of a sample starts at v_reset"
         )
     return replace(
-        made,
-        threshold=made.threshold - reset,
-        drive=made.leak * (rest - reset),
-        notes=tuple(notes),
+        made, threshold=made.threshold - reset, drive=made.leak * (rest - reset), notes=tuple(notes)
     )
 
 

@@ -6,7 +6,6 @@ A file that exists is complete (temporary file, then rename), and nothing in it 
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,22 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write arrays, and `header` as JSON under the key `json`."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as stream:
-            every: dict[str, Any] = {**arrays, "json": np.array(json.dumps(header))}
-            np.savez_compressed(stream, **every)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    every: dict[str, Any] = {**arrays, "json": np.array(json.dumps(header))}
+    with whole_file(Path(path)) as part, part.open("wb") as stream:
+        np.savez_compressed(stream, **every)
 
 
 def read(path: Path) -> tuple[dict[str, Any], Arrays]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,18 @@ class LoweredLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: NeuronRule = PLAIN_RULE
+    threshold_bits: ClassVar[int] = 32
+    state_bits: ClassVar[int] = 32
+
+    @property
+    def leaky(self) -> bool:
+        """True where a membrane or current decays."""
+        return bool(np.any(self.leak > 0) or np.any(self.syn_leak < 1))
+
+    @property
+    def membrane_threshold(self) -> float:
+        """The mean where neurons differ."""
+        return float(np.mean(self.threshold))
 
 
 @dataclass(frozen=True)

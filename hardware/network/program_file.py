@@ -1,53 +1,84 @@
-"""What `program.npz` says of a program of any chip beside its arrays: header and links.
+"""`program.npz` of a program of any arithmetic: a JSON header, and arrays by `layer/name`.
 
-A program has inputs, layers, outputs, steps, dt_s, policy and loss; only the layers and the losses
-differ from chip to chip. `archive` keeps the JSON text and the arrays in one file.
+A program has inputs, layers, outputs, steps, dt_s, policy and loss; only the fields of its layers
+and losses differ from chip to chip. `archive` keeps the JSON text and the arrays in one file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
+from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode
+from neurozsl.hardware.network import archive
+from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import LayerLinks, Synapse, link_from_json
 
+_APART: Final = ("link", "also", "rule")  # of a layer, in JSON of their own
 
-def as_header(
-    program: Any, layers: Sequence[Mapping[str, Any]], *, schema: int, kind: str
-) -> dict[str, Any]:
-    """Everything but the arrays, ready for JSON.
 
-    Args:
-        program: with chip, inputs, outputs, steps, dt_s, policy and loss.
-        layers: one row each.
-        schema: version of the file.
-        kind: of the integers.
-    """
-    return {
-        "schema": schema,
-        "kind": kind,
+def write_program(path: Path, program: Any) -> None:
+    """Write a `ChipProgram` in one step."""
+    arrays: archive.Arrays = {}
+    rows = []
+    for layer in program.layers:
+        fields = [x.name for x in dataclasses.fields(layer)]
+        plain = [x for x in fields if x not in (*program.arrays, *_APART)]
+        rule = {"rule": layer.rule.as_json()} if "rule" in fields else {}
+        rows.append({x: getattr(layer, x) for x in plain} | links_as_json(layer) | rule)
+        held = {x: getattr(layer, x) for x in program.arrays}
+        held |= {f"also/{i}": synapse.weight for i, synapse in enumerate(layer.also)}
+        arrays |= {f"{layer.name}/{x}": array for x, array in held.items() if array is not None}
+    header = {
+        "schema": program.schemas[-1],
+        "kind": program.kind,
         "chip": program.chip,
         "inputs": {name: dataclasses.asdict(code) for name, code in program.inputs.items()},
-        "layers": list(layers),
+        "layers": rows,
         "outputs": list(program.outputs),
         "steps": program.steps,
         "dt_s": program.dt_s,
         "policy": program.policy,
         "loss": [dataclasses.asdict(loss) for loss in program.loss],
     }
+    archive.write(path, header, arrays)
 
 
-def shared_fields(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What the programs of all chips are made of, without layers and losses."""
+def read_program(path: Path, of: Any) -> dict[str, Any]:
+    """The fields of a program, checked by its layers; nothing in the file is executed.
+
+    Args:
+        path: of the file.
+        of: the class of the program.
+
+    Raises:
+        BadInput: not such a file, another schema, or integers out of range.
+    """
+    header, arrays = archive.read(path)
+    if header["kind"] != of.kind or header["schema"] not in of.schemas:
+        raise BadInput(
+            f"kind {header['kind']} schema {header['schema']}, expected {of.kind} "
+            f"schema {of.schemas}"
+        )
+    layers = []
+    for row in header["layers"]:
+        found = {x: arrays.get(f"{row['name']}/{x}") for x in of.arrays}
+        links = _links_from_json(row, arrays)  # takes its keys out of the row
+        if "rule" in row:
+            row["rule"] = NeuronRule.from_json(row["rule"])
+        layers.append(of.layer_type(**row, **links, **found))
     return {
         "chip": header["chip"],
         "inputs": {name: InputCode(**code) for name, code in header["inputs"].items()},
+        "layers": tuple(layers),
         "outputs": tuple(header["outputs"]),
         "steps": header["steps"],
         "dt_s": header["dt_s"],
         "policy": header["policy"],
+        "loss": tuple(of.loss_type(**row) for row in header["loss"]),
     }
 
 
@@ -57,7 +88,7 @@ def links_as_json(layer: LayerLinks) -> dict[str, Any]:
     return {"link": layer.link.as_json(), "also": also}
 
 
-def links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
     """What `links_as_json` wrote, taken out of the row; plain where the file has none."""
     found: dict[str, Any] = {}
     if "link" in row:

@@ -28,14 +28,9 @@ class Spiking(Protocol):
     """A layer whose neurons send up to `rule.max_spikes` a step."""
 
     @property
-    def name(self) -> str:
-        """Name of the layer."""
-        ...
-
+    def name(self) -> str: ...
     @property
-    def rule(self) -> NeuronRule:
-        """What happens at the threshold."""
-        ...
+    def rule(self) -> NeuronRule: ...
 
 
 def value_ranges(

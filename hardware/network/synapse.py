@@ -108,14 +108,9 @@ class HasSynapses(Protocol):
     """A layer of any kind: what wiring, counting and placing need to know of it."""
 
     @property
-    def name(self) -> str:
-        """Name of the layer."""
-        ...
-
+    def name(self) -> str: ...
     @property
-    def synapses(self) -> tuple[Synapse, ...]:
-        """Everything that arrives."""
-        ...
+    def synapses(self) -> tuple[Synapse, ...]: ...
 
 
 class LayerLinks:

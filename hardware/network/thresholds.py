@@ -20,19 +20,14 @@ Theta = npt.NDArray[np.float64]
 
 
 class HasThreshold(Protocol):
-    """A layer of a `BranchSpec` or of its lowered form."""
+    """A layer of a `BranchSpec` or lowered: thresholds per neuron, and per step or None."""
 
     @property
-    def name(self) -> str:
-        """Name of the layer."""
-
+    def name(self) -> str: ...
     @property
-    def threshold(self) -> Any:
-        """One threshold per neuron."""
-
+    def threshold(self) -> Any: ...
     @property
-    def theta_table(self) -> Any:
-        """One threshold per step, or None."""
+    def theta_table(self) -> Any: ...
 
 
 def theta_of(layer: HasThreshold, policy: Policy, chip: ChipInput) -> Theta:

@@ -15,10 +15,7 @@ from neurozsl.hardware.network.synapse import check_synapse
 
 
 def check_parts(
-    where: str,
-    inputs: Mapping[str, InputCode],
-    layers: Sequence[Any],
-    outputs: Sequence[str],
+    where: str, inputs: Mapping[str, InputCode], layers: Sequence[Any], outputs: Sequence[str]
 ) -> None:
     """Inputs, layers and outputs of a program of any chip belong together.
 

@@ -37,13 +37,10 @@ import numpy as np
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.count.counts import Counts, count, stored_biases
 from neurozsl.hardware.count.tally import Network, inputs_read, values_of
-from neurozsl.hardware.loihi import fixedpoint as fp
-from neurozsl.hardware.loihi.program import ProgramLayer
 from neurozsl.hardware.network.connections import present
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.neurobench.calls import CallOperations, connections, operations
 from neurozsl.hardware.neurobench.membranes import membrane_updates
-from neurozsl.hardware.speck.program import SpeckLayer
 
 _FP32: Final = 4
 _LEAKY_BUFFERS: Final = 3 * _FP32 + 8  # of snnTorch 1.0's Leaky, bytes
@@ -142,7 +139,7 @@ def _of_memory(network: Network, found: NeuroBench, parameters: int) -> Iterator
     if isinstance(network, Lowered):
         stored, why = _FP32 * parameters, f"NeuroBench adds {buffers}"
     else:
-        bits = [_bits(layer) for layer in network.layers]
+        bits = [(layer.weight_bits, layer.bias_bits) for layer in network.layers]
         weights = [sum(int(x.sum()) for x in present(layer.synapses)) for layer in network.layers]
         rows = zip(weights, biases, bits, strict=True)
         stored = -(-sum(w * b[0] + n * b[1] for w, n, b in rows) // 8)
@@ -163,11 +160,6 @@ def _of_memory(network: Network, found: NeuroBench, parameters: int) -> Iterator
             "NeuroBench counts weights as stored, those of a kernel once; this is the share of the "
             "connections that they make",
         )
-
-
-def _bits(layer: SpeckLayer | ProgramLayer) -> tuple[int, int]:
-    """Of a weight and of a bias."""
-    return (8, 8) if isinstance(layer, SpeckLayer) else (layer.weight_bits, fp.MANTISSA_BITS)
 
 
 def _of_spikes(spikes: list[Any], found: NeuroBench) -> Iterator[Difference]:

@@ -11,19 +11,18 @@ Integers are run once more, which gives the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.hardware.arithmetic.emulate import emulate
 from neurozsl.hardware.count.tally import Network, inputs_read
 from neurozsl.hardware.floatsim.floatsim import drive, layer_thresholds
 from neurozsl.hardware.floatsim.rules import replay
-from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.network.lowered import Lowered
-from neurozsl.hardware.speck.program import SpeckProgram
 
 _HELD: Final = 1 << 23  # membranes of a layer that are held at once, 64 MB
 Membranes = Mapping[str, npt.NDArray[Any]]  # of layers, (sample, time, neuron)
@@ -63,7 +62,11 @@ def _pieces(
     for start in range(0, chip_input.batch, several):
         rows = slice(start, start + several)
         spikes = {name: x[rows] for name, x in trace.spikes.items()}
-        yield _AGAIN[type(network)](network, chip_input.take(rows), Trace(spikes))
+        part = chip_input.take(rows)
+        if isinstance(network, Lowered):
+            yield _in_float(network, part, Trace(spikes))
+        else:
+            yield emulate(network, part, record=("spikes", "membrane")).membrane
 
 
 def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membranes:
@@ -79,22 +82,3 @@ def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membrane
         )
         for layer in network.layers
     }
-
-
-def _on_loihi(network: Program, chip_input: ChipInput, trace: Trace) -> Membranes:
-    from neurozsl.hardware.loihi.emulator import emulate  # imports torch and numba
-
-    return emulate(network, chip_input, record=("spikes", "membrane")).membrane
-
-
-def _on_speck(network: SpeckProgram, chip_input: ChipInput, trace: Trace) -> Membranes:
-    from neurozsl.hardware.speck.emulator import emulate_speck  # imports torch
-
-    return emulate_speck(network, chip_input, record=("spikes", "membrane")).membrane
-
-
-_AGAIN: Final[Mapping[type, Callable[[Any, ChipInput, Trace], Membranes]]] = {
-    Lowered: _in_float,
-    Program: _on_loihi,
-    SpeckProgram: _on_speck,
-}

@@ -1,1 +1,1 @@
-"""Parts of `place`: shapes and mappings, layers cut over equal cores, layers on unequal ones."""
+"""Layers on cores: `place` is the verb, `mapping` its values, `split` and `assign` its rules."""

@@ -43,12 +43,7 @@ class Core:
                 layer, kernel, tile if on_map else ((0, neurons), (0, 1), (0, 1))
             )
             axons, bits = axons + taken, bits + size
-        return {
-            NEURONS: neurons,
-            SYNAPSES: bits,
-            "in_axons": axons,
-            "out_axons": neurons * targets,
-        }
+        return {NEURONS: neurons, SYNAPSES: bits, "in_axons": axons, "out_axons": neurons * targets}
 
     def _kernel(self, layer: LayerShape, kernel: Kernel, tile: Tile) -> tuple[int, int]:
         """In-axons and synapse bits of one kernel."""

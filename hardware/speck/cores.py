@@ -21,9 +21,10 @@ import numpy as np
 
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
-from neurozsl.hardware.network.synapse import MapShape, Pool
+from neurozsl.hardware.network.synapse import Conv, MapShape, Pool
 from neurozsl.hardware.place.assign import words
 from neurozsl.hardware.place.mapping import Kernel, LayerShape
+from neurozsl.hardware.place.shapes import kernel_of
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 
 Pair = tuple[int, int]  # height, width
@@ -91,37 +92,23 @@ def core_shapes(network: Lowered | SpeckProgram) -> tuple[CoreShape, ...]:
 def _core_shape(
     layer: LoweredLayer | SpeckLayer, maps: Mapping[str, tuple[int, ...]], destinations: int
 ) -> CoreShape:
-    link, biased = layer.link, bool(np.any(layer.bias))
-    if link.conv is not None:
-        outputs, high, wide = link.conv.out_shape(layer.weight.shape)
-        return CoreShape(
-            name=layer.name,
-            source=layer.source,
-            inputs=link.conv.shape[0],
-            outputs=outputs,
-            destinations=destinations,
-            biased=biased,
-            kernel=(int(layer.weight.shape[2]), int(layer.weight.shape[3])),
-            stride=link.conv.stride,
-            padding=link.conv.padding,
-            dilation=link.conv.dilation,
-            groups=link.conv.groups,
-            pools=link.pools,
-            input_map=link.conv.shape[1:],
-            output_map=(high, wide),
-        )
-    outputs, width = layer.weight.shape
-    read = link.pools[-1].out_shape if link.pools else as_map(maps.get(layer.source, (width,)))
+    link, kernel = layer.link, kernel_of(layer.synapses[0], maps.get(layer.source, ()))
+    conv = link.conv or Conv((kernel.channels_in, kernel.height, kernel.width))
     return CoreShape(
         name=layer.name,
         source=layer.source,
-        inputs=read[0],
-        outputs=int(outputs),
+        inputs=kernel.channels_in,
+        outputs=kernel.channels_out,
         destinations=destinations,
-        biased=biased,
-        kernel=read[1:],
+        biased=bool(np.any(layer.bias)),
+        kernel=(kernel.height, kernel.width),
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
         pools=link.pools,
-        input_map=read[1:],
+        input_map=conv.shape[1:],
+        output_map=(kernel.out_height, kernel.out_width),
     )
 
 

@@ -24,36 +24,22 @@ File `program.npz` (no pickle): `json` holds everything but the arrays `<name>/w
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import ClassVar, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Policy
-from neurozsl.hardware.loihi.program import Program
-from neurozsl.hardware.network import archive
-from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.integers import check_integers
 from neurozsl.hardware.network.neuron import MAX_SPIKES, NeuronRule, Reset
-from neurozsl.hardware.network.program_file import (
-    as_header,
-    links_as_json,
-    links_from_json,
-    shared_fields,
-)
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, check_synapse
 from neurozsl.hardware.network.wiring import check_parts
 
 ARITHMETIC: Final = "speck_if"
-# 2 added links; a file of schema 1 is read as one without them.
-SCHEMA: Final = 2
-_READS: Final = (1, SCHEMA)
-KIND: Final = "speck"
+WEIGHT_BITS: Final = 8
+STATE_BITS: Final = 16
 WEIGHT_MIN, WEIGHT_MAX = -128, 127  # biases have the same 8 bits
 STATE_MIN, STATE_MAX = -32768, 32767
 LimitedBy = Literal["weights", "bias", "threshold", "lower bound"]
@@ -98,11 +84,7 @@ class SpeckLayer(LayerLinks):
             raise BadInput(f"{where}: delay {self.link.delay} steps, a core sees spikes at once")
         if bias.shape != (self.size,):
             raise BadInput(f"{where}: bias has shape {bias.shape}, expected {(self.size,)}")
-        limits = {
-            "threshold": (1, STATE_MAX),
-            "low": (STATE_MIN, 0),
-            "max_spikes": (1, MAX_SPIKES),
-        }
+        limits = {"threshold": (1, STATE_MAX), "low": (STATE_MIN, 0), "max_spikes": (1, MAX_SPIKES)}
         for key, (least, most) in limits.items():
             value = check_integers(f"{where}: {key}", getattr(self, key), least, most)
             object.__setattr__(self, key, int(value))
@@ -117,6 +99,23 @@ class SpeckLayer(LayerLinks):
     def rule(self) -> NeuronRule:
         """What every neuron of the chip does at its threshold; `low` in LSBs of the state."""
         return NeuronRule(self.reset, self.max_spikes, ">=", float(self.low))
+
+    @property
+    def membrane_threshold(self) -> float:
+        """In LSBs of the state."""
+        return float(self.threshold)
+
+    @property
+    def state_unit(self) -> float:
+        """Real value of one LSB of the state."""
+        return self.unit
+
+    weight_bits: ClassVar[int] = WEIGHT_BITS
+    bias_bits: ClassVar[int] = WEIGHT_BITS
+    threshold_bits: ClassVar[int] = STATE_BITS
+    state_bits: ClassVar[int] = STATE_BITS
+    constant_axons: ClassVar[int] = 0
+    leaky: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -142,17 +141,17 @@ class SpeckLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class SpeckProgram:
+class SpeckProgram(ChipProgram):
     """All layers of a branch as integers for Speck, in topological order."""
 
-    chip: str
-    inputs: Mapping[str, InputCode]
     layers: tuple[SpeckLayer, ...]
-    outputs: tuple[str, ...]
-    steps: int
-    dt_s: float
-    policy: Policy
     loss: tuple[SpeckLoss, ...] = ()
+    arithmetic: ClassVar[str] = ARITHMETIC
+    kind: ClassVar[str] = "speck"
+    schemas: ClassVar[tuple[int, ...]] = (1, 2)  # 2 added links; schema 1 is read without them
+    arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
+    layer_type: ClassVar[type] = SpeckLayer
+    loss_type: ClassVar[type] = SpeckLoss
 
     def __post_init__(self) -> None:
         """Check that inputs, sources and sizes fit together."""
@@ -165,62 +164,3 @@ class SpeckProgram:
         for name, code in self.inputs.items():
             if code.kind != "binary":
                 raise BadInput(f"Speck program: input '{name}' is {code.kind}, expected binary")
-
-    def check(self, chip_input: ChipInput) -> ChipInput:
-        """The input as int16 codes, refused where it does not belong to this network.
-
-        Raises:
-            BadInput: an input is missing, has another size, scale or number of samples or steps,
-                or holds a code other than 0 and 1.
-        """
-        return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
-
-    def save(self, path: Path) -> None:
-        """Write `program.npz` in one step: a file that exists is complete."""
-        arrays: archive.Arrays = {}
-        for layer in self.layers:
-            arrays[f"{layer.name}/weight"] = layer.weight
-            arrays[f"{layer.name}/bias"] = layer.bias
-        archive.write(path, _header(self), arrays)
-
-    @staticmethod
-    def load(path: Path) -> SpeckProgram:
-        """Read and check a `program.npz` of Speck; nothing in it is executed.
-
-        Raises:
-            BadInput: not such a file, another schema, or integers out of range.
-        """
-        with archive.named(path):
-            header, arrays = archive.read(path)
-            if header["kind"] != KIND or header["schema"] not in _READS:
-                raise BadInput(
-                    f"kind {header['kind']} schema {header['schema']}, expected {KIND} "
-                    f"schema {_READS}"
-                )
-            layers = tuple(
-                SpeckLayer(
-                    **links_from_json(row, arrays),
-                    **row,
-                    weight=arrays[f"{row['name']}/weight"],
-                    bias=arrays[f"{row['name']}/bias"],
-                )
-                for row in header["layers"]
-            )
-            loss = tuple(SpeckLoss(**row) for row in header["loss"])
-            return SpeckProgram(layers=layers, loss=loss, **shared_fields(header))
-
-
-# The integers of whichever chip; they share inputs, layers (name, source, weight, bias), outputs,
-# steps, dt_s, policy, loss, check, save and load.
-AnyProgram = Program | SpeckProgram
-
-
-def _header(program: SpeckProgram) -> dict[str, Any]:
-    """Everything but the arrays, ready for JSON."""
-    apart = ("weight", "bias", "link", "also")
-    keys = [f.name for f in dataclasses.fields(SpeckLayer) if f.name not in apart]
-    rows = [
-        {key: getattr(layer, key) for key in keys} | links_as_json(layer)
-        for layer in program.layers
-    ]
-    return as_header(program, rows, schema=SCHEMA, kind=KIND)

@@ -1,8 +1,8 @@
 """Published measurements of chips beside what our figures give for the same workload.
 
-    TrueNorth  P = static + synop x rate x neurons x synapses    `calibrating.truenorth`
-    Speck      E = resting power x window + spikes x J a spike   `calibrating.speck`
-    Loihi      P = energy / latency / chips                      `calibrating.loihi`
+    TrueNorth  P = static + synop x rate x neurons x synapses    `workloads.truenorth`
+    Speck      E = resting power x window + spikes x J a spike   `workloads.speck`
+    Loihi      P = energy / latency / chips                      `workloads.loihi`
 
 Rows, figures and sources are those of `hardware/chips/*.toml`. Not used: rows whose own figures
 contradict each other, and tables computed from constants.

@@ -33,6 +33,7 @@ from neurozsl.cli import (
 )
 from neurozsl.cli.console import fail, fail_unforeseen, printing
 from neurozsl.cli.progress import OPTION, VARIABLE, Mode, take
+from neurozsl.cli.renamed import Renaming
 from neurozsl.core.errors import NeuroZSLError
 from neurozsl.core.version import __version__
 
@@ -70,19 +71,20 @@ def _options(
     del version, progress  # taken by `main`
 
 
-for _module in (
-    demo,
-    train,
-    evaluate,
-    export,
-    verify,
-    simulate,
-    profile,
-    benchmark,
-    targets,
-    inspect,
+_CLASSES = {"train": Renaming, "export": Renaming, "profile": profile.ProfileCommand}
+for _command in (
+    demo.demo,
+    train.train,
+    evaluate.evaluate,
+    export.export,
+    verify.verify,
+    simulate.simulate,
+    profile.profile,
+    benchmark.benchmark,
+    targets.targets,
+    inspect.inspect,
 ):
-    _module.register(app)
+    app.command(cls=_CLASSES.get(_command.__name__))(_command)
 app.add_typer(data.app, name="data")
 app.add_typer(setup.app, name="setup")
 app.command("doctor")(setup.doctor)

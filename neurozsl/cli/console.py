@@ -15,10 +15,11 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -95,6 +96,13 @@ def say(text: str) -> None:
     err.print(escape(text), soft_wrap=True)
 
 
+def say_each(**texts: Iterable[str]) -> None:
+    """A line for each text, its word before it: `assumed: ...`."""
+    for word, lines in texts.items():
+        for line in lines:
+            say(f"{word}: {line}")
+
+
 def fail(text: str, *, exit_code: int = 1) -> None:
     """An error for people, printed in every mode."""
     if _now.mode == "json":
@@ -140,6 +148,11 @@ def emit(text: str) -> None:
 def emit_json(value: Any) -> None:
     """One JSON document on stdout."""
     emit(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def command(name: str, what: Path, options: str = "") -> str:
+    """A command on a file or folder, quoted for the shell, to paste."""
+    return f"neurozsl {name} {quote(str(what))}{options}"
 
 
 def next_commands(*commands: str) -> None:

@@ -97,8 +97,3 @@ def _check_places(out: Path, data: Path) -> None:
 
         if not load(data).synthetic:
             raise BadInput(f"demo: '{data}' holds real data; choose another --out")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(demo)

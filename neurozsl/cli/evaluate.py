@@ -28,17 +28,12 @@ def evaluate(
     with progress_bar("evaluating") as update:
         result = deploy.evaluate_run(opened, bundle=bundle, backend=backend, progress=update)
     if as_json:
-        emit_json(result)
+        emit_json(result.as_json())
         return
-    where = f"{result['motion_backend']} ({result['policy']})"
+    where = f"{result.motion_backend} ({result.policy})"
     show_table(
-        f"{run}: {result['samples']} test samples, percent; motion branch on {where}",
+        f"{run}: {result.samples} test samples, percent; motion branch on {where}",
         ("S", "U", "HM", "ZSL", "beta", "chance HM (95th percentile)"),
-        [(*(f"{result[k]:.2f}" for k in ("S", "U", "HM", "ZSL", "beta", "chance")),)],
+        [(*(f"{getattr(result, k):.2f}" for k in ("S", "U", "HM", "ZSL", "beta", "chance")),)],
     )
     next_commands(f"neurozsl profile {run}" + (f" --bundle {bundle}" if bundle else ""))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(evaluate)

@@ -3,61 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from neurozsl.cli.console import progress_bar, say, stages
-
-if TYPE_CHECKING:
-    from neurozsl.export.bundle.manifest import Manifest
-    from neurozsl.export.network.network_run import Source
-    from neurozsl.export.nir.foreign import Said
-    from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.cli.console import command, progress_bar, say_each, stages
+from neurozsl.cli.export_options import Exported, ExportOptions
+from neurozsl.cli.network_options import FileOptions, InputOptions
 
 
-def default_folder(file: Path, target: str) -> Path:
-    """Beside the file: `net.nir` goes to `net.deploy/TARGET`."""
-    return file.with_suffix(".deploy") / target
+def export_network(
+    file: Path, *, asked: ExportOptions, inputs: InputOptions, about: FileOptions
+) -> Exported:
+    """Write the bundle; the first samples of the input are golden, the others calibrate.
 
-
-def export(
-    file: Path,
-    said: Said,
-    source: Source,
-    *,
-    target: str,
-    out: Path,
-    samples: int,
-    bits: int,
-    scale: ScaleRule,
-) -> Manifest:
-    """Write the bundle; the first `samples` of the input are golden, the others calibrate.
-
-    Args:
-        file: a `.nir` file.
-        said: what the file may not say.
-        source: of the input.
-        target: name of the target.
-        out: folder of the bundle.
-        samples: how many are golden, all where the input has fewer.
-        bits: weight bits of integers.
-        scale: rule of the weight scales.
+    Where the input has fewer than are asked for, all are golden. The bundle of `net.nir` goes to
+    `net.deploy/TARGET` beside it.
     """
     from neurozsl.export.network.build_network import build_network_bundle
     from neurozsl.export.network.network_run import feed
 
-    fed = feed(file, said, source)
-    every = fed.given.chip_input
-    for note in fed.given.notes:
-        say(f"note: golden samples: {note}")
-    rest = every.take(slice(samples, None)) if every.batch > samples else None
-    with progress_bar(f"exporting to {target}") as update:
-        return build_network_bundle(
+    fed = feed(file, about.said(), inputs.golden(asked.samples))
+    every, first = fed.given.chip_input, asked.samples
+    say_each(**{"note: golden samples": fed.given.notes})
+    bundle = asked.out or file.with_suffix(".deploy") / asked.target
+    with progress_bar(f"exporting to {asked.target}") as update:
+        manifest = build_network_bundle(
             fed.network,
-            target=target,
-            out_dir=out,
-            samples=every.take(slice(0, samples)),
-            calibration=rest,
-            bits=bits,
-            scale=scale,
+            target=asked.target,
+            out_dir=bundle,
+            samples=every.take(slice(0, first)),
+            calibration=every.take(slice(first, None)) if every.batch > first else None,
+            bits=8 if asked.bits is None else asked.bits,
+            scale=asked.scale_rule or "max",
             progress=stages(update),
         )
+    again = f" --poisson 0.05{about.words()}"
+    return Exported(
+        bundle, manifest, (command("simulate", bundle), command("profile", file, again))
+    )

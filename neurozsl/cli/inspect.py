@@ -3,57 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from neurozsl.cli import network_options as options
-from neurozsl.cli.console import emit, emit_json, next_commands, say, show_table
+from neurozsl.cli.console import command, emit, emit_json, next_commands, say, say_each, show_table
+from neurozsl.cli.kinds import Form, call, takes
+from neurozsl.cli.network_options import FileOptions, Poisson, Seed
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
     from neurozsl.export.network.inspection import Inspection, LayerRow, Range
 
 
-def inspect(
-    context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="One or more .nir files.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON on stdout; a list where there are several files.")
-    ] = False,
-    markdown: Annotated[
-        bool,
-        typer.Option(
-            help="One row per file, on stdout; also run, 16 samples of --poisson (default 0.05)."
-        ),
-    ] = False,
-    poisson: options.Poisson = None,
-    seed: options.Seed = None,
-    dt: options.Dt = None,
-    tau_unit: options.TauUnit = None,
-    reset: options.Reset = None,
-    compare: options.Compare = None,
-    max_spikes: options.MaxSpikes = None,
-    lower_bound: options.LowerBound = None,
-    steps: options.Steps = None,
-) -> None:
-    """List nodes and layers of NIR graphs, what was repaired and assumed, and the cores they take.
+Json = Annotated[
+    bool, typer.Option("--json", help="JSON on stdout; a list where there are several files.")
+]
 
-    A file that makes no network shows its nodes and the error (exit code 2).
-    """
+
+def inspect_files(files: list[Path], *, as_json: Json = False, about: FileOptions) -> None:
+    """Each file as tables, or all as one document."""
     from neurozsl.export.network.inspection import inspect_file
 
-    said = options.said(dt, tau_unit, reset, compare, max_spikes, lower_bound, steps)
-    if markdown:
-        if as_json:
-            raise BadInput("--json, --markdown: both take stdout; give one of them")
-        from neurozsl.report.sections.network_table import RATE, markdown_table
-
-        rate = RATE if poisson is None else poisson
-        asked = options.again(context, feeds=False).strip()
-        emit(markdown_table(files, said, asked=asked, rate=rate, seed=seed or 0) + "\n")
-        return
-    options.refuse(context, options.FEEDS, "inspect runs nothing without --markdown; use simulate")
+    said, again = about.said(), about.words()
     found = [inspect_file(file, said) for file in files]
     if as_json:
         documents = [inspection.as_json() for inspection in found]
@@ -63,12 +35,56 @@ def inspect(
             _show(inspection)
     _raise_first(found)
     if not as_json:
-        asked = options.again(context, feeds=False)
         next_commands(
-            options.call("simulate", files[0], f" --poisson 0.05{asked}"),
-            options.call("profile", files[0], f" --poisson 0.05{asked}"),
-            options.call("inspect", files[0], f"{asked} --json"),
+            command("simulate", files[0], f" --poisson 0.05{again}"),
+            command("profile", files[0], f" --poisson 0.05{again}"),
+            command("inspect", files[0], f"{again} --json"),
         )
+
+
+def inspect_table(
+    files: list[Path],
+    *,
+    as_json: Json = False,
+    poisson: Poisson = None,
+    seed: Seed = None,
+    about: FileOptions,
+) -> None:
+    """Run all files and print a row of each."""
+    if as_json:
+        raise BadInput("--json, --markdown: both take stdout; give one of them")
+    from neurozsl.report.sections.network_table import RATE, markdown_table
+
+    rate = RATE if poisson is None else poisson
+    asked = about.words().strip()
+    emit(markdown_table(files, about.said(), asked=asked, rate=rate, seed=seed or 0) + "\n")
+
+
+FORMS: Final = {
+    "files": Form("files alone", inspect_files),
+    "markdown": Form("--markdown", inspect_table, "use simulate"),
+}
+
+
+@takes(FORMS)
+def inspect(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="One or more .nir files.")],
+    *,
+    markdown: Annotated[
+        bool,
+        typer.Option(
+            help="One row per file, on stdout; also run, 16 samples of --poisson (default 0.05)."
+        ),
+    ] = False,
+    **options: Any,
+) -> None:
+    """List nodes and layers of NIR graphs, what was repaired and assumed, and the cores they take.
+
+    A file that makes no network shows its nodes and the error (exit code 2).
+    """
+    key, where = "markdown" if markdown else "files", "inspect runs nothing without it"
+    call(context, FORMS, key, files, options=options, where=where)
 
 
 def _raise_first(found: list[Inspection]) -> None:
@@ -115,13 +131,7 @@ def _show(inspection: Inspection) -> None:
             f"most, where v {row.rule['compare']} theta"
             + ("" if low is None else f", v never below {low:g}")
         )
-    for title, texts in (
-        ("repaired", network.repairs),
-        ("assumed", network.assumptions),
-        ("note", network.notes),
-    ):
-        for text in texts:
-            say(f"{title}: {text}")
+    say_each(repaired=network.repairs, assumed=network.assumptions, note=network.notes)
     for fit in inspection.fits:
         used = fit.cores_used
         says = f"no: {fit.reason}" if used is None else f"{used} of {fit.cores} cores"
@@ -154,8 +164,3 @@ def _range(values: Range | None) -> str:
         return "-"
     low, high = (f"{x:.3g}" for x in values)
     return low if low == high else f"{low} to {high}"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(inspect)

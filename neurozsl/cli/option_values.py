@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from neurozsl.core.errors import BadInput
+
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -2,59 +2,56 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozsl.cli.console import progress_bar
-from neurozsl.cli.network_options import call
-from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.core.errors import BadInput
+from neurozsl.cli.console import command, progress_bar
+from neurozsl.cli.kinds import words
+from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
+from neurozsl.cli.profile_options import PriceOptions, Work
 
 if TYPE_CHECKING:
-    from neurozsl.export.network.network_run import NetworkRun
-    from neurozsl.report.schema import NetworkReport
+    from neurozsl.report.schema import Report
 
 
-def report_of(file: Path, wanted: Wanted) -> tuple[NetworkReport, tuple[str, ...]]:
-    """Run the network; its counts, cores and energies, and the commands that can follow.
-
-    With a chip its integers are counted, without one the float network.
+def profile_network(
+    file: Path,
+    *,
+    inputs: InputOptions,
+    samples: Samples = None,
+    chip: Chip = None,
+    about: FileOptions,
+    prices: PriceOptions,
+) -> Work:
+    """The network on its input: with a chip its integers are counted, without one floats.
 
     Raises:
         BadInput: the network cannot be run, or no input is given.
     """
     from neurozsl.export.network import network_run
-    from neurozsl.report.sections import network
+    from neurozsl.export.targets.names import chip_called
 
-    chips, chip = wanted.chips(), wanted.chip
-    backend = "floatsim" if chip is None else "emulator"
-    fed = network_run.feed(file, wanted.said(), wanted.source())
-    with progress_bar(f"running on {backend}") as update:
-        done = network_run.run_network(fed, backend_name=backend, chip=chip, progress=update)
-    on_chip = "" if chip is None else f" --chip {chip}"
-    command = call("profile", file, wanted.asked + on_chip + wanted.words())
-    report = network.report_of(
-        done, wanted.source(), command=command, devices=chips, step_s=wanted.step_s
-    )
-    asked = wanted.asked
-    return report, (
-        f"{command} --report {shlex.quote(file.stem + '.html')}",
-        call("simulate", file, asked + (f" --backend emulator{on_chip}" if chip else "")),
-        call("export", file, f" --target {_target(done)}{asked}"),
-    )
+    chips, key = prices.chips(), None if chip is None else chip_called(chip)
+    source = inputs.source(samples)
+    fed = network_run.feed(file, about.said(), source)
 
+    def work() -> tuple[Report, tuple[str, ...]]:
+        from neurozsl.export.targets import suggested
+        from neurozsl.report.sections import network
 
-def _target(done: NetworkRun) -> str:
-    """A target that takes the network: of its chip, Lava where that runs it, else Sinabs."""
-    from neurozsl.export.backends.lava.limits import check_network
-    from neurozsl.hardware.speck.program import SpeckProgram
+        backend = "floatsim" if key is None else "emulator"
+        with progress_bar(f"running on {backend}") as update:
+            done = network_run.run_network(fed, backend_name=backend, chip=key, progress=update)
+        asked, on_chip = about.words() + inputs.words(samples), words({"chip": key})
+        again = command("profile", file, asked + on_chip + prices.words())
+        report = network.report_of(
+            done, source, command=again, devices=chips, step_s=prices.step_time
+        )
+        emulated = f" --backend emulator{on_chip}" if key else ""
+        return report, (
+            again + words({"report": f"{file.stem}.html"}),
+            command("simulate", file, asked + emulated),
+            command("export", file, f" --target {suggested(done.network)}{asked}"),
+        )
 
-    network = done.network
-    if isinstance(network, SpeckProgram):
-        return "speck"
-    try:
-        check_network(network)
-    except BadInput:
-        return "sinabs"
-    return "lava"
+    return work

@@ -1,85 +1,90 @@
-"""`neurozsl profile A B --compare`, and `--layers` before there is a network."""
+"""What `neurozsl profile` prints and writes: one report, or several side by side."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
-from neurozsl.cli.console import emit, next_commands, say
-from neurozsl.cli.profile_wanted import Wanted
-from neurozsl.cli.profile_what import check_there, kind, report_of, show
+from neurozsl.cli.console import command, emit, next_commands, say
+from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
 
-STEPS = 10  # of --layers, where --steps says nothing
+if TYPE_CHECKING:
+    from neurozsl.report.show.compare import ComparedReport
 
 
-def side_by_side(what: list[Path], wanted: Wanted, page: Path | None, as_json: bool) -> None:
-    """Profile all of them and show one table."""
-    from neurozsl.report import check_page
-    from neurozsl.report.schema import to_json
+def profile_report(report: Path, *, prices: PriceOptions) -> Work:
+    """A report that was made earlier.
+
+    Raises:
+        BadInput: it is damaged or not there, or would have to be priced again.
+    """
+    from neurozsl.report.schema import read_report
+
+    _priced(report, prices)
+    read = read_report(report)
+    return lambda: (read, (command("profile", report, " --report r.html"),))
+
+
+def compared_report(report: Path, *, prices: PriceOptions) -> Work:
+    """A report that was made earlier, of this version or the one before, in a table of several.
+
+    Raises:
+        BadInput: as `profile_report`.
+    """
     from neurozsl.report.schema.version_2 import read_for_comparison
+
+    _priced(report, prices)
+    read = read_for_comparison(report)
+    return lambda: (read, ())
+
+
+def _priced(report: Path, prices: PriceOptions) -> None:
+    asked = ["--device"] * bool(prices.device) + ["--step-time"] * (prices.step_time is not None)
+    if asked:
+        raise BadInput(
+            f"{' and '.join(asked)}: {report} was priced when it was made; give the run, bundle or "
+            ".nir file that it was made from"
+        )
+
+
+def one(work: Work, page: Path | None, as_json: bool) -> None:
+    """Write the page, then JSON on stdout or tables with the commands that can follow."""
+    from neurozsl.report import print_report, write_report
+    from neurozsl.report.schema import to_json
+
+    report, after = work()
+    if page is not None:
+        _say_written("report", page, write_report(report, page).json)
+    if as_json:
+        emit(to_json(report))
+        return
+    print_report(report)
+    next_commands(*after)
+
+
+def side_by_side(
+    what: list[Path], works: list[Work], page: Path | None, as_json: bool, options: str
+) -> None:
+    """Profile all of them and show one table; options: as given, to paste."""
+    from neurozsl.report.schema import to_json
     from neurozsl.report.show import compare, compare_text
 
-    if page is not None:
-        check_page(page)
-    for path in what:  # all of them, before the first one takes its minutes
-        check_there(path, wanted)
-    wanted.chips()
-    found = []
-    for path in what:
+    found: list[ComparedReport] = []
+    for path, work in zip(what, works, strict=True):
         say(f"profiling {path}")
-        stored = kind(path) == "report"
-        report = read_for_comparison(path) if stored else report_of(path, wanted)[0]
-        found.append(compare.compared(str(path), report))
+        found.append(compare.compared(str(path), work()[0]))
     compared = compare.compare(found)
     if page is not None:
-        beside = compare_text.write_comparison(compared, page)
-        say(f"comparison in {page}" + ("" if page == beside else f", its numbers in {beside}"))
+        _say_written("comparison", page, compare_text.write_comparison(compared, page))
     if as_json:
         emit(to_json(compared))
         return
     compare_text.print_comparison(compared)
-    names = " ".join(shlex.quote(str(path)) for path in what)
-    on_chip = "" if wanted.chip is None else f" --chip {wanted.chip}"
-    again = f"{wanted.asked}{on_chip}{wanted.words()}"
-    next_commands(f"neurozsl profile {names} --compare{again} --report compare.html")
+    names = " ".join(quote(str(path)) for path in what)
+    next_commands(f"neurozsl profile {names} --compare{options} --report compare.html")
 
 
-def before_training(
-    layers: str,
-    rate: float | None,
-    steps: int | None,
-    wanted: Wanted,
-    page: Path | None,
-    as_json: bool,
-) -> None:
-    """Estimate dense layers that nobody has trained: counts by arithmetic, joules from tables."""
-    from neurozsl.report import check_page
-    from neurozsl.report.sections.uniform import report_of_sizes
-
-    if page is not None:
-        check_page(page)
-    sizes = _sizes(layers)
-    if rate is None:
-        raise BadInput(f"--layers {layers}: needs --rate, spikes per neuron and step, e.g. 0.05")
-    steps = STEPS if steps is None else steps
-    command = f"neurozsl profile --layers {layers} --rate {rate!r} --steps {steps}{wanted.words()}"
-    report = report_of_sizes(
-        sizes, rate, steps, command=command, devices=wanted.chips(), step_s=wanted.step_s
-    )
-    show(report, page, as_json, (f"{command} --report estimate.html",))
-
-
-def _sizes(layers: str) -> tuple[int, ...]:
-    """Widths between hyphens.
-
-    Raises:
-        BadInput: one of them is no whole number.
-    """
-    words = layers.split("-")
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise BadInput(
-            f"--layers {layers}: expected whole numbers between hyphens, the input's width first, "
-            "e.g. 512-512-64"
-        )
-    return tuple(map(int, words))
+def _say_written(what: str, page: Path, numbers: Path) -> None:
+    say(f"{what} in {page}" + ("" if page == numbers else f", its numbers in {numbers}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import re
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,35 +83,23 @@ def doctor(
 
 
 def in_range(version: str, specifier: str) -> bool:
-    """Whether a release lies in a range of `>=`, `<` and `==` parts.
+    """Whether a release lies in a range; local, pre- and post-release parts are left out.
 
     >>> in_range("2.15.0+cpu", ">=2.10,<3"), in_range("1.0.8", "==1.0.4")
     (True, False)
     """
-    for part in filter(None, specifier.replace(" ", "").split(",")):
-        operator, limit = re.match(r"(>=|<=|==|<|>)(.+)", part).groups()  # type: ignore[union-attr]
-        a, b = _numbers(version), _numbers(limit)
-        width = max(len(a), len(b))
-        a, b = a + (0,) * (width - len(a)), b + (0,) * (width - len(b))
-        if not {">=": a >= b, "<=": a <= b, "==": a == b, "<": a < b, ">": a > b}[operator]:
-            return False
-    return True
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
 
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The release numbers; local and pre-release parts are left out."""
-    return tuple(int(x) for x in re.findall(r"\d+", re.split(r"[+a-zA-Z]", version)[0]))
+    return Version(version).base_version in SpecifierSet(specifier)
 
 
 def _declared() -> dict[str, str]:
     """Range of every package that neurozsl depends on."""
-    found = {}
-    for line in importlib.metadata.requires("neurozsl") or ():
-        requirement, _, condition = line.partition(";")
-        match = re.match(r"\s*([\w.-]+)\s*(?:\[[^\]]*\])?\s*(.*)", requirement)
-        if match and not condition:
-            found[match.group(1).lower()] = match.group(2).strip()
-    return found
+    from packaging.requirements import Requirement
+
+    every = map(Requirement, importlib.metadata.requires("neurozsl") or ())
+    return {each.name.lower(): str(each.specifier) for each in every if each.marker is None}
 
 
 def _versions() -> list[Check]:

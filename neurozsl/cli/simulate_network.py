@@ -3,68 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
-from neurozsl.cli.network_options import call
+import typer
+
+from neurozsl.cli.console import (
+    command,
+    emit_json,
+    next_commands,
+    progress_bar,
+    say,
+    say_each,
+    show_table,
+)
+from neurozsl.cli.kinds import words
+from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
+from neurozsl.cli.simulate_bundle import SimulateOptions
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from neurozsl.export.network.network_run import NetworkRun, Source
-    from neurozsl.export.nir.foreign import Said
+    from neurozsl.export.network.network_run import NetworkRun
 
 
-def simulate(
+def simulate_network(
     file: Path,
-    said: Said,
-    source: Source,
     *,
-    backend: str,
-    chip: str | None,
-    out: Path | None,
-    raster: bool,
-    as_json: bool,
-    asked: str,
-    about: str,
+    asked: SimulateOptions,
+    inputs: InputOptions,
+    samples: Samples = None,
+    chip: Chip = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the arrays spikes/LAYER and membrane/LAYER to this .npz."),
+    ] = None,
+    about: FileOptions,
 ) -> None:
-    """Run the network, print every layer, write what was asked for.
-
-    Args:
-        file: a `.nir` file.
-        said: what the file may not say.
-        source: of the input.
-        backend: of `network_run.BACKENDS`.
-        chip: whose integers run.
-        out: `.npz` for the trace.
-        raster: draw the first sample beside `out`, else beside the file.
-        as_json: one document instead of tables.
-        asked: the options as given, to paste behind the next command.
-        about: those about the file alone.
-    """
+    """Run the network, print every layer, write what was asked for."""
     from neurozsl.export.network import network_run
+    from neurozsl.export.targets.names import chip_called
 
     if out is not None and not out.parent.is_dir():
         raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
-    fed = network_run.feed(file, said, source)
+    backend = asked.backend or "floatsim"
+    fed = network_run.feed(file, about.said(), inputs.source(samples, asked.limit))
     with progress_bar(f"simulating on {backend}") as update:
         done = network_run.run_network(
-            fed, backend_name=backend, chip=chip, membrane=out is not None, progress=update
+            fed,
+            backend_name=backend,
+            chip=None if chip is None else chip_called(chip),
+            membrane=out is not None,
+            progress=update,
         )
     if out is not None:
         network_run.write_trace(out, done.trace)
-    drawn = draw_raster(done, (out or file).parent) if raster else None
+    drawn = draw_raster(done, (out or file).parent) if asked.raster else None
     document = as_document(done, file)
-    if as_json:
+    if asked.as_json:
         emit_json({**document, "trace": None if out is None else str(out)})
         return
     show_run(document)
     for written, path in (("trace", out), ("raster", drawn)):
         if path is not None:
             say(f"{written} in {path}")
-    next_commands(
-        call("profile", file, asked + (f" --chip {done.chip}" if done.chip else "")),
-        call("inspect", file, about),
-    )
+    again = about.words() + inputs.words(samples) + words({"chip": done.chip})
+    next_commands(command("profile", file, again), command("inspect", file, about.words()))
 
 
 def as_document(done: NetworkRun, file: Path) -> dict[str, Any]:
@@ -128,19 +130,8 @@ def show_run(document: dict[str, Any]) -> None:
     for x in document["layers"]:
         if x["advice"] != "-":
             say(f"warning: layer '{x['name']}' is {x['state']}: {x['advice']}")
-    show_said(document)
-
-
-def show_said(document: dict[str, Any]) -> None:
-    """Input notes, repairs, assumptions and notes, one line each."""
-    for key, word in (
-        ("input", "note"),
-        ("repairs", "repaired"),
-        ("assumptions", "assumed"),
-        ("notes", "note"),
-    ):
-        for text in document.get(key, ()):
-            say(f"{word}: {text}")
+    say_each(note=document["input"], repaired=document["repairs"], assumed=document["assumptions"])
+    say_each(note=document["notes"])
 
 
 def draw_raster(done: NetworkRun, folder: Path) -> Path:

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from neurozsl.cli.console import emit, emit_json, next_commands, show_table
+from neurozsl.cli.option_values import Json
 from neurozsl.core.markdown import table
 
 
 def targets(
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Json = False,
     markdown: Annotated[bool, typer.Option(help="The README's table, on stdout.")] = False,
 ) -> None:
     """Show which target can do what."""
@@ -37,8 +38,3 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "-"
     return str(value)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(targets)

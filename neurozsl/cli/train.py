@@ -13,6 +13,7 @@ from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, show_table, stages
 from neurozsl.cli.option_values import parse_options
 from neurozsl.core.errors import BadInput
+from neurozsl.hardware.loihi.scales import ScaleRule
 
 if TYPE_CHECKING:
     from neurozsl.runs.run import Run
@@ -24,8 +25,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder to create.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     preset: Annotated[
-        str,
-        typer.Option(help="Preset of the model: deploy or paper (mdft), ucf_main, ... (avca)."),
+        str, typer.Option(help="Preset of the model: deploy or paper (mdft), ucf_main, ... (avca).")
     ] = "",
     motion_profile: Annotated[
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
@@ -46,8 +46,7 @@ def train(
         typer.Option(help="Samples per batch, of all processes together; default 64; avca 256."),
     ] = None,
     lr: Annotated[
-        float | None,
-        typer.Option(help="Peak learning rate; default 3e-3; avca and --qat 1e-3."),
+        float | None, typer.Option(help="Peak learning rate; default 3e-3; avca and --qat 1e-3.")
     ] = None,
     clip: Annotated[
         float | None, typer.Option(help="Bound of the gradient norm, 0: none; default 5; avca 0.")
@@ -80,15 +79,16 @@ def train(
     qat: Annotated[
         str | None,
         typer.Option(
-            help="Fine-tune the finished run --resume in a chip's integers: loihi2, none."
+            help="Fine-tune the finished run --resume in a chip's integers: loihi2 (or its target, "
+            "lava), none."
         ),
     ] = None,
     threshold: Annotated[
         str, typer.Option(help="Threshold policy of --qat; one constant per layer: frozen.")
     ] = "frozen",
     bits: Annotated[int, typer.Option(help="Weight bits of --qat, 4 to 8.")] = 8,
-    calibration: Annotated[
-        str, typer.Option(help="Weight scale of --qat: max, percentile or mse.")
+    scale_rule: Annotated[
+        ScaleRule, typer.Option(help="Of --qat: largest weight of a layer's grid.")
     ] = "max",
 ) -> None:
     """Train a model in two stages and score it on the test splits.
@@ -114,7 +114,7 @@ def train(
         assert resume is not None
         if crew.processes(devices) > 1:
             raise BadInput("train: --qat runs in one process; leave --devices and torchrun out")
-        path = _fine_tuned(resume, qat, threshold, bits, calibration, epochs, lr, device, out)
+        path = _fine_tuned(resume, qat, threshold, bits, scale_rule, epochs, lr, device, out)
     assert path is not None
     if resume is not None:
         config = runs.read_settings(path).train
@@ -167,7 +167,7 @@ def _fine_tuned(
     chip: str,
     threshold: str,
     bits: int,
-    scale: str,
+    scale: ScaleRule,
     epochs: int | None,
     lr: float | None,
     device: str,
@@ -177,6 +177,7 @@ def _fine_tuned(
     from dataclasses import replace
 
     from neurozsl.deploy import finetune
+    from neurozsl.export.targets.names import chip_called
     from neurozsl.runs import run as runs
     from neurozsl.training.qat import rounding_from
     from neurozsl.training.train import resolve_device
@@ -192,7 +193,7 @@ def _fine_tuned(
         lr=finetune.LR if lr is None else lr,
         device=resolve_device(device),
     )
-    rounding = rounding_from(chip, bits, scale)
+    rounding = rounding_from(chip if chip == "none" else chip_called(chip), bits, scale)
     with progress_bar("scoring before") as update:
         return finetune.create(
             opened, rounding=rounding, train=train, out=out, progress=stages(update)
@@ -202,6 +203,7 @@ def _fine_tuned(
 def _show(run: Run, path: Path) -> None:
     """What was chosen, and the scores."""
     from neurozsl.export.targets import TARGETS
+    from neurozsl.models.base import branch_of
 
     test = run.result["test"]
     rows = [*((step["step"], step) for step in run.result.get("before", ())), ("test", test)]
@@ -217,7 +219,7 @@ def _show(run: Run, path: Path) -> None:
         [(name, *(f"{row[k]:.2f}" for k in ("S", "U", "HM", "ZSL"))) for name, row in rows],
     )
     say(f"peak memory of this process: {peak_memory() / 1e6:,.0f} MB")
-    if run.model.branch is None:  # nothing to export
+    if branch_of(run.model) is None:  # nothing to export
         next_commands(f"neurozsl evaluate {path}", f"neurozsl profile {path}")
         return
     profile = run.settings.options.get("motion_profile", "")
@@ -233,8 +235,3 @@ def peak_memory() -> int:
         return 0
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(largest * (1 if sys.platform == "darwin" else 1024))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(train)

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
-from neurozsl.cli.network_options import call, is_network
+from neurozsl.cli.console import command, emit_json, err, next_commands, progress_bar, say, stages
+from neurozsl.cli.kinds import kind
+from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput, VerificationFailed
 
 
@@ -16,16 +17,16 @@ def verify(
     bundle: Annotated[
         Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET or FILE.deploy/TARGET.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples."""
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
 
-    if is_network(bundle):
+    if kind(bundle, ("bundle",)) == "network":
         raise BadInput(
             f"{bundle}: a file, and verify takes the folder of a bundle; make one with "
-            f"`{call('export', bundle, ' --target lava')}`"
+            f"`{command('export', bundle, ' --target lava')}`"
         )
     opened = open_bundle(bundle)
     with progress_bar("verifying") as update:
@@ -36,7 +37,7 @@ def verify(
     else:
         show_tree(str(bundle), result)
         backend = default_backend(opened)
-        next_commands(call("simulate", bundle, f" --backend {backend} --limit 4"))
+        next_commands(command("simulate", bundle, f" --backend {backend} --limit 4"))
     if result["verdict"] == "FAIL":
         reasons = "; ".join(verification.reasons)
         raise VerificationFailed(f"bundle '{bundle}': verdict FAIL; {reasons}")
@@ -65,9 +66,7 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
             branch.add(text)
     err.print(tree)
     if result["verdict"] == "UNVERIFIED":
-        say("no oracle on this machine: `neurozsl setup lava` installs it")
+        from neurozsl.export.targets import target as find_target
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
-    app.command()(verify)
+        oracle = find_target(result["target"]).oracle
+        say(f"no oracle on this machine: `{oracle.install if oracle else ''}` installs it")

@@ -1,13 +1,32 @@
-"""A folder that appears whole or not at all: written beside its place, renamed when complete."""
+"""Folders and files that appear whole or not at all: written beside their place, then renamed."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path`; what is written there takes its place if the block ends well."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, *, sort_keys: bool = False) -> None:
+    """Writes JSON, two spaces a level."""
+    with whole_file(path) as part:
+        part.write_text(json.dumps(value, indent=2, sort_keys=sort_keys) + "\n")
 
 
 @contextmanager

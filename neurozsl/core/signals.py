@@ -3,7 +3,8 @@
 `ChipInput` goes in (made by `model.prepare`, read by every motion backend), `Trace` comes out
 (read by `model.finish`, `verify` and the profiler). `LayerSpec`/`BranchSpec` say what a spiking
 branch computes; models make them, `neurozsl.export` reads them. Only numpy is imported here, so
-`hardware` stays free of torch; tensors pass through as they are (`Array`).
+`hardware` stays free of torch; tensors pass through as they are (`Array`). Batches of numpy values
+are put end to end by `join`.
 
 Neuron of every layer (Norse `LIFBoxCell`, `facts`: strict compare, reset to zero)::
 
@@ -22,7 +23,7 @@ flat, in the order of that map, and one-dimensional maps are `(C, 1, L)`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -140,6 +141,20 @@ class ChipInput:
         theta = None if self.theta is None else {k: v[rows] for k, v in self.theta.items()}
         return ChipInput({k: v[rows] for k, v in self.codes.items()}, self.code, theta)
 
+    @staticmethod
+    def join(parts: Sequence[ChipInput]) -> ChipInput:
+        """The samples of at least one input of the same branch, end to end, as numpy.
+
+        Raises:
+            BadInput: an input's code differs between the parts, or the layers of their thresholds.
+        """
+        first = parts[0]
+        if any(part.code != first.code for part in parts):
+            raise BadInput("chip inputs: their codes differ; join the samples of one model")
+        theta = _end_to_end("thresholds", [part.theta or {} for part in parts])
+        codes = _end_to_end("codes", [part.codes for part in parts])
+        return ChipInput(codes, first.code, None if first.theta is None else theta)
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -164,6 +179,36 @@ class Trace:
     def rates(self) -> dict[str, float]:
         """Spike rate per layer: spikes / (batch x time x neuron)."""
         return {k: float(np.mean(_numpy(v))) for k, v in self.spikes.items()}
+
+    @staticmethod
+    def join(parts: Sequence[Trace]) -> Trace:
+        """Traces of different samples, at least one, end to end; wraps and clips are added up.
+
+        Raises:
+            BadInput: the layers of the parts differ.
+        """
+        arrays = [part.to_numpy() for part in parts]
+        return Trace(
+            _end_to_end("spikes", [part.spikes for part in arrays]),
+            _added([part.overflow for part in arrays]),
+            _added([part.saturation for part in arrays]),
+            _end_to_end("membranes", [part.membrane for part in arrays]),
+        )
+
+
+MotionBackend = Callable[[ChipInput], Trace]
+"""Whatever runs the branch: Norse, a float simulator, the integers of a chip."""
+
+
+def _end_to_end(what: str, parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    names = {", ".join(part) or "nothing" for part in parts}
+    if len(names) > 1:
+        raise BadInput(f"{what}: of {' and of '.join(sorted(names))}; join those of one branch")
+    return {name: np.concatenate([_numpy(part[name]) for part in parts]) for name in parts[0]}
+
+
+def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(part.get(name, 0) for part in parts) for name in parts[0]}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.mapped import Pages
+from neurozsl.data.mapped import Pages, address
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -190,9 +190,7 @@ def join(splits: Sequence[Split]) -> Split:
         mask=_end_to_end([s.mask for s in splits]),
         names=tuple(name for s in splits for name in s.names),
         events=_end_to_end(events) if len(events) == len(splits) else None,
-        pages=splits[
-            0
-        ].pages,  # parts of one file share it; a copy lies in memory, where it is idle
+        pages=splits[0].pages,  # parts of a file share it; beside a copy in memory it is idle
     )
 
 
@@ -205,18 +203,14 @@ def _end_to_end(parts: Sequence[Array]) -> Array:
     row = parts[0].strides[0]
     if not isinstance(base, np.ndarray) or not base.flags.c_contiguous or row <= 0:
         return np.concatenate(parts)
-    start = end = (_address(parts[0]) - _address(base)) // row
+    start = end = (address(parts[0]) - address(base)) // row
     for part in parts:
         same = part.base is base and part.flags.c_contiguous and part.strides == base.strides
-        if not same or part.dtype != base.dtype or _address(part) != _address(base) + end * row:
+        if not same or part.dtype != base.dtype or address(part) != address(base) + end * row:
             return np.concatenate(parts)
         end += len(part)
     joined: Array = base[start:end]
     return joined
-
-
-def _address(array: npt.NDArray[np.generic]) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 def _check_stage(data: ZSLData, stage: Stage) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, U8
 
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+SLACK_S = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -49,11 +52,9 @@ class Clip:
         waveform[: len(part)] = part
         return Clip(frames, self.fps, waveform, self.rate, f"{self.name}#{start_s:g}s")
 
-    def window_starts(
-        self, seconds: float, hop_s: float, slack_s: float = 0.1
-    ) -> tuple[float, ...]:
-        """Returns the starts of all windows; the last may lack up to `slack_s` at its end."""
-        room = self.seconds + slack_s - seconds
+    def window_starts(self, seconds: float, hop_s: float) -> tuple[float, ...]:
+        """Returns the starts of all windows; the last may lack up to `SLACK_S` at its end."""
+        room = self.seconds + SLACK_S - seconds
         if room < 0:
             return ()
         return tuple(float(k * hop_s) for k in range(int(room / hop_s + 1e-9) + 1))

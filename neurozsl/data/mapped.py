@@ -26,7 +26,7 @@ class Pages:
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         weakref.finalize(self, os.close, self._file)
         self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
-        self._begin = _address(np.frombuffer(self._map, dtype=np.uint8))
+        self._begin = address(np.frombuffer(self._map, dtype=np.uint8))
 
     def array(self, offset: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
         """Returns a read-only array on the bytes from `offset` on."""
@@ -43,7 +43,7 @@ class Pages:
             IndexError: a row does not exist.
             OSError: the file is shorter than when it was opened.
         """
-        offset = _address(array) - self._begin
+        offset = address(array) - self._begin
         inside = 0 <= offset and offset + array.nbytes <= len(self._map)
         if not inside or not array.flags.c_contiguous or not hasattr(os, "preadv"):
             return np.asarray(array[rows])
@@ -69,5 +69,6 @@ class Pages:
             done += got
 
 
-def _address(array: npt.NDArray[Any]) -> int:
+def address(array: npt.NDArray[Any]) -> int:
+    """Where its first value lies in memory."""
     return int(array.__array_interface__["data"][0])

@@ -13,6 +13,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, Bools, Split, ZSLData
+from neurozsl.data.store import time_mean
 
 
 def in_steps(data: ZSLData, steps: int) -> ZSLData:
@@ -56,7 +57,6 @@ def _joined(split: Split, ratio: int) -> Split:
 
 def _mean(sequence: F32, mask: Bools) -> F32:
     """(n, T_0, D) -> (n, T, D) over the real steps of each group; 0 where none is real."""
-    weight = mask[..., None].astype(np.float32)
-    grouped = np.asarray(sequence).reshape(*mask.shape, -1) * weight
-    mean: F32 = grouped.sum(axis=2) / np.maximum(weight.sum(axis=2), 1.0)
-    return mean
+    n, steps, ratio = mask.shape
+    grouped = np.asarray(sequence).reshape(n * steps, ratio, -1)
+    return time_mean(grouped, mask.reshape(n * steps, ratio)).reshape(n, steps, -1)

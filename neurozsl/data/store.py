@@ -22,6 +22,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
 from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
 from neurozsl.data.checks import check_data
+from neurozsl.data.index import Index
 
 SCHEMA = 1
 ARRAYS = "dataset.h5"
@@ -39,16 +40,24 @@ def save(data: ZSLData, folder: Path) -> None:
     check_target(folder)
     with whole_folder(folder) as temporary:
         _write_arrays(data, temporary / ARRAYS)
-        facts = {
-            "schema": SCHEMA,
-            "name": data.name,
-            "synthetic": data.synthetic,
-            "step_s": data.step_s,
-            "counts": {name: len(data.splits[name]) for name in SPLITS},
-            "meta": dict(data.meta),
-        }
-        text = json.dumps(facts, indent=1, allow_nan=False)
-        (temporary / FACTS).write_text(text, encoding="utf-8")
+        write_facts(temporary, data, SCHEMA, {name: len(data.splits[name]) for name in SPLITS})
+
+
+def write_facts(
+    folder: Path, data: ZSLData | Index, schema: int, counts: Mapping[str, int], **more: object
+) -> None:
+    """Writes `dataset.json`: what a data set is, beside its arrays."""
+    facts = {
+        "schema": schema,
+        "name": data.name,
+        "synthetic": data.synthetic,
+        "step_s": data.step_s,
+        "counts": counts,
+        "meta": dict(data.meta),
+        **more,
+    }
+    text = json.dumps(facts, indent=1, allow_nan=False)
+    (folder / FACTS).write_text(text, encoding="utf-8")
 
 
 def check_target(folder: Path) -> None:

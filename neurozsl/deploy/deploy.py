@@ -2,52 +2,36 @@
 
 In: an opened `Run`. `deploy` describes its spiking branch, collects calibration and golden inputs
 from the data (training rows calibrate, test rows are golden), and hands both to `export`, with a
-function that scores the whole split model for any motion backend. Models stay unknown to `export`,
-bundles stay unknown to `evaluation`.
+function that scores the whole split model at every step of the deployment. Models stay unknown to
+`export`, bundles stay unknown to `evaluation`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import BranchSpec, ChipInput, Policy, Trace
-from neurozsl.data.batch import Split
-from neurozsl.export.bundle.build_branch import Steps, TrainedIntegers, build_bundle
+from neurozsl.core.signals import BranchSpec, ChipInput, Policy
+from neurozsl.deploy.samples import calibration_input, golden_input, training_spikes
+from neurozsl.deploy.score import RunScores, score_backend, score_steps
+from neurozsl.export.bundle.build_branch import Steps, StepScore, TrainedIntegers, build_bundle
 from neurozsl.export.bundle.bundle import Bundle, StageProgress, open_bundle
 from neurozsl.export.bundle.manifest import Manifest, Step
 from neurozsl.export.bundle.manifest import read as read_manifest
+from neurozsl.export.bundle.operations import ScoredStep
 from neurozsl.export.bundle.policy import Wanted
 from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.models.base import branch_of
 from neurozsl.runs.run import Run, read_settings
-from neurozsl.scoring.evaluation import Evaluation, MotionBackend, collect, evaluate
 from neurozsl.training.qat import Rounding, default_folder
-
-CALIBRATION_ROWS = 256
-
-
-def chip_input(model: Any, split: Split, rows: Any) -> ChipInput:
-    """What the chip would read for samples `rows` of a split, as integers.
-
-    Raises:
-        BadInput: the model has no spiking branch.
-    """
-    import torch
-
-    with torch.no_grad():
-        prepared = model.prepare(split.batch(rows))
-    if prepared.chip_input is None:
-        raise BadInput("model: it has no motion branch; train with motion=true to deploy it")
-    found: ChipInput = prepared.chip_input.to_numpy()
-    return found
 
 
 def default_policy(trained: Policy, target: str) -> Wanted:
@@ -62,67 +46,14 @@ def default_policy(trained: Policy, target: str) -> Wanted:
     return "dynamic" if trained == "dynamic" else "fixed"
 
 
-def with_thresholds(model: Any, chip: ChipInput, spec: BranchSpec) -> ChipInput:
-    """The input with the thresholds that the branch itself uses on it, where it closes the loop.
-
-    A closed loop moves its thresholds by its own spikes: `prepare` cannot know them, calibration
-    asks the branch. For every other policy the input is returned as it is.
-    """
-    import torch
-
-    if spec.policy != "closed":
-        return chip
-    with torch.no_grad():
-        found = model.branch.thresholds(_as_float(chip))
-    return ChipInput(chip.codes, chip.code, {k: v.double().numpy() for k, v in found.items()})
-
-
-def own_branch(model: Any) -> MotionBackend:
-    """The model's own branch as a motion backend: Norse, stepped as it was trained."""
-    import torch
-
-    def run(chip: ChipInput) -> Trace:
-        with torch.no_grad():
-            trace: Trace = model.branch(_as_float(chip))
-        return trace.to_numpy()
-
-    return run
-
-
-def _as_float(chip: ChipInput) -> ChipInput:
-    import torch
-
-    codes = {k: torch.as_tensor(v, dtype=torch.float32) for k, v in chip.codes.items()}
-    return ChipInput(codes, chip.code, None)
-
-
-def spread(split: Split, count: int) -> Any:
-    """Up to `count` rows of a split, evenly spread, so that all classes appear."""
-    return np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
-
-
-def golden_input(run: Run, count: int) -> ChipInput:
-    """Inputs of `count` test samples, half seen and half unseen classes."""
-    stage = run.data.stage(2)
-    parts = [
-        chip_input(run.model, split, spread(split, n))
-        for split, n in ((stage.seen, count - count // 2), (stage.unseen, count // 2))
-    ]
-    codes = {k: np.concatenate([p.codes[k] for p in parts]) for k in parts[0].codes}
-    theta = None
-    if parts[0].theta is not None:
-        theta = {k: np.concatenate([p.theta[k] for p in parts]) for k in parts[0].theta}  # type: ignore[index]  # same policy in all parts
-    return ChipInput(codes, parts[0].code, theta)
-
-
 def branch_spec(run: Run) -> BranchSpec:
     """The spiking branch of a run as it will be deployed.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or it cannot be deployed.
     """
-    spec: BranchSpec | None = run.model.branch_spec()
-    if spec is None:
+    branch = branch_of(run.model)
+    if branch is None:
         name = run.settings.model
         if "motion" in run.settings.options:
             raise BadInput(
@@ -134,18 +65,7 @@ def branch_spec(run: Run) -> BranchSpec:
             f"take; run it on the host with `neurozsl evaluate {run.path}`, or train a spiking "
             "model, for example --model mdft"
         )
-    return spec
-
-
-def score_backend(
-    run: Run, backend: MotionBackend | None, *, progress: Progress | None = None
-) -> Evaluation:
-    """Scores on the test splits with the branch on a backend (None: the model's own, Norse)."""
-    collected = collect(
-        run.model, run.data.stage(2), run.data.vectors, backend=backend, progress=progress
-    )
-    chosen = run.selected
-    return evaluate(collected, beta=chosen.beta, head_weight=chosen.head_weight)
+    return branch.spec()
 
 
 def deploy(
@@ -167,20 +87,17 @@ def deploy(
     """
     spec = branch_spec(run)
     rounding = _rounding(run, bits, scale, correct_bias)
-    train = run.data.stage(2).train
     golden = golden_input(run, samples)
 
-    def score(backend: MotionBackend | None) -> Mapping[str, float]:
-        scores = score_backend(run, backend).scores
-        return {"S": scores.S, "U": scores.U, "HM": scores.HM, "ZSL": scores.ZSL}
+    def score(scored: Mapping[str, ScoredStep]) -> Mapping[str, StepScore]:
+        told = None if progress is None else partial(progress, f"score {', '.join(scored)}")
+        return score_steps(run, scored, progress=told)
 
     return build_bundle(
         spec,
         target=target,
         out_dir=out or run.path / "deploy" / target,
-        calibration=with_thresholds(
-            run.model, chip_input(run.model, train, spread(train, CALIBRATION_ROWS)), spec
-        ),
+        calibration=calibration_input(run, spec),
         samples=golden,
         bits=rounding.bits,
         scale=rounding.scale,
@@ -219,18 +136,6 @@ def _trained_integers(run: Run, golden: ChipInput) -> TrainedIntegers | None:
     if run.program is None:
         return None
     return TrainedIntegers(run.program, training_spikes(run, golden))
-
-
-def training_spikes(run: Run, samples: ChipInput) -> Trace:
-    """Spikes of the branch's own forward in training mode, as its loss saw them."""
-    branch = run.model.branch
-    was_training = branch.training
-    branch.train()
-    try:
-        trace: Trace = branch(_as_float(samples))
-    finally:
-        branch.train(was_training)
-    return trace.to_numpy()
 
 
 def _related_steps(run: Run, rounding: Rounding) -> Steps:
@@ -289,35 +194,47 @@ def check_belongs(run: Run, bundle: Bundle) -> None:
 
 
 def evaluate_run(
-    run: Run,
-    *,
-    bundle: Path | None = None,
-    backend: str = "",
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """What `neurozsl evaluate` reports: scores, chance, and where the motion branch ran."""
+    run: Run, *, bundle: Path | None = None, backend: str = "", progress: Progress | None = None
+) -> RunScores:
+    """Score a run on its test splits, with its own branch or with that of a bundle.
+
+    Args:
+        run: an opened run.
+        bundle: folder of a bundle of this run.
+        backend: of the bundle; default the first of its target.
+        progress: called with (done, total) samples.
+
+    Raises:
+        BadInput: the bundle is damaged or belongs to another run, or there is no such backend.
+    """
     if bundle is None:
-        result = score_backend(run, None, progress=progress)
-        name = _own_backend(run)
-        where = {"motion_backend": name, "policy": _policy(run), "bundle": None}
+        name, policy, motion = _own_backend(run), _policy(run), None
     else:
         opened = open_bundle(bundle)
         check_belongs(run, opened)
-        name = backend or default_backend(opened)
-        result = score_backend(run, opened.backend(name), progress=progress)
-        where = {"motion_backend": name, "policy": opened.spec.policy, "bundle": str(bundle)}
-    return {**result.as_json(), **where, "host_device": "cpu"}
+        name, policy = backend or default_backend(opened), str(opened.spec.policy)
+        motion = opened.backend(name)
+    result = score_backend(run, motion, progress=progress)
+    return RunScores(
+        **asdict(result.scores),
+        chance=result.chance,
+        head_weight=result.head_weight,
+        samples=result.samples,
+        motion_backend=name,
+        policy=policy,
+        bundle=None if bundle is None else str(bundle),
+    )
 
 
 def _own_backend(run: Run) -> str:
     """Where a run's branch runs without a bundle; `none` where nothing spikes."""
-    if run.model.branch is None:
+    if branch_of(run.model) is None:
         return "none"
     return "norse" if run.program is None else "emulator"
 
 
 def _policy(run: Run) -> str:
-    if run.model.branch is None:
+    if branch_of(run.model) is None:
         return "none"
     if run.settings.qat is not None:
         return run.settings.qat.threshold

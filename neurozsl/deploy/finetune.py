@@ -19,23 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
-from neurozsl.deploy.deploy import (
-    CALIBRATION_ROWS,
-    branch_spec,
-    chip_input,
-    score_backend,
-    spread,
-    with_thresholds,
-)
+from neurozsl.core.signals import MotionBackend
+from neurozsl.deploy.deploy import branch_spec
+from neurozsl.deploy.samples import calibration_input
+from neurozsl.deploy.score import score_each
 from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.policy import apply_policy
 from neurozsl.export.nir.graph import canonical
 from neurozsl.hardware.loihi.emulator import emulate
+from neurozsl.models.base import BranchModel, branch_model, needed_branch
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run, RunSettings
-from neurozsl.scoring.evaluation import MotionBackend
 from neurozsl.training import checkpoint
-from neurozsl.training.qat import FineTuning, Rounding, default_folder, program_of
+from neurozsl.training.qat import FineTuning, Rounding, default_folder, learning, program_of
 from neurozsl.training.train import TrainConfig
 
 EPOCHS = 5
@@ -93,35 +89,33 @@ def create(
     return path
 
 
-def frozen_model(parent: Run) -> Any:
+def frozen_model(parent: Run) -> BranchModel:
     """The model of a run as it would be deployed: BatchNorm folded, thresholds constant."""
     described = canonical(branch_spec(parent))
-    train = parent.data.stage(2).train
-    rows = spread(train, CALIBRATION_ROWS)
-    calibration = with_thresholds(parent.model, chip_input(parent.model, train, rows), described)
-    spec, _ = apply_policy(described, "frozen", calibration)
-    return parent.model.frozen({x.name: float(x.threshold[0]) for x in spec.layers}).eval()
+    spec, _ = apply_policy(described, "frozen", calibration_input(parent, described))
+    thetas = {x.name: float(x.threshold[0]) for x in spec.layers}
+    return branch_model(parent.model).frozen(thetas).eval()
 
 
 def _scores_before(
-    parent: Run, model: Any, rounding: Rounding | None, progress: StageProgress | None
+    parent: Run, model: BranchModel, rounding: Rounding | None, progress: StageProgress | None
 ) -> list[dict[str, Any]]:
     """S, U, HM, ZSL as trained, frozen, and rounded without fine-tuning."""
     policy = branch_spec(parent).policy
-    steps = [_step("trained", "norse", policy, parent.result["test"])]
-    frozen = replace(parent, model=model)
-
-    def score(step: str, backend: MotionBackend | None) -> dict[str, Any]:
-        told = None if progress is None else partial(progress, step)
-        return asdict(score_backend(frozen, backend, progress=told).scores)
-
+    backends: dict[str, MotionBackend | None] = {}
     if policy in ("dynamic", "closed"):
-        steps.append(_step("frozen", "norse", "frozen", score("frozen", None)))
+        backends["frozen"] = None
     if rounding is not None:
-        program = program_of(model.branch_spec(), rounding)
-        rounded = score("fixed-point", lambda chip: emulate(program, chip))
-        steps.append(_step("fixed-point", "emulator", "frozen", rounded))
-    return steps
+        branch = needed_branch(model)
+        backends["fixed-point"] = partial(emulate, program_of(branch.spec(), rounding))
+        learning(branch)  # refused before a folder is made
+    told = None if progress is None else partial(progress, ", ".join(backends))
+    found = score_each(replace(parent, model=model), backends, progress=told)
+    names = {"frozen": "norse", "fixed-point": "emulator"}
+    return [
+        _step("trained", "norse", policy, parent.result["test"]),
+        *(_step(x, names[x], "frozen", asdict(y.scores)) for x, y in found.items()),
+    ]
 
 
 def _step(step: str, backend: str, policy: str, scores: Any) -> dict[str, Any]:
@@ -140,7 +134,7 @@ def _check_same(path: Path, qat: FineTuning, train: TrainConfig) -> None:
 
 
 def _write(
-    path: Path, settings: RunSettings, model: Any, before: list[dict[str, Any]], parent: Run
+    path: Path, settings: RunSettings, model: BranchModel, before: list[dict[str, Any]], parent: Run
 ) -> None:
     """All files of the new run; `run.json` last, so that a folder that has it is complete."""
     path.mkdir(parents=True, exist_ok=True)

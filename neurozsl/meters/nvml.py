@@ -25,11 +25,7 @@ _SAMPLE_S: Final = 0.02
 
 
 def measure(
-    work: Callable[[], object],
-    *,
-    gpu: int = 0,
-    seconds: float = 2.0,
-    idle_s: float = IDLE_S,
+    work: Callable[[], object], *, gpu: int = 0, seconds: float = 2.0, idle_s: float = IDLE_S
 ) -> Measured | Refused:
     """Run `work` on a CUDA device for at least `seconds`, and read what the board took.
 

@@ -1,38 +1,57 @@
 """Models by name. A new model is one file and one line in `_BUILDERS`.
 
+Packages outside register theirs by an entry point of the same form, in their own `pyproject.toml`::
+
+    [project.entry-points."neurozsl.models"]
+    mymodel = "mypackage.mymodel:build"
+
 Importing this package loads no torch; `build` does.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Final
 
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from torch import nn
+    from neurozsl.models.base import ZSLModel
 
+GROUP: Final = "neurozsl.models"
 _BUILDERS = {
-    "avca": "neurozsl.models.avca",
-    "mdft": "neurozsl.models.mdft",
-    "mdst": "neurozsl.models.mdft",  # the journal's name of MDFT
-    "mdst++": "neurozsl.models.mdstpp",
-    "stft": "neurozsl.models.stft",
+    "avca": "neurozsl.models.avca:build",
+    "mdft": "neurozsl.models.mdft:build",
+    "mdst": "neurozsl.models.mdft:build",  # the journal's name of MDFT
+    "mdst++": "neurozsl.models.mdstpp:build",
+    "stft": "neurozsl.models.stft:build",
 }
+_TITLES = {"mdst++": "mdst++ (MDST++-style reading)"}
 
 
 def names() -> tuple[str, ...]:
-    """Names that `build` knows.
+    """Names that `build` knows: ours, then those of packages outside.
 
-    >>> names()
+    Raises:
+        BadInput: a package outside registers a name that is taken.
+
+    >>> names()[:5]
     ('avca', 'mdft', 'mdst', 'mdst++', 'stft')
     """
-    return tuple(_BUILDERS)
+    return tuple(_table())
 
 
-def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> nn.Module:
-    """Make a model that keeps the contract of `models.base.ZSLModel`.
+def title(name: str) -> str:
+    """How a report calls the model.
+
+    >>> title("mdft"), title("mdst++")
+    ('mdft', 'mdst++ (MDST++-style reading)')
+    """
+    return _TITLES.get(name, name)
+
+
+def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> ZSLModel:
+    """Make a model.
 
     Args:
         name: one of `names()`.
@@ -41,11 +60,51 @@ def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> nn.Mo
         options: the model's own, see its configuration class.
 
     Raises:
-        BadInput: unknown name or option; the message lists what there is.
+        BadInput: unknown name or option; the message lists what there is. Or what a package
+            outside made does not keep the contract `models.base.ZSLModel`.
     """
-    if name not in _BUILDERS:
-        raise BadInput(f"model '{name}' is not known; choose one of {', '.join(names())}")
-    model: nn.Module = import_module(_BUILDERS[name]).build(
-        audio_dim=audio_dim, video_dim=video_dim, **options
+    table = _table()
+    if name not in table:
+        raise BadInput(f"model '{name}' is not known; choose one of {', '.join(table)}")
+    try:
+        builder = table[name].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            f"model '{name}': its builder '{table[name].value}' cannot be imported ({error}); "
+            "install or repair the package that registers it"
+        ) from error
+    return _kept(name, builder(audio_dim=audio_dim, video_dim=video_dim, **options))
+
+
+def _table() -> dict[str, EntryPoint]:
+    """Every model by name; nothing is imported yet."""
+    table = {name: EntryPoint(name, value, GROUP) for name, value in _BUILDERS.items()}
+    for point in entry_points(group=GROUP):
+        if point.name in table:
+            raise BadInput(
+                f"model '{point.name}': {_origin(point)} registers it as '{point.value}', but the "
+                f"name belongs to '{table[point.name].value}'; remove that package or rename its "
+                "entry point"
+            )
+        table[point.name] = point
+    return table
+
+
+def _origin(point: EntryPoint) -> str:
+    return "a package" if point.dist is None else f"package '{point.dist.name}'"
+
+
+def _kept(name: str, model: object) -> ZSLModel:
+    """The model, if it keeps the contract."""
+    from torch import nn
+
+    from neurozsl.models.base import ZSLModel
+
+    if isinstance(model, nn.Module) and isinstance(model, ZSLModel):
+        return model
+    asked = (part for part in vars(ZSLModel) if not part.startswith("_"))
+    missing = [part for part in asked if not hasattr(model, part)] or ["torch.nn.Module"]
+    raise BadInput(
+        f"model '{name}': {type(model).__name__} does not keep the contract "
+        f"neurozsl.models.base.ZSLModel, it lacks {', '.join(missing)}"
     )
-    return model

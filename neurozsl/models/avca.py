@@ -21,19 +21,20 @@ Where paper and public code differ, the default is the code and the paper is an 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, Trace
+from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.avca_attention import CrossAttention, Norm, PosEmb
 from neurozsl.models.avca_losses import NAMES, Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
+from neurozsl.models.options import check_choices, check_known, one_of
 
 Score = Literal["video", "audio", "both", "mean", "min"]
 Preset = Literal[
@@ -97,13 +98,6 @@ PRESETS: Mapping[str, tuple[float, float, float, float]] = {
     "vggsound_main": (0.0, 0.0, 0.1, 0.1),
     "vggsound_cls": (0.0, 0.0, 0.0, 0.99),
 }
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
-    "attention": get_args(Norm),
-    "pos_emb": get_args(PosEmb),
-    "residual": ("double", "single"),
-    "score": get_args(Score),
-}
 # score -> what is compared with the classes, and how two distances become one
 _SCORES: Mapping[str, tuple[tuple[str, ...], Combine]] = {
     "video": (("theta_v",), "weighted"),
@@ -121,20 +115,11 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> AVCAConfig:
     Raises:
         BadInput: an option does not exist or has a value that is not allowed.
     """
-    known = {f.name for f in fields(AVCAConfig)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise BadInput(
-            f"model 'avca': unknown option {', '.join(unknown)}; options are "
-            f"{', '.join(sorted(known - {'audio_dim', 'video_dim'}))}"
-        )
-    for name, allowed in _CHOICES.items():
-        if name in options and options[name] not in allowed:
-            raise BadInput(
-                f"model 'avca': {name}={options[name]!r}, expected one of {', '.join(allowed)}"
-            )
+    check_known("avca", AVCAConfig, options)
+    one_of("avca", "preset", options.get("preset", "ucf_main"), PRESETS)
     preset = dict(zip(_ORDER, PRESETS[options.get("preset", "ucf_main")], strict=True))
     config = AVCAConfig(audio_dim=audio_dim, video_dim=video_dim, **{**preset, **options})
+    check_choices("avca", config)
     for name in ("drop_enc", "drop_proj", "drop_dec"):
         if not 0 <= getattr(config, name) < 1:
             raise BadInput(f"model 'avca': {name}={getattr(config, name)}, expected 0 to below 1")
@@ -164,8 +149,6 @@ class Encoded:
 
 class AVCA(nn.Module):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
-
-    branch = None  # nothing spikes
 
     def __init__(self, config: AVCAConfig) -> None:
         super().__init__()
@@ -279,18 +262,6 @@ class AVCA(nn.Module):
             self.project_video(phi_rec[1])
             self._projected(self.encode_audio(aux["audio"]), self.encode_video(aux["video"]))
             self.embed_words(words)
-
-    def branch_spec(self) -> BranchSpec | None:
-        """None: nothing spikes."""
-        return None
-
-    def frozen(self, theta: Mapping[str, float]) -> AVCA:
-        """There is no threshold to freeze.
-
-        Raises:
-            BadInput: always.
-        """
-        raise BadInput("model 'avca': it never spikes, there are no thresholds to freeze")
 
     def options(self) -> dict[str, Any]:
         """The resolved configuration, as JSON values."""

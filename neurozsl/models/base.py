@@ -1,19 +1,21 @@
-"""The contract of every zero-shot model: host -> chip -> host, and how its output is scored.
+"""The contract of a model, all that is asked of it: host -> chip -> host, and how it is scored.
 
 A model maps an `AVBatch` to embeddings in the space of the class vectors. Whatever spikes sits
 between the only two doors, `prepare` (host to chip) and `finish` (chip to host), so that the same
-model runs with Norse, an emulator or a chip simulator in the middle.
+model runs with Norse, an emulator or a chip simulator in the middle. `ZSLModel` is the contract of
+every model, `BranchModel` and `Branch` that of a model whose middle a chip can take over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.data.batch import AVBatch
 
@@ -21,18 +23,22 @@ Combine = Literal["weighted", "sum", "mean", "min"]
 
 
 class Prepared(NamedTuple):
-    """`chip_input` crosses to the chip, `context` stays on the host until `finish`."""
+    """`chip_input` crosses to the chip, `context` stays on the host until `finish`.
+
+    mask: which steps are real, `(batch, time)`; the model's own branch has it, no chip does.
+    """
 
     chip_input: ChipInput | None
     context: Any
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Embedding:
     """What a model says about a batch.
 
-    heads: per score head, `(batch, proj)`; class = argmin over classes of the weighted sum of
-        the heads' Euclidean distances to the class embeddings.
+    heads: one or two score heads, `(batch, proj)` each; class = argmin over classes of the
+        weighted sum of the heads' Euclidean distances to the class embeddings.
     aux: further tensors that a loss needs.
     combine: how the heads' distances become the score: `weighted` by a weight that validation
         chooses, or by a fixed rule of the model's own.
@@ -50,9 +56,39 @@ class LossTerms(NamedTuple):
     parts: Mapping[str, Tensor]
 
 
+class TorchModule(Protocol):
+    """What is asked of `torch.nn.Module`, which every model is; nothing of it is to be written."""
+
+    training: bool
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]: ...
+    def get_submodule(self, target: str, /) -> nn.Module: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> object: ...
+    def to(self, target: Any, /) -> Self: ...
+    def float(self) -> Self: ...
+    def train(self, mode: bool = True) -> Self: ...
+    def eval(self) -> Self: ...
+
+
 @runtime_checkable
-class ZSLModel(Protocol):
-    """What training, evaluation, export and profiling ask of a model (an `nn.Module`)."""
+class ZSLModel(TorchModule, Protocol):
+    """All that training, evaluation, export and profiling ask of a model, an `nn.Module`.
+
+    Models are made by a function of the table in `neurozsl.models`::
+
+        build(*, audio_dim: int, video_dim: int, encode: str, steps: int, **options) -> ZSLModel
+
+    with the widths of the features, and of their time axis `encode="sequence"` and its length
+    `steps`, or `encode="repeat"` where they have none. It refuses unknown options with `BadInput`.
+    """
+
+    def options(self) -> dict[str, Any]:
+        """All arguments of `build` that make this model again, as JSON values.
+
+        What `calibrate` and `frozen` fix is among them, as `codes` and `thetas`.
+        """
 
     def calibrate(self, batch: AVBatch) -> None:
         """Fix what depends on the training data alone (scales of the input codes)."""
@@ -69,25 +105,123 @@ class ZSLModel(Protocol):
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
-        """Loss of a batch; `negative` is, per sample, the index of a sample of another class."""
+        """Loss of a batch.
+
+        Args:
+            output: of the batch.
+            label: its classes, rows of `vectors`.
+            negative: per sample the place in the batch of a sample of another class.
+            vectors: of all classes, `(classes, words)`.
+        """
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """Say, after training, what degenerated; an empty list where nothing did."""
 
-    def frozen(self, theta: Mapping[str, float]) -> ZSLModel:
-        """Copy the model as deployed: normalisation folded, one constant threshold per layer."""
 
-    def branch_spec(self) -> BranchSpec | None:
-        """Describe the spiking branch as it will be deployed; None where nothing spikes."""
+class Branch(TorchModule, Protocol):
+    """What a chip takes over of a model: an `nn.Module`, `ChipInput` -> `Trace`."""
+
+    def __call__(self, chip_input: ChipInput, mask: Tensor | None = None) -> Trace:
+        """Spikes `(batch, time, neuron)` of every layer; `mask` is that of `Prepared`."""
+
+    def spiking_layers(self) -> tuple[str, ...]:
+        """Names of the layers that spike; empty where an ablation computes with real values."""
+
+    def spec(self) -> BranchSpec:
+        """Describe the branch as it will be deployed.
+
+        Raises:
+            BadInput: it cannot be deployed; the message says why, and what to train instead.
+        """
 
 
-def host_parts(model: Any) -> tuple[str, ...]:
-    """Spiking parts of a model that its branch leaves to the host, each with the reason.
+@runtime_checkable
+class ClosedLoopBranch(Branch, Protocol):
+    """Asked beside it where `spec().policy` is `closed`: thresholds follow the branch's spikes."""
 
-    Models whose spiking parts are the branch, all of them, have no method `host_parts`.
+    def thresholds(self, chip_input: ChipInput, /) -> Mapping[str, Tensor]:
+        """The thresholds `(batch, time)` that every layer used on this input."""
+
+
+@runtime_checkable
+class BranchModel(ZSLModel, Protocol):
+    """Asked of a model with a branch, beside `ZSLModel`; `models.with_branch` is a base for it."""
+
+    def motion_branch(self) -> Branch | None:
+        """The branch; None where an option leaves it out."""
+
+    def frozen(self, theta: Mapping[str, float]) -> BranchModel:
+        """Copy the model as deployed: normalisation folded, one constant threshold per layer.
+
+        Raises:
+            BadInput: there is no branch.
+        """
+
+    def host_parts(self) -> tuple[str, ...]:
+        """Spiking parts that the branch leaves to the host, each with the reason; mostly none."""
+
+
+def branch_of(model: ZSLModel) -> Branch | None:
+    """The spiking branch of a model; None where it has none."""
+    return model.motion_branch() if isinstance(model, BranchModel) else None
+
+
+def needed_branch(model: ZSLModel) -> Branch:
+    """The spiking branch of a model.
+
+    Raises:
+        BadInput: it has none.
     """
-    parts = getattr(model, "host_parts", None)
-    return () if parts is None else tuple(parts())
+    branch = branch_of(model)
+    if branch is None:
+        raise BadInput(f"model {type(model).__name__}: {_NO_BRANCH}")
+    return branch
+
+
+def own_trace(model: ZSLModel, prepared: Prepared) -> Trace | None:
+    """Spikes of the model's own branch (Norse); None where nothing goes to a chip."""
+    if prepared.chip_input is None:
+        return None
+    return needed_branch(model)(prepared.chip_input, prepared.mask)
+
+
+def embed(model: ZSLModel, batch: AVBatch) -> Embedding:
+    """The whole model, its own branch in the middle."""
+    prepared = model.prepare(batch)
+    return model.finish(own_trace(model, prepared), prepared.context)
+
+
+def branch_model(model: ZSLModel) -> BranchModel:
+    """The model, as one that can be frozen.
+
+    Raises:
+        BadInput: it has no spiking branch.
+    """
+    if isinstance(model, BranchModel):
+        return model
+    raise BadInput(f"model {type(model).__name__}: {_NO_BRANCH}")
+
+
+_NO_BRANCH = "it has no spiking branch; train with motion=true, or a spiking model such as mdft"
+
+
+def closed_loop(branch: Branch) -> ClosedLoopBranch:
+    """The branch, as one that tells its thresholds.
+
+    Raises:
+        BadInput: it does not.
+    """
+    if isinstance(branch, ClosedLoopBranch):
+        return branch
+    raise BadInput(
+        f"branch {type(branch).__name__}: its policy is 'closed', but it has no method "
+        "`thresholds` that tells them; add it (models.base.ClosedLoopBranch)"
+    )
+
+
+def host_parts(model: ZSLModel) -> tuple[str, ...]:
+    """Spiking parts of a model that its branch leaves to the host, each with the reason."""
+    return model.host_parts() if isinstance(model, BranchModel) else ()
 
 
 def distances(output: Embedding, classes: Tensor) -> Tensor:

@@ -18,29 +18,28 @@ kernel over time is three delayed synapses, which a `BranchSpec` does not hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Policy, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis, ConvSpikingLayer, Map
-from neurozsl.models.neurons import Neuron, Surrogate
+from neurozsl.models.neurons import NeuronConfig
+from neurozsl.models.pathways import PathwayBranch
 
 
-class ConvSpikingBranch(nn.Module):
-    """Named pathways (one per modality), each a chain of convolutional blocks.
+class ConvSpikingBranch(PathwayBranch[ConvSpikingLayer]):
+    """Pathways of convolutional blocks.
 
     Args:
         codes: input name -> `InputCode`; the pathways have the inputs' names.
         channels: of every block, the same for every pathway.
         strides: of every block.
+        neuron: of every block.
         steps: T of a sample.
         dt_s: length of a chip step in seconds, for export and energy.
-        block: the other arguments of `ConvSpikingLayer`.
+        axis, kernel, norm, shaped, loop, detach: as of `ConvSpikingLayer`.
     """
 
     def __init__(
@@ -48,183 +47,80 @@ class ConvSpikingBranch(nn.Module):
         codes: Mapping[str, InputCode],
         channels: Sequence[int],
         strides: Sequence[int],
+        neuron: NeuronConfig,
         *,
         steps: int,
         dt_s: float = 1e-3,
         axis: Axis = "feature",
         kernel: int = 3,
-        decay_u12: int = 2048,
-        theta: float = 1.0,
-        surrogate: Surrogate = "tanh",
-        slope: float = 1.0,
         norm: bool = True,
-        neuron: Neuron = "lif",
         shaped: bool = False,
         loop: ClosedLoop = "fixed",
         detach: bool = False,
     ) -> None:
-        super().__init__()
-        self.codes = dict(codes)
-        self.steps, self.dt_s, self.neuron, self.axis = steps, dt_s, neuron, axis
-        self.loop, self.shaped = loop, shaped
-        self.frozen_theta: dict[str, float] = {}  # layer -> constant, once `freeze` was called
-        self.override = None  # training in a chip's integers has no convolution yet
-        self.pathways = nn.ModuleDict()
-        for name, code in self.codes.items():
+        def layers(code: InputCode) -> Iterator[ConvSpikingLayer]:
             shape: Map = (code.levels, code.size // code.levels)
             if axis == "time":
                 shape = (code.size, 1)
-            layers = nn.ModuleList()
             for count, stride in zip(channels, strides, strict=True):
                 layer = ConvSpikingLayer(
                     shape,
                     count,
+                    neuron,
                     axis=axis,
                     kernel=kernel,
                     stride=stride,
-                    decay_u12=decay_u12,
-                    theta=theta,
-                    surrogate=surrogate,
-                    slope=slope,
                     norm=norm,
-                    neuron=neuron,
                     shaped=shaped,
                     loop=loop,
                     detach=detach,
                 )
-                layers.append(layer)
+                yield layer
                 shape = layer.out
-            self.pathways[name] = layers
 
-    def set_code(self, name: str, code: InputCode) -> None:
-        """Replace the code of input `name` (calibration chose another scale)."""
-        if code.size != self.codes[name].size:
-            raise BadInput(
-                f"motion input '{name}': code of size {code.size}, expected {self.codes[name].size}"
-            )
-        self.codes[name] = code
-
-    def layer_names(self, pathway: str) -> list[str]:
-        """Names of a pathway's layers, first to last: `audio.0`, `audio.1`, ..."""
-        return [f"{pathway}.{i}" for i in range(len(self._layers(pathway)))]
-
-    def named_layers(self) -> dict[str, ConvSpikingLayer]:
-        """Layers by name, in the order of `spec`."""
-        return {
-            name: layer
-            for pathway in self.codes
-            for name, layer in zip(self.layer_names(pathway), self._layers(pathway), strict=True)
-        }
+        policy: Policy = "fixed" if loop == "fixed" else "closed"
+        super().__init__(codes, layers, steps=steps, dt_s=dt_s, policy=policy)
+        self.axis, self.shaped = axis, shaped
 
     def output_size(self, pathway: str) -> int:
         """Neurons of a pathway's last layer."""
         return self._layers(pathway)[-1].size
 
-    def freeze(self, theta: Mapping[str, float]) -> None:
-        """Give every layer one constant threshold; the policy is then `frozen`.
-
-        Raises:
-            BadInput: the names are not those of the layers.
-        """
-        layers = self.named_layers()
-        if set(theta) != set(layers):
-            raise BadInput(
-                f"motion branch: thresholds for {sorted(theta)}, the layers are {sorted(layers)}"
-            )
-        for name, layer in layers.items():
-            layer.theta, layer.loop = float(theta[name]), "fixed"
-        self.frozen_theta = {name: float(theta[name]) for name in layers}
-        self.loop = "fixed"
-
-    def load_folded(self, other: ConvSpikingBranch) -> None:
-        """Take over the weights of a branch of the same shape, its BatchNorm folded in.
-
-        Raises:
-            BadInput: this branch has a BatchNorm of its own.
-        """
+    def load_folded(self, other: PathwayBranch[ConvSpikingLayer]) -> None:
+        """As every branch; the pooling that moves or shapes is taken over as it is."""
+        super().load_folded(other)
         sources = other.named_layers()
         for name, layer in self.named_layers().items():
-            if layer.norm is not None:
-                raise BadInput(f"motion layer '{name}': has a BatchNorm, folding needs norm=false")
-            weight, bias = sources[name].folded()
-            assert layer.conv.bias is not None
-            with torch.no_grad():
-                layer.conv.weight.copy_(torch.from_numpy(weight[:, :, 0]))
-                layer.conv.bias.copy_(torch.from_numpy(bias))
-                if layer.pooling is not None:
-                    pooling = sources[name].pooling
-                    assert pooling is not None
-                    layer.pooling.raw_beta.copy_(pooling.raw_beta)
+            if layer.pooling is not None:
+                pooling = sources[name].pooling
+                assert pooling is not None
+                layer.pooling.load_state_dict(pooling.state_dict())
 
     def forward(self, chip_input: ChipInput, mask: Tensor | None = None) -> Trace:
         """Run every pathway with Norse's neuron; spikes `(batch, time, neuron)` per layer."""
-        return Trace({name: found[0] for name, found in self._run(chip_input, mask).items()})
+        return self._run(chip_input, mask)[0]
 
     def thresholds(self, chip_input: ChipInput, mask: Tensor | None = None) -> dict[str, Tensor]:
         """The thresholds `(batch, time)` that every layer used on this input."""
-        return {name: found[1] for name, found in self._run(chip_input, mask).items()}
+        return self._run(chip_input, mask)[1]
 
-    def _run(self, chip_input: ChipInput, mask: Tensor | None) -> dict[str, tuple[Tensor, Tensor]]:
+    def _run(self, chip_input: ChipInput, mask: Tensor | None) -> tuple[Trace, dict[str, Tensor]]:
         """Spikes and thresholds of every layer."""
-        found: dict[str, tuple[Tensor, Tensor]] = {}
-        for name in self.codes:
-            x = chip_input.codes[name] * chip_input.code[name].scale
-            for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
-                found[layer_name] = layer(x, mask)
-                x = found[layer_name][0]
-        return found
+        thetas: dict[str, Tensor] = {}
 
-    def spec(self) -> BranchSpec:
-        """Describe the branch as deployed: BatchNorm folded, kernels in float32.
+        def spikes_of(name: str, layer: ConvSpikingLayer, x: Tensor) -> Tensor:
+            spikes: Tensor
+            spikes, thetas[name] = layer(x, mask)
+            return spikes
 
-        Raises:
-            BadInput: an option that no chip here can do; the message says what to train instead.
-        """
-        self._check_deployable()
-        layers = []
-        for name in self.codes:
-            source = name
-            for layer_name, layer in zip(self.layer_names(name), self._layers(name), strict=True):
-                weight, bias = layer.folded()
-                pad = layer.kernel // 2
-                conv = Conv(
-                    (layer.shape[0], 1, layer.shape[1]),
-                    stride=(1, layer.stride),
-                    padding=(0, 0, pad, pad),
-                )
-                full = np.ones(layer.size)
-                layers.append(
-                    LayerSpec(
-                        layer_name,
-                        source,
-                        weight,
-                        bias,
-                        full * layer.kappa,
-                        full * layer.theta,
-                        conv=conv,
-                    )
-                )
-                source = layer_name
-        outputs = tuple(self.layer_names(name)[-1] for name in self.codes)
-        constant: Policy = "frozen" if self.frozen_theta else "fixed"
-        policy: Policy = constant if self.loop == "fixed" else "closed"
-        return BranchSpec(dict(self.codes), tuple(layers), outputs, self.dt_s, self.steps, policy)
+        return self._walk(chip_input, spikes_of), thetas
 
-    def _check_deployable(self) -> None:
+    def refusals(self) -> list[str]:
+        """As of every branch, and the options that no chip here can do."""
         reasons = {
-            "neuron 'mlp' does not spike; train with neuron=lif or neuron=if": (
-                self.neuron == "mlp"
-            ),
             "GLP inside the blocks (glp=blocks, Eq. 7) squashes currents, which no chip here "
             "does; train with glp=input, which shapes the input on the host": self.shaped,
             "a kernel over time (conv_axis=time) needs delayed synapses, which a branch cannot "
             "describe; train with conv_axis=feature": self.axis == "time",
         }
-        found = [reason for reason, holds in reasons.items() if holds]
-        if found:
-            raise BadInput("motion branch: cannot be exported: " + "; ".join(found))
-
-    def _layers(self, pathway: str) -> list[ConvSpikingLayer]:
-        module = self.pathways[pathway]
-        assert isinstance(module, nn.ModuleList)
-        return [layer for layer in module if isinstance(layer, ConvSpikingLayer)]
+        return super().refusals() + [reason for reason, holds in reasons.items() if holds]

@@ -28,15 +28,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
+from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.events.generate import feature_events
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, masked_mean
-from neurozsl.models.coding import encode, graded_code, level_code, on_off_code, spread
+from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
 from neurozsl.models.heads import last_map, projection_map
@@ -44,9 +44,8 @@ from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.sequence import as_steps
 from neurozsl.models.threshold import saturated_share, thresholds
-from neurozsl.models.with_branch import frozen_copy, options_of, read_spikes, restore
+from neurozsl.models.with_branch import WithBranch
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,13 @@ class MDFTContext:
     mask: Tensor  # (batch, time)
 
 
-class MDFT(nn.Module):
+class MDFT(WithBranch[SpikingBranch]):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
 
-    name: ClassVar[str] = "mdft"
+    name = "mdft"
+    configure = staticmethod(configure)
+    deployed: ClassVar[Mapping[str, Any]] = {"norm": False, "threshold": "fixed"}
+    config: MDFTConfig
 
     def __init__(self, config: MDFTConfig) -> None:
         super().__init__()
@@ -131,19 +133,11 @@ class MDFT(nn.Module):
             widths,
             steps=c.steps,
             dt_s=c.dt_s,
-            decay_u12=c.decay_u12,
-            theta=c.theta,
-            surrogate=c.surrogate,
-            slope=c.slope,
+            neuron=c.neurons,
             norm=norm,
-            neuron=c.neuron,
             dynamic=c.threshold != "fixed",
             taps=taps,
         )
-
-    def _sequence(self, batch: AVBatch) -> AVBatch:
-        """The batch with T steps: benchmark features without time are repeated T times."""
-        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model=self.name)
 
     def _visual_events(self, batch: AVBatch) -> Tensor:
         """Visual motion features E_v (Eq. 4, 5): ternary changes, or pixel events as 0 and 1."""
@@ -178,7 +172,7 @@ class MDFT(nn.Module):
         if self.branch is None:
             return
         with torch.no_grad():
-            features = self._motion_features(self._sequence(batch))
+            features = self._motion_features(self.sequence(batch))
         c = self.config
         for name, code in tuple(self.branch.codes.items()):
             motion = features[name]
@@ -211,19 +205,17 @@ class MDFT(nn.Module):
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Do all that comes before the chip: encoders, RJLU, events, audio motion, thresholds."""
-        batch = self._sequence(batch)
-        mask = batch.mask
+        batch = self.sequence(batch)
         audio, video = self._encoded(batch)
         joint, knowledge = self.rjlu(audio, video) if self.rjlu is not None else (None, None)
-        context = MDFTContext(audio, video, knowledge, mask)
+        context = MDFTContext(audio, video, knowledge, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
         features = self._motion_features(batch)
-        codes = {name: encode(features[name], code) for name, code in self.branch.codes.items()}
         theta = None
         if joint is not None and self.config.threshold != "fixed":
-            theta = self._thresholds(joint, {name: features[name] for name in codes})
-        return Prepared(ChipInput(codes, dict(self.branch.codes), theta), context)
+            theta = self._thresholds(joint, {name: features[name] for name in self.branch.codes})
+        return Prepared(self.branch.coded(features, theta), context, batch.mask)
 
     def _encoded(self, batch: AVBatch) -> tuple[Tensor, Tensor]:
         """Encoded audio and video; of one modality alone, that one twice."""
@@ -251,8 +243,7 @@ class MDFT(nn.Module):
         assert isinstance(context, MDFTContext)
         motion: dict[str, Tensor] = {}
         if trace is not None and self.branch is not None:
-            for name in self.branch.codes:
-                motion[name] = read_spikes(trace, self.branch.layer_names(name)[-1], context.audio)
+            motion = self.branch.read(trace, context.audio)
         return self._embed(motion, context)
 
     def _embed(self, motion: Mapping[str, Tensor], context: MDFTContext) -> Embedding:
@@ -263,19 +254,6 @@ class MDFT(nn.Module):
             pooled = masked_mean(torch.cat(list(motion.values()), -1), context.mask)
             heads.append(self.project_motion(pooled))
         return Embedding(tuple(heads), {})
-
-    def forward(self, batch: AVBatch) -> Embedding:
-        """The whole model with Norse's neurons in the middle."""
-        prepared = self.prepare(batch)
-        trace = None
-        if self.branch is not None and prepared.chip_input is not None:
-            trace = self.branch(prepared.chip_input, prepared.context.mask)
-        return self.finish(trace, prepared.context)
-
-    def embed_words(self, vectors: Tensor) -> Tensor:
-        """W_proj of Eq. 12: `(classes, 300)` -> `(classes, proj)`."""
-        words: Tensor = self.project_word(vectors)
-        return words
 
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
@@ -304,35 +282,5 @@ class MDFT(nn.Module):
             name: (head, 1.0) for name, head in zip(("joint", "motion"), output.heads, strict=False)
         }
 
-    def branch_spec(self) -> BranchSpec | None:
-        """Describe the spiking branch as deployed; None without one."""
-        return None if self.branch is None else self.branch.spec()
 
-    def frozen(self, theta: Mapping[str, float]) -> MDFT:
-        """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
-
-        Args:
-            theta: layer name -> threshold.
-
-        Raises:
-            BadInput: the model has no spiking branch.
-        """
-        return frozen_copy(self, self.name, theta, build, norm=False, threshold="fixed")
-
-    def options(self) -> dict[str, Any]:
-        """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
-        return options_of(self)
-
-
-def build(
-    *,
-    audio_dim: int,
-    video_dim: int,
-    codes: dict[str, Any] | None = None,
-    thetas: dict[str, float] | None = None,
-    **options: Any,
-) -> MDFT:
-    """Make an MDFT; `codes` and `thetas` restore the input codes and frozen thresholds."""
-    model = MDFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
-    restore(model.branch, codes or {}, thetas or {})
-    return model
+build = MDFT.build

@@ -38,12 +38,13 @@ from neurozsl.models.blocks import masked_mean
 from neurozsl.models.coding import graded_code
 from neurozsl.models.heads import projection_map
 from neurozsl.models.mdft import MDFT, MDFTContext
-from neurozsl.models.mdft_config import PAPER, MDFTConfig, one_of, resolve
+from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
 from neurozsl.models.motion import SpikingBranch
+from neurozsl.models.options import one_of
+from neurozsl.models.pathways import read_spikes
 from neurozsl.models.shrinkage import stage_lengths, stretch
 from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
 from neurozsl.models.timescales import Timescales
-from neurozsl.models.with_branch import frozen_copy, read_spikes, restore
 
 TAPS = ("q", "k", "v")
 
@@ -130,9 +131,6 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
         lengths = tuple(int(t) for t in options["stage_steps"])
         config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
     one_of(name, "neuron", config.neuron, ("lif", "if"))
-    one_of(name, "shrink", config.shrink, ("mean", "learnt", "none"))
-    one_of(name, "tokens", config.tokens, ("slots", "time"))
-    one_of(name, "on_chip", config.on_chip, ("qkv", "embedding"))
     for option in ("stages", "depth", "mlp_ratio", "motion_slots", "motion_heads"):
         if getattr(config, option) < 1:
             raise BadInput(
@@ -164,8 +162,9 @@ class StageContext(MDFTContext):
 class MDSTPP(MDFT):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
 
-    name: ClassVar[str] = "mdst++"
-    title: ClassVar[str] = "mdst++ (MDST++-style reading)"
+    name = "mdst++"
+    configure = staticmethod(configure)
+    deployed: ClassVar[Mapping[str, Any]] = {}  # thresholds and norm of the host's stages stay
     config: MDSTPPConfig
 
     def __init__(self, config: MDSTPPConfig) -> None:
@@ -175,14 +174,6 @@ class MDSTPP(MDFT):
         self.project_stages = nn.ModuleList()
         if self.branch is None:
             return
-        neuron = {
-            "decay_u12": c.decay_u12,
-            "theta": c.theta,
-            "surrogate": c.surrogate,
-            "slope": c.slope,
-            "norm": c.norm,
-            "neuron": c.neuron,
-        }
         width = c.motion_widths[-1]
         for modality in c.motion_inputs:
             self.timescales[modality] = Timescales(
@@ -193,7 +184,8 @@ class MDSTPP(MDFT):
                 ratio=c.mlp_ratio,
                 learnt=c.shrink == "learnt",
                 projected=c.on_chip == "qkv",
-                neuron=neuron,
+                neuron=c.neurons,
+                norm=c.norm,
             )
         if c.stage_losses:
             own = len(c.lengths) - int(c.motion_head)  # the motion head is that of the last stage
@@ -231,18 +223,18 @@ class MDSTPP(MDFT):
         """Choose the scales of the graded codes from training data."""
         super().calibrate(batch)
         if self.branch is not None and "video" in self.branch.codes and not self.config.egm:
-            video = self._sequence(batch).video
+            video = self.sequence(batch).video
             self.branch.set_code("video", graded_code(video, bits=self.config.audio_bits))
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """As MDFT's; the host's stages keep the thresholds that follow the sample."""
-        chip_input, host = super().prepare(batch)
+        chip_input, host, mask = super().prepare(batch)
         theta = None
         if self.branch is not None and chip_input is not None and chip_input.theta is not None:
             theta = {m: chip_input.theta[self.branch.chain_end(m)] for m in self.branch.codes}
-            if not self.branch.dynamic:  # frozen: the chip has constants
+            if self.branch.policy != "dynamic":  # frozen: the chip has constants
                 chip_input = ChipInput(chip_input.codes, chip_input.code)
-        return Prepared(chip_input, StageContext(**vars(host), theta=theta))
+        return Prepared(chip_input, StageContext(**vars(host), theta=theta), mask)
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """The stages from the chip's spikes on, then CRM and heads on the last one."""
@@ -285,7 +277,8 @@ class MDSTPP(MDFT):
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """Degenerate thresholds, and attention that never fires."""
-        found = super().warnings(batch) if self.branch is None or self.branch.dynamic else []
+        moving = self.branch is None or self.branch.policy == "dynamic"
+        found = super().warnings(batch) if moving else []
         rates = self.attention_rates(batch)
         return found + [
             f"attention {name}: its neurons never fire on {len(batch)} training samples, its "
@@ -312,16 +305,11 @@ class MDSTPP(MDFT):
                 hook.remove()
         return {name.removeprefix("timescales."): rate for name, rate in rates.items()}
 
-    def frozen(self, theta: Mapping[str, float]) -> MDSTPP:
-        """A copy that is ready to be deployed; the host's stages stay as they are.
-
-        Args:
-            theta: layer of the branch -> threshold.
-
-        Raises:
-            BadInput: the model has no spiking branch.
-        """
-        return frozen_copy(self, self.name, theta, build)
+    def restore(self, codes: Mapping[str, Any], thetas: Mapping[str, float]) -> None:
+        """As every branch; one with frozen thresholds is the deployed one, its BatchNorm folded."""
+        if thetas and self.branch is not None:
+            self.branch = self._chip(norm=False)
+        super().restore(codes, thetas)
 
     def host_parts(self) -> tuple[str, ...]:
         """Spiking parts that stay on the host, each with the reason."""
@@ -347,20 +335,4 @@ class MDSTPP(MDFT):
         return tuple(parts)
 
 
-def build(
-    *,
-    audio_dim: int,
-    video_dim: int,
-    codes: dict[str, Any] | None = None,
-    thetas: dict[str, float] | None = None,
-    **options: Any,
-) -> MDSTPP:
-    """Make the model; `codes` and `thetas` restore the input codes and frozen thresholds.
-
-    A branch with frozen thresholds has its BatchNorm folded: it is the deployed one.
-    """
-    model = MDSTPP(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
-    if thetas and model.branch is not None:
-        model.branch = model._chip(norm=False)
-    restore(model.branch, codes or {}, thetas or {})
-    return model
+build = MDSTPP.build

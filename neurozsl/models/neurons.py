@@ -16,6 +16,7 @@ same bits as Norse's cell, which runs everything else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,44 +75,55 @@ def fire(drive: Tensor, config: NeuronConfig, theta: Tensor | None = None) -> Te
 
 def stepwise(drive: Tensor, config: NeuronConfig, theta: Tensor | None = None) -> Tensor:
     """The same by Norse's cell, one step after the other."""
-    return _STEPWISE[config.neuron](drive, config, theta)
-
-
-def _leaky(drive: Tensor, config: NeuronConfig, theta: Tensor | None) -> Tensor:
-    p = LIFBoxParameters(
-        tau_mem_inv=drive.new_tensor(config.kappa),
-        v_leak=drive.new_tensor(0.0),
-        v_th=drive.new_tensor(config.theta),
-        v_reset=drive.new_tensor(0.0),
-        method=config.surrogate,
-        alpha=drive.new_tensor(config.slope),
-    )
-    state = LIFBoxFeedForwardState(v=torch.zeros_like(drive[:, 0]))
-    spikes = []
+    step, v, spikes = stepper(config, drive), torch.zeros_like(drive[:, 0]), []
+    constant = drive.new_tensor(config.theta)
     for t in range(drive.shape[1]):
-        if theta is not None:
-            p = p._replace(v_th=theta[:, t, None])  # (batch, 1), one threshold per sample
-        z, state = lif_box_feed_forward_step(drive[:, t], state, p, dt=1.0)
+        # (batch, 1), one threshold per sample, where it moves
+        z, v = step(drive[:, t], v, constant if theta is None else theta[:, t, None])
         spikes.append(z)
     return torch.stack(spikes, 1)
 
 
-def _integrating(drive: Tensor, config: NeuronConfig, theta: Tensor | None) -> Tensor:
-    """Integrate and fire: the drive enters the membrane with gain 1."""
-    p = IAFParameters(
-        v_th=drive.new_tensor(config.theta),
-        v_reset=drive.new_tensor(0.0),
+# (current, membrane, threshold) of a step -> (spikes, membrane)
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def stepper(config: NeuronConfig, like: Tensor) -> Step:
+    """One step of Norse's neuron, for currents of the type and device of `like`."""
+    return _STEPPERS[config.neuron](config, like)
+
+
+def _leaky(config: NeuronConfig, like: Tensor) -> Step:
+    lif = LIFBoxParameters(
+        tau_mem_inv=like.new_tensor(config.kappa),
+        v_leak=like.new_tensor(0.0),
+        v_reset=like.new_tensor(0.0),
         method=config.surrogate,
-        alpha=drive.new_tensor(config.slope),
+        alpha=like.new_tensor(config.slope),
     )
-    state = IAFFeedForwardState(v=torch.zeros_like(drive[:, 0]))
-    spikes = []
-    for t in range(drive.shape[1]):
-        if theta is not None:
-            p = p._replace(v_th=theta[:, t, None])
-        z, state = iaf_feed_forward_step(drive[:, t], state, p)
-        spikes.append(z)
-    return torch.stack(spikes, 1)
+
+    def step(i: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        p = lif._replace(v_th=theta)
+        z, state = lif_box_feed_forward_step(i, LIFBoxFeedForwardState(v=v), p, dt=1.0)
+        return z, state.v
+
+    return step
 
 
-_STEPWISE = {"lif": _leaky, "if": _integrating}
+def _integrating(config: NeuronConfig, like: Tensor) -> Step:
+    """Integrate and fire: the current enters the membrane with gain 1."""
+    iaf = IAFParameters(
+        v_reset=like.new_tensor(0.0),
+        method=config.surrogate,
+        alpha=like.new_tensor(config.slope),
+    )
+
+    def step(i: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        p = iaf._replace(v_th=theta)
+        z, state = iaf_feed_forward_step(i, IAFFeedForwardState(v=v), p)
+        return z, state.v
+
+    return step
+
+
+_STEPPERS = {"lif": _leaky, "if": _integrating}

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -106,7 +106,7 @@ class SpikingProduct(nn.Module):
 
 
 class SpikingBlock(nn.Module):
-    """Attention and MLP of one transformer block; `neuron` holds the options of `SpikingLayer`.
+    """Attention and MLP of one transformer block; `neuron` and `norm` are those of its layers.
 
     Args:
         config: of the attention.
@@ -115,19 +115,27 @@ class SpikingBlock(nn.Module):
     """
 
     def __init__(
-        self, config: AttentionConfig, *, ratio: int, projected: bool, neuron: dict[str, Any]
+        self,
+        config: AttentionConfig,
+        *,
+        ratio: int,
+        projected: bool,
+        neuron: NeuronConfig,
+        norm: bool,
     ) -> None:
         super().__init__()
         width = config.width
         self.project = (
             None
             if projected
-            else nn.ModuleList(SpikingLayer(width, width, **neuron) for _ in Projections._fields)
+            else nn.ModuleList(
+                SpikingLayer(width, width, neuron, norm=norm) for _ in Projections._fields
+            )
         )
-        self.out = _reading_residual(width, width, neuron)
+        self.out = _reading_residual(width, width, neuron, norm)
         self.product = SpikingProduct(config, self.out.config)
-        self.up = SpikingLayer(width, ratio * width, **neuron)
-        self.down = _reading_residual(ratio * width, width, neuron)
+        self.up = SpikingLayer(width, ratio * width, neuron, norm=norm)
+        self.down = _reading_residual(ratio * width, width, neuron, norm)
 
     def forward(
         self,
@@ -148,10 +156,10 @@ class SpikingBlock(nn.Module):
 class PlainBlock(nn.Module):
     """What stands in where attention is ablated: two spiking layers, no residual."""
 
-    def __init__(self, width: int, *, ratio: int, neuron: dict[str, Any]) -> None:
+    def __init__(self, width: int, *, ratio: int, neuron: NeuronConfig, norm: bool) -> None:
         super().__init__()
-        self.up = SpikingLayer(width, ratio * width, **neuron)
-        self.down = SpikingLayer(ratio * width, width, **neuron)
+        self.up = SpikingLayer(width, ratio * width, neuron, norm=norm)
+        self.down = SpikingLayer(ratio * width, width, neuron, norm=norm)
 
     def forward(
         self,
@@ -169,9 +177,9 @@ RESIDUAL = 2.0  # thresholds that a residual spike lifts the membrane by
 _START = 0.5  # thresholds that the other addend starts at, as a standard deviation
 
 
-def _reading_residual(inputs: int, outputs: int, neuron: dict[str, Any]) -> SpikingLayer:
+def _reading_residual(inputs: int, outputs: int, neuron: NeuronConfig, norm: bool) -> SpikingLayer:
     """A layer whose input is added to a residual; a block starts near the identity."""
-    layer = SpikingLayer(inputs, outputs, **neuron)
+    layer = SpikingLayer(inputs, outputs, neuron, norm=norm)
     if layer.norm is not None:
         nn.init.constant_(layer.norm.norm.weight, _START * layer.config.unit)
     return layer

@@ -23,27 +23,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
+from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
 from neurozsl.models.closed_loop import RANGE
-from neurozsl.models.coding import encode, graded_code, level_code, spread
+from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import ShapedInput
 from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
-from neurozsl.models.sequence import as_steps
 from neurozsl.models.stft_config import STFTConfig, configure
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
-from neurozsl.models.with_branch import frozen_copy, options_of, read_spikes, restore
+from neurozsl.models.with_branch import WithBranch
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,13 @@ class CrossModalTransformer(nn.Module):
         return masked_mean(sum(both) / 2, mask)
 
 
-class STFT(nn.Module):
+class STFT(WithBranch[ConvSpikingBranch]):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    name = "stft"
+    configure = staticmethod(configure)
+    deployed: ClassVar[Mapping[str, Any]] = {"norm": False, "threshold": "fixed"}
+    config: STFTConfig
 
     def __init__(self, config: STFTConfig) -> None:
         super().__init__()
@@ -154,16 +158,12 @@ class STFT(nn.Module):
             {name: self._code(self._snn_width(name)) for name in c.motion_inputs},
             c.channels,
             c.strides,
+            c.neurons,
             steps=c.steps,
             dt_s=c.dt_s,
             axis=c.conv_axis,
             kernel=c.kernel,
-            decay_u12=c.decay_u12,
-            theta=c.theta,
-            surrogate=c.surrogate,
-            slope=c.slope,
             norm=c.norm,
-            neuron=c.neuron,
             shaped=c.glp == "blocks",
             loop=c.threshold,
             detach=c.detach_threshold,
@@ -185,7 +185,7 @@ class STFT(nn.Module):
         """Choose the scales of the input codes from training data (any amount that is cheap)."""
         if self.branch is None or self.config.glp == "input":
             return
-        batch = self._sequence(batch)
+        batch = self.sequence(batch)
         with torch.no_grad():
             read = self._read(batch, self._encode(batch))
         for name, values in read.items():
@@ -212,9 +212,6 @@ class STFT(nn.Module):
         low, high = self.config.theta / RANGE, self.config.theta * RANGE
         return float(((theta <= low) | (theta >= high)).float().mean())
 
-    def _sequence(self, batch: AVBatch) -> AVBatch:
-        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model="stft")
-
     def _encode(self, batch: AVBatch) -> dict[str, Tensor]:
         features = {"audio": batch.audio, "video": batch.video}
         return {name: net(features[name], batch.mask) for name, net in self.encoders.items()}
@@ -237,7 +234,7 @@ class STFT(nn.Module):
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Do all that comes before the chip: encoders, LKC, and the coded input of the branch."""
-        batch = self._sequence(batch)
+        batch = self.sequence(batch)
         encoded = self._encode(batch)
         semantic: dict[str, Tensor] = {}
         if self.config.transformer:
@@ -249,16 +246,14 @@ class STFT(nn.Module):
         if self.branch is None:
             return Prepared(None, context)
         read = self._read(batch, encoded)
-        codes = {name: encode(read[name], code) for name, code in self.branch.codes.items()}
-        return Prepared(ChipInput(codes, dict(self.branch.codes)), context)
+        return Prepared(self.branch.coded(read), context, batch.mask)
 
     def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""
         if trace is None or self.branch is None:
             return {}
         like, found = next(self.project_joint.parameters()), {}
-        for name in self.branch.codes:
-            spikes = read_spikes(trace, self.branch.layer_names(name)[-1], like)
+        for name, spikes in self.branch.read(trace, like).items():
             if self.config.tsf:
                 factors = time_step_factors(spikes, context.mask, literal=self.config.literal)
                 found[name] = synthesise(spikes, factors)
@@ -282,19 +277,6 @@ class STFT(nn.Module):
         if self.project_motion is not None and spiking:
             heads.append(self.project_motion(torch.cat(list(spiking.values()), -1)))
         return Embedding(tuple(heads), {})
-
-    def forward(self, batch: AVBatch) -> Embedding:
-        """The whole model with Norse's neurons in the middle."""
-        prepared = self.prepare(batch)
-        trace = None
-        if self.branch is not None and prepared.chip_input is not None:
-            trace = self.branch(prepared.chip_input, prepared.context.mask)
-        return self.finish(trace, prepared.context)
-
-    def embed_words(self, vectors: Tensor) -> Tensor:
-        """W_tex: `(classes, 300)` -> `(classes, proj)`."""
-        words: Tensor = self.project_word(vectors)
-        return words
 
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
@@ -323,35 +305,5 @@ class STFT(nn.Module):
                 parts[f"{name}/{part}"] = value
         return LossTerms(total, parts)
 
-    def branch_spec(self) -> BranchSpec | None:
-        """Describe the spiking branch as deployed; None without one."""
-        return None if self.branch is None else self.branch.spec()
 
-    def frozen(self, theta: Mapping[str, float]) -> STFT:
-        """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
-
-        Args:
-            theta: layer name -> threshold.
-
-        Raises:
-            BadInput: the model has no spiking branch.
-        """
-        return frozen_copy(self, "stft", theta, build, norm=False, threshold="fixed")
-
-    def options(self) -> dict[str, Any]:
-        """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
-        return options_of(self)
-
-
-def build(
-    *,
-    audio_dim: int,
-    video_dim: int,
-    codes: dict[str, Any] | None = None,
-    thetas: dict[str, float] | None = None,
-    **options: Any,
-) -> STFT:
-    """Make an STFT; `codes` and `thetas` restore the input codes and frozen thresholds."""
-    model = STFT(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
-    restore(model.branch, codes or {}, thetas or {})
-    return model
+build = STFT.build

@@ -12,30 +12,25 @@ Fig. 3      steps, rank, theta with threshold=fixed, motion_inputs (one modality
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from neurozsl.core.errors import BadInput
+from neurozsl.models.branch_config import BranchConfig
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis
-from neurozsl.models.heads import Output
 from neurozsl.models.lkc import State, Tokens
-from neurozsl.models.neurons import Neuron, Surrogate
-from neurozsl.models.sequence import Encode
+from neurozsl.models.options import check_choices, check_known
 
-Preset = Literal["paper", "deploy"]
-Modality = Literal["audio", "video"]
 LossPart = Literal["triplet", "projection", "reconstruction"]
 
 
 @dataclass(frozen=True)
-class STFTConfig:
+class STFTConfig(BranchConfig):
     """Everything that defines an STFT; the defaults are the preset `deploy`.
 
     Attributes:
-        encode: what is done with time, see `sequence`.
-        embed, hidden, proj: E, width of encoders and projections, width of the shared space.
-        attention_heads, head_width: of the cross-modal transformer.
+        heads, head_width: of the cross-modal transformer.
         feed_hidden: width inside the residual MLPs.
         lkc_heads, slots, lkc_tokens, lkc_state: see `lkc`.
         snn_input: the branch reads raw features, their change since the step before, or the
@@ -48,53 +43,25 @@ class STFTConfig:
         channels, strides, kernel, conv_axis: of the convolutional blocks, see `conv_motion`.
         threshold: see `closed_loop`.
         input_bits, input_code, input_levels: how the branch's input is coded (`coding`).
-        motion_head: a second head on the spikes alone with its own loss (ours, as in MDFT).
         tucker_width, rank: of the fusion, see `tucker`.
         literal: Eq. 8 without normalisation, Eq. 10-13 without constant terms.
     """
 
-    audio_dim: int
-    video_dim: int
-    word_dim: int = 300
-    preset: Preset = "deploy"
-    encode: Encode = "sequence"
-    steps: int = 10
-    embed: int = 64
-    hidden: int = 128
-    proj: int = 64
-    heads: int = 2
-    head_width: int = 32
     feed_hidden: int = 64
-    drop_enc: float = 0.2
-    drop_dec: float = 0.2
-    drop_word: float = 0.1
-    output: Output = "linear"
-    margin: float = 1.0
     transformer: bool = True
     lkc: bool = True
     lkc_heads: int = 1
     slots: int = 3
     lkc_tokens: Tokens = "time"
     lkc_state: State = "buffer"
-    motion: bool = True
-    motion_inputs: tuple[Modality, ...] = ("audio", "video")
-    motion_head: bool = True
     snn_input: Literal["features", "change", "encoded"] = "change"
     glp: Literal["blocks", "input", "off"] = "off"
     tsf: bool = True
-    neuron: Neuron = "lif"
     channels: tuple[int, ...] = (8, 8, 4)
     strides: tuple[int, ...] = (2, 2, 1)
     kernel: int = 3
     conv_axis: Axis = "feature"
-    decay_u12: int = 2048
-    theta: float = 1.0
-    surrogate: Surrogate = "tanh"
-    slope: float = 1.0
-    norm: bool = True
     threshold: ClosedLoop = "dynamic"
-    detach_threshold: bool = False
-    dt_s: float = 1e-3
     input_bits: int = 4
     input_code: Literal["graded", "level", "rate"] = "graded"
     input_levels: int = 2
@@ -103,7 +70,6 @@ class STFTConfig:
     loss_parts: tuple[LossPart, ...] = ("triplet", "projection", "reconstruction")
     weight_triplet: float = 0.5
     weight_rest: float = 0.5
-    literal: bool = False
 
 
 # Section III-E and IV of the paper, and the readings where it is silent (channels, kernel, theta,
@@ -136,20 +102,6 @@ _PAPER: dict[str, Any] = {
     "rank": 60,
 }
 _TUPLES = ("channels", "strides", "motion_inputs", "loss_parts")
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "preset": get_args(Preset),
-    "encode": get_args(Encode),
-    "output": get_args(Output),
-    "lkc_tokens": get_args(Tokens),
-    "lkc_state": get_args(State),
-    "snn_input": ("features", "change", "encoded"),
-    "glp": ("blocks", "input", "off"),
-    "neuron": get_args(Neuron),
-    "conv_axis": get_args(Axis),
-    "surrogate": get_args(Surrogate),
-    "threshold": get_args(ClosedLoop),
-    "input_code": ("graded", "level", "rate"),
-}
 
 
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
@@ -158,32 +110,16 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
     Raises:
         BadInput: an option does not exist or has a value that is not allowed.
     """
-    known = {f.name for f in fields(STFTConfig)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise BadInput(
-            f"model 'stft': unknown option {', '.join(unknown)}; options are "
-            f"{', '.join(sorted(known - {'audio_dim', 'video_dim'}))}"
-        )
+    check_known("stft", STFTConfig, options)
     values = {**(_PAPER if options.get("preset") == "paper" else {}), **options}
     for name in set(_TUPLES) & set(values):
         values[name] = tuple(values[name])
     config = STFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
-    for name, allowed in _CHOICES.items():
-        _one_of(name, getattr(config, name), allowed)
-    for name in config.motion_inputs:
-        _one_of("motion_inputs", name, get_args(Modality))
-    for name in config.loss_parts:
-        _one_of("loss_parts", name, get_args(LossPart))
+    check_choices("stft", config)
     faults = _faults(config)
     if faults:
         raise BadInput("model 'stft': " + "; ".join(faults))
     return config
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise BadInput(f"model 'stft': {name}={value!r}, expected one of {', '.join(allowed)}")
 
 
 def _faults(c: STFTConfig) -> list[str]:

@@ -13,11 +13,11 @@ entry layer of the stage reads them, so that the blocks and residuals see spikes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
 from neurozsl.models.motion import SpikingLayer
+from neurozsl.models.neurons import NeuronConfig
 from neurozsl.models.shrinkage import Shrinkage, groups, pool, pool_mask
 from neurozsl.models.spiking_attention import (
     AttentionConfig,
@@ -39,7 +39,7 @@ class Timescales(nn.Module):
         ratio: neurons of a block's hidden layer, in widths.
         learnt: weights of the shrinkage.
         projected: Q, K, V of the first block are given to `forward`.
-        neuron: options of `SpikingLayer`.
+        neuron, norm: of every layer.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Timescales(nn.Module):
         ratio: int,
         learnt: bool,
         projected: bool,
-        neuron: dict[str, Any],
+        neuron: NeuronConfig,
+        norm: bool,
     ) -> None:
         super().__init__()
         self.shrink = nn.ModuleList()
@@ -61,14 +62,16 @@ class Timescales(nn.Module):
         for stage, length in enumerate(lengths):
             if stage:
                 self.shrink.append(Shrinkage(lengths[stage - 1], length, learnt=learnt))
-                self.enter.append(SpikingLayer(width, width, **neuron))
+                self.enter.append(SpikingLayer(width, width, neuron, norm=norm))
             blocks: list[nn.Module] = []
             for number in range(depth):
                 if config is not None:
                     given = projected and not stage and not number
-                    blocks.append(SpikingBlock(config, ratio=ratio, projected=given, neuron=neuron))
+                    blocks.append(
+                        SpikingBlock(config, ratio=ratio, projected=given, neuron=neuron, norm=norm)
+                    )
                 elif stage:
-                    blocks.append(PlainBlock(width, ratio=ratio, neuron=neuron))
+                    blocks.append(PlainBlock(width, ratio=ratio, neuron=neuron, norm=norm))
             self.blocks.append(nn.ModuleList(blocks))
 
     def forward(

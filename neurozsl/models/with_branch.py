@@ -1,74 +1,123 @@
-"""What every model with a spiking branch does alike: its options, its frozen copy, its spikes.
+"""The base of models with a spiking branch: options, the copy that is deployed, the forward pass.
 
-A model is described by plain values (`options_of`), from which `build` makes it again; the input
-codes and the frozen thresholds of the branch are among them (`restore`). The deployed model is a
-second one, made from changed values, with the same weights on the host and the folded ones in the
-branch (`frozen_copy`).
+A model is described by plain values (`options`), from which `build` makes it again; the input codes
+and the frozen thresholds of the branch are among them. The deployed model is a second one, made
+from changed values, with the same weights on the host and the folded ones in the branch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode, Trace
-from neurozsl.models.conv_motion import ConvSpikingBranch
-from neurozsl.models.motion import SpikingBranch
+from neurozsl.data.batch import AVBatch
+from neurozsl.models.base import Embedding, Prepared
+from neurozsl.models.branch_config import BranchConfig
+from neurozsl.models.pathways import PathwayBranch
+from neurozsl.models.sequence import as_steps
 
-M = TypeVar("M", bound=nn.Module)
-
-
-def options_of(model: Any) -> dict[str, Any]:
-    """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
-    codes = {} if model.branch is None else {k: asdict(v) for k, v in model.branch.codes.items()}
-    thetas = {} if model.branch is None else model.branch.frozen_theta
-    return {**asdict(model.config), "codes": codes, "thetas": dict(thetas)}
+B = TypeVar("B", bound=PathwayBranch[Any])
 
 
-def restore(
-    branch: SpikingBranch | ConvSpikingBranch | None,
-    codes: Mapping[str, Any],
-    thetas: Mapping[str, float],
-) -> None:
-    """Give a branch the input codes and frozen thresholds that `options_of` wrote."""
-    if branch is None:
-        return
-    for name, code in codes.items():
-        branch.set_code(name, InputCode(**code))
-    if thetas:
-        branch.freeze(thetas)
+class WithBranch(nn.Module, Generic[B]):
+    """Half of a `BranchModel`; a subclass sets what follows and writes the rest of the contract.
 
-
-def frozen_copy(
-    model: Any, name: str, theta: Mapping[str, float], build: Callable[..., M], **changes: Any
-) -> M:
-    """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
-
-    Args:
-        model: with `branch` and `options`.
-        name: of the model, for errors.
-        theta: layer name -> threshold.
-        build: makes the copy from the options.
-        changes: options of the copy that differ from the model's.
-
-    Raises:
-        BadInput: the model has no spiking branch.
+    name: for messages. configure: options -> `config`. deployed: options that the deployed copy
+    changes. branch: None where the option `motion` leaves it out.
     """
-    if model.branch is None:
-        raise BadInput(f"model '{name}': motion=false, there is no branch to freeze")
-    made = build(**{**model.options(), **changes, "thetas": dict(theta)})
-    rest = {k: v for k, v in model.state_dict().items() if not k.startswith("branch.")}
-    made.load_state_dict(rest, strict=False)  # the branch follows
-    branch: Any = made.branch
-    branch.load_folded(model.branch)
-    return made
 
+    name: ClassVar[str]
+    configure: ClassVar[Callable[..., BranchConfig]]
+    deployed: ClassVar[Mapping[str, Any]] = {}
+    config: BranchConfig
+    branch: B | None
+    project_word: nn.Module
 
-def read_spikes(trace: Trace, layer: str, like: Tensor) -> Tensor:
-    """Spikes of a layer of the trace as a tensor of the host's type."""
-    return torch.as_tensor(trace.spikes[layer], dtype=like.dtype, device=like.device)
+    @classmethod
+    def build(
+        cls,
+        *,
+        codes: Mapping[str, Any] | None = None,
+        thetas: Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Make the model; `codes` and `thetas` restore the input codes and frozen thresholds.
+
+        Raises:
+            BadInput: an option does not exist or has a value that is not allowed.
+        """
+        model = cls(cls.configure(**options))
+        model.restore(codes or {}, thetas or {})
+        return model
+
+    def restore(self, codes: Mapping[str, Any], thetas: Mapping[str, float]) -> None:
+        """Give the branch the input codes and frozen thresholds that `options` wrote."""
+        if self.branch is None:
+            return
+        for name, code in codes.items():
+            self.branch.set_code(name, InputCode(**code))
+        if thetas:
+            self.branch.freeze(thetas)
+
+    def options(self) -> dict[str, Any]:
+        """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
+        codes, thetas = {}, {}
+        if self.branch is not None:
+            codes = {name: asdict(code) for name, code in self.branch.codes.items()}
+            thetas = dict(self.branch.frozen_theta)
+        return {**asdict(self.config), "codes": codes, "thetas": thetas}
+
+    def motion_branch(self) -> B | None:
+        """The spiking branch; None with motion=false."""
+        return self.branch
+
+    def host_parts(self) -> tuple[str, ...]:
+        """Nothing that spikes is left to the host."""
+        return ()
+
+    def frozen(self, theta: Mapping[str, float]) -> Self:
+        """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
+
+        Args:
+            theta: layer of the branch -> threshold.
+
+        Raises:
+            BadInput: the model has no spiking branch.
+        """
+        if self.branch is None:
+            raise BadInput(f"model '{self.name}': motion=false, there is no branch to freeze")
+        made = self.build(**{**self.options(), **self.deployed, "thetas": dict(theta)})
+        rest = {k: v for k, v in self.state_dict().items() if not k.startswith("branch.")}
+        made.load_state_dict(rest, strict=False)  # the branch follows
+        assert made.branch is not None
+        made.branch.load_folded(self.branch)
+        return made
+
+    def sequence(self, batch: AVBatch) -> AVBatch:
+        """The batch with T steps: benchmark features without time are repeated T times."""
+        return as_steps(batch, steps=self.config.steps, encode=self.config.encode, model=self.name)
+
+    def prepare(self, batch: AVBatch) -> Prepared:
+        """The subclass's."""
+        raise NotImplementedError
+
+    def finish(self, trace: Trace | None, context: Any) -> Embedding:
+        """The subclass's."""
+        raise NotImplementedError
+
+    def forward(self, batch: AVBatch) -> Embedding:
+        """The whole model with Norse's neurons in the middle."""
+        prepared, trace = self.prepare(batch), None
+        if self.branch is not None and prepared.chip_input is not None:
+            trace = self.branch(prepared.chip_input, prepared.mask)
+        return self.finish(trace, prepared.context)
+
+    def embed_words(self, vectors: Tensor) -> Tensor:
+        """W_proj of MDFT's Eq. 12, STFT's W_tex: `(classes, 300)` -> `(classes, proj)`."""
+        words: Tensor = self.project_word(vectors)
+        return words

@@ -8,11 +8,7 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
-    from norse.torch.functional.iaf import (
-        IAFFeedForwardState,
-        IAFParameters,
-        iaf_feed_forward_step,
-    )
+    from norse.torch.functional.iaf import IAFFeedForwardState, IAFParameters, iaf_feed_forward_step
     from norse.torch.functional.leaky_integrator import LIParameters
     from norse.torch.functional.leaky_integrator_box import LIBoxParameters
     from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters

@@ -18,6 +18,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from neurozsl.core.errors import BadInput
+from neurozsl.models.base import TorchModule
 from neurozsl.parallel.team import Ints, Team, total
 
 # Increment and multipliers of splitmix64 (Steele, Lea, Flood, OOPSLA 2014), as signed 64-bit.
@@ -74,11 +76,16 @@ class Scope:
         return count
 
 
-def convert(model: nn.Module, scope: Scope, *, dropout: bool) -> None:
-    """Put shared layers in the place of a model's batch norms (several processes) and dropout.
+@runtime_checkable
+class ReadsBatch(Protocol):
+    """A module of a model's own that reads the whole batch in another way than a batch norm."""
 
-    A module of the model's own that reads the whole batch in another way has a method `share`,
-    which is given the scope.
+    def share(self, scope: Scope) -> None:
+        """Take the scope, to read the rows of all processes with it."""
+
+
+def convert(model: TorchModule, scope: Scope, *, dropout: bool) -> None:
+    """Put shared layers in the place of a model's batch norms (several processes) and dropout.
 
     Args:
         model: changed in place; parameters, buffers and their names stay.
@@ -101,7 +108,7 @@ def convert(model: nn.Module, scope: Scope, *, dropout: bool) -> None:
                     "would depend on the number of processes; use nn.Dropout, or train in one "
                     "process with dropout=torch"
                 )
-            if hasattr(module, "share"):
+            if isinstance(module, ReadsBatch):
                 module.share(scope)
             continue
         made.train(module.training)

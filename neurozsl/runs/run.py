@@ -20,27 +20,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
 from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.hardware.loihi.program import Program
+from neurozsl.models.base import ZSLModel, needed_branch
 from neurozsl.runs.settings import (
     RunSettings,
     load_as,
     load_data,
     read_settings,
     versions,
-    write_json,
     write_settings,
 )
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import TrainConfig
-from neurozsl.training.qat import FineTuning, IntegerForward, program_of, same_integers
+from neurozsl.training.qat import (
+    FineTuning,
+    IntegerForward,
+    learning,
+    program_of,
+    same_integers,
+)
 from neurozsl.training.train import (
     EpochProgress,
     Selected,
@@ -82,7 +87,7 @@ class Run:
     path: Path
     settings: RunSettings
     data: ZSLData
-    model: Any
+    model: ZSLModel
     selected: Selected
     result: Mapping[str, Any]
     program: Program | None = None
@@ -172,12 +177,12 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     )
     result = {**scored, **extra}
     if first:
-        write_json(path / "result.json", result)
+        write_json(path / "result.json", result, sort_keys=True)
     program = _trained_program(path, settings, model)
     return Run(path, settings, data, model.eval(), selected, result, program)
 
 
-Trained = tuple[Any, Selected, dict[str, Any]]
+Trained = tuple[ZSLModel, Selected, dict[str, Any]]
 
 
 def _train_new(
@@ -225,20 +230,24 @@ def _train_fine(
         progress=progress,
     )
     if settings.qat is not None and settings.qat.rounding is not None:
-        program_of(model.branch_spec(), settings.qat.rounding).save(path / INTEGERS)
+        program_of(needed_branch(model).spec(), settings.qat.rounding).save(path / INTEGERS)
     return model, Selected(**found["selected"]), {"before": found["before"]}
 
 
-def with_integers(model: Any, qat: FineTuning | None) -> Any:
-    """The same model; its branch runs in integers where it was trained with them."""
+def with_integers(model: ZSLModel, qat: FineTuning | None) -> ZSLModel:
+    """The same model; its branch runs in integers where it was trained with them.
+
+    Raises:
+        BadInput: its branch is none that can.
+    """
     if qat is not None and qat.rounding is not None:
-        model.branch.override = IntegerForward(qat.rounding)
+        learning(needed_branch(model)).override = IntegerForward(qat.rounding)
     return model
 
 
-def write_model_options(path: Path, name: str, model: Any) -> None:
+def write_model_options(path: Path, name: str, model: ZSLModel) -> None:
     """Write `model.json`, from which `load_model` builds the model again."""
-    write_json(path / "model.json", {**model.options(), "name": name})
+    write_json(path / "model.json", {**model.options(), "name": name}, sort_keys=True)
 
 
 def open_run(path: Path) -> Run:
@@ -260,7 +269,7 @@ def open_run(path: Path) -> Run:
     return Run(path, settings, data, model, Selected(**result["selected"]), result, program)
 
 
-def _trained_program(path: Path, settings: RunSettings, model: Any) -> Program | None:
+def _trained_program(path: Path, settings: RunSettings, model: ZSLModel) -> Program | None:
     """The stored integers, after a check that the weights still round to them.
 
     Raises:
@@ -269,7 +278,7 @@ def _trained_program(path: Path, settings: RunSettings, model: Any) -> Program |
     if settings.qat is None or settings.qat.rounding is None:
         return None
     stored = Program.load(path / INTEGERS)
-    if not same_integers(stored, program_of(model.branch_spec(), settings.qat.rounding)):
+    if not same_integers(stored, program_of(needed_branch(model).spec(), settings.qat.rounding)):
         raise BadInput(
             f"run '{path}': its weights no longer round to the integers in {INTEGERS}; it was "
             "changed, or made by another version (see versions in run.json): fine-tune again"
@@ -277,7 +286,7 @@ def _trained_program(path: Path, settings: RunSettings, model: Any) -> Program |
     return stored
 
 
-def load_model(path: Path, weights: str = WEIGHTS) -> nn.Module:
+def load_model(path: Path, weights: str = WEIGHTS) -> ZSLModel:
     """The trained model of a run folder, without its data; its branch runs in Norse."""
     from neurozsl import models
 

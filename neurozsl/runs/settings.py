@@ -7,7 +7,6 @@ a folder can move with its data and changed data are noticed.
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.core.version import __version__
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
@@ -77,7 +77,7 @@ def load_as(folder: Path, label_alignment: Alignment, feature_name: FeatureName 
 def write_settings(path: Path, settings: RunSettings) -> None:
     """Write `run.json`, which makes the folder a run."""
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / "run.json", asdict(settings))
+    write_json(path / "run.json", asdict(settings), sort_keys=True)
 
 
 def read_settings(path: Path) -> RunSettings:
@@ -118,10 +118,3 @@ def load_data(path: Path, settings: RunSettings) -> ZSLData:
             "train a new run"
         )
     return data
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)

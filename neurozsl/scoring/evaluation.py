@@ -1,33 +1,33 @@
 """Scores of a model, with its motion branch on any backend.
 
-In: a model, the evaluation splits of a stage, optionally a motion backend (`ChipInput -> Trace`)
-that takes the place of the model's own branch, optionally several processes that share the samples.
-Out: S, U, HM, ZSL, the recall of every class and
-the traces' spike counts where asked for. `collect` runs the model once; weights of the heads and
-beta are then chosen or applied on the stored distances.
+In: a model, the evaluation splits of a stage, motion backends (`ChipInput -> Trace`) that take the
+place of the model's own branch, optionally several processes that share the samples.
+Out: S, U, HM, ZSL, the recall of every class. `walk` goes the road (`road`) once, however many
+backends there are; weights of the heads and beta are then chosen or applied on the stored
+distances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.data.batch import AVBatch, Split, Stage
-from neurozsl.models.base import distances
+from neurozsl.core.signals import ChipInput, MotionBackend, Trace
+from neurozsl.data.batch import Stage
+from neurozsl.models.base import Embedding, ZSLModel, distances
 from neurozsl.parallel.team import Alone, Team
-from neurozsl.scoring import metrics
+from neurozsl.scoring import metrics, road
 from neurozsl.scoring.metrics import Problem, Scores
+from neurozsl.scoring.road import PreparedBatch
 
-MotionBackend = Callable[[ChipInput], Trace]
-Observe = Callable[[npt.NDArray[np.int64], Any], None]
 HEAD_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # lambda: weight of the motion head in the score
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,69 @@ class Collected:
         return np.asarray((1 - head_weight) * joint + head_weight * motion)
 
 
+@dataclass(frozen=True)
+class Passed:
+    """One batch at the end of the road; trace is None where nothing spikes."""
+
+    parts: PreparedBatch
+    trace: Trace | None
+    output: Embedding
+
+    @property
+    def on_chip(self) -> tuple[ChipInput, Trace]:
+        """What was read and spiked, as numpy, to count on."""
+        return road.on_chip(self.parts, self.trace)
+
+
+class Walked(NamedTuple, Generic[T]):
+    """What one backend gave: distances of the test, and what was kept of every batch, in order."""
+
+    collected: Collected
+    kept: tuple[T, ...]
+
+
+def nothing(_backend: str, _passed: Passed) -> None:
+    """What to keep where distances are all that is asked for."""
+
+
 def collect(
-    model: Any,
+    model: ZSLModel,
     stage: Stage,
     vectors: npt.NDArray[np.float32],
     *,
-    backend: MotionBackend | None = None,
     batch: int = 256,
     device: torch.device | str = "cpu",
-    observe: Observe | None = None,
     progress: Progress | None = None,
     team: Team | None = None,
 ) -> Collected:
-    """Run the model over the stage's evaluation splits.
+    """Distances of the model with its own branch (Norse); see `walk`."""
+    found = walk(
+        model,
+        stage,
+        vectors,
+        {"": None},
+        keep=nothing,
+        batch=batch,
+        device=device,
+        progress=progress,
+        team=team,
+    )
+    return found[""].collected
+
+
+def walk(
+    model: ZSLModel,
+    stage: Stage,
+    vectors: npt.NDArray[np.float32],
+    backends: Mapping[str, MotionBackend | None],
+    *,
+    keep: Callable[[str, Passed], T],
+    batch: int = 256,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+    team: Team | None = None,
+) -> dict[str, Walked[T]]:
+    """Run the model over the stage's evaluation splits; the host part once for all backends.
 
     The processes of a team take whole batches in turn, the very batches of one process, and add
     their distances up at the samples' global index; every process returns all of them.
@@ -66,86 +116,53 @@ def collect(
         model: keeps `models.base.ZSLModel`; its training mode is restored.
         stage: whose `seen` and `unseen` splits are evaluated.
         vectors: `(classes, words)`.
-        backend: runs the spiking branch; None runs the model's own (Norse).
+        backends: each runs the spiking branch; None runs the model's own (Norse).
+        keep: what is kept of a batch after the backend of that name (counts, spikes, embeddings);
+            of a team, every process keeps that of its own batches. Samples are known by their place
+            in the test, seen before unseen.
         batch: samples at once.
         device: where the host part runs.
-        observe: called with every batch's samples (their place in the test, seen before unseen)
-            and the model's output; of a team, with those of this process.
-        progress: called with (done, total) samples.
+        progress: called with (done, total) samples, each as often as there are backends.
         team: the processes that share the work; None: this one does all of it.
     """
-    was_training = model.training
-    model.eval()
+    if not backends:
+        return {}
     team = team or Alone()
-    splits = (stage.seen, stage.unseen)
-    total = sum(len(s) for s in splits)
-    batches = [
-        (split, first, np.arange(start, min(start + batch, len(split))))
-        for split, first in zip(splits, (0, len(stage.seen)), strict=True)
-        for start in range(0, len(split), batch)
-    ]
-    found: Any = None  # (head, sample, class); 0 where another process knows it
+    total = len(stage.seen) + len(stage.unseen)
+    every = road.batches(stage, batch)
+    found: dict[str, Any] = {}  # (head, sample, class); 0 where another process knows it
+    kept: dict[str, list[T]] = {name: [] for name in backends}
     times = np.zeros(total, np.int64)
-    try:
-        with torch.no_grad():
-            dtype = _dtype(model)
-            words = model.embed_words(torch.as_tensor(vectors, dtype=dtype, device=device))
-            # Each process runs at least one batch, so that all know the number of heads.
-            for split, first, rows in batches[team.rank :: team.size] or batches[:1]:
-                output = forward(model, split, rows, backend=backend, device=device)
-                part = distances(output, words).double().cpu().numpy()
-                if found is None:
-                    found = np.zeros((len(part), total, part.shape[2]))
-                if team.rank < len(batches):
-                    found[:, first + rows], times[first + rows] = part, times[first + rows] + 1
-                    if observe is not None:
-                        observe(first + rows, output)
+    with road.at_rest(model):
+        words = road.words(model, vectors, device)
+        # Each process runs at least one batch, so that all know the number of heads.
+        for split, first, rows in every[team.rank :: team.size] or every[:1]:
+            parts = road.prepare(model, split, rows, first=first, device=device)
+            mine = team.rank < len(every)
+            times[parts.rows] += mine
+            for number, (name, backend) in enumerate(backends.items(), 1):
+                trace = road.trace_of(model, parts, backend)
+                passed = Passed(parts, trace, road.finish(model, parts, trace))
+                part = distances(passed.output, words).double().cpu().numpy()
+                if name not in found:
+                    found[name] = np.zeros((len(part), total, part.shape[2]))
+                if mine:
+                    found[name][:, parts.rows] = part
+                    kept[name].append(keep(name, passed))
                 if progress is not None:
-                    progress(first + int(rows[-1]) + 1, total)
-    finally:
-        model.train(was_training)
+                    done = int(parts.rows[0]) * len(backends) + len(rows) * number
+                    progress(done, total * len(backends))
     if team.size > 1:
-        found, times = (_added(team, x, device) for x in (found, times))
+        found = {name: _added(team, x, device) for name, x in found.items()}
+        times = _added(team, times, device)
     assert np.all(times == 1), "a sample was evaluated twice or never"
-    label = np.concatenate([s.label for s in splits])
+    label = np.concatenate([stage.seen.label, stage.unseen.label])
     problem = Problem(label, stage.seen_ids, stage.unseen_ids)
-    return Collected(found, problem)
+    return {name: Walked(Collected(x, problem), tuple(kept[name])) for name, x in found.items()}
 
 
 def _added(team: Team, x: npt.NDArray[Any], device: torch.device | str) -> npt.NDArray[Any]:
     return np.asarray(team.total(torch.from_numpy(x).to(device)).cpu().numpy())
-
-
-def _dtype(model: Any) -> torch.dtype:
-    """Precision of a model's weights."""
-    first = next(model.parameters(), None)
-    return torch.float32 if first is None else first.dtype
-
-
-def cast(batch: AVBatch, dtype: torch.dtype) -> AVBatch:
-    """The batch with features of another precision."""
-    if batch.audio.dtype == dtype:
-        return batch
-    events = None if batch.events is None else batch.events.to(dtype)
-    return replace(batch, audio=batch.audio.to(dtype), video=batch.video.to(dtype), events=events)
-
-
-def forward(
-    model: Any,
-    split: Split,
-    rows: npt.NDArray[np.int64],
-    *,
-    backend: MotionBackend | None = None,
-    device: torch.device | str = "cpu",
-) -> Any:
-    """Embed samples `rows` of a split; with a backend, no motion weight is used on the host."""
-    batch = cast(split.batch(rows).to(device), _dtype(model))
-    if backend is None:
-        return model(batch)
-    prepared = model.prepare(batch)
-    if prepared.chip_input is None:
-        return model.finish(None, prepared.context)
-    return model.finish(backend(prepared.chip_input.to_numpy()), prepared.context)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
-from neurozsl.studies.base import Study, StudyProgress, StudySettings, claim, write
+from neurozsl.core.folders import write_json
+from neurozsl.studies.base import Study, StudyProgress, StudySettings, claim
 from neurozsl.studies.motion import MotionStudy
 from neurozsl.studies.quantisation import QuantisationStudy
 
@@ -42,5 +43,5 @@ def run(
     study = find(settings.name)
     claim(settings, out)
     result = study.run(settings, out=out, jobs=jobs, progress=progress)
-    write(out / "study.json", result)
+    write_json(out / "study.json", result)
     return result

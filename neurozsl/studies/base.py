@@ -20,6 +20,7 @@ from statistics import mean, stdev
 from typing import Any, Protocol
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.folders import write_json
 
 StudyProgress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
@@ -104,7 +105,7 @@ def claim(settings: Any, out: Path) -> None:
             f"study folder '{out}': holds another study ({path.read_text().strip()}); choose "
             "another --out"
         )
-    write(path, wanted)
+    write_json(path, wanted)
 
 
 def data_folder(out: Path, bias: float, seed: int) -> Path:
@@ -251,10 +252,3 @@ def show_spread(row: Mapping[str, Any]) -> str:
     if row["min"] == row["max"]:
         return f"{row['mean']:.1f}"
     return f"{row['mean']:.1f} ({row['min']:.1f} to {row['max']:.1f})"
-
-
-def write(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(temporary, path)

@@ -15,23 +15,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from neurozsl import models
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
-from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.index import Alignment
-from neurozsl.deploy.deploy import spread as spread_rows
+from neurozsl.deploy.samples import spread as spread_rows
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
+from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all, write
+from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -131,7 +130,7 @@ def run(
         _check_same(one, settings)
     train_all([one.job for one in planned], at_once=jobs, progress=progress)
     result = summarise(settings, planned, data)
-    write(out / "benchmark.json", result)
+    write_json(out / "benchmark.json", result)
     return result
 
 
@@ -222,32 +221,24 @@ class MotionActivity:
     note: str = ""
 
 
-def activity(model: Any, data: ZSLData) -> MotionActivity:
+def activity(model: ZSLModel, data: ZSLData) -> MotionActivity:
     """Spike rate and energy estimate of a model's branch on evenly spread test samples."""
-    if getattr(model, "branch", None) is None:
+    branch = branch_of(model)
+    if branch is None:
         return MotionActivity(None, None, "no spiking branch")
-    seen: list[tuple[ChipInput, Trace]] = []
-
-    def listen(module: Any, given: tuple[Any, ...], trace: Trace) -> None:
-        seen.append((given[0].to_numpy(), trace))
-
-    stage = data.stage(2)
-    handle = model.branch.register_forward_hook(listen)
-    try:
-        with torch.no_grad():
-            for split in (stage.seen, stage.unseen):
-                model.eval()(split.batch(spread_rows(split, ENERGY_SAMPLES // 2)))
-    finally:
-        handle.remove()
-    traces = [trace.spikes for _, trace in seen]
-    values = {k: np.concatenate([np.asarray(t[k]) for t in traces]) for k in traces[0]}
-    if getattr(model.branch, "neuron", "") == "mlp":
+    if not branch.spiking_layers():
         return MotionActivity(None, None, "the branch does not spike (neuron=mlp)")
-    rate = sum(float(v.sum()) for v in values.values()) / sum(v.size for v in values.values())
-    codes = {k: np.concatenate([c.codes[k] for c, _ in seen]) for k in seen[0][0].codes}
+    stage, passed = data.stage(2), []
+    with road.at_rest(model):
+        for split in (stage.seen, stage.unseen):
+            parts = road.prepare(model, split, spread_rows(split, ENERGY_SAMPLES // 2))
+            passed.append(road.on_chip(parts, road.trace_of(model, parts)))
+    chip_input, trace = road.joined(passed)
+    values = trace.spikes.values()
+    rate = sum(float(v.sum()) for v in values) / sum(v.size for v in values)
     try:
-        network = lower(to_nir(model.branch_spec()))
-        counts = count(network, ChipInput(codes, seen[0][0].code), Trace(values))
+        network = lower(to_nir(branch.spec()))
+        counts = count(network, chip_input, trace)
         return MotionActivity(rate, estimate_all(counts, (ENERGY_CHIP,))[0])
     except NeuroZSLError as error:  # a branch that no chip here can take still has a spike rate
         return MotionActivity(rate, None, str(error))

@@ -2,8 +2,9 @@
 
 Every run is exported to every target as `neurozsl export` does it, with the thresholds that the
 target takes (as trained, else a table, else frozen; the cell names what was changed). Nothing is
-scored, the verdict says whether the spikes arrived. A model without a spiking part, a branch that a
-chip cannot run or hold, and a failed verification are results here, with their reason, not errors.
+scored, the verdict says whether the spikes arrived. A model without a spiking part, a branch that
+cannot be exported or that a chip cannot run or hold, and a failed verification are results here,
+with their reason, not errors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from neurozsl.core.progress import Progress
 from neurozsl.deploy.deploy import branch_spec, deploy
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.targets import target as find_target
-from neurozsl.models.base import host_parts
+from neurozsl.models.base import branch_of, host_parts
 from neurozsl.runs import run as runs
 
 SAMPLES: Final = 16
@@ -53,23 +54,22 @@ def deploy_all(
     rows, done = [], 0
     for model, folder in folders.items():
         run = runs.open_run(folder)
+        branch, refusal, host = branch_of(run.model), _refusal(run), "the whole model"
+        if refusal is None:
+            host = "; ".join(host_parts(run.model)) or "all but the spiking layers"
         row: dict[str, Any] = {
             "model": model,
             "parameters": sum(p.numel() for p in run.model.parameters()),
-            "spiking": [],
-            "host": "",
+            "spiking": [] if branch is None else list(branch.spiking_layers()),
+            "host": host,
             "targets": {},
         }
-        try:
-            spec = branch_spec(run)
-            row["spiking"] = [layer.name for layer in spec.layers]
-            row["host"] = "; ".join(host_parts(run.model)) or "all but the spiking layers"
-        except BadInput as error:
-            row["host"] = "the whole model"
-            row["targets"] = {name: _none(str(error)) for name in targets}
         for name in targets:
-            if name not in row["targets"]:
+            if refusal is None:
                 row["targets"][name] = _one(run, name)
+            else:
+                verdict = "cannot be exported" if row["spiking"] else "-"
+                row["targets"][name] = _none(refusal, verdict)
             done += 1
             if progress is not None:
                 progress(done, len(folders) * len(targets))
@@ -110,6 +110,15 @@ def reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def _refusal(run: runs.Run) -> str | None:
+    """Why no target gets the branch: there is none, or it cannot be described."""
+    try:
+        branch_spec(run)
+    except BadInput as error:
+        return str(error)
+    return None
+
+
 def _one(run: runs.Run, target: str) -> dict[str, Any]:
     out = run.path / "deploy" / target
     policy = branch_spec(run).policy
@@ -137,7 +146,7 @@ def _one(run: runs.Run, target: str) -> dict[str, Any]:
     }
 
 
-def _none(reason: str, verdict: str = "-") -> dict[str, Any]:
+def _none(reason: str, verdict: str) -> dict[str, Any]:
     return {
         "verdict": verdict,
         "reason": reason,

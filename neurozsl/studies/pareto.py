@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.studies import base
 from neurozsl.studies.base import Job, StudyProgress
 from neurozsl.studies.pareto_points import measure
@@ -82,7 +83,7 @@ def run(
         raise BadInput(f"pareto: no T can be made: {'; '.join(refused.values())}")
     base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
     result = measure(settings, planned, refused, STEPS[kind], progress=progress)
-    base.write(out / "pareto.json", result)
+    write_json(out / "pareto.json", result)
     return result
 
 
@@ -118,6 +119,7 @@ def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
     """A model without spikes, or with an option it does not know, is refused before training."""
     from neurozsl import models
     from neurozsl.data.encoders.features import FEATURE_DIM
+    from neurozsl.models.base import branch_of
     from neurozsl.training.train import make_model
 
     if data is not None:
@@ -125,7 +127,8 @@ def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
     else:
         wide = {"audio_dim": FEATURE_DIM, "video_dim": FEATURE_DIM}
         model = models.build(settings.model, **wide, **settings.trained_options)
-    if model.branch is None or getattr(model.branch, "neuron", "") == "mlp":
+    branch = branch_of(model)
+    if branch is None or not branch.spiking_layers():
         raise BadInput(
             f"pareto: model '{settings.model}' has no spiking branch with these options, so "
             "nothing can be rounded or counted; choose mdft, mdst, mdst++ or stft with spikes"

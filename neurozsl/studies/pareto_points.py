@@ -14,29 +14,29 @@ The front of a cost table is over HM (more is better) and its dynamic joules per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput, DoesNotFit
-from neurozsl.deploy.deploy import (
-    CALIBRATION_ROWS,
-    branch_spec,
-    chip_input,
-    spread,
-    with_thresholds,
-)
+from neurozsl.core.progress import Progress
+from neurozsl.core.signals import BranchSpec, ChipInput, MotionBackend, Trace
+from neurozsl.deploy.deploy import branch_spec
+from neurozsl.deploy.samples import calibration_input
+from neurozsl.deploy.score import scored
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle.policy import apply_policy
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.targets import target as find_target
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.hardware.energy import ANCHOR, EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.program import ChipProgram
+from neurozsl.hardware.place.place import place
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
-from neurozsl.scoring.evaluation import collect, evaluate
-from neurozsl.scoring.recorder import Recorder
+from neurozsl.scoring.evaluation import Walked, walk
+from neurozsl.scoring.road import joined
 from neurozsl.studies import base
 from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.front import on_front
@@ -97,20 +97,24 @@ def measure(
         data = run.data
         test = {key: run.result["test"][key] for key in (*SCORES, "samples")}
         trained.append({"steps": one.steps, "seed": one.seed, **test})
-        deployed = _Deployed(run)
-        for place_, (target, policy, bits) in enumerate(wanted):
-            what = {"steps": one.steps, "policy": policy, "bits": bits, "target": target}
-            what["seed"] = one.seed
-            try:
-                found, rows = deployed.point(target, policy, bits)
-                points.append({**what, **found})
-                tables |= {row.key: {key: getattr(row, key) for key in _FACTS} for row in rows}
-            except (BadInput, DoesNotFit) as error:
-                refused.append({**what, "reason": str(error)})
-            if progress is not None:
-                done = number * len(wanted) + place_ + 1
-                label = f"{one.job.label}, {policy}, {bits} bits, {target}"
-                progress(done, len(planned) * len(wanted), label)
+        deployed, reasons = _all_deployed(run, one, wanted)
+        refused += reasons
+        done = (number * len(wanted), len(wanted), len(planned) * len(wanted))
+        # All operations of a step count as MACs where any sample has a graded value in it, so what
+        # was read and spiked is counted together.
+        for name, walked in walk(
+            run.model,
+            run.data.stage(2),
+            run.data.vectors,
+            {name: x.backend for name, x in deployed.items()},
+            keep=lambda _, passed: passed.on_chip,
+            progress=_part(progress, one.job.label, *done),
+        ).items():
+            found, rows = _point(run, deployed[name], walked)
+            points.append({**deployed[name].what, **found})
+            tables |= {row.key: {key: getattr(row, key) for key in _FACTS} for row in rows}
+        if progress is not None:
+            progress((number + 1) * len(wanted), len(planned) * len(wanted), one.job.label)
     assert data is not None
     return {
         "schema": SCHEMA,
@@ -129,59 +133,88 @@ def measure(
     }
 
 
+def _part(
+    progress: StudyProgress | None, label: str, before: int, points: int, of: int
+) -> Progress | None:
+    """The progress of some of the points, which are made together."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(round(before + points * done / total, 2), of, label)
+
+
 def _json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-# --- one point -------------------------------------------------------------------------------
+# --- the points of one run -------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class _Deployed:
-    """The branch of one run, in any policy, rounding and target."""
+    """The branch of a run in one policy and rounding, on one target.
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.spec = canonical(branch_spec(run))
-        train = run.data.stage(2).train
-        rows = spread(train, CALIBRATION_ROWS)
-        self.calibration = with_thresholds(run.model, chip_input(run.model, train, rows), self.spec)
+    what: the keys of its point. cores: of the chip, in use.
+    """
 
-    def point(
-        self, target: str, policy: Any, bits: int
-    ) -> tuple[dict[str, Any], tuple[EnergyRow, ...]]:
-        """Scores, counts and energy, and the rows that the energies come from.
+    what: Mapping[str, Any]
+    program: ChipProgram
+    backend: MotionBackend
+    cores: int
 
-        Raises:
-            BadInput: policy or integers cannot be made. DoesNotFit: not on this chip.
-        """
-        chosen = find_target(target)
-        if chosen.features[policy] == "no":
-            raise BadInput(f"target '{target}': it has no {policy} thresholds, use frozen")
-        assert chosen.chip is not None
-        spec, _ = apply_policy(self.spec, policy, self.calibration)
-        spec = canonical(spec)
-        lowered = lower(to_nir(spec))
-        program = quantize(lowered, chosen.chip, bits=bits)
-        mapping = place(program, program.chip)
-        recorder = Recorder(backend("emulator", Parts(spec, lowered, program)))
-        run = self.run
-        collected = collect(run.model, run.data.stage(2), run.data.vectors, backend=recorder)
-        result = evaluate(
-            collected, beta=run.selected.beta, head_weight=run.selected.head_weight
-        ).as_json()
-        counts = count(program, *recorder.joined())
-        rows = energy_rows(counts, chosen.chip)
-        found = {
-            **{key: result[key] for key in SCORES},
-            "counts": {key: counts.total(key) for key in COUNTS},
-            "spike_rate": _rate(counts),
-            "cores": len(mapping.parts),
-            "energy": {
-                row.key: {key: getattr(row, key) for key in (*_JOULES, "interval", *_STATIC)}
-                for row in rows
-            },
-        }
-        return found, rows
+
+def _all_deployed(
+    run: Run, planned: PlannedPoint, wanted: Sequence[tuple[str, str, int]]
+) -> tuple[dict[str, _Deployed], list[dict[str, Any]]]:
+    """What can be made of (target, policy, bits), by names, and what cannot, with the reasons."""
+    made, refused = dict[str, _Deployed](), []
+    spec = canonical(branch_spec(run))
+    calibration = calibration_input(run, spec)
+    for target, policy, bits in wanted:
+        what = {"steps": planned.steps, "policy": policy, "bits": bits, "target": target}
+        what["seed"] = planned.seed
+        try:
+            made[f"{policy}, {bits} bits, {target}"] = _deployed(spec, calibration, what)
+        except (BadInput, DoesNotFit) as error:
+            refused.append({**what, "reason": str(error)})
+    return made, refused
+
+
+def _deployed(trained: BranchSpec, calibration: ChipInput, what: Mapping[str, Any]) -> _Deployed:
+    """Change the policy, round and place.
+
+    Raises:
+        BadInput: policy or integers cannot be made. DoesNotFit: not on this chip.
+    """
+    policy, chosen = what["policy"], find_target(what["target"])
+    if chosen.features[policy] == "no":
+        raise BadInput(f"target '{what['target']}': it has no {policy} thresholds, use frozen")
+    assert chosen.chip is not None
+    spec, _ = apply_policy(trained, policy, calibration)
+    spec = canonical(spec)
+    lowered = lower(to_nir(spec))
+    program = quantize(lowered, chosen.chip, bits=what["bits"])
+    cores = len(place(program, program.chip).parts)
+    return _Deployed(what, program, backend("emulator", Parts(spec, lowered, program)), cores)
+
+
+def _point(
+    run: Run, deployed: _Deployed, walked: Walked[tuple[ChipInput, Trace]]
+) -> tuple[dict[str, Any], tuple[EnergyRow, ...]]:
+    """Scores, counts and energy, and the rows that the energies come from."""
+    result = scored(run, walked.collected).as_json()
+    counts = count(deployed.program, *joined(walked.kept))
+    rows = energy_rows(counts, deployed.program.chip)
+    found = {
+        **{key: result[key] for key in SCORES},
+        "counts": {key: counts.total(key) for key in COUNTS},
+        "spike_rate": _rate(counts),
+        "cores": deployed.cores,
+        "energy": {
+            row.key: {key: getattr(row, key) for key in (*_JOULES, "interval", *_STATIC)}
+            for row in rows
+        },
+    }
+    return found, rows
 
 
 def energy_rows(counts: Counts, chip: str) -> tuple[EnergyRow, ...]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,13 +32,21 @@ from neurozsl.studies import base, bootstrap
 from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
 
 if TYPE_CHECKING:
+    from neurozsl.core.signals import MotionBackend
     from neurozsl.runs.run import Run
-    from neurozsl.scoring.evaluation import Collected, MotionBackend
+    from neurozsl.scoring.evaluation import Collected
 
 BITS: Final = (8, 4)
 RESAMPLES: Final = 2000
 REFERENCE: Final = "frozen float"
 CONTROL: Final = "frozen float, fine-tuned"
+CONDITIONS: Final = (
+    "dynamic float",
+    REFERENCE,
+    *(f"{bits}-bit{after}" for bits in BITS for after in ("", " after QAT")),
+    CONTROL,
+    *(f"control, {bits}-bit" for bits in BITS),
+)
 
 
 @dataclass(frozen=True)
@@ -146,17 +155,13 @@ def outcome(out: Path, bias: float, seed: int) -> Outcome:
     first = runs.open_run(parent)
     frozen = replace(first, model=frozen_model(first))
     control = runs.open_run(tuned_folder(parent, None))
-    found: dict[str, Collected] = {
-        "dynamic float": _collect(first, None),
-        REFERENCE: _collect(frozen, None),
-    }
+    found = _collected(first, {"dynamic float": None})
+    found |= _collected(frozen, {REFERENCE: None, **{f"{bits}-bit": bits for bits in BITS}})
     for bits in BITS:
-        found[f"{bits}-bit"] = _collect(frozen, bits)
         tuned = runs.open_run(tuned_folder(parent, bits))
-        found[f"{bits}-bit after QAT"] = _collect(tuned, None)
-    found[CONTROL] = _collect(control, None)
-    for bits in BITS:
-        found[f"control, {bits}-bit"] = _collect(control, bits)
+        found |= _collected(tuned, {f"{bits}-bit after QAT": None})
+    found |= _collected(control, {CONTROL: None, **{f"control, {bits}-bit": bits for bits in BITS}})
+    found = {name: found[name] for name in CONDITIONS}
     chosen = first.selected
     problem = found[REFERENCE].problem
     predicted = [
@@ -166,20 +171,23 @@ def outcome(out: Path, bias: float, seed: int) -> Outcome:
     return Outcome(tuple(found), correct, problem.label, problem.seen_ids, problem.unseen_ids)
 
 
-def _collect(run: Run, bits: int | None) -> Collected:
-    """Distances with the run's own forward (None), or with its branch rounded to integers."""
-    from neurozsl.scoring.evaluation import collect
+def _collected(run: Run, conditions: Mapping[str, int | None]) -> dict[str, Collected]:
+    """Distances with the run's own forward (None), and with its branch rounded to these bits."""
+    from neurozsl.scoring.evaluation import nothing, walk
 
-    backend = None if bits is None else _rounded(run, bits)
-    return collect(run.model, run.data.stage(2), run.data.vectors, backend=backend)
+    backends = {
+        name: None if bits is None else _rounded(run, bits) for name, bits in conditions.items()
+    }
+    found = walk(run.model, run.data.stage(2), run.data.vectors, backends, keep=nothing)
+    return {name: walked.collected for name, walked in found.items()}
 
 
 def _rounded(run: Run, bits: int) -> MotionBackend:
+    from neurozsl.deploy.deploy import branch_spec
     from neurozsl.hardware.loihi.emulator import emulate
     from neurozsl.training.qat import Rounding, program_of
 
-    program = program_of(run.model.branch_spec(), Rounding(bits=bits))
-    return lambda chip: emulate(program, chip)
+    return partial(emulate, program_of(branch_spec(run), Rounding(bits=bits)))
 
 
 def compare(outcomes: list[Outcome]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ numbers.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
+from neurozsl.models.base import TorchModule
 
 _MODEL, _OPTIMISER, _RNG = "model/", "optimiser/", "rng/torch"
 
@@ -26,10 +27,9 @@ _MODEL, _OPTIMISER, _RNG = "model/", "optimiser/", "rng/torch"
 def write(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write tensors and JSON metadata atomically (temporary file, then rename)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
     own = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(own, temporary, {"neurozsl": json.dumps(meta)})
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        save_file(own, part, {"neurozsl": json.dumps(meta)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_training(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, meta: Mapping[str, Any]
+    path: Path, model: TorchModule, optimiser: torch.optim.Optimizer, meta: Mapping[str, Any]
 ) -> None:
     """Everything that the next epoch depends on."""
     tensors = {_MODEL + k: v for k, v in model.state_dict().items()}
@@ -65,7 +65,9 @@ def save_training(
     write(path, tensors, meta)
 
 
-def load_training(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+def load_training(
+    path: Path, model: TorchModule, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
     """Restore model, optimiser and random state in place; returns the metadata."""
     tensors, meta = read(path)
     model.load_state_dict(_under(tensors, _MODEL))
@@ -79,7 +81,7 @@ def load_training(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer
     return meta
 
 
-def load_model(path: Path, model: nn.Module) -> None:
+def load_model(path: Path, model: TorchModule) -> None:
     """Restore the weights alone.
 
     Raises:

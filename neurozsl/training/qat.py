@@ -11,7 +11,7 @@ gradient runs through the neuron that the integers stand for, on the membrane th
     z_t  = v*_t > theta,   v_t = (1 - z_t) v*_t    dz/dv*: the branch's surrogate in Norse
 
 with W', b', theta of the dequantised layer (gain kappa folded). Where no weight is lost to rounding
-this is Norse's own gradient (tested). Weights that a calibration clips keep their gradient.
+this is Norse's own gradient (tested). Weights that a scale rule clips keep their gradient.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import LoweredLayer, lower
+from neurozsl.models.base import Branch
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.norse.cells import threshold
 
@@ -85,7 +86,7 @@ def rounding_from(chip: str, bits: int, scale: str) -> Rounding | None:
         if scale == rule:
             return Rounding(chip, bits, rule)
     raise BadInput(
-        f"weight calibration '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}"
+        f"scale rule '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}"
     )
 
 
@@ -146,7 +147,7 @@ class IntegerForward:
         run = _Run(
             program=program,
             chip_input=chip_input.to_numpy(),
-            surrogate=(first.surrogate, first.slope),
+            surrogate=(first.config.surrogate, first.config.slope),
             learning=torch.is_grad_enabled(),
             like=first.linear.weight,
         )
@@ -155,6 +156,20 @@ class IntegerForward:
         biases = [layers[x.name].linear.bias for x in program.layers]
         spikes = _Emulated.apply(run, *real, *weights, *biases)  # type: ignore[no-untyped-call]
         return Trace(dict(zip(layers, spikes, strict=True)))
+
+
+def learning(branch: Branch) -> SpikingBranch:
+    """The branch, as one that can learn in a chip's integers.
+
+    Raises:
+        BadInput: it is another kind than the backward knows.
+    """
+    if isinstance(branch, SpikingBranch):
+        return branch
+    raise BadInput(
+        f"fine-tuning in integers: branch {type(branch).__name__} has no backward pass in "
+        "integers here, models.motion.SpikingBranch has; fine-tune in float (--qat none)"
+    )
 
 
 @dataclass(frozen=True)

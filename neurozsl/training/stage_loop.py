@@ -12,7 +12,6 @@ batch in all of them (`team`), so their number changes nothing but rounding. The
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,10 +21,13 @@ from typing import Any
 import torch
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_file
 from neurozsl.data.batch import Stage, ZSLData
+from neurozsl.models.base import ZSLModel, embed
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
-from neurozsl.scoring.evaluation import cast, choose, collect
+from neurozsl.scoring.evaluation import choose, collect
+from neurozsl.scoring.road import cast
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import Protocol, TrainConfig
@@ -49,13 +51,13 @@ class Selected:
 def fit_stage(
     number: int,
     data: ZSLData,
-    start: Callable[[Stage], Any],
+    start: Callable[[Stage], ZSLModel],
     config: TrainConfig,
     out: Path,
     epochs: int,
     progress: EpochProgress | None,
     crew: Crew,
-) -> tuple[Any, Selected | None]:
+) -> tuple[ZSLModel, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
 
     Args:
@@ -125,7 +127,7 @@ def fit_stage(
             label = torch.as_tensor(stage.train.label[rows], device=fabric.device)
             with fabric.autocast():
                 with scope.sliced(mine):
-                    output = model(batch)
+                    output = embed(model, batch)
                 output = assembled_output(team, output, mine, len(rows))
                 terms = model.loss(output, label, negative.to(fabric.device), vectors)
             if not bool(torch.isfinite(terms.total)):
@@ -170,7 +172,7 @@ def _validated(number: int, data: ZSLData, rules: Protocol) -> Stage | None:
 
 
 def _clip(
-    fabric: Any, model: Any, optimiser: Any, number: int, epoch: int, config: TrainConfig
+    fabric: Any, model: ZSLModel, optimiser: Any, number: int, epoch: int, config: TrainConfig
 ) -> None:
     """Bound the gradient's norm, and refuse one that is not finite."""
     if config.clip == 0:
@@ -199,6 +201,5 @@ def _write_log(out: Path, stage: int, history: list[dict[str, Any]]) -> None:
     if path.exists():
         old = [json.loads(text) for text in path.read_text().splitlines() if text]
         kept = [line for line in old if line["stage"] < stage]
-    temporary = path.with_name("log.jsonl.partial")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept + history))
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept + history))

@@ -27,7 +27,8 @@ import numpy as np
 import torch
 
 from neurozsl import models
-from neurozsl.data.batch import Stage, ZSLData
+from neurozsl.data.batch import AVBatch, Stage, ZSLData
+from neurozsl.models.base import ZSLModel
 from neurozsl.parallel.team import Team
 from neurozsl.scoring.evaluation import collect, evaluate
 from neurozsl.training import checkpoint
@@ -53,7 +54,7 @@ __all__ = [
 FINE_TUNING = 3  # number of the stage that `fine_tune` runs
 
 
-def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> Any:
+def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel:
     """Build a model for the widths and steps of a data set.
 
     Features without time (one step, as the benchmark's files) are repeated unless the options say
@@ -90,14 +91,14 @@ def fit(
     out: Path,
     progress: EpochProgress | None = None,
     crew: Crew | None = None,
-) -> tuple[Any, Selected]:
+) -> tuple[ZSLModel, Selected]:
     """Run both stages, continuing from the checkpoints in `out` where there are any.
 
     Returns the stage-2 model and what stage 1 chose. The caller's random state and number of
     threads are untouched.
     """
 
-    def fresh(stage: Stage) -> Any:
+    def fresh(stage: Stage) -> ZSLModel:
         model = make_model(name, data, options)
         model.calibrate(_calibration_batch(stage))
         return model
@@ -118,11 +119,11 @@ def fine_tune(
     data: ZSLData,
     *,
     name: str,
-    start: Callable[[], Any],
+    start: Callable[[], ZSLModel],
     config: TrainConfig,
     out: Path,
     progress: EpochProgress | None = None,
-) -> Any:
+) -> ZSLModel:
     """Train a finished model for `config.epochs` more epochs, continuing from the checkpoint.
 
     Args:
@@ -156,19 +157,19 @@ def _undisturbed(config: TrainConfig) -> Iterator[None]:
         yield
 
 
-def _save_model(out: Path, model: Any, name: str) -> None:
+def _save_model(out: Path, model: ZSLModel, name: str) -> None:
     weights = {f"model/{k}": v for k, v in model.state_dict().items()}
     checkpoint.write(out / "model.safetensors", weights, {"model": name})
 
 
-def _calibration_batch(stage: Stage) -> Any:
+def _calibration_batch(stage: Stage) -> AVBatch:
     """Up to 512 training samples, evenly spread."""
     rows = np.unique(np.linspace(0, len(stage.train) - 1, 512).astype(np.int64))
     return stage.train.batch(rows)
 
 
 def final_result(
-    model: Any,
+    model: ZSLModel,
     data: ZSLData,
     selected: Selected,
     *,
@@ -193,7 +194,7 @@ def final_result(
     return {"selected": asdict(selected), "test": result.as_json(), "warnings": warnings}
 
 
-def _home(model: Any, device: str) -> Any:
+def _home(model: ZSLModel, device: str) -> torch.device | str:
     """Where the weights are; several processes have a device each."""
     first = next(model.parameters(), None)
     return device if first is None else first.device

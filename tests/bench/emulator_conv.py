@@ -13,10 +13,12 @@ from torch.nn import functional
 
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.loihi.emulator import emulate
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.network.synapse import Conv, Link
 from tests.bench.emulator import run_steps
 from tests.bench.measure import Ratio, side_by_side
+from tests.bench.networks import whole
+from tests.factories.programs import program_layer
 
 STEPS, SAMPLES, INPUT_RATE = 10, 32, 0.1
 # channels, height, width read; channels made; stride. All kernels are 3 x 3 with padding 1.
@@ -32,23 +34,16 @@ def conv_network() -> tuple[Program, ChipInput]:
     layers, source = [], "x"
     for i, (shape, channels, stride) in enumerate(CONVS):
         conv = Conv(shape, (stride, stride), (1, 1, 1, 1))
-        weight = 2 * np.clip(np.rint(rng.normal(1, 40, (channels, shape[0], 3, 3))), -127, 127)
-        layers.append(_layer(f"conv{i}", source, weight, Link(conv), 200 + 200 * min(i, 1)))
+        weight = whole(rng, channels, shape[0], 3, 3)
+        layers.append(
+            program_layer(f"conv{i}", source, weight, vth=200 + 200 * min(i, 1), link=Link(conv))
+        )
         source = f"conv{i}"
-    weight = 2 * np.clip(np.rint(rng.normal(1, 40, (CLASSES, layers[-1].size))), -127, 127)
-    layers.append(_layer("out", source, weight, Link(), 4000))
+    weight = whole(rng, CLASSES, layers[-1].size)
+    layers.append(program_layer("out", source, weight, vth=4000))
     program = Program("loihi2", {"x": code}, tuple(layers), ("out",), STEPS, 1e-3, "frozen")
     codes = (rng.random((SAMPLES, STEPS, code.size)) < INPUT_RATE).astype(np.int16)
     return program, ChipInput({"x": codes}, {"x": code})
-
-
-def _layer(name: str, source: str, weight: np.ndarray, link: Link, vth: int) -> ProgramLayer:
-    size = len(weight)
-    if link.conv is not None:
-        size = int(np.prod(link.conv.out_shape(weight.shape)))
-    none = np.zeros(size, np.int32)
-    whole = weight.astype(np.int16)
-    return ProgramLayer(name, source, whole, 8, 0, none, 0, 4095, 2048, vth, 1.0, link=link)
 
 
 def measure() -> dict[str, Ratio]:

@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 
 from neurozsl.core.signals import ChipInput, InputCode
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
+from tests.factories.programs import program_layer
 
 SIZES = (512, 512, 512, 64)
 STEPS, SAMPLES, INPUT_RATE = 10, 256, 0.15
 DESCRIPTION = "512-512-512-64, T 10, batch 256, 15 % input rate, 8-bit weights"
+
+
+def whole(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Weights of eight bits, more of them positive than negative."""
+    return (2 * np.clip(np.rint(rng.normal(1, 40, shape)), -127, 127)).astype(np.int16)
 
 
 def dense_network(samples: int = SAMPLES, **changes: Any) -> tuple[Program, ChipInput]:
@@ -21,19 +27,13 @@ def dense_network(samples: int = SAMPLES, **changes: Any) -> tuple[Program, Chip
     code = InputCode(SIZES[0], "binary", 1, False, 1.0)
     layers, source = [], "x"
     for depth, (width, out) in enumerate(pairwise(SIZES)):
-        weight = 2 * np.clip(np.rint(rng.normal(1, 40, (out, width))), -127, 127)
         values: dict[str, Any] = {
-            "weight": weight.astype(np.int16),
-            "weight_bits": 8,
-            "weight_exp": 0,
+            "weight": whole(rng, out, width),
             "bias_mant": rng.integers(-64, 65, out).astype(np.int32),
             "bias_exp": 6,
-            "du": 4095,
-            "dv": 2048,
             "vth": 1100,
-            "unit": 1.0,
         }
-        layers.append(ProgramLayer(f"layer{depth}", source, **{**values, **changes}))
+        layers.append(program_layer(f"layer{depth}", source, **{**values, **changes}))
         source = f"layer{depth}"
     program = Program("loihi2", {"x": code}, tuple(layers), (source,), STEPS, 1e-3, "frozen")
     codes = (rng.random((samples, STEPS, SIZES[0])) < INPUT_RATE).astype(np.int16)

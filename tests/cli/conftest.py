@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from neurozsl.cli import main
+from tests.factories import network_files
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,9 @@ def listing(folder: Path) -> dict[str, int]:
 @pytest.fixture(scope="session", name="listing")
 def _listing() -> Callable[[Path], dict[str, int]]:
     return listing
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """A dense network of two layers as another tool writes it."""
+    return network_files.write(tmp_path / "net.nir", network_files.dense())

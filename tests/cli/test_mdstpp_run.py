@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
+from tests.factories.datasets import small_set
 
 Command = Callable[..., Any]
 OPTIONS = (
@@ -27,10 +27,7 @@ OPTIONS = (
 def mdstpp_run(tmp_path_factory: pytest.TempPathFactory, neurozsl: Command) -> Path:
     """A run of two epochs on a small synthetic set."""
     folder = tmp_path_factory.mktemp("mdstpp")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder / "data")
+    small_set(folder / "data")
     sets = [part for option in OPTIONS for part in ("--set", option)]
     ran = neurozsl(
         "train", "--data", folder / "data", "--model", "mdst++", "--out", folder / "run",

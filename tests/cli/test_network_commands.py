@@ -14,16 +14,11 @@ import pytest
 
 from neurozsl.export.nir import nirfile
 from neurozsl.hardware.network.neuron import NeuronRule
-from tests import network_files as files
+from tests.factories import network_files as files
 from tests.hardware.nir_reference import interpret
 
 Command = Callable[..., Any]
 SAID = ("--dt", files.DT, "--tau-unit", "s", "--reset", "zero", "--max-spikes", 1)
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return files.write(tmp_path / "net.nir", files.dense())
 
 
 @pytest.fixture

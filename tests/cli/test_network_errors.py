@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests import network_files as files
+from tests.factories import network_files as files
 
 Command = Callable[..., Any]
 Listing = Callable[[Path], dict[str, int]]
@@ -46,8 +46,8 @@ def folder(tmp_path: Path) -> Path:
         ("simulate NET --input DIR/none.npz", "no such file"),
         ("simulate NET --input DIR/text.npz", "numpy.savez"),
         ("simulate NET --input DIR/wide.npz", "(batch, time, 6)"),
-        ("simulate NET --poisson 0.1 --backend gpu", "floatsim, sinabs, emulator"),
-        ("simulate NET --poisson 0.1 --backend norse", "floatsim, sinabs, emulator"),
+        ("simulate NET --poisson 0.1 --backend gpu", "floatsim, sinabs, lava_float"),
+        ("simulate NET --poisson 0.1 --backend norse", "floatsim, sinabs, lava_float"),
         ("simulate NET --poisson 0.1 --chip loihi2", "emulator, lava"),
         ("simulate NET --poisson 0.1 --backend emulator --chip gpu", "'gpu' is unknown"),
         ("simulate NET --poisson 0.1 --backend emulator --chip speck2f", "leak"),

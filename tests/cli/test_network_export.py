@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import network_files as files
+from tests.factories import network_files as files
 
 Command = Callable[..., Any]
 
@@ -36,11 +36,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return files.write(tmp_path / "net.nir", files.dense())
-
-
 def test_a_file_of_samples_is_golden_first_and_calibrates_with_the_rest(
     neurozsl: Command, network: Path, asked: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -48,7 +43,7 @@ def test_a_file_of_samples_is_golden_first_and_calibrates_with_the_rest(
     np.savez(tmp_path / "x.npz", **{"in": x})
     options = ("--input", tmp_path / "x.npz", "--samples", 2, "--reset", "subtract", "--bits", 6)
     with pytest.raises(Stopped):
-        neurozsl("export", network, "--target", "lava", *options, "--calibration", "mse")
+        neurozsl("export", network, "--target", "lava", *options, "--scale-rule", "mse")
     assert (asked["target"], asked["bits"], asked["scale"]) == ("lava", 6, "mse")
     assert asked["out_dir"] == network.parent / "net.deploy" / "lava"
     assert np.array_equal(asked["samples"].codes["in"], x[:2])

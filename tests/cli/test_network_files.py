@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+README = (Path(__file__).resolve().parents[2] / "export" / "README.md").read_text()
 Command = Callable[..., Any]
 FILES = {
     "lif_norse.nir": (),

@@ -13,8 +13,6 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests import network_files as files
-
 Command = Callable[..., Any]
 SAID = ("--dt", 0.001, "--reset", "subtract", "--compare", ">=")
 DEVICE = """
@@ -33,11 +31,6 @@ synop = { value = 1e-12, unit = "J", kind = "measured", grade = "D", source = "u
 [power]
 static_chip = { value = 0.5, unit = "W", kind = "measured", grade = "D", source = "us" }
 """
-
-
-@pytest.fixture
-def network(tmp_path: Path) -> Path:
-    return files.write(tmp_path / "net.nir", files.dense())
 
 
 @pytest.fixture
@@ -201,7 +194,10 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
         ("profile RUN RUN --compare --bundle BUNDLE", "give the folder of the bundle as WHAT"),
         ("profile BUNDLE --bundle BUNDLE", "--bundle: only with a run"),
         ("profile RUN --step-time 0", "--step-time 0: expected above 0 s"),
-        ("profile RUN --rate 0.1", "--rate 0.1: belongs to --layers"),
+        (
+            "profile RUN --rate 0.1",
+            "--rate: only with --layers, and RUN is none; of a .nir",
+        ),
         ("profile RUN --device DIR/none.toml", "none.toml"),
         ("profile RUN --device loihi1", "leave it out"),
         ("profile RUN --poisson 0.1", "only with a .nir file"),
@@ -213,10 +209,16 @@ def test_layers_are_estimated_before_there_is_a_network(neurozsl: Command, tmp_p
         ("profile --layers 512 --rate 0.1", "at least two widths"),
         ("profile --layers 8-8 --rate 1.5", "expected 0..1"),
         ("profile RUN --layers 8-8 --rate 0.5", "stands instead of WHAT"),
-        ("profile --layers 8-8 --rate 0.5 --poisson 0.1", "--poisson: not with --layers"),
+        (
+            "profile --layers 8-8 --rate 0.5 --poisson 0.1",
+            "file, and with --layers nothing runs",
+        ),
         ("profile DIR/none.json", "none.json"),
         ("profile DIR/none RUN --compare", "no run.json there"),
-        ("profile --layers 8-8 --rate 0.5 --clips DIR", "--clips: not with --layers"),
+        (
+            "profile --layers 8-8 --rate 0.5 --clips DIR",
+            "--clips: only with a run or",
+        ),
         ("profile RUN --layers 8-8 --rate 0.5", "leave RUN out"),
         ("profile --layers 8-8 --rate 0.5 --compare", "leave --compare out"),
         ("profile RUN --clips DIR/none", "--clips DIR/none: no such folder"),

@@ -342,7 +342,8 @@ def test_the_bar_of_a_terminal_counts_down_between_rare_reports(
 
 def test_nothing_is_printed_outside_the_command_line() -> None:
     """Calls of print, and writes to stdout or stderr, in library modules."""
-    program = "export/lava/worker/run_lava.py"  # runs in a process of its own, whose host reads it
+    # Runs in a process of its own, whose host reads it.
+    program = "export/backends/lava/worker/run_lava.py"
     found, looked = [], 0
     for top in ("neurozsl", "export", "hardware"):
         for path in sorted((ROOT / top).rglob("*.py")):

@@ -18,6 +18,7 @@ from neurozsl.data.benchmark.avca import load_avca
 from neurozsl.data.benchmark.check_folder import check_folder
 from neurozsl.data.benchmark.findings import Finding
 from neurozsl.data.sets.load import convert
+from tests.data.trap import Trap
 
 MAIN = Path("features") / "main_features"
 LISTS = Path("class-split") / "main_split"
@@ -310,16 +311,6 @@ def test_what_check_calls_an_error_the_reader_refuses(stand_in: Path, tmp_path: 
         assert not check_folder(root).usable
         with pytest.raises(BadInput):
             load_avca(root)
-
-
-class Trap:
-    """Makes a folder when it is unpickled the ordinary way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.mkdir, (self.path,)
 
 
 def test_hostile_pickles_among_the_features_are_refused_and_not_executed(

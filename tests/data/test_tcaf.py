@@ -12,6 +12,7 @@ from neurozsl.data.benchmark.avca import load_avca
 from neurozsl.data.benchmark.check_folder import check_folder
 from neurozsl.data.benchmark.tcaf import common_steps, on_grid, read_class
 from neurozsl.data.sets.load import convert, load
+from tests.data.trap import Trap
 
 Temporal = Callable[..., Path]
 
@@ -97,16 +98,6 @@ def test_averaged_features_come_first_and_temporal_ones_convert(
         np.testing.assert_array_equal(one.splits[name].mask, split.mask)
     assert one.stage(2).train.mask.shape == (14, 4)
     assert check_folder(root).usable
-
-
-class Trap:
-    """Makes a folder when it is unpickled the ordinary way."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return Path.mkdir, (self.path,)
 
 
 def test_a_hostile_class_file_is_refused_and_not_executed(

@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.deploy import deploy
+from neurozsl.deploy import deploy, samples
+from neurozsl.deploy.score import score_backend
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.models.base import needed_branch
+from neurozsl.models.motion import SpikingBranch
 from neurozsl.report import read_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
-from neurozsl.simulate.simulation import simulate
+from neurozsl.simulation.simulate import simulate
 from neurozsl.training.train import TrainConfig
 
 
@@ -23,11 +26,11 @@ def test_the_deployed_score_needs_no_motion_weight_on_the_host(
     run = runs.open_run(run_dir)
     expected = deploy.evaluate_run(run, bundle=lava_bundle)
     with torch.no_grad():
-        for parameter in run.model.branch.parameters():
+        for parameter in needed_branch(run.model).parameters():
             parameter.fill_(float("nan"))
-    found = deploy.score_backend(run, open_bundle(lava_bundle).backend("emulator")).as_json()
-    assert found["HM"] == expected["HM"]
-    assert {k: found[k] for k in ("S", "U", "ZSL")} == {k: expected[k] for k in ("S", "U", "ZSL")}
+    found = score_backend(run, open_bundle(lava_bundle).backend("emulator")).scores
+    for key in ("S", "U", "HM", "ZSL"):
+        assert getattr(found, key) == getattr(expected, key)
 
 
 def test_the_float_bundle_scores_as_the_trained_model(run_dir: Path) -> None:
@@ -35,31 +38,33 @@ def test_the_float_bundle_scores_as_the_trained_model(run_dir: Path) -> None:
     whole = deploy.evaluate_run(run)
     deployed = deploy.evaluate_run(run, bundle=run_dir / "deploy" / "sinabs")
     for key in ("S", "U", "HM", "ZSL"):  # folding BatchNorm rounds: a spike in a million may move
-        assert abs(whole[key] - deployed[key]) < 2.0, key
+        assert abs(getattr(whole, key) - getattr(deployed, key)) < 2.0, key
 
 
 def test_zsl_is_at_least_u_for_every_motion_backend(run_dir: Path, lava_bundle: Path) -> None:
     run = runs.open_run(run_dir)
     for name in ("norse", "sinabs", "emulator"):
         scores = deploy.evaluate_run(run, bundle=lava_bundle, backend=name)
-        assert scores["ZSL"] >= scores["U"], name
-        assert scores["motion_backend"] == name
+        assert scores.ZSL >= scores.U, name
+        assert scores.motion_backend == name
 
 
 def test_a_bundle_with_other_input_codes_is_refused(run_dir: Path, lava_bundle: Path) -> None:
     run = runs.open_run(run_dir)
-    code = run.model.branch.codes["audio"]
-    run.model.branch.set_code("audio", type(code)(code.size, "graded", 4, False, code.scale * 2))
+    branch = needed_branch(run.model)
+    assert isinstance(branch, SpikingBranch)
+    code = branch.codes["audio"]
+    branch.set_code("audio", type(code)(code.size, "graded", 4, False, code.scale * 2))
     with pytest.raises(BadInput, match="input 'audio' is coded as"):
         deploy.evaluate_run(run, bundle=lava_bundle)
 
 
 def test_golden_inputs_are_test_samples_of_seen_and_unseen_classes(run_dir: Path) -> None:
     run = runs.open_run(run_dir)
-    chip = deploy.golden_input(run, 16)
+    chip = samples.golden_input(run, 16)
     assert chip.batch == 16
     stage = run.data.stage(2)
-    first = deploy.chip_input(run.model, stage.seen, deploy.spread(stage.seen, 8))
+    first = samples.chip_input(run.model, stage.seen, samples.spread(stage.seen, 8))
     assert np.array_equal(chip.codes["video"][:8], first.codes["video"])
 
 
@@ -91,7 +96,7 @@ def test_the_report_counts_what_the_emulator_did(run_dir: Path, lava_bundle: Pat
     assert report.host.motion_backend == "emulator"
     assert report.data.synthetic
     assert [layer.name for layer in report.layers] == [
-        x.name for x in run.model.branch.spec().layers
+        x.name for x in needed_branch(run.model).spec().layers
     ]
     for layer in report.layers:
         assert layer.neuron_updates == layer.neurons * 10
@@ -100,7 +105,7 @@ def test_the_report_counts_what_the_emulator_did(run_dir: Path, lava_bundle: Pat
     total = report.model.parameters
     assert total.total == total.motion + total.host
     expected = deploy.evaluate_run(run, bundle=lava_bundle)
-    assert report.accuracy.HM == expected["HM"]
+    assert report.accuracy.HM == expected.HM
     loihi = next(e for e in report.energy if e.key == "loihi1")
     synops = sum(layer.synops for layer in report.layers)
     [operations] = [term for term in loihi.terms if term.cause == "synapses"]

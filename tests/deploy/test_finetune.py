@@ -16,16 +16,19 @@ import pytest
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
-from neurozsl.deploy import deploy, finetune
-from neurozsl.export.bundle import verify as verify_module
+from neurozsl.deploy import deploy, finetune, samples
+from neurozsl.deploy.score import score_backend
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program
+from neurozsl.models.base import needed_branch
+from neurozsl.models.motion import SpikingBranch
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.qat import Rounding
 from neurozsl.training.train import TrainConfig
+from tests.factories.datasets import small_set
 
 FINE = TrainConfig(epochs=2, lr=1e-3, batch=16)
 SCORES = ("S", "U", "HM", "ZSL")
@@ -35,10 +38,7 @@ SCORES = ("S", "U", "HM", "ZSL")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run with dynamic thresholds."""
     folder = tmp_path_factory.mktemp("finetune")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder / "data")
+    small_set(folder / "data")
     torch.set_num_threads(1)
     runs.create(
         folder / "run",
@@ -70,16 +70,18 @@ def eight(parent: Path) -> runs.Run:
 def test_the_start_is_the_parent_with_folded_norms_and_mean_thresholds(parent: Path) -> None:
     run = runs.open_run(parent)
     model = finetune.frozen_model(run)
-    before, after = run.model.branch_spec(), model.branch_spec()
+    before, after = needed_branch(run.model).spec(), needed_branch(model).spec()
     assert (before.policy, after.policy) == ("dynamic", "frozen")
     stage = run.data.stage(2).train
-    rows = deploy.spread(stage, deploy.CALIBRATION_ROWS)
-    theta = deploy.chip_input(run.model, stage, rows).theta
+    rows = samples.spread(stage, samples.CALIBRATION_ROWS)
+    theta = samples.chip_input(run.model, stage, rows).theta
     assert theta is not None
     for old, new in zip(before.layers, after.layers, strict=True):
         assert np.array_equal(old.weight, new.weight) and np.array_equal(old.bias, new.bias)
         assert (new.threshold == np.float32(np.mean(theta[new.name]))).all()
-    assert all(layer.norm is None for layer in model.branch.named_layers().values())
+    branch = needed_branch(model)
+    assert isinstance(branch, SpikingBranch)
+    assert all(layer.norm is None for layer in branch.named_layers().values())
     batch = stage.batch(rows[:8])
     with torch.no_grad():  # everything but the thresholds is the same model
         old_audio = run.model.prepare(batch).context.audio
@@ -108,20 +110,22 @@ def test_fine_tuning_keeps_scores_before_and_what_stage_one_chose(
 def test_an_opened_run_scores_with_its_integers(eight: runs.Run) -> None:
     opened = runs.open_run(eight.path)
     scores = deploy.evaluate_run(opened)
-    assert scores["motion_backend"] == "emulator" and scores["policy"] == "frozen"
+    assert scores.motion_backend == "emulator" and scores.policy == "frozen"
     assert opened.program is not None
     program = opened.program
-    by_hand = deploy.score_backend(opened, lambda chip: emulate(program, chip)).scores
+    by_hand = score_backend(opened, lambda chip: emulate(program, chip)).scores
     for key in SCORES:
-        assert scores[key] == eight.result["test"][key] == getattr(by_hand, key)
+        assert getattr(scores, key) == eight.result["test"][key] == getattr(by_hand, key)
 
 
 def test_the_control_trains_as_long_without_rounding(parent: Path, tmp_path: Path) -> None:
     control = tuned(parent, tmp_path / "control", None)
     again = tuned(parent, tmp_path / "again", None)
-    assert control.program is None and control.model.branch.override is None
+    branch = needed_branch(control.model)
+    assert control.program is None
+    assert isinstance(branch, SpikingBranch) and branch.override is None
     assert not (control.path / "program.npz").exists()
-    assert deploy.evaluate_run(control)["motion_backend"] == "norse"
+    assert deploy.evaluate_run(control).motion_backend == "norse"
     assert control.result["test"] == again.result["test"]
     first, second = (checkpoint.read(r.path / "model.safetensors")[0] for r in (control, again))
     assert all(torch.equal(first[k], second[k]) for k in first)
@@ -187,7 +191,7 @@ def test_after_fine_tuning_training_emulator_and_lava_agree_in_every_bit(
 
 @pytest.fixture(name="no_lava")
 def _no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_module, "locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
 
 
 @pytest.mark.usefixtures("no_lava")
@@ -201,11 +205,11 @@ def test_a_bundle_ships_the_trained_integers_and_their_training_spikes(
     for a, b in zip(bundle.program.layers, eight.program.layers, strict=True):
         assert np.array_equal(a.weight, b.weight) and a.vth == b.vth
     assert bundle.trained_trace is not None
-    trained = deploy.training_spikes(eight, bundle.golden)
+    trained = samples.training_spikes(eight, bundle.golden)
     for name, spikes in trained.spikes.items():
         assert np.array_equal(spikes, bundle.trained_trace.spikes[name])
     scores = deploy.evaluate_run(eight, bundle=tmp_path / "lava")
-    assert all(scores[k] == eight.result["test"][k] for k in SCORES)
+    assert all(getattr(scores, k) == eight.result["test"][k] for k in SCORES)
 
 
 @pytest.mark.usefixtures("no_lava")

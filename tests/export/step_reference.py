@@ -16,6 +16,7 @@ from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import pooled, weigh
+from tests.hardware.fixedpoint_reference import decay_towards_zero, saturate_signed, wrap_signed
 
 Values = dict[str, np.ndarray[Any, Any]]
 
@@ -60,9 +61,9 @@ def reference(network: Program | Lowered, chip: ChipInput) -> tuple[Values, Valu
 def integer_state(layer: ProgramLayer, u: Any, v: Any, total: Any) -> tuple[Any, Any]:
     to_current = layer.bias_to == "current"
     a = fp.shift(total, layer.weight_exp) + (layer.bias >> 6 if to_current else 0)
-    u = fp.wrap_signed(fp.decay_towards_zero(u, layer.du, 1) + (a << 6))
-    v = fp.decay_towards_zero(v, layer.dv) + u + (0 if to_current else layer.bias)
-    return u, fp.saturate_signed(v)
+    u = wrap_signed(decay_towards_zero(u, layer.du, 1) + (a << 6))
+    v = decay_towards_zero(v, layer.dv) + u + (0 if to_current else layer.bias)
+    return u, saturate_signed(v)
 
 
 def float_state(layer: LoweredLayer, u: Any, v: Any, total: Any) -> tuple[Any, Any]:

@@ -17,14 +17,14 @@ from neurozsl.cli import main
 from neurozsl.core.errors import BadInput, DoesNotFit, VerificationFailed
 from neurozsl.core.signals import BranchSpec, ChipInput
 from neurozsl.deploy import deploy
-from neurozsl.export.backends.registry import MotionBackend
 from neurozsl.export.bundle import build_branch as module
-from neurozsl.export.bundle import verify as verify_module
-from neurozsl.export.bundle.build_branch import build_bundle
+from neurozsl.export.bundle.build_branch import StepScore, build_bundle
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.bundle.operations import ScoredStep
 from neurozsl.export.bundle.policy import apply_policy
-from neurozsl.hardware.arithmetic.place import place
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.chips.chip import load_chip
+from neurozsl.hardware.place.place import place
 from neurozsl.hardware.place.placement import placement
 from neurozsl.runs import run as runs
 
@@ -34,7 +34,7 @@ MakeInput = Callable[..., ChipInput]
 
 @pytest.fixture(name="no_lava")
 def _no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_module, "locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
 
 
 def _build(spec: BranchSpec, chip: ChipInput, out: Path, **options: object) -> object:
@@ -42,12 +42,15 @@ def _build(spec: BranchSpec, chip: ChipInput, out: Path, **options: object) -> o
     return build_bundle(spec, out_dir=out, **{**settings, **options})  # type: ignore[arg-type]
 
 
-def _scores(*values: float) -> Callable[[MotionBackend], Mapping[str, float]]:
-    """A score that gives the next HM at every call."""
-    left = list(values)
+def _scores(*values: float) -> Callable[[Mapping[str, ScoredStep]], Mapping[str, StepScore]]:
+    """The HM of every step in their order; asked once."""
+    left = [values]
 
-    def score(run: MotionBackend) -> Mapping[str, float]:
-        return {"S": 50.0, "U": 40.0, "HM": left.pop(0), "ZSL": 45.0}
+    def score(steps: Mapping[str, ScoredStep]) -> Mapping[str, StepScore]:
+        return {
+            name: StepScore({"S": 50.0, "U": 40.0, "HM": hm, "ZSL": 45.0})
+            for name, hm in zip(steps, left.pop(), strict=True)
+        }
 
     return score
 
@@ -165,6 +168,7 @@ def test_the_manifest_says_which_core_holds_what(
     bundle = open_bundle(tmp_path / "lava")
     assert bundle.program is not None and bundle.manifest.mapping is not None
     found = placement(place(bundle.program, "loihi2")).as_json()
+    assert bundle.manifest.mapping is not None
     assert bundle.manifest.mapping == json.loads(json.dumps(found))
     assert bundle.manifest.mapping["cores_used"] == len(spec.layers) == 6
 

@@ -20,16 +20,18 @@ from sinabs.activation import SingleSpike
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.export.backends.sinabs_layers import run_sinabs
 from neurozsl.export.backends.speck.run import run_discretised
-from neurozsl.export.nir.foreign import Said, from_graph
+from neurozsl.export.nir.foreign import from_graph
 from neurozsl.export.nir.nirfile import read
-from neurozsl.hardware.arithmetic.place import place
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, MapShape, Pool, Synapse, apply
+from neurozsl.hardware.place.place import place
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
+from tests.factories.networks import lowered_layer
 
 STEPS, SAMPLES = 40, 3
 NEURONS = ("1", "3", "6", "10", "12")
@@ -43,18 +45,9 @@ def by_hand(graph: Any, rule: NeuronRule) -> Lowered:
     def layer(name: str, source: str, weights: str, link: Link) -> LoweredLayer:
         node, threshold = graph.nodes[weights], graph.nodes[name].v_threshold.ravel()
         assert np.all(graph.nodes[name].r == 1) and np.all(threshold == 1)
-        one, bias = np.ones(threshold.size), np.asarray(node.bias, np.float64)
-        return LoweredLayer(
-            name=name,
-            source=source,
-            weight=np.asarray(node.weight, np.float64),
-            bias=np.repeat(bias, threshold.size // len(bias)),
-            leak=0 * one,
-            syn_leak=one,
-            threshold=one,
-            link=link,
-            rule=rule,
-        )
+        bias = np.asarray(node.bias, np.float64)
+        bias = np.repeat(bias, threshold.size // len(bias))
+        return lowered_layer(name, source, node.weight, bias=bias, link=link, rule=rule)
 
     def conv(shape: MapShape, stride: int, *pools: Pool) -> Link:
         return Link(Conv(shape, (stride, stride), (1, 1, 1, 1)), pools)

@@ -103,16 +103,16 @@ def test_backends_are_chosen_by_name(make_branch: MakeBranch) -> None:
 
 _GUARD = """
 import sys, warnings
-import numpy as np
-from neurozsl.export import norse, sinabs_layers
-from neurozsl.export.nir.graph import to_nir
+import torch
+from neurozsl.export.backends.sinabs_layers import run_sinabs
+from neurozsl.export.norse.graph import from_norse
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.norse.cells import LIFBoxCell
 from neurozsl.core.signals import ChipInput
 from torch import nn
-spec = norse.spec_from_norse(nn.Sequential(nn.Linear(3, 2), LIFBoxCell()), steps=4)
-chip = ChipInput({"input": np.ones((1, 4, 3))}, spec.inputs)
-sinabs_layers.run_sinabs(lower(to_nir(spec)), chip)
+x = torch.ones(1, 4, 3)
+lowered = lower(from_norse(nn.Sequential(nn.Linear(3, 2), LIFBoxCell()), x))
+run_sinabs(lowered, ChipInput({"input": x.numpy()}, lowered.inputs))
 print([m for m in sys.modules if "samna" in m or m.startswith("sinabs.backend.dynapcnn")])
 """
 

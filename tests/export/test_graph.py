@@ -120,43 +120,41 @@ def test_metadata_that_contradicts_tau_is_refused(make_branch: MakeBranch) -> No
         from_nir(graph)
 
 
-def _foreign(**changes: object) -> nir.NIRGraph:
-    one = np.ones(2)
-    values = {"tau": 0.01 * one, "r": 3 * one, "v_leak": 0 * one, "v_threshold": one} | changes
-    nodes = {
-        "input": nir.Input(input_type={"input": np.array([3])}),
-        "fc": nir.Linear(weight=np.full((2, 3), 0.5)),
-        "lif": nir.LIF(**values),
-        "output": nir.Output(output_type={"output": np.array([2])}),
-    }
-    return nir.NIRGraph(nodes, [("input", "fc"), ("fc", "lif"), ("lif", "output")])
+def test_a_graph_of_another_tool_is_sent_to_the_reader_that_takes_it(
+    make_branch: MakeBranch,
+) -> None:
+    graph = to_nir(make_branch())
+    graph.metadata = {}
+    with pytest.raises(BadInput, match=r"foreign\.from_graph"):
+        from_nir(graph)
 
 
-def test_a_foreign_graph_needs_dt_and_steps_and_keeps_its_gain() -> None:
-    with pytest.raises(BadInput, match="dt_s and steps"):
-        from_nir(_foreign())
-    spec = from_nir(_foreign(), dt_s=1e-3, steps=4)
-    assert (spec.layers[0].kappa == pytest.approx(0.1)) and (spec.layers[0].weight == 1.5).all()
-    assert spec.inputs["input"].kind == "binary" and spec.outputs == ("lif",)
-
-
-def test_a_resting_potential_other_than_zero_is_refused() -> None:
+def test_a_resting_potential_other_than_zero_is_refused(make_branch: MakeBranch) -> None:
+    graph = to_nir(make_branch())
+    graph.nodes["audio.1"].v_leak = graph.nodes["audio.1"].v_leak + 0.5
     with pytest.raises(BadInput, match="v_leak"):
-        from_nir(_foreign(v_leak=np.full(2, 0.5)), dt_s=1e-3, steps=4)
+        from_nir(graph)
 
 
-def test_every_unknown_node_is_listed() -> None:
-    graph = _foreign()
+def test_a_gain_that_another_tool_wrote_is_refused(make_branch: MakeBranch) -> None:
+    graph = to_nir(make_branch())
+    graph.nodes["audio.1"].r = 3 * graph.nodes["audio.1"].r
+    with pytest.raises(BadInput, match=r"'audio\.1' has an input gain other than 1"):
+        from_nir(graph)
+
+
+def test_every_unknown_node_is_listed(make_branch: MakeBranch) -> None:
+    graph = to_nir(make_branch())
     graph.nodes["scale"] = nir.Scale(scale=np.ones(3))
     graph.nodes["late"] = nir.Delay(delay=np.ones(3))
     with pytest.raises(UnsupportedNode) as caught:
-        from_nir(graph, dt_s=1e-3, steps=4)
+        from_nir(graph)
     assert caught.value.found == ("scale (Scale)", "late (Delay)")
 
 
-def test_recurrence_is_refused_by_name() -> None:
-    graph = _foreign()
-    graph.nodes["back"] = nir.Linear(weight=np.eye(2))
-    graph.edges += [("lif", "back"), ("back", "lif")]
-    with pytest.raises(BadInput, match="lif <- back, fc"):
-        from_nir(graph, dt_s=1e-3, steps=4)
+def test_recurrence_is_refused_by_name(make_branch: MakeBranch) -> None:
+    graph = to_nir(make_branch())
+    graph.nodes["back"] = nir.Linear(weight=np.eye(8))
+    graph.edges += [("audio.1", "back"), ("back", "audio.1")]
+    with pytest.raises(BadInput, match=r"audio\.1 <- audio\.1\.w, back"):
+        from_nir(graph)

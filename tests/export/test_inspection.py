@@ -7,12 +7,13 @@ import nir
 import numpy as np
 import pytest
 
-from neurozsl.export.network.inspection import connections, inspect_file, layer_rows
-from neurozsl.export.nir.foreign import Said
+from neurozsl.export.network.inspection import inspect_file, layer_rows
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import fit
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.network.connections import fan_out
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
-from tests import network_files as files
+from tests.factories import network_files as files
 
 CONVS = (
     Conv((2, 7, 6)),
@@ -20,6 +21,10 @@ CONVS = (
     Conv((2, 7, 6), padding=(2, 1, 0, 3), dilation=(2, 1)),
     Conv((4, 5, 5), stride=(3, 2), padding=(1, 0, 1, 2), groups=2),
 )
+
+
+def connections(synapse: Synapse) -> int:
+    return int(fan_out(synapse, np.ones(synapse.weight.shape)).sum())
 
 
 @pytest.mark.parametrize("conv", CONVS, ids=str)

@@ -22,10 +22,11 @@ from neurozsl.export.backends.lava.run import run_lava
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from tests.export.step_reference import reference
+from tests.factories.networks import lowered_layer
 
 STEPS, SAMPLES = 9, 4
 READ_OUT = NeuronRule(spiking=False)
@@ -254,16 +255,15 @@ def random_lowered(networks: dict[str, Any] = NETWORKS, seed: int = 9) -> tuple[
                 Synapse(source, rng.normal(size=shape), link)
                 for source, shape, link in cell.synapses
             ]
-            size = first.size_out
             layers.append(
-                LoweredLayer(
-                    name=cell.name,
-                    source=first.source,
-                    weight=first.weight,
-                    bias=rng.normal(0.1, 0.3, size),
-                    leak=np.full(size, rng.uniform(0.05, 0.5)),
-                    syn_leak=np.full(size, rng.choice([1.0, 0.5])),
-                    threshold=np.full(size, rng.uniform(0.7, 1.5)),
+                lowered_layer(
+                    cell.name,
+                    first.source,
+                    first.weight,
+                    bias=rng.normal(0.1, 0.3, first.size_out),
+                    leak=rng.uniform(0.05, 0.5),
+                    syn_leak=rng.choice([1.0, 0.5]),
+                    threshold=rng.uniform(0.7, 1.5),
                     bias_to="current" if cell.to_current else "membrane",
                     link=first.link,
                     also=tuple(also),

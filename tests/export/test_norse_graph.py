@@ -19,9 +19,9 @@ from torch import nn
 
 from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.core.signals import ChipInput, InputCode
-from neurozsl.export import from_norse
 from neurozsl.export.nir.nirfile import read, write
 from neurozsl.export.nir.normalise import normalise
+from neurozsl.export.norse.graph import from_norse
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.norse.cells import (
     LIF,

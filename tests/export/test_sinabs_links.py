@@ -10,10 +10,12 @@ import pytest
 
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.export.backends.sinabs_layers import run_sinabs
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from tests.export.step_reference import reference
+from tests.factories import networks
+from tests.factories.networks import lowered_layer
 
 STEPS, SAMPLES = 12, 3
 PLAIN = NeuronRule()
@@ -61,13 +63,13 @@ def network(
         ]
         size = first.size_out
         layers.append(
-            LoweredLayer(
-                name=str(i),
-                source=first.source,
-                weight=first.weight,
+            lowered_layer(
+                str(i),
+                first.source,
+                first.weight,
                 bias=rng.normal(0.2, 0.2, size),
-                leak=np.full(size, leak),
-                syn_leak=np.full(size, 0.4 if memory else 1.0),
+                leak=leak,
+                syn_leak=0.4 if memory else 1.0,
                 threshold=rng.uniform(0.6, 1.2, size),
                 bias_to="current" if memory and i % 2 else "membrane",
                 link=first.link,
@@ -76,7 +78,7 @@ def network(
             )
         )
     codes = rng.integers(-3, 4, (SAMPLES, STEPS, 60))
-    lowered = Lowered({"x": code}, tuple(layers), (layers[-1].name,), 1e-3, STEPS, "fixed")
+    lowered = networks.lowered(*layers, code=code, steps=STEPS)
     return lowered, ChipInput({"x": codes}, lowered.inputs)
 
 
@@ -120,10 +122,9 @@ def test_more_spikes_than_the_rule_allows_are_cut_and_counted_spikes_are_seen() 
 
 def one_neuron(rule: NeuronRule, values: list[int]) -> tuple[list[int], list[float]]:
     """Spikes and membrane of one integrating neuron with the threshold 2."""
-    one, zero = np.ones(1), np.zeros(1)
-    layer = LoweredLayer("a", "x", np.ones((1, 1)), zero, zero, one, 2 * one, rule=rule)
+    layer = lowered_layer("a", "x", np.ones((1, 1)), threshold=2.0, rule=rule)
     code = InputCode(1, "graded", 6, True, 1.0)
-    lowered = Lowered({"x": code}, (layer,), ("a",), 1e-3, len(values), "fixed")
+    lowered = networks.lowered(layer, code=code, steps=len(values))
     chip = ChipInput({"x": np.array(values).reshape(1, -1, 1)}, lowered.inputs)
     trace = run_sinabs(lowered, chip, record=("spikes", "membrane"))
     return trace.spikes["a"].ravel().tolist(), trace.membrane["a"].ravel().tolist()

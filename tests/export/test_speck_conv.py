@@ -23,14 +23,18 @@ from sinabs.layers import IAFSqueeze
 from torch import nn
 from torch.nn import functional
 
-from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
-from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, apply
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, apply
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
+from tests.factories.inputs import binary, binary_code
+from tests.factories.networks import lowered
+from tests.factories.networks import lowered_layer as layer
 
 MULTI = NeuronRule("subtract", 255, ">=", -1.0)
 SINGLE = NeuronRule("subtract", 1, ">=", -1.0)
@@ -48,28 +52,6 @@ def discretize() -> ModuleType:
     return module
 
 
-def layer(name: str, source: str, weight: Any, link: Link, rule: NeuronRule) -> LoweredLayer:
-    """Integrate-and-fire without biases, threshold 1."""
-    weight = np.asarray(weight, np.float64)
-    size = Synapse(source, weight, link).size_out
-    return LoweredLayer(
-        name,
-        source,
-        weight,
-        np.zeros(size),
-        np.zeros(size),
-        np.ones(size),
-        np.ones(size),
-        link=link,
-        rule=rule,
-    )
-
-
-def lowered(layers: list[LoweredLayer], size: int, steps: int) -> Lowered:
-    code = InputCode(size, "binary", 1, False, 1.0)
-    return Lowered({"x": code}, tuple(layers), (layers[-1].name,), 1e-3, steps, "fixed")
-
-
 def random_network(seed: int, rule: NeuronRule) -> Lowered:
     """Two convolutions with strides, paddings and biases, a pool, and a dense layer on a map."""
     rng = np.random.default_rng(seed)
@@ -78,9 +60,9 @@ def random_network(seed: int, rule: NeuronRule) -> Lowered:
     pool = Link(pools=(Pool((4, 4, 4), (2, 2), (2, 2)),))
     rules = [replace(rule, low=None if rule.low is None else rule.low * g) for g in gain]
     layers = [
-        layer("a", "x", rng.normal(0.1, 0.4, (6, 2, 5, 5)), Link(first), rules[0]),
-        layer("b", "a", rng.normal(0, 0.3, (4, 6, 3, 3)), Link(second), rules[1]),
-        layer("c", "b", rng.normal(0.1, 0.4, (7, 16)), pool, rules[2]),
+        layer("a", "x", rng.normal(0.1, 0.4, (6, 2, 5, 5)), link=Link(first), rule=rules[0]),
+        layer("b", "a", rng.normal(0, 0.3, (4, 6, 3, 3)), link=Link(second), rule=rules[1]),
+        layer("c", "b", rng.normal(0.1, 0.4, (7, 16)), link=pool, rule=rules[2]),
     ]
     scaled = []
     for x, g in zip(layers, gain, strict=True):
@@ -88,14 +70,12 @@ def random_network(seed: int, rule: NeuronRule) -> Lowered:
         scaled.append(
             replace(x, weight=x.weight * g, threshold=np.full(x.size, np.float32(g)), bias=bias)
         )
-    return lowered(scaled, 336, 12)
+    return lowered(*scaled, code=binary_code(336), steps=12)
 
 
 def drawn(network: Lowered, samples: int, rate: float) -> ChipInput:
-    code = network.inputs["x"]
-    shape = (samples, network.steps, code.size)
-    codes = (np.random.default_rng(1).random(shape) < rate).astype(np.int16)
-    return ChipInput({"x": codes}, network.inputs)
+    size, rng = network.inputs["x"].size, np.random.default_rng(1)
+    return binary(rng, size, samples, network.steps, rate)
 
 
 def sinabs_layers(
@@ -203,11 +183,11 @@ def cnn_sinabs(folder: Path, rule: NeuronRule, steps: int = 20) -> Lowered:
         links[name] = Link(conv, before)
         shape = conv.out_shape(node["weight"].shape)
     layers = [
-        layer(name, source, nodes[name]["weight"], link, rule)
+        layer(name, source, nodes[name]["weight"], link=link, rule=rule)
         for (source, name), link in zip(pairwise(["x", *links]), links.values(), strict=True)
     ]
     assert [x.shape for x in layers] == [(16, 16, 16), (16, 16, 16), (8, 8, 8), (256,), (10,)]
-    return lowered(layers, 2 * 34 * 34, steps)
+    return lowered(*layers, code=binary_code(2 * 34 * 34), steps=steps)
 
 
 def in_python_integers(
@@ -237,7 +217,7 @@ def test_cnn_sinabs_keeps_its_eight_bits_and_its_spikes(
 ) -> None:
     network = cnn_sinabs(shared_data, rule)
     chip_input = drawn(network, 4, 0.05)
-    program = quantize_speck(network, calibration=chip_input)
+    program = quantize(network, "speck2f", calibration=chip_input)
     for made, loss in zip(program.layers, program.loss, strict=True):
         assert loss.limited_by == "weights" and loss.effective_bits >= np.log2(255)
         assert loss.weight_rms_error < 0.05

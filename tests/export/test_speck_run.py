@@ -9,19 +9,8 @@ from pathlib import Path
 import pytest
 
 from neurozsl import cli
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.speck.program import SpeckProgram
-
-
-@pytest.fixture(name="data_dir", scope="module")
-def _data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("speck") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:

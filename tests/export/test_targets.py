@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.export.backends.registry import BACKENDS
-from neurozsl.export.targets import FEATURES, TARGETS, target, target_table
+from neurozsl.export.targets import FEATURES, TARGETS, Check, target, target_table
+from neurozsl.export.targets.base import Oracle
 from neurozsl.hardware.chips.chip import load_chip
 
 
@@ -34,11 +36,22 @@ def test_lava_is_verified_under_the_four_published_names() -> None:
 
 
 def test_speck_is_verified_against_sinabs_discretisation_and_says_what_stands_in() -> None:
-    first, *others = target("speck").checks
+    speck = target("speck")
+    first, *others = speck.checks
     assert (first.name, first.exact) == ("emulator_vs_sinabs_discretised", True)
-    assert "stand-in" in first.reference
     assert [check.name for check in others] == ["norse_vs_sinabs", "emulator_vs_norse"]
-    assert not any(check.oracle for check in target("speck").checks)  # no Lava needed
+    assert speck.oracle is not None and "stand-in" in speck.oracle.here()  # no Lava needed
+    assert [speck.asks_oracle(check) for check in speck.checks] == [True, False, False]
+
+
+def test_an_oracle_is_named_with_what_it_leaves_out_and_absent_it_is_none() -> None:
+    here = Oracle("tool 1.0", ("tool",), left_out="no chip")
+    assert here.here() == str(here) == "tool 1.0, no chip"
+    assert Oracle("tool 1.0", ("tool",), installed=lambda: False).here() == "none"
+    checks = (Check("a", "emulator", "tool"), Check("b", "emulator", "norse"))
+    mine = replace(target("nir"), oracle=here)
+    assert [mine.asks_oracle(check) for check in checks] == [True, False]
+    assert not any(target("nir").asks_oracle(check) for check in checks)
 
 
 def test_the_table_has_one_row_per_target() -> None:

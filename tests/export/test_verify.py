@@ -13,16 +13,17 @@ import pytest
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Trace
 from neurozsl.export.backends.registry import Parts
-from neurozsl.export.bundle import verify as module
 from neurozsl.export.bundle.agreement import compare, worst_margins, worst_membranes
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.norse.branch import run_norse
+from neurozsl.export.targets import lava as lava_target
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
+from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Synapse
+from tests.factories.networks import lowered_layer
 
 MakeBranch = Callable[..., BranchSpec]
 MakeInput = Callable[..., ChipInput]
@@ -36,7 +37,7 @@ def _parts(spec: BranchSpec) -> Parts:
 
 @pytest.fixture(name="no_lava")
 def _no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "locate", lambda: None)
+    monkeypatch.setattr(lava_target, "locate", lambda: None)
 
 
 def test_agreement_figures_match_a_case_counted_by_hand() -> None:
@@ -106,7 +107,7 @@ def test_the_integers_stay_near_the_membrane_of_the_trained_model(
     assert parts.program is not None
     for layer in parts.program.layers:
         reach = 12 * 15 if layer.name == "audio.0" else 12
-        rounding = layer.unit * (reach + 1) / (1 - 0.5)
+        rounding = 64 * layer.state_unit * (reach + 1) / (1 - 0.5)
         assert 0 < worst[layer.name] < rounding
     assert "membrane" not in document["norse_vs_sinabs"]["layers"][0]
     floats = verify(parts, make_input(spec, 16), target_name="nir").checks["norse_vs_nir_file"]
@@ -222,14 +223,10 @@ def test_margins_of_maps_loops_and_several_spikes_are_those_of_the_membrane() ->
     """A kernel of one tap into neurons that subtract, send up to 3 and excite themselves."""
     maps = Conv((1, 2, 2), (1, 1), (0, 0, 0, 0), (1, 1), 1)
     kernel, loop = np.full((1, 1, 1, 1), 1.75), np.full((1, 1, 1, 1), 0.5)
-    layer = LoweredLayer(
-        name="maps",
-        source="in",
-        weight=kernel,
-        bias=np.zeros(4),
-        leak=np.zeros(4),
-        syn_leak=np.ones(4),
-        threshold=np.ones(4),
+    layer = lowered_layer(
+        "maps",
+        "in",
+        kernel,
         link=Link(maps),
         also=(Synapse("maps", loop, Link(maps, delay=1)),),
         rule=NeuronRule("subtract", 3, ">="),

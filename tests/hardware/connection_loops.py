@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.network.lowered import LoweredLayer
 from neurozsl.hardware.network.synapse import Conv, Pool, Synapse
 
 Floats = npt.NDArray[np.float64]
@@ -75,19 +74,3 @@ CONVS = {
 
 def sparse(rng: np.random.Generator, *shape: int) -> Floats:
     return rng.normal(0, 1, shape) * (rng.random(shape) < 0.6)
-
-
-def one_layer(*synapses: Synapse) -> LoweredLayer:
-    first, *also = synapses
-    ones = np.ones(first.size_out)
-    return LoweredLayer(
-        "a",
-        first.source,
-        first.weight,
-        0 * ones,
-        0 * ones,
-        ones,
-        ones,
-        link=first.link,
-        also=tuple(also),
-    )

@@ -7,14 +7,14 @@ from typing import get_args
 import pytest
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.arithmetic.place import RULES, place
-from neurozsl.hardware.arithmetic.quantize import ARITHMETIC as LOIHI
+from neurozsl.hardware.arithmetic.registry import ARITHMETICS
 from neurozsl.hardware.chips import CHIPS
+from neurozsl.hardware.chips.arithmetics import ASKED
 from neurozsl.hardware.chips.chip import load_chip, parse_chip
 from neurozsl.hardware.chips.cores import ALLOWED, CORE, MEMORY, MESH, Rule
 from neurozsl.hardware.chips.keys import LIMIT
-from neurozsl.hardware.chips.rules import Arithmetic
 from neurozsl.hardware.place.mapping import dense
+from neurozsl.hardware.place.place import RULES, place
 from neurozsl.hardware.speck.program import ARITHMETIC as SPECK
 from tests.hardware.chip_text import MINIMAL, check, figure
 
@@ -68,7 +68,7 @@ def test_equal_and_unequal_cores_of_a_file_are_placed() -> None:
 
 def test_every_name_of_a_rule_and_of_an_arithmetic_has_its_code() -> None:
     assert set(get_args(Rule)) == set(RULES)
-    assert set(get_args(Arithmetic)) == {"", LOIHI, SPECK}
+    assert set(ASKED) == set(ARITHMETICS)
 
 
 def test_every_part_of_the_tables_stands_in_a_registered_chip_or_is_a_remark() -> None:

@@ -14,13 +14,15 @@ from neurozsl.export.network.inspection import layer_rows
 from neurozsl.hardware.count.counts import LayerCounts, count
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.emulator import emulate
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.network.connections import reached
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
 from neurozsl.hardware.neurobench import neurobench
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, paths_of_a_kernel, sparse
+from tests.factories.networks import lowered_layer, one_layer
+from tests.factories.programs import program_layer
+from tests.hardware.connection_loops import CONVS, paths_of, paths_of_a_kernel, sparse
 from tests.hardware.neurobench_golden import leaky_like_snntorch, neurobench_network
 
 Floats = npt.NDArray[np.float64]
@@ -29,11 +31,7 @@ Floats = npt.NDArray[np.float64]
 def lowered(*weights: Any, code: InputCode, steps: int) -> Lowered:
     layers, source = [], "x"
     for i, weight in enumerate(weights):
-        out = np.asarray(weight).shape[0]
-        ones = np.ones(out)
-        layers.append(
-            LoweredLayer(f"l{i}", source, np.asarray(weight, float), 0 * ones, 0 * ones, ones, ones)
-        )
+        layers.append(lowered_layer(f"l{i}", source, weight))
         source = f"l{i}"
     return Lowered({"x": code}, tuple(layers), (source,), 1e-3, steps, "frozen")
 
@@ -300,9 +298,7 @@ def test_pieces_of_rows_give_the_same_counts(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_program_counts_its_integer_weights() -> None:
     code = InputCode(3, "ternary", 1, False, 1.0)
-    layer = ProgramLayer(
-        "a", "x", np.array([[2, 0, -4]]), 8, 0, np.array([7]), 0, 4095, 2048, 1, 1.0
-    )
+    layer = program_layer("a", "x", np.array([[2, 0, -4]]), bias_mant=np.array([7]), vth=1)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 2, 1e-3, "frozen")
     given = ChipInput({"x": np.array([[[1, 1, -1], [0, 1, 0]]])}, {"x": code})
     found = count(program, given, emulate(program, given))
@@ -333,7 +329,7 @@ def test_a_layer_leaks_where_its_membrane_or_its_current_decays(
     assert count(replace(network, layers=(layer,)), chip, trace).leaky is leaks
     du, dv = round(4095 * syn_leak), round(4096 * min(leak, 0.9))  # 4095: the current is gone
     weight, none = np.array([[2], [2]]), np.zeros(2, int)
-    chip_layer = ProgramLayer("l0", "x", weight, 8, 0, none, 0, du, dv, 1, 1.0)
+    chip_layer = program_layer("l0", "x", weight, du=du, dv=dv, vth=1)
     program = Program("loihi2", {"x": code}, (chip_layer,), ("l0",), 2, 1e-3, "frozen")
     assert count(program, chip, trace).leaky is leaks
     speck = SpeckLayer("l0", "x", weight, none, 2, -2, 1.0)

@@ -13,12 +13,14 @@ from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.hardware.count.activity import LayerActivity, activity, count_with_activity
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.loihi.emulator import emulate
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
+from tests.factories.networks import one_layer
+from tests.factories.programs import program_layer
+from tests.hardware.connection_loops import CONVS, paths_of, sparse
 
 SAMPLES, STEPS = 5, 4
 GROUPS: Mapping[str, Any] = {"seen": np.array([True, False, True, True, False]), "unseen": [1, 4]}
@@ -132,9 +134,7 @@ def test_programs_of_both_chips_add_up_too() -> None:
     x = (rng.random((SAMPLES, STEPS, 50)) < 0.4).astype(np.int16)
     given, link = ChipInput({"x": x}, {"x": code}), Link(Conv((2, 5, 5)))
     kernel = 2 * rng.integers(-20, 40, (3, 2, 3, 3)).astype(np.int16)
-    loihi = ProgramLayer(
-        "a", "x", kernel, 8, 0, np.zeros(27, int), 0, 4095, 2048, 60, 1.0, link=link
-    )
+    loihi = program_layer("a", "x", kernel, vth=60, link=link)
     program = Program("loihi2", {"x": code}, (loihi,), ("a",), STEPS, 1e-3, "fixed")
     trace = emulate(program, given)
     assert 0 < trace.spikes["a"].sum() < trace.spikes["a"].size

@@ -6,8 +6,9 @@ import pytest
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.hardware.count.diagnose import diagnose, integrating_layers, membrane_thresholds
 from neurozsl.hardware.loihi.emulator import emulate
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.network.neuron import NeuronRule
+from tests.factories.programs import program_layer
 
 
 def test_rates_of_zero_and_above_ninety_percent_are_named() -> None:
@@ -29,7 +30,7 @@ def dead_program(vth: int, sign: int) -> tuple[Program, ChipInput]:
     rng = np.random.default_rng(0)
     code = InputCode(20, "graded", 4, False, 1.0)
     weight = (sign * 2 * rng.integers(1, 60, (30, 20))).astype(np.int16)
-    layer = ProgramLayer("a", "x", weight, 8, 0, np.zeros(30, int), 0, 4095, 2048, vth, 1.0)
+    layer = program_layer("a", "x", weight, vth=vth)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 8, 1e-3, "frozen")
     return program, ChipInput({"x": rng.integers(0, 16, (40, 8, 20))}, {"x": code})
 

@@ -14,6 +14,9 @@ from neurozsl.hardware.loihi.emulator import emulate, kernels
 from neurozsl.hardware.loihi.emulator import products as emulator_products
 from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from tests.factories.inputs import uniform
+from tests.factories.programs import program_layer
+from tests.factories.traces import assert_same
 
 Lists = list[list[list[int]]]  # [sample][time][neuron]
 
@@ -111,19 +114,6 @@ CODES = {
 }
 
 
-def random_input(rng: np.random.Generator, code: InputCode, samples: int, steps: int) -> ChipInput:
-    codes = rng.integers(code.low, code.high + 1, (samples, steps, code.size))
-    return ChipInput({"x": codes}, {"x": code})
-
-
-def assert_same(a: Trace, b: Trace) -> None:
-    for name in b.spikes:
-        np.testing.assert_array_equal(a.spikes[name], b.spikes[name], err_msg=name)
-        np.testing.assert_array_equal(a.membrane[name], b.membrane[name], err_msg=name)
-    assert dict(a.overflow) == dict(b.overflow)
-    assert dict(a.saturation) == dict(b.saturation)
-
-
 @pytest.mark.parametrize("kernel", ["numba", "torch"])
 @pytest.mark.parametrize("kind", CODES)
 @pytest.mark.parametrize("seed", range(12))
@@ -138,7 +128,7 @@ def test_random_networks_equal_the_slow_loop_bit_for_bit(
         random_layer(rng, "c", "x", (3, 7), bias_to="current", bias_exp=7),
     )
     program = Program("loihi2", {"x": code}, layers, ("b", "c"), 9, 1e-3, "frozen")
-    given = random_input(rng, code, 4, 9)
+    given = uniform(rng, code, 4, 9)
     # A batch of 3 makes the last one short.
     found = emulate(program, given, record=("spikes", "membrane"), batch=3, kernel=kernel)
     assert_same(found, slow(program, given))
@@ -178,7 +168,7 @@ def test_layers_wide_enough_for_8_bit_products_equal_the_slow_loop(
         noted(name)
     monkeypatch.setattr(emulator_products, "_is_exact", lambda product, *rest: product == allowed)
     program = Program("loihi2", {"x": code}, layers, ("b",), 6, 1e-3, "frozen")
-    given = random_input(rng, code, 5, 6)
+    given = uniform(rng, code, 5, 6)
     found = emulate(program, given, record=("spikes", "membrane"), batch=3)
     assert_same(found, slow(program, given))
     assert 0.02 < found.spikes["b"].mean() < 0.98
@@ -194,7 +184,7 @@ def test_random_networks_reach_wraps_clips_and_spikes() -> None:
         code = CODES["graded signed 12 bits"]
         layer = random_layer(rng, "a", "x", (5, 7))
         program = Program("loihi2", {"x": code}, (layer,), ("a",), 9, 1e-3, "frozen")
-        trace = emulate(program, random_input(rng, code, 4, 9))
+        trace = emulate(program, uniform(rng, code, 4, 9))
         seen["wraps"] += trace.overflow["a"]
         seen["clips"] += trace.saturation["a"]
         seen["spikes"] += int(trace.spikes["a"].sum())
@@ -212,7 +202,7 @@ def test_thresholds_that_change_with_time_equal_the_slow_loop(policy: Any) -> No
         for name, source, shape in (("a", "x", (5, 7)), ("b", "a", (4, 5)))
     )
     program = Program("loihi2", {"x": code}, layers, ("b",), 6, 1e-3, policy)
-    given = random_input(rng, code, 4, 6)
+    given = uniform(rng, code, 4, 6)
     theta = {name: rng.uniform(0, 1500, (4, 6)) for name in ("a", "b")}
     given = replace(given, theta=theta)
     found = emulate(program, given, record=("spikes", "membrane"), batch=3)
@@ -246,7 +236,7 @@ def test_compiled_neurons_are_in_use() -> None:
 def extremes(code: InputCode) -> tuple[Program, ChipInput]:
     """The largest sums that a layer of 8-bit weights and these codes can make."""
     weight = np.array([[254] * 64, [-256] * 64, [254, -256] * 32] * 6, np.int16)
-    layer = ProgramLayer("a", "x", weight, 8, -2, np.zeros(18, int), 0, 4095, 0, 131071, 1.0)
+    layer = program_layer("a", "x", weight, weight_exp=-2, dv=0, vth=131071)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 4, 1e-3, "frozen")
     codes = np.stack([np.full((4, 64), code.low), np.full((4, 64), code.high)])
     return program, ChipInput({"x": codes}, {"x": code})
@@ -295,7 +285,7 @@ def test_weights_in_any_memory_order_give_the_same_bits() -> None:
     rng = np.random.default_rng(0)
     code = InputCode(40, "binary", 1, False, 1.0)
     one = random_layer(rng, "a", "x", (24, 40), dv=2048, vth=300, bias_exp=0, weight_exp=0)
-    given = random_input(rng, code, 4, 6)
+    given = uniform(rng, code, 4, 6)
     traces = []
     for weight in (np.ascontiguousarray(one.weight), np.asfortranarray(one.weight)):
         layers = (replace(one, weight=weight),)
@@ -307,9 +297,7 @@ def test_weights_in_any_memory_order_give_the_same_bits() -> None:
 def test_small_layers_do_not_use_the_int8_product() -> None:
     # torch 2.13's int8 product of a single input returns memory that nobody wrote.
     code = InputCode(1, "graded", 4, False, 1.0)
-    layer = ProgramLayer(
-        "a", "x", np.full((20, 1), 6), 8, 0, np.zeros(20, int), 0, 4095, 0, 99, 1.0
-    )
+    layer = program_layer("a", "x", np.full((20, 1), 6), dv=0, vth=99)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 2, 1e-3, "frozen")
     given = ChipInput({"x": np.full((3, 2, 1), 15)}, {"x": code})
     assert_same(emulate(program, given, record=("spikes", "membrane")), slow(program, given))
@@ -318,7 +306,7 @@ def test_small_layers_do_not_use_the_int8_product() -> None:
 def test_the_wrap_measured_in_lava_is_reproduced() -> None:
     # -256 x 512 inputs: -2^23 wraps to +2^23, and the neuron fires at its highest threshold.
     weight = np.full((1, 512), -256, np.int16)
-    layer = ProgramLayer("a", "x", weight, 8, 0, np.zeros(1, int), 0, 4095, 0, 131071, 1.0)
+    layer = program_layer("a", "x", weight, dv=0, vth=131071)
     code = InputCode(512, "binary", 1, False, 1.0)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 1, 1e-3, "frozen")
     trace = emulate(program, ChipInput({"x": np.ones((1, 1, 512))}, {"x": code}))
@@ -333,7 +321,9 @@ def test_the_wrap_measured_in_lava_is_reproduced() -> None:
 
 
 def test_bias_is_added_to_the_membrane_in_64ths_of_a_weight() -> None:
-    layer = ProgramLayer("a", "x", np.zeros((1, 1), int), 8, 0, np.array([3]), 6, 4095, 0, 10, 1.0)
+    layer = program_layer(
+        "a", "x", np.zeros((1, 1), int), bias_mant=np.array([3]), bias_exp=6, dv=0, vth=10
+    )
     code = InputCode(1, "binary", 1, False, 1.0)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), 2, 1e-3, "frozen")
     trace = emulate(
@@ -345,7 +335,7 @@ def test_bias_is_added_to_the_membrane_in_64ths_of_a_weight() -> None:
 def loihi_neuron() -> tuple[Program, InputCode]:
     """Parameters of the published trace (README of the data folder)."""
     code = InputCode(1, "binary", 1, False, 1.0)
-    layer = ProgramLayer("lif", "in", np.array([[10]]), 8, 0, np.array([0]), 0, 4095, 163, 25, 1.0)
+    layer = program_layer("lif", "in", np.array([[10]]), dv=163, vth=25)
     return Program("loihi1", {"in": code}, (layer,), ("lif",), 1000, 1e-4, "frozen"), code
 
 
@@ -376,7 +366,7 @@ def test_progress_and_batches_cover_all_samples_once() -> None:
     program = Program(
         "loihi2", {"x": code}, (random_layer(rng, "a", "x", (5, 7)),), ("a",), 3, 1e-3, "frozen"
     )
-    given = random_input(rng, code, 7, 3)
+    given = uniform(rng, code, 7, 3)
     calls: list[tuple[int, int]] = []
     whole = emulate(program, given)
     parts = emulate(program, given, batch=3, progress=lambda done, of: calls.append((done, of)))
@@ -398,7 +388,7 @@ def test_samples_do_not_leak_into_each_other() -> None:
         1e-3,
         "frozen",
     )
-    given = random_input(rng, code, 6, 5)
+    given = uniform(rng, code, 6, 5)
     together = emulate(program, given).spikes["a"]
     for row in range(6):
         alone = emulate(program, given.take(slice(row, row + 1))).spikes["a"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Policy
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.loihi.emulator import batched as emulator
 from neurozsl.hardware.loihi.emulator import emulate, kernels
@@ -20,6 +20,7 @@ from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants, reachable
 from neurozsl.hardware.loihi.emulator.steps import Stepper
 from neurozsl.hardware.loihi.program import Program, ProgramLayer, accumulator_bound
 from neurozsl.hardware.network.ranges import value_ranges
+from tests.factories.traces import assert_same
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
 STEPS, SAMPLES = 7, 5
@@ -62,14 +63,6 @@ def network(
     }
     theta = {layer.name: rng.uniform(0, 900, (SAMPLES, steps)) for layer in layers}
     return program, ChipInput(given, codes, theta if policy == "dynamic" else None)
-
-
-def assert_same(found: Trace, wanted: Trace) -> None:
-    for name in wanted.spikes:
-        np.testing.assert_array_equal(found.spikes[name], wanted.spikes[name], err_msg=name)
-        np.testing.assert_array_equal(found.membrane[name], wanted.membrane[name], err_msg=name)
-    assert dict(found.overflow) == dict(wanted.overflow)
-    assert dict(found.saturation) == dict(wanted.saturation)
 
 
 @pytest.fixture(name="matmul_precision")

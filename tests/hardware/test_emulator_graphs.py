@@ -24,6 +24,8 @@ from neurozsl.hardware.loihi.emulator.steps import Stepper
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from tests.factories.programs import program_layer
+from tests.factories.traces import assert_same
 
 EVERYTHING: tuple[Record, ...] = ("spikes", "membrane")
 STEPS, SAMPLES = 6, 3
@@ -173,16 +175,7 @@ def layer(
         "rule": RULES[int(rng.integers(len(RULES)))],
     }
     values |= changes
-    return ProgramLayer(
-        name,
-        first.source,
-        first.weight,
-        8,
-        unit=1.0,
-        link=first.link,
-        also=also,
-        **values,
-    )
+    return program_layer(name, first.source, first.weight, link=first.link, also=also, **values)
 
 
 def conv_synapse(
@@ -252,14 +245,6 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
     program = Program("loihi2", {"x": code}, (a, b, c, d, e, f), ("f",), STEPS, 1e-3, "frozen")
     codes = rng.integers(code.low, code.high + 1, (SAMPLES, STEPS, code.size))
     return program, ChipInput({"x": codes}, {"x": code})
-
-
-def assert_same(found: Trace, wanted: Trace) -> None:
-    for name in wanted.spikes:
-        np.testing.assert_array_equal(found.spikes[name], wanted.spikes[name], err_msg=name)
-        np.testing.assert_array_equal(found.membrane[name], wanted.membrane[name], err_msg=name)
-    assert dict(found.overflow) == dict(wanted.overflow)
-    assert dict(found.saturation) == dict(wanted.saturation)
 
 
 @pytest.mark.parametrize("kind", CODES)
@@ -337,9 +322,7 @@ def test_the_membrane_of_a_readout_is_recorded_without_asking() -> None:
 def test_a_zero_threshold_sends_the_most_spikes() -> None:
     code = InputCode(1, "binary", 1, False, 1.0)
     rule = NeuronRule("subtract", 7, ">=")
-    one = ProgramLayer(
-        "a", "x", np.array([[2]]), 8, 0, np.zeros(1, int), 0, 4095, 0, 0, 1.0, rule=rule
-    )
+    one = program_layer("a", "x", np.array([[2]]), dv=0, vth=0, rule=rule)
     program = Program("loihi2", {"x": code}, (one,), ("a",), 3, 1e-3, "frozen")
     given = ChipInput({"x": np.array([[[0], [1], [0]]])}, {"x": code})
     kernels: tuple[Kernel, ...] = ("numba", "torch")

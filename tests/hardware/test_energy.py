@@ -255,7 +255,7 @@ def test_graded_steps_cost_multiplies() -> None:
 
 
 def test_every_registered_chip_gives_rows_with_terms_and_sources() -> None:
-    rows = estimate_all(SHEET, CHIPS)
+    rows = estimate_all(SHEET, tuple(CHIPS))
     assert {row.device for row in rows} == set(CHIPS) - {"xylo_audio2", "akida_akd1000"}
     for row in rows:
         assert row.joules > 0

@@ -19,8 +19,9 @@ from neurozsl.hardware.energy import (
 )
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
+from tests.factories.networks import one_layer
 from tests.hardware.chip_text import MINIMAL, figure
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
+from tests.hardware.connection_loops import CONVS, paths_of, sparse
 
 SIZES = (512, 512, 512, 512)
 SHEET = uniform_counts(SIZES, steps=10, rate=0.05)

@@ -10,7 +10,7 @@ from neurozsl.hardware.chips.keys import ENERGY
 from neurozsl.hardware.energy import compare, estimate, estimate_all, uniform_counts
 
 COUNTS = uniform_counts((512, 512, 512, 512), steps=10, rate=0.05)
-ROWS = {row.key: row for row in estimate_all(COUNTS, CHIPS)}
+ROWS = {row.key: row for row in estimate_all(COUNTS, tuple(CHIPS))}
 FIGURE = 'unit = "J", kind = "measured", grade = "T", source = "p" }'
 SYNOP = {"synop": 2e-12}
 

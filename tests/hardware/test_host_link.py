@@ -11,12 +11,13 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.count.host_link import host_link
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Synapse
 from neurozsl.hardware.neurobench import neurobench
-from tests.hardware.connection_loops import one_layer
+from tests.factories.networks import one_layer
+from tests.factories.programs import program_layer
 
 STEPS = 4
 CODES = {
@@ -72,8 +73,7 @@ def test_a_layer_that_does_not_spike_sends_every_membrane() -> None:
 
 def test_dynamic_thresholds_are_sent_once_a_layer_and_step() -> None:
     code = CODES["binary"]
-    weight, zero = np.full((9, 5), 2), np.zeros(9, int)
-    layer = ProgramLayer("a", "x", weight, 8, 0, zero, 0, 4095, 2048, 20, 1.0)
+    layer = program_layer("a", "x", np.full((9, 5), 2), vth=20)
     program = Program("loihi2", {"x": code}, (layer,), ("a",), STEPS, 1e-3, "dynamic")
     network, given, trace = a_run(code)
     [sent] = host_link(program, given, trace).thresholds

@@ -3,10 +3,11 @@ import sys
 
 import pytest
 
-LIGHT = ["", ".chip", ".lower", ".program", ".quantize", ".floatsim", ".activity", ".energy"]
+LIGHT = ["", ".chips.chip", ".lower.lower", ".loihi.program", ".arithmetic.quantize"]
+LIGHT += [".floatsim.floatsim", ".count.activity", ".energy", ".count.diagnose"]
 
 
-@pytest.mark.parametrize("module", [*LIGHT, ".diagnose", ".fixedpoint", ".traffic", ".neurobench"])
+@pytest.mark.parametrize("module", [*LIGHT, ".loihi.fixedpoint", ".count.traffic", ".neurobench"])
 def test_hardware_without_the_emulator_imports_neither_torch_nor_numba(module: str) -> None:
     code = (
         f"import neurozsl.hardware{module}, sys;"

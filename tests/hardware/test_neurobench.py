@@ -15,15 +15,16 @@ from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.emulator import emulate
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.network.lowered import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, pooled, shifted
 from neurozsl.hardware.neurobench import NeuroBench, neurobench
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
+from tests.factories.networks import lowered, lowered_layer, one_layer
+from tests.factories.programs import program_layer
 from tests.hardware.connection_loops import (
-    one_layer,
     paths_of,
     paths_of_a_kernel,
     sparse,
@@ -45,9 +46,8 @@ def golden(
     code = InputCode(20, "graded", 3, True, scale)
     layers = []
     for name, source, weight, b in (("fc1", "x", w1, b1), ("fc2", "fc1", w2, b2)):
-        ones = np.ones(len(weight))
-        layers.append(LoweredLayer(name, source, weight, b * ones, ones / 8, ones, ones))
-    network = Lowered({"x": code}, tuple(layers), ("fc2",), 1e-3, 8, "fixed")
+        layers.append(lowered_layer(name, source, weight, bias=b, leak=1 / 8))
+    network = lowered(*layers, code=code, steps=8)
     trace = Trace({"fc1": z1, "fc2": z2}, membrane={"fc1": m1, "fc2": m2})
     return network, ChipInput({"x": x}, {"x": code}), trace
 
@@ -284,12 +284,8 @@ def programs() -> tuple[Program, SpeckProgram, ChipInput]:
         "loihi2",
         {"x": code},
         (
-            ProgramLayer(
-                "a", "x", kernel, 8, 0, bias.astype(np.int32), 0, 4095, 600, 60, 1.0, link=conv
-            ),
-            ProgramLayer(
-                "b", "a", weight // 32 * 32, 4, 0, np.zeros(4, np.int32), 0, 4095, 0, 20, 1.0
-            ),
+            program_layer("a", "x", kernel, bias_mant=bias, dv=600, vth=60, link=conv),
+            program_layer("b", "a", weight // 32 * 32, weight_bits=4, dv=0, vth=20),
         ),
         ("b",),
         4,

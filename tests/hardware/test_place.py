@@ -21,8 +21,6 @@ from pydantic import TypeAdapter
 
 from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import InputCode
-from neurozsl.hardware.arithmetic.place import place, remedies
-from neurozsl.hardware.arithmetic.shapes import shapes
 from neurozsl.hardware.chips.chip import load_chip, parse_chip
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
@@ -31,9 +29,12 @@ from neurozsl.hardware.place.changes import Change
 from neurozsl.hardware.place.core_use import Core, core_limits, list_bits
 from neurozsl.hardware.place.grids import Grid, spread
 from neurozsl.hardware.place.mapping import Kernel, LayerShape, Mapping, dense
+from neurozsl.hardware.place.place import place, remedies
 from neurozsl.hardware.place.placement import Placement, placement
+from neurozsl.hardware.place.shapes import shapes
 from neurozsl.hardware.place.tiles import connections
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
+from tests.factories.programs import program_layer
 
 Layers = tuple[LayerShape, ...]
 
@@ -622,7 +623,9 @@ def cnn(kind: str) -> Program | SpeckProgram:
         layers.append(
             SpeckLayer(name, source, weight, one.astype(np.int16), 100, -100, 0.1, link=link)
             if kind == "speck"
-            else ProgramLayer(name, source, weight, 8, 0, one, 0, 4095, 0, 100, 0.1, link=link)
+            else program_layer(
+                name, source, weight, bias_mant=one, dv=0, vth=100, unit=0.1, link=link
+            )
         )
     make: Any = SpeckProgram if kind == "speck" else Program
     return make(kind, {"x": code}, tuple(layers), ("f1",), 300, 1e-3, "fixed")  # type: ignore[no-any-return]
@@ -894,16 +897,12 @@ def program(**changes: Any) -> Program:
     def layer(name: str, source: str, size: tuple[int, int], **more: Any) -> ProgramLayer:
         values: dict[str, Any] = {
             "weight": np.full(size, 2, np.int16),
-            "weight_bits": 8,
-            "weight_exp": 0,
             "bias_mant": np.ones(size[0], np.int32),
             "bias_exp": 7,
-            "du": 4095,
-            "dv": 2048,
             "vth": 100,
             "unit": 0.1,
         }
-        return ProgramLayer(name=name, source=source, **{**values, **more})
+        return program_layer(name, source, **{**values, **more})
 
     first = layer("a", "x", (6, 5), weight=np.eye(6, 5, dtype=np.int16) * 2)
     second = layer("b", "a", (4, 6), **changes)

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,32 +11,25 @@ from hypothesis import strategies as st
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
-from neurozsl.hardware.arithmetic.quantize import dequantize, dequantize_input, quantize
+from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.dequantize import dequantize_input
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import accumulator_bound
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.ranges import value_ranges
+from tests.factories import networks
+from tests.factories.inputs import uniform
+from tests.factories.networks import lowered_layer
 
 CODE = InputCode(40, "graded", 4, False, 2.0**-4)
 
 
-def layer(weight: Any, **changes: Any) -> LoweredLayer:
-    weight = np.asarray(weight, np.float64)
-    out = weight.shape[0]
-    values: dict[str, Any] = {
-        "bias": np.zeros(out),
-        "leak": np.full(out, 0.5),
-        "syn_leak": np.ones(out),
-        "threshold": np.full(out, 0.5),
-    }
-    return LoweredLayer(name="a", source="x", weight=weight, **{**values, **changes})
+layer = partial(lowered_layer, "a", "x", leak=0.5, threshold=0.5)
 
 
-def network(*layers: LoweredLayer, code: InputCode = CODE, **changes: Any) -> Lowered:
-    values: dict[str, Any] = {"dt_s": 1e-3, "steps": 10, "policy": "frozen"}
-    return Lowered({"x": code}, layers, (layers[-1].name,), **{**values, **changes})
+network = partial(networks.lowered, code=CODE, policy="frozen")
 
 
 def three_layers(
@@ -53,11 +47,6 @@ def three_layers(
         )
         source, width = name, out
     return network(*made, code=code)
-
-
-def drawn(rng: np.random.Generator, code: InputCode, samples: int, steps: int = 10) -> ChipInput:
-    codes = rng.integers(code.low, code.high + 1, (samples, steps, code.size))
-    return ChipInput({"x": codes}, {"x": code})
 
 
 def test_one_layer_by_hand() -> None:
@@ -114,7 +103,7 @@ def test_a_bias_into_the_current_lies_on_the_weight_grid() -> None:
     np.testing.assert_allclose(made.bias * made.unit / 64, given.bias, atol=made.unit)
     twin = dequantize(program)
     assert twin.layers[0].bias_to == "current"
-    ci = drawn(rng, CODE, 32)
+    ci = uniform(rng, CODE, 32, 10)
     agree = emulate(program, ci).spikes["a"] == simulate(twin, ci).spikes["a"]
     assert agree.mean() > 0.999
 
@@ -177,7 +166,7 @@ def test_the_accumulator_first_takes_a_finer_step_then_fewer_levels() -> None:
 def test_the_float_twin_agrees_with_the_emulator(kappa: float) -> None:
     rng = np.random.default_rng(7)
     program = quantize(three_layers(rng, kappa=kappa, gain=4.0), "loihi2")
-    ci = drawn(rng, CODE, 400)
+    ci = uniform(rng, CODE, 400, 10)
     chip, twin = emulate(program, ci), simulate(dequantize(program), ci)
     for name in ("a", "b", "c"):
         assert 0.005 < chip.rates()[name] < 0.6
@@ -192,7 +181,7 @@ def test_the_half_state_lsb_removes_ties_without_leak() -> None:
     code = replace(CODE, size=6)
     given = layer(rng.integers(-1, 2, (32, 6)), leak=np.zeros(32), threshold=np.full(32, 0.25))
     program = quantize(network(given, code=code), "loihi2")
-    ci = drawn(rng, code, 300)
+    ci = uniform(rng, code, 300, 10)
     chip = emulate(program, ci, record=("spikes", "membrane"))
     twin = simulate(dequantize(program), ci)
     np.testing.assert_array_equal(chip.spikes["a"], twin.spikes["a"])
@@ -207,7 +196,7 @@ def test_dynamic_and_table_thresholds_survive_the_round_trip() -> None:
     rng = np.random.default_rng(9)
     base = three_layers(rng)
     dynamic = quantize(replace(base, policy="dynamic"), "loihi2")
-    ci = replace(drawn(rng, CODE, 50), theta=thresholds_of(rng, "abc"))
+    ci = replace(uniform(rng, CODE, 50, 10), theta=thresholds_of(rng, "abc"))
     chip = emulate(dynamic, ci)
     twin = simulate(dequantize(dynamic), dequantize_input(dynamic, ci))
     frozen = emulate(replace(dynamic, policy="frozen"), ci)
@@ -231,7 +220,7 @@ def agreement(a: Trace, b: Trace) -> dict[str, float]:
 
 def test_calibration_reports_the_spikes_that_rounding_changed() -> None:
     rng = np.random.default_rng(10)
-    lowered, ci = three_layers(rng), drawn(rng, CODE, 60)
+    lowered, ci = three_layers(rng), uniform(rng, CODE, 60, 10)
     eight = quantize(lowered, "loihi2", calibration=ci)
     four = quantize(lowered, "loihi2", bits=4, calibration=ci)
     expected = agreement(simulate(lowered, ci), simulate(dequantize(eight), ci))
@@ -246,7 +235,7 @@ def test_calibration_reports_the_spikes_that_rounding_changed() -> None:
 def test_a_layer_of_zeros_stays_silent_and_legal() -> None:
     program = quantize(network(layer(np.zeros((3, 40)))), "loihi2")
     assert not program.layers[0].weight.any()
-    assert emulate(program, drawn(np.random.default_rng(0), CODE, 3)).spikes["a"].sum() == 0
+    assert emulate(program, uniform(np.random.default_rng(0), CODE, 3, 10)).spikes["a"].sum() == 0
 
 
 ONES = np.ones((2, 40))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,29 +27,20 @@ from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.ranges import value_ranges
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, apply, matrix
+from tests.factories import networks
+from tests.factories.inputs import uniform
+from tests.factories.networks import lowered_layer
 
 CODE = InputCode(2 * 6 * 5, "graded", 3, False, 0.25)
 
 
 def layer(name: str, source: str, weight: Any, **changes: Any) -> LoweredLayer:
     """Integrate-and-fire unless the changes say otherwise; biases that differ between neurons."""
-    weight = np.asarray(weight, np.float64)
-    link, also = changes.get("link", Link()), changes.get("also", ())
-    size = Synapse(source, weight, link).size_out
-    values: dict[str, Any] = {
-        "bias": np.linspace(-0.05, 0.1, size),
-        "leak": np.zeros(size),
-        "syn_leak": np.ones(size),
-        "threshold": np.ones(size),
-        "link": link,
-        "also": also,
-    }
-    return LoweredLayer(name=name, source=source, weight=weight, **(values | changes))
+    made = lowered_layer(name, source, weight, **changes)
+    return made if "bias" in changes else replace(made, bias=np.linspace(-0.05, 0.1, made.size))
 
 
-def network(*layers: LoweredLayer, code: InputCode = CODE, **changes: Any) -> Lowered:
-    values: dict[str, Any] = {"dt_s": 1e-3, "steps": 6, "policy": "fixed"}
-    return Lowered({"x": code}, layers, (layers[-1].name,), **(values | changes))
+network = partial(networks.lowered, code=CODE, steps=6)
 
 
 def conv_network(
@@ -74,9 +66,9 @@ def conv_network(
     return network(*layers, code=code)
 
 
-def drawn(rng: np.random.Generator, samples: int, code: InputCode = CODE) -> ChipInput:
-    codes = rng.integers(code.low, code.high + 1, (samples, 6, code.size))
-    return ChipInput({"x": codes * (rng.random(codes.shape) < 0.4)}, {"x": code})
+def drawn(rng: np.random.Generator, samples: int) -> ChipInput:
+    codes = uniform(rng, CODE, samples, 6).codes["x"]
+    return ChipInput({"x": codes * (rng.random(codes.shape) < 0.4)}, {"x": CODE})
 
 
 def slow(

@@ -17,6 +17,8 @@ from neurozsl.hardware.loihi.program import Program, accumulator_bound
 from neurozsl.hardware.loihi.scales import ScaleRule, top_weight
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.ranges import value_ranges
+from tests.factories.inputs import uniform
+from tests.factories.networks import lowered, lowered_layer
 
 CODE = InputCode(24, "graded", 4, False, 2.0**-4)
 RULES: tuple[ScaleRule, ...] = ("max", "percentile", "mse")
@@ -30,25 +32,22 @@ def network(*, width: int = 20, tail: float = 1.0, policy: str = "frozen") -> Lo
         weight = rng.normal(0, 3 / math.sqrt(size), (out, size))
         weight[0, :2] *= tail
         layers.append(
-            LoweredLayer(
+            lowered_layer(
                 name,
                 source,
                 weight,
-                rng.normal(0, 0.1, out),
-                np.full(out, 0.5),
-                np.ones(out),
-                np.full(out, 0.5),
-                np.linspace(0.4, 0.6, 10) if policy == "table" else None,
+                bias=rng.normal(0, 0.1, out),
+                leak=0.5,
+                threshold=0.5,
+                theta_table=np.linspace(0.4, 0.6, 10) if policy == "table" else None,
             )
         )
         source, size = name, out
-    return Lowered({"x": CODE}, tuple(layers), ("b",), 1e-3, 10, policy)  # type: ignore[arg-type]
+    return lowered(*layers, code=CODE, policy=policy)
 
 
-def drawn(samples: int = 64) -> ChipInput:
-    rng = np.random.default_rng(5)
-    codes = rng.integers(CODE.low, CODE.high + 1, (samples, 10, CODE.size))
-    return ChipInput({"x": codes}, {"x": CODE})
+def drawn(samples: int) -> ChipInput:
+    return uniform(np.random.default_rng(5), CODE, samples, 10)
 
 
 def error_by_hand(weight: np.ndarray, levels: int, top: float) -> float:

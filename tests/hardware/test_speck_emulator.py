@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.core.signals import InputCode
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.network.neuron import Reset
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, matrix
@@ -18,6 +18,7 @@ from neurozsl.hardware.speck import emulator as speck_emulator
 from neurozsl.hardware.speck.emulator import emulate_speck, run_speck_neurons, weighted_sums
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from neurozsl.hardware.speck.quantize import dequantize_speck
+from tests.factories.inputs import binary
 
 
 def code(size: int) -> InputCode:
@@ -53,11 +54,6 @@ def program(
     return SpeckProgram(
         "speck2f", {"x": code(sizes[0])}, tuple(layers), (layers[-1].name,), steps, 1e-3, "fixed"
     )
-
-
-def drawn(rng: np.random.Generator, size: int, samples: int, steps: int, rate: float) -> ChipInput:
-    codes = (rng.random((samples, steps, size)) < rate).astype(np.int16)
-    return ChipInput({"x": codes}, {"x": code(size)})
 
 
 def slow(
@@ -114,7 +110,7 @@ def test_the_emulator_equals_a_reference_in_python_integers(
 ) -> None:
     rng = np.random.default_rng(threshold + max_spikes)
     made = program(rng, sizes, threshold=threshold, low=low, reset=reset, max_spikes=max_spikes)
-    chip_input = drawn(rng, sizes[0], 3, made.steps, 0.5)
+    chip_input = binary(rng, sizes[0], 3, made.steps, 0.5)
     found = emulate_speck(made, chip_input, record=("spikes", "membrane"), batch=2)
     spikes, membrane, clipped = slow(made, chip_input.codes["x"])
     for layer in made.layers:
@@ -166,7 +162,7 @@ def test_several_spikes_a_step_keep_the_rest_under_subtraction_and_lose_it_under
 def test_counts_of_several_spikes_arrive_at_the_next_layer() -> None:
     rng = np.random.default_rng(3)
     made = program(rng, (6, 5, 4), threshold=20, reset="subtract", max_spikes=255)
-    chip_input = drawn(rng, 6, 4, made.steps, 0.6)
+    chip_input = binary(rng, 6, 4, made.steps, 0.6)
     found = emulate_speck(made, chip_input)
     assert found.spikes["x.0"].max() > 1
     sums = found.spikes["x.0"].astype(np.int64) @ made.layers[1].weight.T.astype(np.int64)
@@ -186,7 +182,7 @@ def test_sums_beyond_float32_are_exact() -> None:
 def test_the_float_twin_gives_the_same_spikes_where_nothing_is_clipped() -> None:
     rng = np.random.default_rng(1)
     made = program(rng, (30, 20, 10), threshold=150, weight=(-60, 60))
-    chip_input = drawn(rng, 30, 20, made.steps, 0.3)
+    chip_input = binary(rng, 30, 20, made.steps, 0.3)
     found = emulate_speck(made, chip_input)
     assert not any(found.saturation.values())
     twin = simulate(dequantize_speck(made), chip_input)
@@ -266,7 +262,7 @@ def test_convolutions_and_pools_equal_the_reference_in_python_integers(
             max_spikes=max_spikes,
             low=low,
         )
-        chip_input = drawn(rng, 4 * 42, 3, 5, 0.4)
+        chip_input = binary(rng, 4 * 42, 3, 5, 0.4)
         found = emulate_speck(made, chip_input, record=("spikes", "membrane"), batch=2)
         spikes, membrane, clipped = slow(made, chip_input.codes["x"])
         for name in ("a", "b"):
@@ -280,7 +276,7 @@ def test_convolutions_and_pools_equal_the_reference_in_python_integers(
 def test_many_small_parts_give_the_sums_of_one_large_part(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     made = conv_program(rng, GEOMETRIES[1], Pool((1, 1, 1), (2, 2), (2, 2)))
-    chip_input = drawn(rng, 4 * 42, 6, 5, 0.4)
+    chip_input = binary(rng, 4 * 42, 6, 5, 0.4)
     whole = emulate_speck(made, chip_input)
     batches: list[tuple[int, int]] = []
     monkeypatch.setattr(speck_emulator, "_PATCH_VALUES", 1)
@@ -320,7 +316,7 @@ def test_the_float_twin_of_every_rule_ties_where_the_integers_tie(
         for x in made.layers
     ]
     made = replace(made, layers=tuple(coarse))
-    chip_input = drawn(rng, 4 * 42, 30, 5, 0.1)
+    chip_input = binary(rng, 4 * 42, 30, 5, 0.1)
     found = emulate_speck(made, chip_input, record=("spikes", "membrane"))
     twin = simulate(dequantize_speck(made), chip_input)
     for layer in made.layers:
@@ -333,7 +329,7 @@ def test_the_float_twin_of_every_rule_ties_where_the_integers_tie(
 def test_samples_do_not_depend_on_the_batch_and_none_is_legal() -> None:
     rng = np.random.default_rng(2)
     made = program(rng, (12, 8))
-    chip_input = drawn(rng, 12, 7, made.steps, 0.4)
+    chip_input = binary(rng, 12, 7, made.steps, 0.4)
     whole = emulate_speck(made, chip_input)
     seen: list[tuple[int, int]] = []
     parts = emulate_speck(made, chip_input, batch=3, progress=lambda *x: seen.append(x))

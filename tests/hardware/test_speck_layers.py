@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from neurozsl.core.errors import BadInput, DoesNotFit
-from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
@@ -20,28 +19,16 @@ from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer
 from neurozsl.hardware.speck.quantize import dequantize_speck, fit_scale, quantize_speck
 from neurozsl.hardware.speck.rules import check_speck, notes
+from tests.factories.inputs import binary, binary_code
+from tests.factories.networks import lowered
+from tests.factories.networks import lowered_layer as layer
 
 CHIP = load_chip("speck2f")
 SINABS = NeuronRule("subtract", 255, ">=", -1.0)
 
 
-def layer(name: str, source: str, weight: Any, **changes: Any) -> LoweredLayer:
-    """Integrate-and-fire without biases, threshold 1."""
-    weight = np.asarray(weight, np.float64)
-    size = Synapse(source, weight, changes.get("link", Link())).size_out
-    values: dict[str, Any] = {
-        "bias": np.zeros(size),
-        "leak": np.zeros(size),
-        "syn_leak": np.ones(size),
-        "threshold": np.ones(size),
-    }
-    return LoweredLayer(name=name, source=source, weight=weight, **(values | changes))
-
-
-def network(*layers: LoweredLayer, inputs: int = 2 * 16 * 12, **changes: Any) -> Lowered:
-    codes = {"x": InputCode(inputs, "binary", 1, False, 1.0)}
-    values: dict[str, Any] = {"dt_s": 1e-3, "steps": 8, "policy": "fixed"}
-    return Lowered(codes, layers, (layers[-1].name,), **(values | changes))
+def network(*layers: LoweredLayer, inputs: int = 2 * 16 * 12) -> Lowered:
+    return lowered(*layers, code=binary_code(inputs), steps=8)
 
 
 def maps(rule: NeuronRule = SINABS, *, seed: int = 0) -> Lowered:
@@ -55,11 +42,6 @@ def maps(rule: NeuronRule = SINABS, *, seed: int = 0) -> Lowered:
         layer("b", "a", rng.normal(0.0, 0.3, (4, 6, 3, 3)), link=second, rule=rule),
         layer("c", "b", rng.normal(0.1, 0.3, (5, 4, 3, 3)), link=Link(Conv((4, 4, 3))), rule=rule),
     )
-
-
-def drawn(samples: int, inputs: int = 2 * 16 * 12, *, rate: float = 0.1) -> ChipInput:
-    codes = (np.random.default_rng(1).random((samples, 8, inputs)) < rate).astype(np.int16)
-    return ChipInput({"x": codes}, {"x": InputCode(inputs, "binary", 1, False, 1.0)})
 
 
 # ---------------------------------------------------------------- integers
@@ -105,8 +87,8 @@ def test_a_lower_bound_beyond_the_threshold_takes_the_negative_end_of_sixteen_bi
     "rule", [NeuronRule(), NeuronRule("subtract"), SINABS, NeuronRule("zero", 4, ">=", -0.5)]
 )
 def test_the_report_of_every_rule_is_what_the_integers_do(rule: NeuronRule) -> None:
-    lowered, chip_input = maps(rule), drawn(20)
-    program = quantize_speck(lowered, calibration=chip_input)
+    lowered, chip_input = maps(rule), binary(np.random.default_rng(1), 2 * 16 * 12, 20, 8, 0.1)
+    program = quantize(lowered, "speck2f", calibration=chip_input)
     found, real = emulate_speck(program, chip_input), simulate(lowered, chip_input)
     twin = simulate(dequantize_speck(program), chip_input)
     for loss in program.loss:

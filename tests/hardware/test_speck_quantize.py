@@ -23,32 +23,18 @@ from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import dequantize_speck, fit_scale, quantize_speck
 from neurozsl.hardware.speck.rules import check_speck, notes
+from tests.factories.inputs import binary_code
+from tests.factories.networks import lowered, lowered_layer
 
 CHIP = load_chip("speck2f")
 
 
 def layer(weight: Any, *, name: str = "a.0", source: str = "a", **options: Any) -> LoweredLayer:
-    weight = np.asarray(weight, np.float64)
-    out = len(weight)
-    values: dict[str, Any] = {
-        "bias": np.zeros(out),
-        "leak": np.zeros(out),
-        "syn_leak": np.ones(out),
-        "threshold": np.ones(out),
-    }
-    return LoweredLayer(name, source, weight, **(values | options))
+    return lowered_layer(name, source, weight, **options)
 
 
 def network(*layers: LoweredLayer, **options: Any) -> Lowered:
-    values: dict[str, Any] = {
-        "inputs": {"a": InputCode(layers[0].weight.shape[1], "binary", 1, False, 1.0)},
-        "layers": layers,
-        "outputs": (layers[-1].name,),
-        "dt_s": 1e-3,
-        "steps": 10,
-        "policy": "fixed",
-    }
-    return Lowered(**(values | options))
+    return lowered(*layers, code=binary_code(layers[0].weight.shape[1]), **options)
 
 
 def random_network(seed: int, sizes: tuple[int, ...] = (40, 24, 12)) -> Lowered:

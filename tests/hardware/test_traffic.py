@@ -12,7 +12,6 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
-from neurozsl.hardware.arithmetic.place import place
 from neurozsl.hardware.chips.chip import Chip, load_chip, parse_chip
 from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
 from neurozsl.hardware.loihi.emulator import emulate
@@ -21,8 +20,11 @@ from neurozsl.hardware.network.connections import fan_out, sources_of
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from neurozsl.hardware.place.mapping import Mapping
+from neurozsl.hardware.place.place import place
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
-from tests.hardware.connection_loops import CONVS, one_layer, paths_of, sparse
+from tests.factories.networks import one_layer
+from tests.factories.programs import program_layer
+from tests.hardware.connection_loops import CONVS, paths_of, sparse
 
 MESH = Mesh(3, 4, 2)
 SAMPLES, STEPS = 2, 5
@@ -99,20 +101,8 @@ def whole(rng: np.random.Generator, *shape: int) -> Any:
 
 def layer_of(name: str, *synapses: Synapse) -> ProgramLayer:
     first, *also = synapses
-    return ProgramLayer(
-        name,
-        first.source,
-        first.weight,
-        8,
-        0,
-        np.zeros(first.size_out, int),
-        0,
-        4095,
-        2048,
-        20,
-        1.0,
-        link=first.link,
-        also=tuple(also),
+    return program_layer(
+        name, first.source, first.weight, vth=20, link=first.link, also=tuple(also)
     )
 
 

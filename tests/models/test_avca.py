@@ -15,10 +15,17 @@ from torch import Tensor
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.models.avca import AVCA, PRESETS, build
 from neurozsl.models.avca_losses import NAMES, Three, losses
-from neurozsl.models.base import Embedding, ZSLModel, distances
+from neurozsl.models.base import (
+    Embedding,
+    ZSLModel,
+    branch_model,
+    branch_of,
+    distances,
+    host_parts,
+    needed_branch,
+)
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.train import TrainConfig, fit
@@ -541,9 +548,11 @@ def test_nothing_spikes_and_nothing_goes_to_a_chip() -> None:
     model = small()
     assert isinstance(model, ZSLModel)
     assert model.prepare(batch()).chip_input is None
-    assert model.branch_spec() is None and model.branch is None
-    with pytest.raises(BadInput, match="never spikes"):
-        model.frozen({})
+    assert branch_of(model) is None and host_parts(model) == ()
+    with pytest.raises(BadInput, match=r"AVCA.*no spiking branch.*such as mdft"):
+        needed_branch(model)
+    with pytest.raises(BadInput, match=r"AVCA.*no spiking branch"):
+        branch_model(model)
 
 
 def test_the_same_seed_makes_the_same_model_and_options_rebuild_it() -> None:
@@ -570,17 +579,6 @@ def test_an_embedding_that_is_zero_for_every_sample_is_reported() -> None:
 
 
 # ---------------------------------------------------------------- training
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic set small enough to train on in seconds."""
-    folder = tmp_path_factory.mktemp("avca") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def new_run(path: Path, data_dir: Path, **options: Any) -> runs.Run:
@@ -616,6 +614,7 @@ def test_fit_trains_it_and_leaves_the_positions_as_they_were_drawn(
     assert losses_per_epoch[1] < losses_per_epoch[0]
     torch.manual_seed(2)  # of stage 2 with seed 0, see `training._fit_stage`
     fresh = build(audio_dim=256, video_dim=256)
+    assert isinstance(model, AVCA)
     assert torch.equal(model.cross_attention.position, fresh.cross_attention.position)
     assert not torch.equal(model.project_word.linear.weight, fresh.project_word.linear.weight)
 

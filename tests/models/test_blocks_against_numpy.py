@@ -1,61 +1,20 @@
 """RJLU, DAB and dynamic threshold against slow loops that follow the equations one by one."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
 
-from neurozsl.models.blocks import Attention, FeedForward, RowNorm
+from neurozsl.models.blocks import RowNorm
 from neurozsl.models.dab import DAB
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.threshold import MODES, saturated_share, thresholds
+from neurozsl.models.threshold import ThresholdMode, saturated_share, thresholds
+from tests.models.slow_blocks import F64, draw, sigmoid, slow_attention, slow_feed, value
 
-F64 = npt.NDArray[np.float64]
 B, T, E = 3, 5, 8
-
-
-def draw(*shape: int, seed: int = 0) -> F64:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def value(x: torch.Tensor) -> F64:
-    return np.asarray(x.detach().numpy(), dtype=np.float64)
-
-
-def linear(layer: nn.Module, x: F64) -> F64:
-    assert isinstance(layer, nn.Linear)
-    out = value(layer.weight) @ x
-    return out if layer.bias is None else out + value(layer.bias)
-
-
-def sigmoid(x: F64) -> F64:
-    return np.asarray(1 / (1 + np.exp(-x)))
-
-
-def slow_attention(a: Attention, query: list[F64], key: list[F64]) -> list[F64]:
-    """One query at a time, one head at a time."""
-    out = []
-    for q_token in query:
-        mixed = []
-        for head in range(a.heads):
-            part = slice(head * a.head_width, (head + 1) * a.head_width)
-            q = linear(a.to_query, q_token)[part]
-            scores = np.array([q @ linear(a.to_key, k)[part] for k in key]) / np.sqrt(a.head_width)
-            weights = np.exp(scores) / np.exp(scores).sum()
-            mixed.append(
-                sum(w * linear(a.to_value, k)[part] for w, k in zip(weights, key, strict=True))
-            )
-        out.append(linear(a.out, np.concatenate(mixed)))
-    return out
-
-
-def slow_feed(f: FeedForward, x: F64) -> F64:
-    normed = (x - x.mean()) / np.sqrt(x.var() + f.norm.eps)
-    normed = normed * value(f.norm.weight) + value(f.norm.bias)
-    return linear(f.down, np.maximum(linear(f.up, normed), 0)) + x
 
 
 def slow_rjlu(r: RJLU, audio: F64, video: F64) -> tuple[F64, F64]:
@@ -133,7 +92,7 @@ def slow_factor(s: F64, e: F64, mode: str) -> float:
     return float(phi + sum(terms) / np.log(len(s)))
 
 
-@pytest.mark.parametrize("mode", [m for m in MODES if m != "fixed"])
+@pytest.mark.parametrize("mode", [m for m in get_args(ThresholdMode) if m != "fixed"])
 def test_dynamic_threshold_follows_equation_7(mode: str) -> None:
     joint, events = draw(B, T, E), np.sign(draw(B, T, E, seed=4)) * (draw(B, T, E, seed=5) > 0.5)
     theta_0 = 1.25

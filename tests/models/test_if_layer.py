@@ -12,16 +12,16 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.speck.cores import CoreShape
+from neurozsl.models.base import needed_branch
 from neurozsl.models.mdft import build
 from neurozsl.models.motion import SpikingBranch, SpikingLayer
+from neurozsl.models.neurons import NeuronConfig
 from neurozsl.models.profiles import PROFILES, SPECK_CHANNELS, SPECK_LARGEST_CORE, profile_options
 from neurozsl.norse.cells import IAFCell, IAFParameters
 
 
 def make(norm: bool = False, theta: float = 0.4) -> SpikingLayer:
-    return SpikingLayer(
-        6, 5, decay_u12=2048, theta=theta, surrogate="tanh", slope=1.0, norm=norm, neuron="if"
-    ).double()
+    return SpikingLayer(6, 5, NeuronConfig("if", theta=theta), norm=norm).double()
 
 
 def by_cell(layer: SpikingLayer, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
@@ -64,12 +64,12 @@ def test_the_membrane_adds_up_without_a_leak_and_spikes_above_the_threshold_only
     spikes = layer(torch.zeros(1, 10, 6, dtype=torch.float64), None, None)
     # 0.25 .. 1.0 is not above 1; 1.25 is, and the membrane starts again from 0.
     assert spikes[0, :, 0].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
-    assert layer.kappa == 0.0
+    assert layer.config.kappa == 0.0
 
 
 def test_the_spec_of_an_if_branch_says_no_leak_and_folds_batch_norm() -> None:
     codes = {"a": InputCode(6, "binary", 1, False, 1.0)}
-    branch = SpikingBranch(codes, (5, 4), steps=9, neuron="if", theta=0.7)
+    branch = SpikingBranch(codes, (5, 4), steps=9, neuron=NeuronConfig("if", theta=0.7))
     x = (torch.rand(64, 9, 6) < 0.4).float()
     for _ in range(30):
         branch(ChipInput({"a": x}, codes))  # move the running statistics away from 0 and 1
@@ -100,8 +100,7 @@ def test_the_speck_profile_fits_the_nine_cores_of_the_chips_file(
     audio_dim: int, video_dim: int
 ) -> None:
     model = build(audio_dim=audio_dim, video_dim=video_dim, motion_profile="speck")
-    spec = model.branch_spec()
-    assert spec is not None
+    spec = needed_branch(model).spec()
     assert all(code.kind == "binary" for code in spec.inputs.values())
     shapes = [
         CoreShape(x.name, x.source, x.weight.shape[1], x.weight.shape[0], 0) for x in spec.layers
@@ -144,7 +143,7 @@ def test_options_of_the_user_win_over_the_profile_and_rebuild_the_same_model() -
     assert model.config.neuron == "if" and model.config.audio_code == "level"
     again = build(**model.options())
     again.load_state_dict(model.state_dict())
-    first, second = model.branch_spec(), again.branch_spec()
+    first, second = needed_branch(model).spec(), needed_branch(again).spec()
     assert first is not None and second is not None
     assert first.inputs == second.inputs
     paper = build(audio_dim=8, video_dim=8, preset="paper", motion_profile="speck")

@@ -11,9 +11,12 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode
 from neurozsl.data.batch import AVBatch
+from neurozsl.models.base import needed_branch
 from neurozsl.models.coding import encode, graded_code
 from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.motion import SpikingLayer
+from neurozsl.models.neurons import NeuronConfig
+from tests.factories.batches import batch
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -25,16 +28,6 @@ SMALL: dict[str, Any] = {
     "steps": 6,
     "theta": 0.5,
 }
-
-
-def batch(n: int = 12, steps: int = 6, audio: int = 10, video: int = 14, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, steps, audio, generator=g) * 2,
-        torch.rand(n, steps, video, generator=g) * 2,
-        torch.ones(n, steps, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
 
 
 def small(**options: Any) -> MDFT:
@@ -134,9 +127,7 @@ def test_the_scale_of_graded_codes_is_a_power_of_two_and_rounding_passes_the_gra
 
 def test_lif_layer_follows_norses_equation_with_a_strict_threshold() -> None:
     torch.manual_seed(0)
-    layer = SpikingLayer(
-        4, 3, decay_u12=1024, theta=0.02, surrogate="tanh", slope=5.0, norm=False, neuron="lif"
-    ).double()
+    layer = SpikingLayer(4, 3, NeuronConfig("lif", 1024, 0.02, "tanh", 5.0), norm=False).double()
     x = torch.randn(2, 9, 4, dtype=torch.float64)
     fast = layer(x, None, None)
     w, b = layer.linear.weight.detach().numpy(), layer.linear.bias.detach().numpy()
@@ -150,9 +141,7 @@ def test_lif_layer_follows_norses_equation_with_a_strict_threshold() -> None:
 
 
 def test_a_membrane_exactly_at_the_threshold_does_not_spike() -> None:
-    layer = SpikingLayer(
-        1, 1, decay_u12=2048, theta=0.5, surrogate="tanh", slope=5.0, norm=False, neuron="lif"
-    )
+    layer = SpikingLayer(1, 1, NeuronConfig("lif", 2048, 0.5, "tanh", 5.0), norm=False)
     with torch.no_grad():
         layer.linear.weight.fill_(1.0)
         layer.linear.bias.fill_(0.0)
@@ -227,7 +216,7 @@ def test_features_with_another_number_of_steps_are_refused() -> None:
 
 def test_the_mlp_ablation_cannot_be_exported() -> None:
     with pytest.raises(BadInput, match="does not spike"):
-        small(neuron="mlp").branch_spec()
+        needed_branch(small(neuron="mlp")).spec()
 
 
 def test_options_rebuild_the_same_model() -> None:

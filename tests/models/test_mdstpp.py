@@ -1,6 +1,7 @@
 """MDST++-style reading: gradients, stages and their losses, the two doors, the host's part."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.models.base import ZSLModel, host_parts
+from neurozsl.models.base import ZSLModel, host_parts, needed_branch
 from neurozsl.models.mdstpp import MDSTPP, build
 from neurozsl.models.timescales import Timescales
+from tests.factories import batches
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -52,14 +54,7 @@ def name_of(options: dict[str, Any]) -> str:
     return ",".join(f"{k}={v}" for k, v in options.items()) or "deploy"
 
 
-def batch(n: int = 12, steps: int = 8, audio: int = 10, video: int = 14, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, steps, audio, generator=g) * 2,
-        torch.rand(n, steps, video, generator=g) * 2,
-        torch.ones(n, steps, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
+batch = partial(batches.batch, steps=8)
 
 
 def small(**options: Any) -> MDSTPP:
@@ -174,8 +169,8 @@ def test_the_finish_reads_the_outputs_of_the_spec_and_nothing_else() -> None:
     for options in ({}, {"on_chip": "embedding"}, {"ssa": False}):
         model = small(**options).eval()
         prepared = model.prepare(batch())
-        spec = model.branch_spec()
-        assert prepared.chip_input is not None and model.branch is not None and spec is not None
+        spec = needed_branch(model).spec()
+        assert prepared.chip_input is not None and model.branch is not None
         trace = model.branch(prepared.chip_input)
         less = Trace({name: trace.spikes[name] for name in spec.outputs})
         expected = model.finish(trace, prepared.context).heads[0]
@@ -183,8 +178,7 @@ def test_the_finish_reads_the_outputs_of_the_spec_and_nothing_else() -> None:
 
 
 def test_the_chip_holds_the_embedding_and_the_projections_of_the_first_attention() -> None:
-    spec = small().branch_spec()
-    assert spec is not None
+    spec = needed_branch(small()).spec()
     wires = {layer.name: layer.source for layer in spec.layers if layer.name.startswith("audio")}
     assert wires == {
         "audio.0": "audio",
@@ -194,7 +188,7 @@ def test_the_chip_holds_the_embedding_and_the_projections_of_the_first_attention
         "audio.v": "audio.1",
     }
     assert spec.outputs[:4] == ("audio.1", "audio.q", "audio.k", "audio.v")
-    plain = small(ssa=False).branch_spec()
+    plain = needed_branch(small(ssa=False)).spec()
     assert plain is not None
     assert [layer.weight.shape[0] for layer in plain.layers[:4]] == [20, 16, 32, 16]
 
@@ -218,10 +212,9 @@ def test_a_frozen_copy_has_the_scores_of_the_model_up_to_its_constants(threshold
     for _ in range(20):
         model(batch(n=40))
     model.eval()
-    spec = model.branch_spec()
-    assert spec is not None
+    spec = needed_branch(model).spec()
     frozen = model.frozen({layer.name: 0.5 for layer in spec.layers}).eval()
-    deployed = frozen.branch_spec()
+    deployed = needed_branch(frozen).spec()
     assert deployed is not None and deployed.policy == "frozen"
     again = build(**frozen.options())
     again.load_state_dict(frozen.state_dict())
@@ -302,14 +295,13 @@ def test_padded_steps_do_not_change_an_embedding() -> None:
 def test_the_model_is_registered_and_keeps_the_contract() -> None:
     model = models.build("mdst++", audio_dim=10, video_dim=14)
     assert isinstance(model, ZSLModel)
-    assert "MDST++-style" in MDSTPP.title
+    assert "MDST++-style" in models.title("mdst++") and models.title("mdst") == "mdst"
 
 
 def test_the_speck_profile_leaves_the_projections_to_the_host() -> None:
     model = models.build("mdst++", audio_dim=64, video_dim=64, motion_profile="speck")
     assert isinstance(model, MDSTPP)
-    spec = model.branch_spec()
-    assert spec is not None
+    spec = needed_branch(model).spec()
     assert [layer.name for layer in spec.layers] == [
         f"{m}.{i}" for m in ("audio", "video") for i in range(3)
     ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from neurozsl.core.errors import BadInput
+from neurozsl.models.neurons import NeuronConfig
 from neurozsl.models.shrinkage import Shrinkage, groups, pool_mask, stage_lengths, stretch
 from neurozsl.models.spiking_attention import (
     AttentionConfig,
@@ -18,14 +19,7 @@ from neurozsl.models.spiking_attention import (
     attention,
 )
 
-NEURON: dict[str, Any] = {
-    "decay_u12": 2048,
-    "theta": 1.0,
-    "surrogate": "tanh",
-    "slope": 1.0,
-    "norm": True,
-    "neuron": "lif",
-}
+NEURON: dict[str, Any] = {"neuron": NeuronConfig(), "norm": True}
 CONFIGS = [
     AttentionConfig(24, slots=4, heads=2),
     AttentionConfig(24, slots=24, heads=1, scale=0.25),
@@ -75,7 +69,7 @@ def test_the_product_is_the_count_of_shared_spikes_exactly(config: AttentionConf
 def test_the_readers_of_the_product_follow_the_lif_equation_in_fractions() -> None:
     config = AttentionConfig(24, slots=4, heads=2, scale=0.25, theta=0.5)
     product = SpikingProduct(
-        config, SpikingBlock(config, ratio=1, projected=True, neuron=NEURON).out.config
+        config, SpikingBlock(config, ratio=1, projected=True, **NEURON).out.config
     )
     qkv = three()
     drive = counted(qkv, config)
@@ -92,7 +86,7 @@ def test_the_readers_of_the_product_follow_the_lif_equation_in_fractions() -> No
 @pytest.mark.parametrize("projected", [False, True])
 def test_every_activation_of_a_block_is_binary(projected: bool) -> None:
     torch.manual_seed(0)
-    block = SpikingBlock(AttentionConfig(24, slots=4), ratio=2, projected=projected, neuron=NEURON)
+    block = SpikingBlock(AttentionConfig(24, slots=4), ratio=2, projected=projected, **NEURON)
     seen: dict[str, Tensor] = {}
     for name, module in block.named_modules():
         if name.split(".")[-1] in ("linear", "product"):
@@ -108,7 +102,7 @@ def test_every_activation_of_a_block_is_binary(projected: bool) -> None:
 
 def test_a_new_block_passes_most_residual_spikes_on() -> None:
     torch.manual_seed(0)
-    block = SpikingBlock(AttentionConfig(64, slots=8), ratio=2, projected=False, neuron=NEURON)
+    block = SpikingBlock(AttentionConfig(64, slots=8), ratio=2, projected=False, **NEURON)
     x = spikes(64, 5, 64, rate=0.2)
     out = block(x, None, None).detach()
     assert float(out[x == 1].mean()) > 0.8
@@ -118,7 +112,7 @@ def test_a_new_block_passes_most_residual_spikes_on() -> None:
 def test_padded_steps_send_no_spike_to_the_other_steps() -> None:
     torch.manual_seed(0)
     config = AttentionConfig(24, heads=2, tokens="time", theta=0.25)
-    block = SpikingBlock(config, ratio=1, projected=False, neuron=NEURON).eval()
+    block = SpikingBlock(config, ratio=1, projected=False, **NEURON).eval()
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
     x = spikes(2, 5, 24)
     changed = x.clone()
@@ -130,7 +124,7 @@ def test_padded_steps_send_no_spike_to_the_other_steps() -> None:
 
 def test_gradients_reach_queries_keys_and_values() -> None:
     torch.manual_seed(0)
-    block = SpikingBlock(AttentionConfig(24, slots=4), ratio=2, projected=False, neuron=NEURON)
+    block = SpikingBlock(AttentionConfig(24, slots=4), ratio=2, projected=False, **NEURON)
     x = spikes(16, 5, 24).requires_grad_()
     torch.autograd.backward(block(x, None, None).square().mean())
     assert x.grad is not None and bool((x.grad != 0).any())

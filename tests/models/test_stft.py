@@ -17,16 +17,19 @@ from neurozsl.cli import app
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
-from neurozsl.deploy import deploy
+from neurozsl.deploy import deploy, samples
 from neurozsl.deploy.finetune import frozen_model
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.norse.branch import run_norse
+from neurozsl.models.base import needed_branch
 from neurozsl.models.stft import STFT, build
 from neurozsl.report.sections import build as report
 from neurozsl.runs import run as runs
+from neurozsl.scoring import road
 from neurozsl.training import checkpoint
 from neurozsl.training.qat import Rounding, program_of
 from neurozsl.training.train import TrainConfig
+from tests.factories.batches import batch
 
 SMALL: dict[str, Any] = {
     "embed": 16,
@@ -42,16 +45,6 @@ SMALL: dict[str, Any] = {
     "tucker_width": 5,
     "rank": 3,
 }
-
-
-def batch(n: int = 12, steps: int = 6, seed: int = 0) -> AVBatch:
-    g = torch.Generator().manual_seed(seed)
-    return AVBatch(
-        torch.rand(n, steps, 10, generator=g) * 2,
-        torch.rand(n, steps, 14, generator=g) * 2,
-        torch.ones(n, steps, dtype=torch.bool),
-        torch.arange(n) % 3,
-    )
 
 
 def small(**options: Any) -> STFT:
@@ -212,8 +205,7 @@ def test_a_wrong_option_is_named_with_what_is_allowed(
 
 
 def test_training_in_integers_is_refused_for_kernels() -> None:
-    spec = small(threshold="fixed").branch_spec()
-    assert spec is not None
+    spec = needed_branch(small(threshold="fixed")).spec()
     with pytest.raises(BadInput, match="convolutions"):
         program_of(spec, Rounding())
 
@@ -284,9 +276,7 @@ def test_the_frozen_branch_runs_bit_for_bit_on_lava(run_dir: Path, lava_python: 
         ("fixed-point", "frozen"),
     ]
     opened = open_bundle(run_dir / "deploy" / "lava")
-    calibration = deploy.spread(run.data.stage(2).train, deploy.CALIBRATION_ROWS)
-    chip = deploy.chip_input(run.model, run.data.stage(2).train, calibration)
-    thetas = deploy.with_thresholds(run.model, chip, deploy.branch_spec(run)).theta
+    thetas = samples.calibration_input(run, deploy.branch_spec(run)).theta
     assert thetas is not None
     for layer in opened.spec.layers:
         assert float(layer.threshold[0]) == pytest.approx(thetas[layer.name].mean(), rel=1e-6)
@@ -316,9 +306,10 @@ def test_a_table_of_thresholds_is_the_default_and_a_dynamic_one_refused(run_dir:
 def test_the_frozen_model_spikes_as_its_bundle(run_dir: Path) -> None:
     run = runs.open_run(run_dir)
     model = frozen_model(run)
-    chip = deploy.golden_input(run, 4)
-    spec = model.branch_spec()
+    spec = needed_branch(model).spec()
     assert spec.policy == "frozen"
-    own = deploy.own_branch(model)(chip)
+    with road.at_rest(model):
+        parts = road.prepare(model, run.data.stage(2).seen, np.arange(4))
+        chip, own = road.on_chip(parts, road.trace_of(model, parts))
     for name, spikes in run_norse(spec, chip).spikes.items():
         assert np.mean(spikes == own.spikes[name]) > 0.999  # float64 against float32

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode
-from neurozsl.models.blocks import Attention, FeedForward
-from neurozsl.models.closed_loop import MODES, next_theta
+from neurozsl.models.closed_loop import ClosedLoop, next_theta
 from neurozsl.models.conv_layer import ConvSpikingLayer
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import GlobalLocalPooling
 from neurozsl.models.lkc import LatentKnowledge
+from neurozsl.models.neurons import Neuron, NeuronConfig
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
+from tests.models.slow_blocks import F64, draw, linear, sigmoid, slow_attention, slow_feed, value
 
-F64 = npt.NDArray[np.float64]
 B, T, E = 3, 5, 6
-
-
-def draw(*shape: int, seed: int = 0) -> F64:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def value(x: Tensor) -> F64:
-    return np.asarray(x.detach().numpy(), dtype=np.float64)
-
-
-def sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-x))
-
-
-def linear(layer: nn.Linear, x: F64) -> F64:
-    out = value(layer.weight) @ x
-    return out if layer.bias is None else out + value(layer.bias)
 
 
 # ---------------------------------------------------------------- GLP, Eq. 7
@@ -138,27 +120,6 @@ def knowledge(**options: Any) -> LatentKnowledge:
     return LatentKnowledge(E, **given).double()
 
 
-def slow_attention(a: Attention, query: list[F64], key: list[F64]) -> list[F64]:
-    out = []
-    for token in query:
-        mixed = []
-        for head in range(a.heads):
-            part = slice(head * a.head_width, (head + 1) * a.head_width)
-            q = linear(a.to_query, token)[part]
-            scores = np.array([q @ linear(a.to_key, k)[part] for k in key]) / a.head_width**0.5
-            weights = np.exp(scores) / np.exp(scores).sum()
-            values = [linear(a.to_value, k)[part] for k in key]
-            mixed.append(sum(w * x for w, x in zip(weights, values, strict=True)))
-        out.append(linear(a.out, np.concatenate(mixed)))
-    return out
-
-
-def slow_feed(f: FeedForward, x: F64) -> F64:
-    normed = (x - x.mean()) / np.sqrt(x.var() + f.norm.eps)
-    normed = normed * value(f.norm.weight) + value(f.norm.bias)
-    return linear(f.down, np.maximum(linear(f.up, normed), 0)) + x
-
-
 def slow_lkc(unit: LatentKnowledge, modes: dict[str, F64]) -> tuple[dict[str, F64], F64]:
     """R per modality, and the slots after the batch."""
     slots, alpha = value(unit.slots).copy(), value(unit.alpha)
@@ -246,11 +207,10 @@ def test_padded_steps_change_neither_slots_nor_real_steps() -> None:
 # ---------------------------------------------------------------- blocks and closed loop, Eq. 5-9
 
 
-def layer(**options: Any) -> ConvSpikingLayer:
-    given = {"axis": "feature", "kernel": 3, "stride": 2, "decay_u12": 2048, "theta": 0.5}
-    given |= {"surrogate": "tanh", "slope": 1.0, "norm": True, "neuron": "lif", "shaped": False}
-    given |= {"loop": "fixed", "detach": False, **options}
-    made = ConvSpikingLayer((2, 9), 3, **given).double()  # type: ignore[arg-type]
+def layer(neuron: Neuron = "lif", **options: Any) -> ConvSpikingLayer:
+    given: dict[str, Any] = {"axis": "feature", "kernel": 3, "stride": 2, "norm": True}
+    given |= {"shaped": False, "loop": "fixed", "detach": False, **options}
+    made = ConvSpikingLayer((2, 9), 3, NeuronConfig(neuron, theta=0.5), **given).double()
     if made.norm is not None:
         nn.init.uniform_(made.norm.norm.running_mean, -0.2, 0.2)  # type: ignore[arg-type]
         nn.init.uniform_(made.norm.norm.running_var, 0.5, 1.5)  # type: ignore[arg-type]
@@ -295,8 +255,8 @@ def slow_factor(mode: str, p_all: float, spikes: F64) -> float:
 
 @pytest.mark.parametrize("shaped", [False, True])
 @pytest.mark.parametrize("neuron", ["lif", "if"])
-@pytest.mark.parametrize("loop", MODES)
-def test_a_block_follows_equations_5_to_9(loop: str, neuron: str, shaped: bool) -> None:
+@pytest.mark.parametrize("loop", get_args(ClosedLoop))
+def test_a_block_follows_equations_5_to_9(loop: str, neuron: Neuron, shaped: bool) -> None:
     torch.manual_seed(1)
     block = layer(loop=loop, neuron=neuron, shaped=shaped)
     x = draw(B, T, 18, seed=3) * 2
@@ -342,7 +302,7 @@ def test_a_threshold_sees_the_spikes_of_the_step_before_and_no_others() -> None:
     assert bool((theta[0, 3] > calm[0, 3]).all())  # spikes raise it
 
 
-@pytest.mark.parametrize("loop", [m for m in MODES if m != "fixed"])
+@pytest.mark.parametrize("loop", [m for m in get_args(ClosedLoop) if m != "fixed"])
 def test_thetas_stay_inside_the_clip(loop: str) -> None:
     block = layer(loop=loop)
     _, theta = block(torch.randn(8, 40, 18, dtype=torch.float64) * 20, None)
@@ -360,15 +320,11 @@ def test_a_kernel_over_time_is_causal() -> None:
     block = ConvSpikingLayer(
         (6, 1),
         4,
+        NeuronConfig(theta=0.2),
         axis="time",
         kernel=3,
         stride=1,
-        decay_u12=2048,
-        theta=0.2,
-        surrogate="tanh",
-        slope=1.0,
         norm=False,
-        neuron="lif",
         shaped=False,
         loop="fixed",
         detach=False,
@@ -386,9 +342,10 @@ def test_a_kernel_over_time_is_causal() -> None:
     np.testing.assert_allclose(value(one[0, 3]), slow, rtol=1e-10)
 
 
-def branch(**options: Any) -> ConvSpikingBranch:
+def branch(neuron: Neuron = "lif", **options: Any) -> ConvSpikingBranch:
     codes = {"audio": InputCode(8, "binary", 1, False, 1.0)}
-    return ConvSpikingBranch(codes, (2, 1), (1, 2), steps=T, theta=0.3, **options)
+    config = NeuronConfig(neuron, theta=0.3)
+    return ConvSpikingBranch(codes, (2, 1), (1, 2), config, steps=T, **options)
 
 
 def test_a_frozen_branch_is_the_trained_one_at_constant_thresholds() -> None:

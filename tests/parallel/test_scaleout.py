@@ -13,23 +13,12 @@ from typing import Any
 
 import pytest
 
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.training import checkpoint
 from tests.cli.conftest import run_command
 
 SMALL = ("motion_widths=[32,16,16]", "embed=16", "hidden=32")
 NO_DROPOUT = ("drop_enc=0", "drop_dec=0", "drop_word=0")
 DDP = ("--devices", "2", "--strategy", "ddp")
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scaleout") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def arguments(data_dir: Path, out: Path, sets: tuple[str, ...], *more: str) -> list[str]:

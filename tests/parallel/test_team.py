@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.base import Embedding
+from neurozsl.core.signals import Trace
+from neurozsl.data.batch import AVBatch
+from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.parallel.shared_layers import (
     CounterDropout,
@@ -28,6 +30,7 @@ from neurozsl.parallel.team import (
     share,
 )
 from tests.parallel.thread_team import together
+from tests.toys.model import Averaged
 
 SIZES = [1, 2, 3, 5]
 ROWS = 11  # not a multiple of any of them
@@ -248,20 +251,22 @@ def test_an_error_of_the_first_process_ends_the_others_with_its_exit_code() -> N
     assert together(2, lambda team: first_does(team, list)) == [None, None]
 
 
-class Nearest(nn.Module):
+class Nearest(Averaged):
     """A model whose distances are those of its inputs, and that counts what it embeds."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.dummy = nn.Linear(1, 1)
+        super().__init__(1, 1)
         self.rows = 0
 
     def embed_words(self, vectors: Tensor) -> Tensor:
         return vectors
 
-    def forward(self, batch: Any) -> Embedding:
+    def prepare(self, batch: AVBatch) -> Prepared:
         self.rows += len(batch)
-        return Embedding((batch.audio[:, 0], batch.video[:, 0]), {})
+        return Prepared(None, (batch.audio[:, 0], batch.video[:, 0]))
+
+    def finish(self, trace: Trace | None, context: Any) -> Embedding:
+        return Embedding(context, {})
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 12])

@@ -10,6 +10,7 @@ from torch import nn
 
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Refused
+from neurozsl.models.base import Prepared, needed_branch
 from neurozsl.report.sections import host as host_energy
 from neurozsl.report.sections.host import estimated, host, measured_row
 from neurozsl.report.sections.host_work import counted_bytes, counted_flops
@@ -163,8 +164,10 @@ def test_the_work_under_the_meter_is_the_host_part_on_a_copy_of_the_model(
     batch = run.data.stage(2).seen.batch(np.arange(4))
     with torch.no_grad():
         prepared = run.model.prepare(batch)
-        trace = run.model.branch(prepared.chip_input, prepared.context.mask)
-        for parameter in run.model.branch.parameters():
+        assert prepared.chip_input is not None
+        branch = needed_branch(run.model)
+        trace = branch(prepared.chip_input)
+        for parameter in branch.parameters():
             parameter.fill_(float("nan"))  # no motion weight is used
     board = Board()
     install(monkeypatch, board)
@@ -198,8 +201,11 @@ class Movable:
         self.where = str(device)
         return self
 
-    def __call__(self, batch: "Movable") -> str:
-        return f"{self.where} {batch.where}"
+    def prepare(self, batch: "Movable") -> Prepared:
+        return Prepared(None, f"{self.where} {batch.where}")
+
+    def finish(self, _trace: None, context: str) -> str:
+        return context
 
 
 @pytest.mark.parametrize("given", [torch.device("cuda", 1), None])

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from neurozsl.export.network.network_run import Source, feed, run_network
-from neurozsl.export.nir.foreign import Said
+from neurozsl.export.nir.said import Said
 from neurozsl.report import print_report, write_report
 from neurozsl.report.schema import NetworkReport, to_json
 from neurozsl.report.sections.network import report_of
-from tests import network_files as files
+from tests.factories import network_files as files
 
 COMMAND = "neurozsl profile net.nir --input x.npz"
 

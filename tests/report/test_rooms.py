@@ -14,7 +14,7 @@ import pytest
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.data.synthetic.scenes import SyntheticConfig, render
-from neurozsl.deploy import deploy
+from neurozsl.deploy.samples import chip_input
 from neurozsl.export.bundle import manifest
 from neurozsl.hardware.chips.chip import parse_chip
 from neurozsl.report.schema import RunReport
@@ -27,7 +27,6 @@ from neurozsl.report.sections.provenance import processor
 from neurozsl.report.sections.stacking import beta_curve
 from neurozsl.runs import run as runs
 from neurozsl.scoring import metrics
-from neurozsl.scoring.evaluation import collect
 from neurozsl.scoring.metrics import Problem
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -153,7 +152,7 @@ def test_features_without_pictures_say_so(run_dir: Path) -> None:
     data = runs.open_run(run_dir).data
     for meta, said in (
         ({}, "none, the data are features"),
-        ({"source": "neurozsl.data.clips.build"}, "--clips"),
+        ({"source": "neurozsl.data.clips"}, "--clips"),
     ):
         found, note = pictures.frames(replace(data, meta=meta), "a.mp4#1s", 10, None)
         assert found == () and said in note
@@ -164,7 +163,7 @@ def test_a_recorded_clip_is_read_again_where_its_folder_is_named(
 ) -> None:
     [file] = sorted((shared_data / "clips" / "playing_cello").glob("*.mp4"))[:1]
     data = runs.open_run(run_dir).data
-    meta = {"source": "neurozsl.data.clips.build", "windows": {"window_s": 2.0}}
+    meta = {"source": "neurozsl.data.clips", "windows": {"window_s": 2.0}}
     known = replace(data, meta=meta)
     for folder in (file.parent, file.parent.parent):  # beside, or below
         found, note = pictures.frames(known, f"{file.name}#1s", 10, folder)
@@ -182,7 +181,7 @@ def test_input_events_of_the_raster_are_the_codes_of_that_sample(
     stage = run.data.stage(2)
     assert report.raster is not None
     row = stage.unseen.names.index(report.raster.sample)
-    chip = deploy.chip_input(run.model, stage.unseen, [row])
+    chip = chip_input(run.model, stage.unseen, [row])
     assert {x.name for x in report.raster.inputs} == set(chip.codes)
     for given in report.raster.inputs:
         codes = np.zeros((10, given.channels), np.int64)
@@ -208,21 +207,6 @@ def test_the_report_agrees_with_itself_about_who_was_recognised(report: RunRepor
     assert report.beta_curve is not None
     [chosen] = [p for p in report.beta_curve.points if p.beta == report.beta_curve.chosen]
     assert (chosen.S, chosen.HM) == (report.accuracy.S, report.accuracy.HM)
-
-
-def test_watching_the_outputs_changes_no_distance(run_dir: Path) -> None:
-    run = runs.open_run(run_dir)
-    seen: list[Any] = []
-
-    def observe(rows: Any, output: Any) -> None:
-        seen.extend(rows.tolist())
-        assert len(output.heads[0]) == len(rows)
-
-    stage = run.data.stage(2)
-    plain = collect(run.model, stage, run.data.vectors, batch=40)
-    watched = collect(run.model, stage, run.data.vectors, batch=40, observe=observe)
-    assert np.array_equal(plain.distance, watched.distance)
-    assert sorted(seen) == list(range(len(stage.seen) + len(stage.unseen)))
 
 
 def test_every_step_of_a_deployment_has_its_spikes_and_joules(

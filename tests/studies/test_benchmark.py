@@ -13,7 +13,6 @@ import pytest
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.sets.load import load
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.scoring.metrics import harmonic_mean
 from neurozsl.scoring.published import of_data, published
@@ -24,16 +23,6 @@ from neurozsl.training.train import make_model
 from tests.cli.conftest import run_command
 
 SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("benchmark") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def test_published_scores_are_those_of_the_papers() -> None:
@@ -87,11 +76,11 @@ def test_a_run_is_planned_for_every_model_alignment_and_seed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--models", "mdft", "--study", "motion", "--data", "d"), "--study belongs to a study"),
-        (("--models", "mdft"), "--models needs --data"),
-        (("--protocol", "avca"), "--protocol needs --data"),
-        (("--device", "cuda"), "--device needs --data"),
-        (("--data", "d", "--scene-bias", "0"), "--scene-bias belongs to a study"),
+        (("--models", "mdft", "--study", "motion", "--data", "d"), "--study: only with a study"),
+        (("--models", "mdft"), "--models: only with --data"),
+        (("--protocol", "avca"), "--protocol: only with --data"),
+        (("--device", "cuda"), "--device: only with --data"),
+        (("--data", "d", "--scene-bias", "0"), "--scene-bias: only with --pareto or a study"),
         (("--data", "d", "--models", "nope"), "model nope"),
         (("--data", "d", "--models", "mdft,mdft"), "named twice"),
         (("--data", "d", "--label-alignment", "any"), "by_name, legacy"),

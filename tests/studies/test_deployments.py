@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.studies import deployments
+from neurozsl.training import checkpoint
 from neurozsl.training.train import TrainConfig
+from tests.factories.datasets import small_set
+
+SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("deployments")
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, base / "data")
-    small = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
-    made = {}
-    for model, options in (("avca", {}), ("mdft", small)):
-        made[model] = base / model
-        runs.create(
-            base / model,
-            data_dir=base / "data",
-            model=model,
-            options=options,
-            train=TrainConfig(epochs=3, batch=8),
-        )
-        runs.train(base / model)
-    return made
+    small_set(base / "data")
+    cases: tuple[tuple[str, Mapping[str, Any]], ...] = (("avca", {}), ("mdft", SMALL))
+    return {model: train(base / model, base / "data", model, options) for model, options in cases}
+
+
+def train(path: Path, data: Path, model: str, options: Mapping[str, Any]) -> Path:
+    how = TrainConfig(epochs=3, batch=8)
+    runs.create(path, data_dir=data, model=model, options=options, train=how)
+    runs.train(path)
+    return path
 
 
 def test_a_model_has_a_verdict_or_a_reason_on_every_target(folders: dict[str, Path]) -> None:
@@ -54,6 +57,47 @@ def test_a_model_has_a_verdict_or_a_reason_on_every_target(folders: dict[str, Pa
     assert text[0] == "| model | weights | spiking layers | sinabs | speck |"
     assert text[3].endswith("| 6 | PASS | cannot run it |")
     assert any(line.startswith("mdft on speck: ") for line in deployments.reasons(rows))
+
+
+def test_layers_that_spike_but_cannot_be_exported_are_counted_and_the_reason_is_given(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    squashed = train(
+        tmp_path / "stft",
+        folders["mdft"].parent / "data",
+        "stft",
+        {"glp": "blocks", "channels": [2, 1], "strides": [2, 2], "embed": 16, "hidden": 32},
+    )
+    damaged = Path(shutil.copytree(folders["mdft"], tmp_path / "mdft"))
+    settings = runs.read_settings(folders["mdft"])
+    data = (folders["mdft"] / settings.data).resolve()
+    runs.write_settings(damaged, replace(settings, data=os.path.relpath(data, damaged)))
+    weights, _ = checkpoint.read(damaged / "model.safetensors")
+    key = "model/branch.pathways.audio.1.norm.norm.running_var"
+    weights[key] = torch.full_like(weights[key], -1.0)  # finite, and NaN where it is folded
+    checkpoint.write(damaged / "model.safetensors", weights, {"model": "mdft"})
+    silent = train(tmp_path / "none", data, "mdft", {"motion": False, **SMALL})
+    rows = deployments.deploy_all(
+        {"glp": squashed, "nan": damaged, "none": silent}, ("sinabs", "speck")
+    )
+    assert [len(row["spiking"]) for row in rows] == [4, 6, 0]
+    assert all(row["host"] == "the whole model" for row in rows)
+    reasons = (
+        r"cannot be exported: GLP .*glp=input",
+        "'audio.1' .*folded weights are NaN",
+        "false",
+    )
+    for row, reason in zip(rows, reasons, strict=True):
+        for found in row["targets"].values():
+            assert re.search(reason, found["reason"])
+    words = [{x["verdict"] for x in row["targets"].values()} for row in rows]
+    assert words == [{"cannot be exported"}, {"cannot be exported"}, {"-"}]
+    assert [row[2:4] for row in deployments.table(rows, ("sinabs",))[1:]] == [
+        ("4", "cannot be exported"),
+        ("6", "cannot be exported"),
+        ("none", "-"),
+    ]
+    assert len(deployments.reasons(rows)) == 6
 
 
 def test_an_unknown_target_is_refused_before_anything_is_exported(

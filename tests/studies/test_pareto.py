@@ -208,12 +208,12 @@ def test_steps_of_given_data_are_joined_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--model", "mdft"), "--model needs --pareto"),
-        (("--bits", "4"), "--bits needs --pareto"),
-        (("--pareto", "--models", "mdft"), "--models does not go with --pareto"),
-        (("--pareto", "--study", "motion"), "--study does not go with --pareto"),
-        (("--pareto", "--data", "d", "--test-size", 96), "--test-size belongs to the synthetic"),
-        (("--pareto", "--device", "cpu"), "--device does not go with --pareto"),
+        (("--model", "mdft"), "--model: only with --pareto"),
+        (("--bits", "4"), "--bits: only with --pareto"),
+        (("--pareto", "--models", "mdft"), "--models: only with --data DIR, and --pareto"),
+        (("--pareto", "--study", "motion"), "--study: only with a study"),
+        (("--pareto", "--data", "d", "--test-size", 96), "--test-size: belongs to the synthetic"),
+        (("--pareto", "--device", "cpu"), "--device: only with --data DIR"),
         (("--pareto", "--bits", "four"), "--bits 'four'"),
         (("--pareto", "--bits", "4,4"), "name each once"),
         (("--pareto", "--policies", "open"), "policy open"),

@@ -13,6 +13,7 @@ from neurozsl.export.nir.graph import canonical
 from neurozsl.hardware.arithmetic.quantize import dequantize
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.models.motion import SpikingBranch
+from neurozsl.models.neurons import NeuronConfig, Surrogate
 from neurozsl.training.qat import (
     FineTuning,
     IntegerForward,
@@ -29,15 +30,14 @@ CODES = {
 }
 
 
-def frozen_branch(*, decay_u12: int = 2048, surrogate: str = "tanh") -> SpikingBranch:
+def frozen_branch(*, decay_u12: int = 2048, surrogate: Surrogate = "tanh") -> SpikingBranch:
     torch.manual_seed(0)
     branch = SpikingBranch(
         CODES,
         (24, 16, 12),
         steps=8,
         norm=False,
-        decay_u12=decay_u12,
-        surrogate=surrogate,  # type: ignore[arg-type]
+        neuron=NeuronConfig(decay_u12=decay_u12, surrogate=surrogate),
     )
     with torch.no_grad():
         for layer in branch.named_layers().values():
@@ -108,7 +108,9 @@ def on_the_grid(branch: SpikingBranch, rounding: Rounding) -> SpikingBranch:
 
 @pytest.mark.parametrize("surrogate", ["tanh", "heavi_erfc", "super"])
 @pytest.mark.parametrize("decay_u12", [2048, 1024])
-def test_the_gradient_is_norses_where_nothing_is_rounded(surrogate: str, decay_u12: int) -> None:
+def test_the_gradient_is_norses_where_nothing_is_rounded(
+    surrogate: Surrogate, decay_u12: int
+) -> None:
     rounding = Rounding()
     branch = on_the_grid(frozen_branch(decay_u12=decay_u12, surrogate=surrogate), rounding)
     weight_of = torch.linspace(-1, 1, 12 * 8).reshape(8, 12)  # (time, neuron), not symmetric
@@ -147,7 +149,7 @@ def test_the_same_weights_round_to_the_same_integers_and_others_do_not() -> None
 
 def test_thresholds_that_follow_the_sample_are_refused() -> None:
     branch = frozen_branch()
-    branch.frozen_theta, branch.dynamic = {}, True
+    branch.policy = "dynamic"
     branch.override = IntegerForward(Rounding())
     with pytest.raises(BadInput, match=r"policy is 'dynamic'.*--threshold frozen"):
         branch(drawn())

@@ -16,24 +16,12 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import Split
-from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.sampling import balanced_batches
 from neurozsl.training.train import TrainConfig, learning_rate, resolve_device, train_config
 
 EPOCHS = 4
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A synthetic set small enough to train on in seconds."""
-    folder = tmp_path_factory.mktemp("training") / "data"
-    config = SyntheticConfig(
-        train_per_class=8, val_seen_per_class=2, val_unseen_per_class=4, test_size=96
-    )
-    write_synthetic(config, folder)
-    return folder
 
 
 def new_run(path: Path, data_dir: Path, seed: int = 0) -> None:

@@ -12,14 +12,14 @@ import math
 from typing import Any
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.network.synapse import LARGEST_MATRIX, Synapse
 
 _REMEDY = "available in the emulator and the float simulator, `simulate --backend emulator`"
 
 
-def check_network(network: Lowered | Program) -> None:
+def check_network(network: Lowered | ChipProgram) -> None:
     """Raise where lava-nc would compute something else.
 
     Raises:

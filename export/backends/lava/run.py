@@ -32,6 +32,7 @@ from neurozsl.export.backends.lava.limits import check_network
 from neurozsl.hardware.loihi.program import Program, threshold_codes
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.golden import save_input
 from neurozsl.hardware.network.program_file import links_as_json
 
 WORKER = Path(__file__).parent / "worker" / "run_lava.py"
@@ -124,23 +125,6 @@ def save_network(path: Path, network: Lowered | Program) -> None:
         "layers": layers,
     }
     np.savez(path, json=np.array(json.dumps(text)), **arrays)
-
-
-def save_input(
-    path: Path, chip: ChipInput, trace: Trace | None = None, trained: Trace | None = None
-) -> None:
-    """Codes, thresholds and, for golden files, spikes, as `kind/name` arrays.
-
-    trace: spikes that the deployment must give. trained: those of the training forward.
-    """
-    arrays: dict[str, Any] = {f"codes/{k}": v for k, v in chip.to_numpy().codes.items()}
-    for name, theta in (chip.theta or {}).items():
-        arrays[f"theta/{name}"] = np.asarray(theta, np.float64)
-    for name, spikes in (trace.to_numpy().spikes if trace else {}).items():
-        arrays[f"spikes/{name}"] = spikes
-    for name, spikes in (trained.to_numpy().spikes if trained else {}).items():
-        arrays[f"trained/{name}"] = spikes
-    np.savez_compressed(path, **arrays)
 
 
 def _per_sample(progress: Progress | None, batch: int) -> Callable[[str], None]:

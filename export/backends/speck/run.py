@@ -145,11 +145,7 @@ def require_device(device: str, chip: str) -> None:
 
 
 def hand_over(
-    lowered: Lowered,
-    program: SpeckProgram,
-    device: str,
-    *,
-    cores: Mapping[str, int] | None = None,
+    lowered: Lowered, program: SpeckProgram, device: str, *, cores: Mapping[str, int] | None = None
 ) -> None:
     """Configure a connected chip through sinabs and samna, in the worker's process.
 

@@ -69,10 +69,12 @@ class _Found:
         membrane = {name: x[rows] for name, x in self.membrane.items()}
         return _Found(spikes, membrane, self.overflow, self.saturation)
 
-    def count(self, name: str, run: NeuronRun) -> None:
-        """Add the counts of a run."""
+    def keep(self, name: str, steps: slice, run: NeuronRun) -> None:
+        """Add the counts of a run, and its membrane where it is wanted."""
         self.overflow[name] += run.overflow
         self.saturation[name] += run.saturation
+        if name in self.membrane:
+            self.membrane[name][:, steps] = torch.as_tensor(run.membrane).cpu().numpy()
 
 
 def emulate(
@@ -191,9 +193,7 @@ def _run_at_once(
             steps_in_all=steps,
             out=spikes[:, window],
         )
-        found.count(name, ran)
-        if name in found.membrane:
-            found.membrane[name][:, window] = torch.as_tensor(ran.membrane).cpu().numpy()
+        found.keep(name, window, ran)
     if several < steps:
         now = Sent(torch.from_numpy(spikes).to(run.device), {})
     sent[name] = now
@@ -242,9 +242,7 @@ def _run_in_steps(
                     steps_in_all=steps,
                 )
                 sent[name].flat[:, t : t + 1] = now.flat
-                found.count(name, ran)
-                if name in found.membrane:
-                    found.membrane[name][:, t : t + 1] = torch.as_tensor(ran.membrane).cpu().numpy()
+                found.keep(name, slice(t, t + 1), ran)
     for name in names:
         if runs[name].device != "cpu":
             found.spikes[name][:] = sent[name].flat.cpu().numpy()

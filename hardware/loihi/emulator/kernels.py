@@ -2,7 +2,7 @@
 
 It takes the weighted sums of a layer for all steps and returns spikes. Where numba is absent, and
 on other devices, `kernels_torch` computes the same; a test holds them equal bit for bit. Equations:
-`program` module docstring; rules: `fixedpoint`.
+`program` module docstring; widths: `fixedpoint`.
 
 One function is written and numba makes a loop of its own for every combination of argument types,
 so what is None costs nothing: u where the layer has no synaptic memory, wraps and clips where no

@@ -1,6 +1,6 @@
 """The integer neuron over time in torch operations, on any device: the twin of `kernels`.
 
-Everything is int64, step by step; rules as in `fixedpoint`, of which this is the tensor form.
+Everything is int64, step by step; the equations are in the docstring of `program`.
 """
 
 from __future__ import annotations

@@ -102,15 +102,7 @@ DATASETS = {
         "vggsound",
         "VGGSound",
         "vggsound_w2v_class_names.csv",
-        (
-            "youtube_id",
-            "start_seconds",
-            "label",
-            "split",
-            "filename",
-            "label_code",
-            "category",
-        ),
+        ("youtube_id", "start_seconds", "label", "split", "filename", "label_code", "category"),
         (70351, 7817, 3102, 9032, 3450),
     ),
 }

@@ -139,26 +139,22 @@ def _files(
             files[part] = {}
             continue
         missing = sorted(name for key, name in wanted.items() if key not in files[part])
-        if missing:
-            text = f"no {suffix} for {len(missing)} class(es)"
-            found.add("error", "missing-class", where, text, missing)
+        text = f"no {suffix} for {len(missing)} class(es)"
+        found.some("error", "missing-class", where, text, missing)
         stems = Counter(
             class_key(path.stem, lists.dataset)
             for path in (features / part / subsplit).glob(f"*{suffix}")
         )
         doubled = [key for key, times in stems.items() if times > 1]
-        if doubled:
-            found.add("error", "duplicate-class", where, "two files of one class", doubled)
+        found.some("error", "duplicate-class", where, "two files of one class", doubled)
         known = {class_key(name, lists.dataset) for name in lists.classes}
         extra = [path.name for key, path in files[part].items() if key not in wanted]
         unknown = [name for name in extra if class_key(Path(name).stem, lists.dataset) not in known]
-        if unknown:
-            text = "file(s) of a class that all_class.txt does not name"
-            found.add("warning", "unknown-class", where, text, unknown)
+        text = "file(s) of a class that all_class.txt does not name"
+        found.some("warning", "unknown-class", where, text, unknown)
         rest = sorted(set(extra) - set(unknown))
-        if rest:
-            text = f"file(s) of classes that {lists.folder} does not name; they are left out"
-            found.add("note", "additional-file", where, text, rest)
+        text = f"file(s) of classes that {lists.folder} does not name; they are left out"
+        found.some("note", "additional-file", where, text, rest)
     return files
 
 
@@ -172,15 +168,13 @@ def _read(path: Path, root: Path, found: Found) -> Content | None:
         found.add("error", "pickle" if refused else "damaged", where, str(error))
         return None
     twice = [url for url, times in Counter(content.urls).items() if times > 1]
-    if twice:
-        found.add("error", "duplicate-video", where, f"{len(twice)} url(s) twice", twice)
+    found.some("error", "duplicate-video", where, f"{len(twice)} url(s) twice", twice)
     bad = [
         f"row {i} ({url})"
         for i, (url, row) in enumerate(zip(content.urls, content.rows, strict=True))
         if not np.isfinite(row).all()
     ]
-    if bad:
-        found.add("error", "not-finite", where, f"NaN or infinity in {len(bad)} row(s)", bad)
+    found.some("error", "not-finite", where, f"NaN or infinity in {len(bad)} row(s)", bad)
     return content
 
 
@@ -222,9 +216,8 @@ def _check_pair(
         ("video", sorted(set(heard) - set(shown))),
         ("audio", sorted(set(shown) - set(heard))),
     ):
-        if odd:
-            text = f"{len(odd)} url(s) missing in the {part} file"
-            found.add("error", "missing-video", where, text, odd)
+        text = f"{len(odd)} url(s) missing in the {part} file"
+        found.some("error", "missing-video", where, text, odd)
     if set(heard) == set(shown) and heard != shown and len(set(heard)) == len(heard) == len(shown):
         moved = [url for url, other in zip(heard, shown, strict=True) if url != other]
         text = (
@@ -240,11 +233,9 @@ def _check_listed(
 ) -> None:
     where = f"{subsplit}/{name}"
     absent, extra = sorted(listed - urls), sorted(urls - listed)
-    if absent:
-        text = f"{len(absent)} video(s) of the .csv without features"
-        found.add("note", "csv-features", where, text, absent)
-    if extra:
-        found.add("note", "csv-features", where, f"{len(extra)} video(s) not in the .csv", extra)
+    text = f"{len(absent)} video(s) of the .csv without features"
+    found.some("note", "csv-features", where, text, absent)
+    found.some("note", "csv-features", where, f"{len(extra)} video(s) not in the .csv", extra)
 
 
 def _check_count(
@@ -288,6 +279,5 @@ def _check_training(
             sums.update(samples[subsplit])
         known = {key: text for each in lists.splits.values() for key, text in each.items()}
         single = sorted(known[key] for key, count in sums.items() if count == 1)
-        if single:
-            text = f"1 video in the training data of stage {stage}, at least 2 are needed"
-            found.add("error", "one-sample", f"{name}/{'+'.join(subsplits)}", text, single)
+        text = f"1 video in the training data of stage {stage}, at least 2 are needed"
+        found.some("error", "one-sample", f"{name}/{'+'.join(subsplits)}", text, single)

@@ -137,15 +137,12 @@ def _check_vectors(
     missing = [
         f"{name} ({key})" for name, key in zip(lists.classes, keys, strict=True) if key not in table
     ]
-    if missing:
-        found.add("error", "vectors", where, f"no vector for {len(missing)} class(es)", missing)
+    found.some("error", "vectors", where, f"no vector for {len(missing)} class(es)", missing)
     odd = [f"{name} {vector.shape}" for name, vector in table.items() if vector.shape != (WORDS,)]
-    if odd:
-        found.add("error", "vector-width", where, f"{len(odd)} vector(s) not {WORDS} wide", odd)
+    found.some("error", "vector-width", where, f"{len(odd)} vector(s) not {WORDS} wide", odd)
     length = {name: float(np.linalg.norm(vector)) for name, vector in table.items()}
     wrong = [f"{name} {size:.4g}" for name, size in length.items() if not abs(size - 1.0) < 1e-3]
-    if wrong:
-        found.add("error", "vector-length", where, f"{len(wrong)} vector(s) not of length 1", wrong)
+    found.some("error", "vector-length", where, f"{len(wrong)} vector(s) not of length 1", wrong)
     if path.suffix != ".npy":
         found.add("note", "vector-form", where, "the published loader reads only the pickled .npy")
     if len(table) < len(keys):
@@ -184,16 +181,14 @@ def _check_cache(root: Path, features: Path, found: Found) -> None:
     )
     caches = [path for folder in folders for path in sorted(folder.glob("*.pkl"))]
     stale = [path for path in caches if path.stat().st_mtime_ns < newest]
-    if stale:
-        found.add(
-            "warning",
-            "stale-cache",
-            f"_features_processed/{features.name}",
-            f"{len(stale)} file(s) older than the features; the published loader would use them "
-            "without a word; delete them (we do not read them)",
-            stale,
-        )
+    found.some(
+        "warning",
+        "stale-cache",
+        f"_features_processed/{features.name}",
+        f"{len(stale)} file(s) older than the features; the published loader would use them "
+        "without a word; delete them (we do not read them)",
+        stale,
+    )
     fresh = [path for path in caches if path not in stale]
-    if fresh:
-        text = "cache of the published loader; it is not read here"
-        found.add("note", "cache", f"_features_processed/{features.name}", text, fresh)
+    text = "cache of the published loader; it is not read here"
+    found.some("note", "cache", f"_features_processed/{features.name}", text, fresh)

@@ -90,8 +90,7 @@ def _class_list(path: Path, dataset: str, codes: Mapping[str, str], found: Found
     _doubled(lines, dataset, where, found)
     names = {class_key(line, dataset): line for line in lines}
     unknown = [name for key, name in names.items() if codes and key not in codes]
-    if unknown:
-        found.add("error", "unknown-class", where, "not in all_class.txt", unknown)
+    found.some("error", "unknown-class", where, "not in all_class.txt", unknown)
     return {key: name for key, name in names.items() if not codes or key in codes}
 
 
@@ -112,35 +111,30 @@ def _video_list(
         return None
     counts = Counter(row["filename"] for row in rows)
     twice = [name for name, times in counts.items() if times > 1]
-    if twice:
-        found.add("error", "duplicate-video", where, f"{len(twice)} video(s) listed twice", twice)
+    found.some("error", "duplicate-video", where, f"{len(twice)} video(s) listed twice", twice)
     videos: dict[str, set[str]] = {}
     for row in rows:
         videos.setdefault(class_key(row["label"], dataset), set()).add(row["filename"])
     labels = {class_key(row["label"], dataset): row["label"] for row in rows}
     unknown = [name for key, name in labels.items() if key not in codes]
-    if unknown:
-        found.add("error", "unknown-class", where, "not in all_class.txt", unknown)
+    found.some("error", "unknown-class", where, "not in all_class.txt", unknown)
     code = {
         f"{row['label']} has {row['label_code']}, not {codes[key]}"
         for row in rows
         if (key := class_key(row["label"], dataset)) in codes and row["label_code"] != codes[key]
     }
-    if code:
-        found.add("warning", "label-code", where, "not the place in the sorted list", sorted(code))
+    found.some("warning", "label-code", where, "not the place in the sorted list", sorted(code))
     empty = [name for key, name in names.items() if key not in videos]
-    if empty:
-        found.add("error", "csv-txt", where, f"no video of class(es) that {folder} names", empty)
+    found.some("error", "csv-txt", where, f"no video of class(es) that {folder} names", empty)
     # cls_split drops classes of the lists that both split folders share.
     extra = [name for key, name in labels.items() if key in codes and key not in names]
-    if extra:
-        found.add(
-            "note" if folder == "cls_split" else "warning",
-            "csv-txt",
-            where,
-            f"videos of class(es) that {folder} does not name; they are left out",
-            extra,
-        )
+    found.some(
+        "note" if folder == "cls_split" else "warning",
+        "csv-txt",
+        where,
+        f"videos of class(es) that {folder} does not name; they are left out",
+        extra,
+    )
     published = DATASETS[dataset].counts[number]
     if len(rows) != published:
         found.add("note", "count", where, f"{len(rows)} videos, published {published}")
@@ -150,8 +144,7 @@ def _video_list(
 def _doubled(lines: list[str], dataset: str, where: str, found: Found) -> None:
     counts = Counter(class_key(line, dataset) for line in lines)
     twice = [key for key, times in counts.items() if times > 1]
-    if twice:
-        found.add("error", "duplicate-class", where, "listed twice", twice)
+    found.some("error", "duplicate-class", where, "listed twice", twice)
 
 
 def _overlap(
@@ -171,17 +164,15 @@ def _overlap(
     ):
         for other in others:
             both = splits[unseen].keys() & splits[other].keys()
-            if both:
-                text = f"unseen, yet in {other}.txt"
-                found.add("error", "role", f"{folder}/{unseen}.txt", text, sorted(both))
+            text = f"unseen, yet in {other}.txt"
+            found.some("error", "role", f"{folder}/{unseen}.txt", text, sorted(both))
     for seen, known in (
         ("stage_1_val_seen", train.keys()),
         ("stage_2_test_seen", train.keys() | val.keys()),
     ):
         untrained = splits[seen].keys() - known
-        if untrained:
-            text = "seen, yet never trained on"
-            found.add("error", "role", f"{folder}/{seen}.txt", text, sorted(untrained))
+        text = "seen, yet never trained on"
+        found.some("error", "role", f"{folder}/{seen}.txt", text, sorted(untrained))
     every: dict[str, str] = {}
     for subsplit, classes in videos.items():
         names = frozenset().union(*classes.values()) if classes else frozenset()

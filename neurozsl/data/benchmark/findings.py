@@ -6,7 +6,7 @@ published loader would read it, or doubtful. note: a difference worth knowing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -57,6 +57,13 @@ class Found:
     ) -> None:
         """Adds one deviation."""
         self.findings.append(Finding(level, what, str(where), text, tuple(map(str, items))))
+
+    def some(
+        self, level: Level, what: str, where: object, text: str, items: Collection[object]
+    ) -> None:
+        """Adds one deviation if there is something that it concerns."""
+        if items:
+            self.add(level, what, where, text, items)
 
     def ordered(self) -> tuple[Finding, ...]:
         """Errors first; otherwise in the order in which they were found, each once."""

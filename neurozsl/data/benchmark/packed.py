@@ -31,11 +31,10 @@ from neurozsl.data.benchmark.avca_layout import FEATURES, FeatureName
 from neurozsl.data.checks import check_data, first_not_finite
 from neurozsl.data.index import Alignment, Block, Index, Rows, assemble, read_blocks
 from neurozsl.data.mapped import Pages
-from neurozsl.data.store import ARRAYS, FACTS, check_target
+from neurozsl.data.store import ARRAYS, FACTS, check_target, write_facts
 
 SCHEMA = 2
 ALIGN_BYTES = 64  # of arrays in the file; a mapped float32 must lie on a multiple of 4
-HASH_BLOCK = 1 << 20
 REPACK = "make it again with `neurozsl data convert`"
 NEEDED = {"schema", "name", "synthetic", "step_s", "counts", "meta", "arrays"}
 
@@ -61,28 +60,17 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
             _write_small(file, index)
             _write_features(file, index, progress)
         state = path.stat()
-        facts = {
-            "schema": SCHEMA,
-            "name": index.name,
-            "synthetic": index.synthetic,
-            "step_s": index.step_s,
-            "counts": {name: index.count(name) for name in SPLITS},
-            "meta": dict(index.meta),
-            "arrays": {
-                "sha256": sha256(path),
-                "bytes": state.st_size,
-                "mtime_ns": state.st_mtime_ns,
-            },
+        arrays = {
+            "sha256": sha256(path),
+            "bytes": state.st_size,
+            "mtime_ns": state.st_mtime_ns,
         }
-        text = json.dumps(facts, indent=1, allow_nan=False)
-        (temporary / FACTS).write_text(text, encoding="utf-8")
+        counts = {name: index.count(name) for name in SPLITS}
+        write_facts(temporary, index, SCHEMA, counts, arrays=arrays)
 
 
 def load_packed(
-    folder: Path,
-    *,
-    feature_name: FeatureName | None = None,
-    label_alignment: Alignment = "by_name",
+    folder: Path, *, feature_name: FeatureName | None = None, label_alignment: Alignment = "by_name"
 ) -> ZSLData:
     """Opens a data set; its features stay in the file.
 

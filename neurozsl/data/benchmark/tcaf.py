@@ -115,12 +115,7 @@ def open_pair(audio: Path, video: Path, kind: str) -> Pair:
         return Rows(parts[0], parts[1], mask)
 
     return Pair(
-        names,
-        max(lengths),
-        heard.sequences[0].shape[1],
-        shown.sequences[0].shape[1],
-        False,
-        read,
+        names, max(lengths), heard.sequences[0].shape[1], shown.sequences[0].shape[1], False, read
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, U8
+from neurozsl.data.clip import LUMA
 
 SIDE = 32
 CELL = 4
@@ -24,7 +25,6 @@ GRID = SIDE // CELL
 DIRECTIONS = 8
 CHANNELS = DIRECTIONS + 3
 FLAT_ENERGY = 0.5  # gradient per pixel that counts as texture; 3 % noise has about 0.05
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
 def visual_descriptors(frames: U8) -> F32:

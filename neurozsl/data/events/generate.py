@@ -22,13 +22,13 @@ from torch import Tensor
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import U8
+from neurozsl.data.clip import LUMA
 
 CONTRAST = 0.3  # C of the pixel form, in log units
 LOG_EPS = 0.05  # keeps the noise of dark pixels from making events (intensity is 0..1)
 GRID = 16
 FEATURE_LOG_EPS = 0.1
 EVENT_DTYPE = np.dtype([("t", np.float64), ("x", np.int16), ("y", np.int16), ("p", np.int8)])
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 Events = npt.NDArray[np.void]
 F64 = npt.NDArray[np.float64]

@@ -16,10 +16,7 @@ from neurozsl.data.store import is_store, load_store
 
 
 def load(
-    path: Path,
-    *,
-    feature_name: FeatureName | None = None,
-    label_alignment: Alignment = "by_name",
+    path: Path, *, feature_name: FeatureName | None = None, label_alignment: Alignment = "by_name"
 ) -> ZSLData:
     """Opens a data set folder: one that `neurozsl data` wrote, or an AVCA benchmark root.
 

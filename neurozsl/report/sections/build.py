@@ -8,14 +8,13 @@ of operations come from the same pass.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from neurozsl.core.progress import Progress
+from neurozsl.deploy.score import scored
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.report.schema import RunReport
@@ -25,29 +24,12 @@ from neurozsl.report.sections.costs import Devices, costs
 from neurozsl.report.sections.document import document
 from neurozsl.report.sections.host import host
 from neurozsl.report.sections.limits import notes
-from neurozsl.report.sections.motion import motion
+from neurozsl.report.sections.motion import motion, whole_test
 from neurozsl.report.sections.provenance import digests
 from neurozsl.runs.run import Run
-from neurozsl.scoring.evaluation import collect, evaluate
 from neurozsl.scoring.metrics import Problem, predict
 
 _TIMED_ROWS = 32
-
-
-@dataclass
-class _Embedded:
-    """Embeddings of the joint head, by the samples' place in the test."""
-
-    rows: list[Any] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-
-    def __call__(self, rows: Any, output: Any) -> None:
-        self.rows.append(rows)
-        self.values.append(output.heads[0].double().cpu().numpy())
-
-    def joined(self) -> Any:
-        """`(sample, proj)` in the order of the samples."""
-        return np.concatenate(self.values)[np.argsort(np.concatenate(self.rows))]
 
 
 def build(
@@ -75,21 +57,14 @@ def build(
         BadInput: the bundle is damaged or belongs to another run.
     """
     opened = open_bundle(bundle) if bundle is not None else None
-    branch, embedded = motion(run, opened), _Embedded()
-    collected = collect(
-        run.model,
-        run.data.stage(2),
-        run.data.vectors,
-        backend=branch.recorder if branch else None,
-        observe=embedded,
-        progress=progress,
-    )
-    result = evaluate(collected, beta=run.selected.beta, head_weight=run.selected.head_weight)
+    branch = motion(run, opened)
+    test = whole_test(run, branch, progress)
+    collected, result = test.collected, scored(run, test.collected)
     distance, problem = collected.combined(run.selected.head_weight), collected.problem
     predicted = predict(distance, problem, run.selected.beta)
     cost = raster = None
-    if branch is not None:
-        chip_input, trace = branch.recorder.joined()
+    if branch is not None and test.spiked is not None:
+        chip_input, trace = test.spiked
         seconds_in = run.data.step_s * chip_input.steps
         cost = costs(
             branch.network,
@@ -108,20 +83,20 @@ def build(
         spikes=branch is not None,
         link_bytes=cost.counts.link_bytes if cost else None,
     )
-    test = Tested(
+    tested = Tested(
         run=run,
         opened=opened,
         result=result,
         problem=problem,
         predicted=predicted,
         distance=distance,
-        samples=embedded.joined(),
-        classes=_class_embeddings(run),
+        samples=test.embedded,
+        classes=test.classes,
         host=on_host,
     )
     return document(
         RunReport,
-        Context(cost, notes(run, branch, deployed=opened is not None), raster, test),
+        Context(cost, notes(run, branch, deployed=opened is not None), raster, tested),
         command=command,
         seed=run.settings.train.seed,
         files=digests(run, opened),
@@ -132,11 +107,3 @@ def _roles(problem: Problem) -> dict[str, Any]:
     """Samples by the role of their class in the test."""
     unseen = np.isin(problem.label, problem.unseen_ids)
     return {"seen": ~unseen, "unseen": unseen}
-
-
-def _class_embeddings(run: Run) -> Any:
-    """`(class, proj)`, of every class of the data set."""
-    dtype = next(run.model.parameters()).dtype
-    with torch.no_grad():
-        words = run.model.embed_words(torch.as_tensor(run.data.vectors, dtype=dtype))
-    return words.double().cpu().numpy()

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.export.bundle.manifest import Operations
-from neurozsl.export.bundle.tally import MESH_CHIP, operations_of
+from neurozsl.export.bundle.operations import MESH_CHIP, operations_of
 from neurozsl.export.network.inspection import CHIPS
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.chips import CHIPS as REGISTERED
@@ -28,9 +28,9 @@ from neurozsl.hardware.count.counts import Counts, LayerCounts
 from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
 from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.neurobench import NeuroBench, neurobench
 from neurozsl.hardware.place.placement import placement
-from neurozsl.hardware.speck.program import AnyProgram
 from neurozsl.report.schema import Fit, Layer
 
 STEP_DEVICE: Final = MESH_CHIP
@@ -114,7 +114,7 @@ class Costs:
 
 
 def costs(
-    network: AnyProgram | Lowered,
+    network: ChipProgram | Lowered,
     lowered: Lowered,
     chip_input: ChipInput,
     trace: Trace,
@@ -204,7 +204,7 @@ def _marked(row: EnergyRow, fits: Mapping[str, ChipFit]) -> EnergyRow:
 
 
 def _sent(
-    network: AnyProgram | Lowered, chip_input: ChipInput, trace: Trace, fits: Mapping[str, ChipFit]
+    network: ChipProgram | Lowered, chip_input: ChipInput, trace: Trace, fits: Mapping[str, ChipFit]
 ) -> dict[str, Traffic]:
     """Messages per chip that the network fits and that has figures for them."""
     found = {}

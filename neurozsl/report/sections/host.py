@@ -15,7 +15,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -25,6 +25,7 @@ from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.energy import Cause, EnergyRow, EnergyTerm
 from neurozsl.meters import nvml, rapl
 from neurozsl.meters.reading import Measured, Method, Refused
+from neurozsl.models.base import ZSLModel, embed, own_trace
 from neurozsl.report import schema
 from neurozsl.report.sections.host_work import counted_bytes, counted_flops, measured_seconds
 
@@ -33,7 +34,7 @@ DEAREST: Final = ("cpu_i7_4960x", "mac")
 
 
 def host(
-    model: Any,
+    model: ZSLModel,
     batch: AVBatch,
     *,
     motion_backend: str,
@@ -55,8 +56,7 @@ def host(
     trace = None
     if spikes:
         with torch.no_grad():
-            prepared = model.prepare(batch)
-            trace = model.branch(prepared.chip_input, prepared.context.mask)
+            trace = own_trace(model, model.prepare(batch))
     infer = _inference(model, batch, trace)
     flops = counted_flops(infer)
     found = measure_model(model, batch, trace)
@@ -76,10 +76,10 @@ def host(
     )
 
 
-def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
+def _inference(model: ZSLModel, batch: AVBatch, trace: Trace | None) -> Callable[[], object]:
     """One pass over the batch, without the branch where its spikes are given."""
     if trace is None:
-        return lambda: model(batch)
+        return lambda: embed(model, batch)
     return lambda: model.finish(trace, model.prepare(batch).context)
 
 
@@ -87,7 +87,7 @@ def _inference(model: Any, batch: AVBatch, trace: Trace | None) -> Callable[[], 
 
 
 def measure_model(
-    model: Any,
+    model: ZSLModel,
     batch: AVBatch,
     trace: Trace | None,
     *,
@@ -114,7 +114,11 @@ def measure_model(
 
 
 def _on_gpu(
-    model: Any, batch: AVBatch, trace: Trace | None, device: torch.device | None, seconds: float
+    model: ZSLModel,
+    batch: AVBatch,
+    trace: Trace | None,
+    device: torch.device | None,
+    seconds: float,
 ) -> Measured | Refused:
     if not torch.cuda.is_available():
         return nvml.measure(lambda: None)  # says why not

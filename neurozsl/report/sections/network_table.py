@@ -13,7 +13,7 @@ from neurozsl.core import quantities as q
 from neurozsl.core.markdown import code, table
 from neurozsl.export.network.inspection import inspect_file
 from neurozsl.export.network.network_run import Source, feed, run_network
-from neurozsl.export.nir.foreign import Said
+from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit
 from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy import EnergyRow, estimate

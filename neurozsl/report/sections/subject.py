@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from neurozsl import models
+from neurozsl.models.base import branch_of
 from neurozsl.report import schema
 from neurozsl.runs.run import Run
 
@@ -45,10 +47,10 @@ def data_summary(run: Run) -> schema.DataSummary:
 def model_summary(run: Run, host_flops: float | None) -> schema.ModelSummary:
     """Options and parameter counts, the chip's and the host's apart."""
     total = sum(p.numel() for p in run.model.parameters())
-    branch = run.model.branch
+    branch = branch_of(run.model)
     motion = sum(p.numel() for p in branch.parameters()) if branch is not None else 0
     return schema.ModelSummary(
-        name=getattr(run.model, "title", run.settings.model),
+        name=models.title(run.settings.model),
         preset=run.settings.options.get("preset"),
         options=dict(run.settings.options),
         seed=run.settings.train.seed,

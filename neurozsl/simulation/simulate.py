@@ -7,22 +7,25 @@ host part of the model names a class for each. A bundle on its own is fed its go
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import Split
-from neurozsl.deploy.deploy import check_belongs, spread
+from neurozsl.deploy.deploy import check_belongs
+from neurozsl.deploy.samples import spread
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.models.base import distances
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
-from neurozsl.scoring.metrics import Problem, predict
+from neurozsl.scoring import road
+from neurozsl.scoring.evaluation import Collected
+from neurozsl.scoring.metrics import Ints, Problem, predict
 
 DEFAULT_SAMPLES = 16
 
@@ -95,52 +98,37 @@ def simulate(
         return Simulation(backend, trace, seconds, (), _warning(trace))
     check_belongs(run, bundle)
     stage = run.data.stage(2)
-    problem = Problem(
-        np.concatenate([stage.seen.label, stage.unseen.label]), stage.seen_ids, stage.unseen_ids
-    )
-    traces, predictions, seconds, done = [], [], 0.0, 0
-    for split, n in ((stage.seen, count - count // 2), (stage.unseen, count // 2)):
-        if n == 0:
-            continue
-        rows = spread(split, n)
-        with torch.no_grad():
-            prepared = run.model.prepare(split.batch(rows))
+    label = np.concatenate([stage.seen.label, stage.unseen.label])
+    problem = Problem(label, stage.seen_ids, stage.unseen_ids)
+    traces, predictions, seconds, done = [], list[Prediction](), 0.0, 0
+    with road.at_rest(run.model):
+        words = road.words(run.model, run.data.vectors)
+        for split, n in ((stage.seen, count - count // 2), (stage.unseen, count // 2)):
+            if n == 0:
+                continue
+            parts = road.prepare(run.model, split, spread(split, n))
+            assert parts.chip_input is not None  # the bundle belongs to the run
             start = time.perf_counter()
-            trace = motion(prepared.chip_input.to_numpy()).to_numpy()
+            trace = motion(parts.chip_input).to_numpy()
             seconds += time.perf_counter() - start
-            output = run.model.finish(trace, prepared.context)
-            words = run.model.embed_words(torch.as_tensor(run.data.vectors))
-            per_head = distances(output, words).double().numpy()
-        predictions += _name(run, split, rows, per_head, problem)
-        traces.append(trace)
-        done += len(rows)
-        if progress is not None:
-            progress(done, count)
-    trace = join(traces)
-    return Simulation(backend, trace, seconds, tuple(predictions), _warning(trace))
+            heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
+            distance = Collected(heads, problem).combined(run.selected.head_weight)
+            chosen = predict(distance, problem, run.selected.beta)
+            predictions += _named(run.data.classes, split, parts.rows, chosen)
+            traces.append(trace)
+            done += len(parts.rows)
+            if progress is not None:
+                progress(done, count)
+    whole = Trace.join(traces)
+    return Simulation(backend, whole, seconds, tuple(predictions), _warning(whole))
 
 
-def _name(run: Run, split: Split, rows: Any, per_head: Any, problem: Problem) -> list[Prediction]:
+def _named(names: Sequence[str], split: Split, rows: Ints, chosen: Ints) -> list[Prediction]:
     """Names of the predicted and true classes."""
-    weight = run.selected.head_weight
-    distance = per_head[0]
-    if len(per_head) > 1:
-        distance = (1 - weight) * per_head[0] + weight * per_head[1]
-    chosen = predict(distance, problem, run.selected.beta)
-    names = run.data.classes
     return [
         Prediction(split.names[row], names[c], names[split.label[row]])
         for row, c in zip(rows, chosen, strict=True)
     ]
-
-
-def join(traces: list[Trace]) -> Trace:
-    """Traces of different samples, end to end."""
-    first = traces[0]
-    spikes = {k: np.concatenate([t.spikes[k] for t in traces]) for k in first.spikes}
-    overflow = {k: sum(t.overflow.get(k, 0) for t in traces) for k in first.overflow}
-    saturation = {k: sum(t.saturation.get(k, 0) for t in traces) for k in first.saturation}
-    return Trace(spikes, overflow, saturation)
 
 
 def _warning(trace: Trace) -> str:

@@ -1,11 +1,11 @@
 """Program + chip -> `Mapping` of layers to cores, or `DoesNotFit` with a change that would fit.
 
-    split   equal cores (Loihi 1, Loihi 2): a layer may be cut over several   `placing.split`
-    assign  unequal cores (Speck 2f): one layer per core, exact assignment    `placing.assign`
+    split   equal cores (Loihi 1, Loihi 2): a layer may be cut over several   `split`
+    assign  unequal cores (Speck 2f): one layer per core, exact assignment    `assign`
 
 The rule, its constants and what it leaves out are the `[memory]` table of the chip's file, so a
-new chip under a known rule is a TOML file and its line in `chips`; a new rule is a file in
-`placing`, a line in RULES and its name in `chips.cores.Rule`. Memory and wiring are counted,
+new chip under a known rule is a TOML file and its line in `chips`; a new rule is a file
+here, a line in RULES and its name in `chips.cores.Rule`. Memory and wiring are counted,
 nothing else: whether the chip runs such neurons is the quantiser's question.
 """
 
@@ -16,22 +16,20 @@ from collections.abc import Mapping as MappingOf
 from typing import Final
 
 from neurozsl.core.errors import BadInput, DoesNotFit
-from neurozsl.hardware.arithmetic.quantize import MIN_BITS
-from neurozsl.hardware.arithmetic.shapes import shapes
 from neurozsl.hardware.chips.chip import Chip, load_chip
-from neurozsl.hardware.loihi.program import Program
+from neurozsl.hardware.network.program import MIN_BITS, ChipProgram
 from neurozsl.hardware.place.assign import assign_to_cores
 from neurozsl.hardware.place.changes import Change, changes_that_fit
 from neurozsl.hardware.place.mapping import LayerShape, Mapping, Shortfall
+from neurozsl.hardware.place.shapes import shapes
 from neurozsl.hardware.place.split import split_over_cores
-from neurozsl.hardware.speck.program import AnyProgram, SpeckProgram
 
 Rule = Callable[[tuple[LayerShape, ...], Chip], Mapping | tuple[Shortfall, ...]]
 RULES: Final[MappingOf[str, Rule]] = {"split": split_over_cores, "assign": assign_to_cores}
 _SHOWN: Final = 3  # broken limits that a message lists
 
 
-def place(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> Mapping:
+def place(network: ChipProgram | Iterable[LayerShape], chip: Chip | str) -> Mapping:
     """Layers to cores.
 
     Args:
@@ -49,7 +47,7 @@ def place(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> Mappi
     >>> len(place([dense("a", "audio", 512, 512)], "loihi2").parts)
     2
     """
-    layers = shapes(network) if isinstance(network, Program | SpeckProgram) else tuple(network)
+    layers = _shapes(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     rule = _checked_rule(layers, chip)
     found = rule(layers, chip)
@@ -58,9 +56,9 @@ def place(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> Mappi
     raise DoesNotFit(_message(layers, chip, found))
 
 
-def remedies(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> tuple[Change, ...]:
+def remedies(network: ChipProgram | Iterable[LayerShape], chip: Chip | str) -> tuple[Change, ...]:
     """Changes with which a network that does not fit would; each was placed to find out."""
-    layers = shapes(network) if isinstance(network, Program | SpeckProgram) else tuple(network)
+    layers = _shapes(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     rule = _checked_rule(layers, chip)
 
@@ -68,6 +66,10 @@ def remedies(network: AnyProgram | Iterable[LayerShape], chip: Chip | str) -> tu
         return isinstance(rule(changed, chip), Mapping)
 
     return changes_that_fit(layers, fits, min_bits=MIN_BITS)
+
+
+def _shapes(network: ChipProgram | Iterable[LayerShape]) -> tuple[LayerShape, ...]:
+    return tuple(network) if isinstance(network, Iterable) else shapes(network)
 
 
 def _checked_rule(layers: tuple[LayerShape, ...], chip: Chip) -> Rule:

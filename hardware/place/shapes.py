@@ -6,36 +6,32 @@ from collections import abc
 
 import numpy as np
 
-from neurozsl.hardware.loihi.program import Program, ProgramLayer
+from neurozsl.hardware.network.program import ChipLayer, ChipProgram
 from neurozsl.hardware.network.synapse import Synapse
 from neurozsl.hardware.place.mapping import Kernel, LayerShape
-from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 
 
-def shapes(program: Program | SpeckProgram) -> tuple[LayerShape, ...]:
+def shapes(program: ChipProgram) -> tuple[LayerShape, ...]:
     """The layers of a program, in its order."""
     maps = {layer.name: layer.shape for layer in program.layers}
     return tuple(_shape(layer, maps) for layer in program.layers)
 
 
-def _shape(layer: ProgramLayer | SpeckLayer, maps: abc.Mapping[str, tuple[int, ...]]) -> LayerShape:
-    kernel, *also = (_kernel(synapse, maps.get(synapse.source, ())) for synapse in layer.synapses)
-    has_bias = bool(np.any(layer.bias))
+def _shape(layer: ChipLayer, maps: abc.Mapping[str, tuple[int, ...]]) -> LayerShape:
+    kernel, *also = (kernel_of(synapse, maps.get(synapse.source, ())) for synapse in layer.synapses)
     return LayerShape(
         name=layer.name,
         sources=tuple(synapse.source for synapse in layer.synapses),
         kernel=kernel,
-        weight_bits=layer.weight_bits if isinstance(layer, ProgramLayer) else 8,
+        weight_bits=layer.weight_bits,
         nonzero=sum(int(np.count_nonzero(synapse.weight)) for synapse in layer.synapses),
-        has_bias=has_bias,
-        constant_axons=int(
-            isinstance(layer, ProgramLayer) and has_bias and layer.bias_to == "current"
-        ),
+        has_bias=bool(np.any(layer.bias)),
+        constant_axons=layer.constant_axons,
         also=tuple(also),
     )
 
 
-def _kernel(synapse: Synapse, source: tuple[int, ...]) -> Kernel:
+def kernel_of(synapse: Synapse, source: tuple[int, ...]) -> Kernel:
     """One synapse; a matrix on a map (of its pools, or of its source) is a kernel of that size."""
     link, weight = synapse.link, synapse.weight
     if link.conv is not None:

@@ -1,0 +1,84 @@
+"""`loihi_cuba`: current-based LIF neurons in 24-bit states, Loihi 1 and 2 (`hardware.loihi`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.loihi import fixedpoint as fp
+from neurozsl.hardware.loihi.bias import quantize_corrected
+from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
+from neurozsl.hardware.loihi.program import ARITHMETIC, Program
+from neurozsl.hardware.loihi.quantize import quantize_layer
+from neurozsl.hardware.network.lowered import Lowered
+from neurozsl.hardware.network.program import MIN_BITS
+
+
+def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Program:
+    """Integers per layer, with a `LayerLoss` each.
+
+    Raises:
+        BadInput: what `_check` and `quantize_layer` refuse, a correction without calibration input.
+    """
+    bits, scale = options.bits, options.scale
+    _check(lowered, chip, bits)
+    if not options.correct_bias:
+        made = [quantize_layer(x, lowered, bits, scale) for x in lowered.layers]
+    elif options.calibration is None:
+        raise BadInput("quantise: correct_bias needs calibration input; pass calibration=")
+    else:
+        made = quantize_corrected(lowered, options.calibration, bits, scale)
+    return Program.of(lowered, chip.key, made)
+
+
+def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
+    """Widths of weights, and values that a spike has to carry.
+
+    Raises:
+        BadInput: one that the chip does not have.
+    """
+    if (
+        isinstance(bits, bool)
+        or not isinstance(bits, int)
+        or not MIN_BITS <= bits <= fp.WEIGHT_BITS
+    ):
+        raise BadInput(f"weight bits: {bits!r}, expected {MIN_BITS}..{fp.WEIGHT_BITS}")
+    payload = chip.limit.get("spike_payload_bits")
+    for name, code in lowered.inputs.items():
+        needed = 0 if code.kind == "binary" else code.bits + int(code.low < 0)
+        if needed and payload is None:
+            raise BadInput(
+                f"input '{name}': {code.kind} codes need spikes with a payload, chip '{chip.key}' "
+                "has binary spikes; encode it as two binary channels (ON, OFF) or use loihi2"
+            )
+        if payload is not None and needed > payload.value:
+            raise BadInput(
+                f"input '{name}': {needed} bits a spike, chip '{chip.key}' carries "
+                f"{payload.value:g}; use fewer bits"
+            )
+    for layer in lowered.layers:
+        if layer.rule.max_spikes > 1 and payload is None:
+            raise BadInput(
+                f"layer '{layer.name}': up to {layer.rule.max_spikes} spikes a step need a "
+                f"payload, chip '{chip.key}' has binary spikes; use loihi2 or one spike a step"
+            )
+
+
+def _emulate(program: Program, chip_input: ChipInput, options: EmulatorOptions) -> Trace:
+    from neurozsl.hardware.loihi.emulator import emulate  # imports torch and numba
+
+    return emulate(program, chip_input, **vars(options))
+
+
+LOIHI: Final = Arithmetic(
+    key=ARITHMETIC,
+    chips=("loihi1", "loihi2"),
+    quantize=_quantize,
+    emulate=_emulate,
+    dequantize=dequantize,
+    dequantize_input=dequantize_input,
+    load=Program.load,
+)

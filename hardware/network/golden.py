@@ -1,0 +1,54 @@
+"""Samples and the spikes that they give in one `.npz`: `golden.npz`, and what workers are fed.
+
+    codes/INPUT, theta/LAYER      what went in, with thresholds where the host makes them
+    spikes/LAYER, trained/LAYER   what came out, and what the training forward gave
+
+No pickle: arrays alone, by `kind/name`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import ChipInput, InputCode, Trace
+
+
+def save_input(
+    path: Path, chip: ChipInput, trace: Trace | None = None, trained: Trace | None = None
+) -> None:
+    """Codes, thresholds and, for golden files, spikes, as `kind/name` arrays.
+
+    trace: spikes that the deployment must give. trained: those of the training forward.
+    """
+    arrays: dict[str, Any] = {f"codes/{k}": v for k, v in chip.to_numpy().codes.items()}
+    for name, theta in (chip.theta or {}).items():
+        arrays[f"theta/{name}"] = np.asarray(theta, np.float64)
+    for name, spikes in (trace.to_numpy().spikes if trace else {}).items():
+        arrays[f"spikes/{name}"] = spikes
+    for name, spikes in (trained.to_numpy().spikes if trained else {}).items():
+        arrays[f"trained/{name}"] = spikes
+    np.savez_compressed(path, **arrays)
+
+
+def read_golden(
+    path: Path, inputs: Mapping[str, InputCode]
+) -> tuple[ChipInput, Trace, Trace | None]:
+    """Samples, the spikes of the deployment, and those of an integer training forward."""
+    kinds = ("codes", "theta", "spikes", "trained")
+    found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in kinds}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                kind, _, name = key.partition("/")
+                found[kind][name] = file[key]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: not a golden file ({error}); export again") from error
+    chip = ChipInput(found["codes"], inputs, found["theta"] or None).to_numpy()
+    trained = Trace(found["trained"]) if found["trained"] else None
+    return chip, Trace(found["spikes"]), trained

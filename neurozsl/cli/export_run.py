@@ -1,0 +1,53 @@
+"""`neurozsl export RUN`: the branch of a trained run as a checked and scored bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from neurozsl.cli.console import command, progress_bar, stages
+from neurozsl.cli.export_options import Exported, ExportOptions
+from neurozsl.export.bundle.policy import Wanted
+
+
+def export_run(
+    run: Path,
+    *,
+    asked: ExportOptions,
+    threshold: Annotated[
+        Wanted | None, typer.Option(help="Threshold policy; default: as trained.")
+    ] = None,
+    bias_correction: Annotated[
+        bool, typer.Option(help="Fold the mean change of each neuron's drive into its bias.")
+    ] = False,
+    max_hm_drop: Annotated[
+        float, typer.Option(help="Largest loss of HM, in points, that passes.")
+    ] = 2.0,
+) -> Exported:
+    """Export the run's branch, verify it, score the deployed model."""
+    from neurozsl.deploy import deploy
+    from neurozsl.models.base import host_parts
+    from neurozsl.runs import run as runs
+
+    opened = runs.open_run(run)
+    with progress_bar(f"exporting to {asked.target}") as update:
+        manifest = deploy.deploy(
+            opened,
+            target=asked.target,
+            out=asked.out,
+            threshold=threshold,
+            bits=asked.bits,
+            scale=asked.scale_rule,
+            correct_bias=bias_correction,
+            samples=asked.samples,
+            max_hm_drop=max_hm_drop,
+            progress=stages(update),
+        )
+    bundle = asked.out or run / "deploy" / asked.target
+    with_it = f" --bundle {quote(str(bundle))}"
+    page = f" --report {quote(str(run / 'report.html'))}"
+    commands = (command("evaluate", run, with_it), command("profile", run, with_it + page))
+    return Exported(bundle, manifest, commands, host_parts(opened.model))

@@ -1,0 +1,94 @@
+"""`neurozsl profile RUN` or `BUNDLE`: what a run, or a deployment of it, does and costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurozsl.cli.console import command, progress_bar, say
+from neurozsl.cli.kinds import words
+from neurozsl.cli.profile_options import PriceOptions, Work
+from neurozsl.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from neurozsl.report.schema import Report
+
+Clips = Annotated[
+    Path | None, typer.Option(help="Recorded clips: their folder, to show pictures of one.")
+]
+
+
+def profile_run(
+    run: Path,
+    *,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Whose deployed branch runs; default RUN/deploy/lava where there is one, else the "
+            "float branch."
+        ),
+    ] = None,
+    clips: Clips = None,
+    prices: PriceOptions,
+) -> Work:
+    """A run with its deployed branch, else with the float one.
+
+    Raises:
+        BadInput: there is no run, or no such folder of clips.
+    """
+    if not (run / "run.json").is_file():
+        raise BadInput(
+            f"{run}: no run.json there, nor the manifest.json of a bundle; give the folder that "
+            "`neurozsl train --out` or `neurozsl export` wrote, a .nir file or a report.json"
+        )
+    if clips is not None and not clips.is_dir():
+        raise BadInput(
+            f"--clips {clips}: no such folder; give the one that `neurozsl data build --clips` read"
+        )
+    chips = prices.chips()
+    beside = run / "deploy" / "lava"
+    found = bundle is None and (beside / "manifest.json").is_file()
+    deployed = beside if found else bundle
+
+    def work() -> tuple[Report, tuple[str, ...]]:
+        from neurozsl.report.sections import build
+        from neurozsl.runs.run import open_run
+
+        if found:
+            say(f"profiling the deployed branch in {beside}")
+        asked = words({"bundle": deployed, "clips": clips}) + prices.words()
+        again = command("profile", run, asked)
+        with progress_bar("profiling") as update:
+            report = build.build(
+                open_run(run),
+                bundle=deployed,
+                command=again,
+                devices=chips,
+                step_s=prices.step_time,
+                clips=clips,
+                progress=update,
+            )
+        return report, (again + words({"report": run / "report.html"}),)
+
+    return work
+
+
+def profile_bundle(bundle: Path, *, clips: Clips = None, prices: PriceOptions) -> Work:
+    """The run that a bundle lies in, with it.
+
+    Raises:
+        BadInput: it lies elsewhere.
+    """
+    run = bundle.resolve().parents[1]
+    if not (run / "run.json").is_file():
+        raise BadInput(
+            f"bundle '{bundle}': lies in no run ({run} has no run.json), so its data are unknown; "
+            f"name the run: neurozsl profile RUN{words({'bundle': bundle})}, or profile its "
+            "motion.nir"
+        )
+    near = bundle.parent.parent
+    return profile_run(
+        near if near.resolve() == run else run, bundle=bundle, clips=clips, prices=prices
+    )

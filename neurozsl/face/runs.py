@@ -1,0 +1,279 @@
+"""Runs from the outside: train, load, export, evaluate, profile, simulate.
+
+Each verb takes an opened value or the folder of one, and returns a frozen value. The rooms behind
+them do the work; what they need besides has a default here. `neurozsl/__init__.py` shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neurozsl.core.progress import Progress
+from neurozsl.deploy import deploy as deployment
+from neurozsl.deploy.score import RunScores
+from neurozsl.export.bundle import bundle as bundles
+from neurozsl.export.bundle.bundle import Bundle, StageProgress
+from neurozsl.export.bundle.policy import Wanted
+from neurozsl.export.targets.names import target_called
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.report.schema import RunReport
+from neurozsl.report.sections.build import build
+from neurozsl.runs import run as runs
+from neurozsl.runs.run import Run
+from neurozsl.simulation import simulate as simulation
+from neurozsl.simulation.simulate import Simulation
+from neurozsl.training.protocol import TrainConfig
+from neurozsl.training.train import EpochProgress
+
+Folder = str | Path
+
+
+def load(run: Folder) -> Run:
+    """Open a finished run: its model (on the CPU, for evaluation), data, settings and scores.
+
+    Args:
+        run: folder that `train` or `neurozsl train` wrote.
+
+    Raises:
+        BadInput: no run, unfinished, or a file of it damaged.
+
+    Example::
+
+        run = nz.load("runs/demo")
+        run.result["test"]["HM"], run.data.classes, run.model
+    """
+    return runs.open_run(Path(run))
+
+
+def open_bundle(bundle: Folder) -> Bundle:
+    """Open a bundle; every file is checked against its manifest.
+
+    Args:
+        bundle: folder that `export` or `neurozsl export` wrote.
+
+    Raises:
+        BadInput: no bundle, or a file of it is missing, cut or changed.
+
+    Example::
+
+        bundle = nz.open_bundle("runs/demo/deploy/lava")
+        bundle.manifest.verdict, bundle.program.layers, bundle.verify().verdict
+    """
+    return bundles.open_bundle(Path(bundle))
+
+
+def train(
+    data: Folder,
+    out: Folder,
+    *,
+    model: str = "mdft",
+    options: Mapping[str, Any] | None = None,
+    config: TrainConfig | None = None,
+    progress: EpochProgress | None = None,
+) -> Run:
+    """Train a model in two stages and score it on the test splits.
+
+    Args:
+        data: folder of a data set (`nz.load_data` opens it).
+        out: run folder to make; `resume` goes on with one that was interrupted.
+        model: one of `neurozsl models`.
+        options: of the model, as `neurozsl train --set`; None takes the preset `deploy` of mdft.
+        config: epochs, batch, learning rate, seed, device; None takes the defaults.
+        progress: called with (epochs done, epochs in all, a line of text).
+
+    Raises:
+        BadInput: the data cannot be read, an unknown model or option, or `out` holds a run.
+
+    Example::
+
+        run = nz.train("runs/demo-data", "runs/mine", config=nz.TrainConfig(epochs=20, seed=1))
+    """
+    if options is None:
+        options = {"preset": "deploy"} if model == "mdft" else {}
+    runs.create(
+        Path(out),
+        data_dir=Path(data),
+        model=model,
+        options=options,
+        train=config or TrainConfig(),
+    )
+    return resume(out, progress=progress)
+
+
+def resume(run: Folder, *, progress: EpochProgress | None = None) -> Run:
+    """Go on with a run that was interrupted, to the same numbers; a finished one is opened.
+
+    Args:
+        run: its folder.
+        progress: as in `train`.
+
+    Raises:
+        BadInput: no run, or a checkpoint is damaged.
+    """
+    return runs.train(Path(run), progress=progress)
+
+
+def export(
+    run: Run | Folder,
+    *,
+    target: str = "lava",
+    out: Folder | None = None,
+    threshold: Wanted | None = None,
+    bits: int | None = None,
+    scale: ScaleRule | None = None,
+    correct_bias: bool = False,
+    samples: int = 16,
+    max_hm_drop: float = 2.0,
+    progress: StageProgress | None = None,
+) -> Bundle:
+    """Carry the spiking branch of a run to a target: written, verified bit for bit, scored.
+
+    Args:
+        run: a trained run.
+        target: nir, lava, sinabs, speck or another of `neurozsl targets`, or its chip (loihi2).
+        out: folder of the bundle; None: `RUN/deploy/TARGET`.
+        threshold: dynamic, table or frozen; None: as trained where the target can.
+        bits: of the weights, 4 to 8; None: those of a run that was fine-tuned in integers, else 8.
+        scale: how the largest weight of a layer is chosen: max, percentile or mse.
+        correct_bias: fold the mean change of each neuron's drive into its bias.
+        samples: golden samples that every backend must reproduce.
+        max_hm_drop: loss of HM, in points, that is still accepted.
+        progress: called with (stage, samples done, samples in all).
+
+    Raises:
+        BadInput: no spiking branch, an unknown target, or options that it does not take.
+        DoesNotFit: the network does not fit the chip; the message says what would.
+        VerificationFailed: a bit differs, a layer is silent or full, or HM fell too far; the
+            bundle is kept as `*.rejected`.
+
+    Example::
+
+        bundle = nz.export("runs/demo", target="lava")
+        bundle.manifest.verdict
+    """
+    opened, name = _run(run), target_called(target).name
+    folder = opened.path / "deploy" / name if out is None else Path(out)
+    deployment.deploy(
+        opened,
+        target=name,
+        out=folder,
+        threshold=threshold,
+        bits=bits,
+        scale=scale,
+        correct_bias=correct_bias,
+        samples=samples,
+        max_hm_drop=max_hm_drop,
+        progress=progress,
+    )
+    return open_bundle(folder)
+
+
+def evaluate(
+    run: Run | Folder,
+    bundle: Bundle | Folder | None = None,
+    *,
+    backend: str = "",
+    progress: Progress | None = None,
+) -> RunScores:
+    """Score a run on its test splits, as trained or as deployed.
+
+    Args:
+        run: a trained run.
+        bundle: of this run: its branch takes the place of the trained one.
+        backend: what runs the bundle; empty: the first of its target.
+        progress: called with (samples done, samples in all).
+
+    Returns:
+        S, U, HM and ZSL in percent, beta, what chance would give, and where the branch ran.
+
+    Raises:
+        BadInput: the bundle belongs to another run, or its target has no such backend.
+
+    Example::
+
+        trained, deployed = nz.evaluate(run), nz.evaluate(run, "runs/demo/deploy/lava")
+        trained.HM - deployed.HM
+    """
+    return deployment.evaluate_run(
+        _run(run), bundle=_bundle_folder(bundle), backend=backend, progress=progress
+    )
+
+
+def profile(
+    run: Run | Folder,
+    bundle: Bundle | Folder | None = None,
+    *,
+    devices: Sequence[Chip] = (),
+    step_s: float | None = None,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Accuracy, spikes, operations and estimated joules of a run, as one document.
+
+    Args:
+        run: a trained run.
+        bundle: what is profiled as deployed; None: the float branch.
+        devices: further chips with energy rows of their own (`nz.load_chip`).
+        step_s: seconds of a time step, for static power; None: each chip's own.
+        progress: called with (test samples done, in all).
+
+    Returns:
+        The report; `nz.write_report(report, Path("r.html"))` makes a page of it, `.md` a card.
+
+    Raises:
+        BadInput: the bundle is damaged or belongs to another run.
+
+    Example::
+
+        report = nz.profile(run, bundle)
+        [(row.name, row.joules) for row in report.energy]
+    """
+    opened, folder = _run(run), _bundle_folder(bundle)
+    line = f"neurozsl profile {opened.path}" + (f" --bundle {folder}" if folder else "")
+    return build(
+        opened, bundle=folder, command=line, devices=devices, step_s=step_s, progress=progress
+    )
+
+
+def simulate(
+    bundle: Bundle | Folder,
+    *,
+    backend: str = "emulator",
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Run samples through a bundle: the spikes, and the classes that they lead to.
+
+    Args:
+        bundle: in its run folder it is fed test samples, elsewhere its golden ones.
+        backend: emulator, lava, sinabs, norse, or another of the bundle's target.
+        limit: samples, half of seen and half of unseen classes; None: 16.
+        progress: called with (samples done, samples in all).
+
+    Returns:
+        The trace (spikes `(sample, time, neuron)` per layer), seconds, and per sample the name of
+        the predicted and the true class.
+
+    Raises:
+        BadInput: the target has no such backend.
+        MissingPart: the backend is not installed; the message holds the line that does it.
+
+    Example::
+
+        for line in nz.simulate(bundle, backend="lava", limit=4).predictions:
+            print(line.sample, line.predicted, line.true)
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    return simulation.simulate(opened, backend=backend, limit=limit, progress=progress)
+
+
+def _run(run: Run | Folder) -> Run:
+    return run if isinstance(run, Run) else load(run)
+
+
+def _bundle_folder(bundle: Bundle | Folder | None) -> Path | None:
+    if bundle is None:
+        return None
+    return bundle.path if isinstance(bundle, Bundle) else Path(bundle)

@@ -1,0 +1,37 @@
+"""Options of a model, checked against its configuration class."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import fields
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from neurozsl.core.errors import BadInput
+
+
+def check_known(model: str, kind: type, options: Iterable[str]) -> None:
+    """Refuse options that the configuration `kind`, a dataclass, does not have."""
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise BadInput(
+            f"model '{model}': unknown option {', '.join(unknown)}; options are "
+            f"{', '.join(sorted(known - {'audio_dim', 'video_dim'}))}"
+        )
+
+
+def check_choices(model: str, config: object) -> None:
+    """Refuse a value that is none of those which the `Literal` of its option names."""
+    for name, kind in get_type_hints(type(config)).items():
+        value, values = getattr(config, name, None), get_args(kind)
+        if get_origin(kind) is Literal:
+            one_of(model, name, value, values)
+        elif get_origin(kind) is tuple and get_origin(values[0]) is Literal:
+            for each in value or ():
+                one_of(model, name, each, get_args(values[0]))
+
+
+def one_of(model: str, name: str, value: object, allowed: Collection[str]) -> None:
+    """Refuse a value that an option does not take."""
+    if value not in allowed:
+        raise BadInput(f"model '{model}': {name}={value!r}, expected one of {', '.join(allowed)}")
