@@ -180,7 +180,7 @@ def test_cores_that_are_used_alike_share_a_row(page: str) -> None:
     assert [row[0] for row in rows] == ["0-1", "2", "3"]
     assert rows[2][1].startswith("&lt;script&gt;")
     assert "12.50 %" in page and "37.50 %" in page  # 128 of 1024 neurons, 384 of 1024 Kibit
-    assert "Not counted: neuron state." in page and "a made-up note." in page
+    assert "not counted: neuron state<" in page and "a made-up note<" in page
 
 
 def test_unpublished_intervals_and_estimates_are_labelled(page: str) -> None:

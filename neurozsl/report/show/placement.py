@@ -42,8 +42,7 @@ def placement_table(key: str, placement: Placement) -> Table:
     used = Number(placement.cores_used, f"{key}.cores_used")
     cores = (used, " of ", Number(placement.cores, f"{key}.cores"))
     rows = groups(placement)
-    notes = [f"Not counted: {placement.left_out}."] if placement.left_out else []
-    notes += [f"{note}." for note in placement.notes]
+    left_out = (f"not counted: {placement.left_out}",) * bool(placement.left_out)
     return table(
         key,
         heading(placement),
@@ -51,7 +50,7 @@ def placement_table(key: str, placement: Placement) -> Table:
         [(label, part) for label, _, part in rows],
         keys=[f"{key}.parts.{place}" for _, place, _ in rows],
         further=(row(columns, {"core": say("all", below=cores), **totals}, "total"),),
-        notes=tuple(notes),
+        notes=(*left_out, *placement.notes),
         on=("page",),
     )
 
