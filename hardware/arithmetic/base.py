@@ -11,8 +11,6 @@ chip's file names an arithmetic by its key (`chips.arithmetics`). Nothing here i
 numba: an entry imports its emulator when it is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@
 How a file is written: `chips` (with a file to copy). Which figures it may hold: `chips.keys`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ contradicts another would be broken, or never reached, whatever the network is; 
 the line of this file that has a part in it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

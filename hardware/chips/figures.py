@@ -5,8 +5,6 @@
 What is absent is unknown and stays None; nothing is filled in, converted or rounded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args

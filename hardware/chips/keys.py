@@ -7,8 +7,6 @@ A name that is not in this table is refused when a file is read: a misspelt `syn
 otherwise vanish, and the energy with it. A new figure is a line here and a reader for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal

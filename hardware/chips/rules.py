@@ -1,7 +1,5 @@
 """What a chip's file may say as a whole: its top, its scope, its methods and measurements."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 

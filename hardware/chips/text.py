@@ -7,8 +7,6 @@ tomllib keeps no positions. A header, or a key with its value, is a TOML text by
 reads each statement alone, and what it finds there stands on that line.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence

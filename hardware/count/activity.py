@@ -10,8 +10,6 @@ over groups that make up all samples are those of "all".
 [[1], [0, 2]]
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final

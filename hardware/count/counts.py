@@ -26,8 +26,6 @@ are events like others.
 The counting itself is `tally`; per step and per group of samples it is summed by `activity`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

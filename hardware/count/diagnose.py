@@ -11,8 +11,6 @@ multiplies every threshold of the layer:
 A layer that only integrates sends no spikes and is never dead: its membrane is what is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -17,8 +17,6 @@ layer that does not spike sends its membranes, every neuron in every step: 24 bi
 float.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -11,8 +11,6 @@ Events are summed over the samples of a block first, so that a block costs one p
 fan-out; who receives an event (`active`) is found a few rows at a time (`connections.PIECE`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -18,8 +18,6 @@ Messages of the inputs come from the host; they are counted apart and without ho
 where the host enters the mesh is unpublished.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +46,7 @@ class Mesh:
     cores_per_tile: int
 
     @staticmethod
-    def of(chip: Chip) -> Mesh | None:
+    def of(chip: Chip) -> "Mesh | None":
         """The mesh of a chip, None where none is published."""
         if not chip.mesh:
             return None

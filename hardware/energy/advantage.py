@@ -11,8 +11,6 @@ neuron updates and static power do not::
 None where no rate in (0, 1] does: then whoever `ratio` favours is the cheaper one at every rate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -12,8 +12,6 @@ figure of scope `all_in`. Loihi 2 has no published energies per operation: its r
 Loihi 1 and is marked `inherited`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final

@@ -13,8 +13,6 @@ Every function says what is inside, what this estimate leaves out although a fig
 is needed, and what costs energy without a published figure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """What an energy estimate is: a row per device and method, and the terms that it is the sum of."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, Protocol
 

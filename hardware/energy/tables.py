@@ -6,8 +6,6 @@ nearest to silicon. Loihi 2, without energies per operation, gets a row from its
 workloads: their mean power x the latency, which knows nothing of this network but its latency.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final

@@ -10,8 +10,6 @@ layer with n inputs and m neurons in T steps::
 An update is active where at least one event arrives; a wide layer is active in nearly every step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -11,8 +11,6 @@ threshold is theta[layer] of the input (policy dynamic), the layer's table, or i
 Layers run over all steps at once, those of a cycle one step at a time (`turns`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal

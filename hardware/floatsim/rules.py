@@ -9,8 +9,6 @@ operations, so that the membranes are equal to the last bit: n = trunc(v / theta
 one product and one difference, and the bound as relu(v - low) + low.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -13,8 +13,6 @@ float64, sums of such states too, and a tie of the integers is a tie of the floa
 pass from layer to layer, so nothing else depends on the unit of a layer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace

@@ -5,8 +5,6 @@ Reference: the bit-accurate CPU models of lava-nc 0.10.0 (`PyLifModelBitAcc`, `P
 integer type go in, int64 comes out. The equations of a neuron are in `program`.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 import numpy as np

@@ -8,8 +8,6 @@ A read-out that sends no spikes has no threshold: its bias is measured by its la
 threshold error is 0, and it has no share of equal spikes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -21,8 +21,6 @@ everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant`, for 
 `<name>/vth_table`, and `<name>/also/<i>` for the weights of every further synapse.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -20,8 +20,6 @@ levels, see `LayerLoss.effective_bits`).
 Rules: lava-nc 0.10.0 and `fixedpoint`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace

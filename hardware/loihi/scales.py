@@ -12,8 +12,6 @@ A smaller top rounds the many small weights more finely and clips the few large 
 largest at few bits. A weight of 0 is 0 under every rule.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 

@@ -6,8 +6,6 @@ factor that varies within a channel) is multiplied out into one matrix, and a no
 without weights is an identity. Which NIR node is which map is the table of `linear`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

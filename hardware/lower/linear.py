@@ -9,8 +9,6 @@ Delays that differ between elements make one chain each. Biases are no part of a
 that two paths pass has one bias: `constants` adds them up.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -22,8 +22,6 @@ linear nodes between two of them (`lower.paths`, `lower.linear`) is one synapse
 that closes one acts a step later (`lower.order`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ threshold, input codes, outputs, the order of layers. Exact decays and threshold
 beside it (`export.nir.graph` writes all of it). A foreign graph has none of this.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping

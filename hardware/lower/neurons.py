@@ -13,8 +13,6 @@ Chip neurons rest at 0 and reset to 0. A node with v_leak or v_reset is moved, v
 which is exact; a sample then starts at v = v_reset (NIR does not say where it starts).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final

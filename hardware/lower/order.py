@@ -8,8 +8,6 @@ nearest to the inputs is taken, and the edges into it from layers that come late
 the step before. That is how Norse, snnTorch and Lava run a recurrent layer.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 

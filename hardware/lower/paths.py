@@ -5,8 +5,6 @@ Output), every `Path` into each of them, and the chains that the nodes of a path
 of a graph is dropped: a node that no path passes is an error, an input that nothing reads a note.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -13,8 +13,6 @@ Padding is no source, so what it would carry counts nowhere. Where windows of a 
 value counts once in each.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, Final

@@ -6,8 +6,6 @@
 No pickle: arrays alone, by `kind/name`.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path

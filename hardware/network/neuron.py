@@ -16,8 +16,6 @@ A layer that does not spike (`spiking` False: LI, CubaLI, I, a read-out without 
 integrates; its membrane is what is read.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -63,7 +61,7 @@ class NeuronRule:
         return asdict(self)
 
     @staticmethod
-    def from_json(found: Mapping[str, Any]) -> NeuronRule:
+    def from_json(found: Mapping[str, Any]) -> "NeuronRule":
         """The rule whose `as_json` this is."""
         return NeuronRule(**found)
 

@@ -6,8 +6,6 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 (`lowered`) answer the questions of counters too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

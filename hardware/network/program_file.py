@@ -4,8 +4,6 @@ A program has inputs, layers, outputs, steps, dt_s, policy and loss; only the fi
 and losses differ from chip to chip. `archive` keeps the JSON text and the arrays in one file.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

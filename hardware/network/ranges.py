@@ -8,8 +8,6 @@ that a source sends in one step, and per neuron the largest weighted sum of them
 which decides whether an adder can wrap and how coarse a scale must be.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 

@@ -13,8 +13,6 @@ a later one has a delay of 1 or more: what a neuron sent can reach it again in t
 float64 reference, and works on integers too; `matrix` writes a synapse as one matrix.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -6,8 +6,6 @@ dynamic         theta of the sample, one per sample and step (made on the host)
 closed          not known before the run: freeze it first (`policy`), or run the model itself
 """
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import numpy as np

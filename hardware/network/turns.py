@@ -7,8 +7,6 @@ time, together. All others run over all steps at once, delayed synapses included
 leads strictly forward closes no circle.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar

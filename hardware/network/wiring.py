@@ -4,8 +4,6 @@ Each layer comes after its sources, except those that it sees one or more steps 
 of the inputs, and layers of any kind with `name`, `synapses` and `size`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -25,8 +25,6 @@ on a second run counts left-over membranes as buffers; here sums are integers, a
 chip. Together they are the `synops` of `counts`: an event is one operation per nonzero weight.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -10,8 +10,6 @@ Event by event: a code or spike count of -1 or 1 is an AC per nonzero weight tha
 pools included, any other that is not 0 a MAC.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

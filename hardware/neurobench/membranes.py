@@ -9,8 +9,6 @@ is to zero, so it does not matter which backend and which policy made them::
 Integers are run once more, which gives the same bits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 

@@ -19,8 +19,6 @@ A core has one kernel, which every arriving event goes through, and no time step
 sources, a delay or a loop has no place here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf

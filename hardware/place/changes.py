@@ -5,8 +5,6 @@ bisection; the value that is returned was itself placed. Single changes come fir
 enough, two of them together, then fewer layers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

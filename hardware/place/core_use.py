@@ -4,8 +4,6 @@ Equations and sources are those of `split`; the constants are the chip's `[limit
 `[memory]` tables.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ here, a line in RULES and its name in `chips.cores.Rule`. Memory and wiring are 
 nothing else: whether the chip runs such neurons is the quantiser's question.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from typing import Final

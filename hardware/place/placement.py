@@ -3,8 +3,6 @@
 What is left of shapes and kernels is what a reader asks: which core holds what, and how full it is.
 """
 
-from __future__ import annotations
-
 from collections import abc
 from dataclasses import asdict, dataclass
 from typing import Any

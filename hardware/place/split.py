@@ -36,8 +36,6 @@ of a layer differ by at most one neuron, row, column or channel. A core of its o
 and the synapse format of a layer (one each per core here) apart from those of others.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence

@@ -16,8 +16,6 @@ targets is then a number of each in-axon (nengo-loihi 1.1.0, `conv2d_loihi_weigh
 of a pool overlap, sums of unlike windows may happen to be alike; they count as unlike.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

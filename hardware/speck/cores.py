@@ -11,8 +11,6 @@ kernel is the whole map (as sinabs writes it); on a list of neurons it has a 1 x
 of 1 x 1. Which core each layer gets is `place`'s question; here are the rules of one layer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ convolution is one product of its kernel with the patches that it reads; library
 transform (Winograd, FFT), which rounds. Pools in front of a layer are sums of counts.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, Final

@@ -22,8 +22,6 @@ spike), v >= T on integers is v > (T - 1/2) unit on real numbers; else the twin 
 T unit itself, with >= and a unit of 24 bits, whose multiples are exact (see `dequantize`).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Final, Literal

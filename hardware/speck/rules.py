@@ -5,8 +5,6 @@ sources, layers without spikes, inputs with sign or payload, thresholds that dif
 biases that differ inside a channel. The limits of a core are in `cores`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Final
 

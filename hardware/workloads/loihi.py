@@ -5,8 +5,6 @@ is checked against the range that makes an estimate warn (a range set around suc
 power alone against the published total.
 """
 
-from __future__ import annotations
-
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.workloads.row import Calibration, Row, bounds, checked
 

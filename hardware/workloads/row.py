@@ -1,7 +1,5 @@
 """`Calibration`: one published figure of a chip and our estimate of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -6,8 +6,6 @@ row says nothing by predicting it. The rows with the smallest and the largest en
 miss that interval; they are shown as misses.
 """
 
-from __future__ import annotations
-
 import math
 
 from neurozsl.hardware.chips.chip import Chip

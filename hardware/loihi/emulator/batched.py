@@ -8,8 +8,6 @@ fused loop (`kernels`; on other devices `kernels_torch`). Layers of a cycle run 
 all samples of a batch together. `steps` runs every layer one step at a time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,7 +61,7 @@ class _Found:
     overflow: dict[str, int]
     saturation: dict[str, int]
 
-    def rows(self, rows: slice) -> _Found:
+    def rows(self, rows: slice) -> "_Found":
         """The part of some samples; counts are shared."""
         spikes = {name: x[rows] for name, x in self.spikes.items()}
         membrane = {name: x[rows] for name, x in self.membrane.items()}

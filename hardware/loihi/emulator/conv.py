@@ -11,8 +11,6 @@ its operands and inside: it multiplies 8-bit integers and adds them up in 32 bit
 (Winograd, FFT) in between. Patches are made a few rows at a time. Both give the same integers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final

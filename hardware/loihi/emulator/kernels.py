@@ -11,8 +11,6 @@ threshold and starts again from zero. State and arithmetic have the type of v: i
 int64 where sums far beyond the accumulator meet a synaptic memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final

@@ -3,8 +3,6 @@
 Everything is int64, step by step; the equations are in the docstring of `program`.
 """
 
-from __future__ import annotations
-
 import torch
 
 from neurozsl.hardware.loihi import fixedpoint as fp

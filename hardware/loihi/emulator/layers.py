@@ -4,8 +4,6 @@ A `LayerRun` is made once per layer, device and kernel. Sums and neurons of a co
 are channels last (`maps`), its spikes are handed on in both orders.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache

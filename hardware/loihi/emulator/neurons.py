@@ -4,8 +4,6 @@ In: `NeuronConstants` of a layer and, between two calls, its `NeuronState`. Out:
 loops are `kernels` (numba) and `kernels_torch`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache

@@ -17,8 +17,6 @@ Without 8-bit dot products `torch._int_mm` saturates on that CPU and fails the c
 product passes for spikes. Where neither passes, a layer costs its float32 product plus the neurons.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, Literal

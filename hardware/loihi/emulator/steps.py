@@ -11,8 +11,6 @@ its products have T times fewer rows, and every call of every layer has its own 
 reports both as `emulator.vs_float32_dense` and `emulator.stepwise_vs_float32_dense`).
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 
