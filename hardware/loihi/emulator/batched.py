@@ -24,11 +24,8 @@ from neurozsl.hardware.loihi.emulator.layers import (
     Kernel,
     LayerRun,
     added,
-    choose_kernel,
-    layer_constants,
     layer_runs,
     layer_thresholds,
-    neuron_constants,
 )
 from neurozsl.hardware.loihi.emulator.maps import Sent
 from neurozsl.hardware.loihi.emulator.neurons import NeuronRun
@@ -41,15 +38,6 @@ _CACHED_SUMS: Final = 5 << 16  # 1.3 MB: with weights and spikes inside a 2 MB c
 _CONV_SUMS: Final = 3 << 19
 _LARGEST_SUMS: Final = 1 << 22  # 16 MB: of a layer at once, whatever the batch and the steps
 _DEVICE_SUMS: Final = 1 << 25
-
-__all__ = [
-    "Kernel",
-    "choose_kernel",
-    "emulate",
-    "layer_constants",
-    "layer_thresholds",
-    "neuron_constants",
-]
 
 
 @dataclass(frozen=True)
@@ -87,15 +75,9 @@ def emulate(
 ) -> Trace:
     """Spikes of every layer as the chip would give them.
 
-    Args:
-        program: integers of the network.
-        chip_input: codes `(samples, time, size)`; theta where the policy is dynamic.
-        record: add "membrane" for v after each step, int32 `(samples, time, neuron)`; that of a
-            layer that does not spike is recorded always.
-        batch: samples that are held at once; None lets their sums fit the cache of a core.
-        device: "cpu", "cuda", "cuda:1": where sums and neurons are computed.
-        kernel: "numba" (CPU), "torch" (any device); "auto" takes numba where it can. Same bits.
-        progress: called with (samples done, samples in all) after each batch.
+    Arguments as in `arithmetic.emulate`: the membrane is int32, and that of a layer that does not
+    spike is recorded always; a batch of None lets the sums fit the cache of a core; the kernel is
+    "numba" (CPU) or "torch" (any device), "auto" takes numba where it can. Same bits.
 
     Returns:
         Trace with uint8 spike counts, zeros for a layer that does not spike; overflow counts
@@ -142,9 +124,8 @@ def _samples_at_once(
 ) -> int:
     """As many as keep the sums of the widest layer in a core's cache; more for a device.
 
-    More for convolutions too, whose calls cost more than sums beyond the cache do.
-
-    Where layers run one step at a time the sums of one step count: a step of few samples costs
+    More for convolutions too, whose calls cost more than sums beyond the cache do. Where
+    layers run one step at a time the sums of one step count: a step of few samples costs
     little more than the calls that it takes.
     """
     convolves = any(s.link.conv for layer in program.layers for s in layer.synapses)

@@ -12,6 +12,7 @@ its operands and inside: it multiplies 8-bit integers and adds them up in 32 bit
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -47,14 +48,9 @@ Sums = Callable[[Sent], torch.Tensor]  # what was sent -> (batch, time, out)
 def synapse_sums(
     synapse: Synapse, low: int, high: int, device: str, order: MapShape | None
 ) -> Sums:
-    """Sums of q x value of one synapse, its delay left out.
+    """Sums of q x value of one synapse, its delay left out, for values in low..high.
 
-    Args:
-        synapse: integer weights.
-        low: smallest value of the source.
-        high: largest.
-        device: where it is computed.
-        order: the map of the layer where its neurons run channels last.
+    order: the map of the layer where its neurons run channels last.
     """
     link, half = synapse.link, synapse.weight >> 1  # exact: mixed-sign weights are even
     reach = pool_ranges(link.pools, low, high)[-1]
@@ -67,9 +63,9 @@ def synapse_sums(
         return _on_maps(synapse, low, high, exact_product(rows[:, columns], *reach, device))
     made = link.conv.out_shape(half.shape)
     convolve = conv_maps(half, link.conv, *reach, device)
-    if order in (None, made):
-        return _on_maps(synapse, low, high, convolve)
     there = _on_maps(synapse, low, high, convolve)
+    if order in (None, made):
+        return there
     return lambda sent: turned_last(turned_flat(there(sent), made), order)
 
 
@@ -182,13 +178,7 @@ def _is_exact(conv: Conv, shape: tuple[int, ...], low: int, high: int) -> bool:
     """
     channels, rows, columns = conv.shape
     span = conv.dilation[0] * (shape[2] - 1) + 1
-    part = Conv(
-        (channels, min(rows, _CHECKED_ROWS + span), columns),
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        conv.groups,
-    )
+    part = replace(conv, shape=(channels, min(rows, _CHECKED_ROWS + span), columns))
     rng = np.random.default_rng(0)
     drawn = rng.integers(low, high + 1, (4, *part.shape[1:], channels))
     drawn[0], drawn[1] = low, high

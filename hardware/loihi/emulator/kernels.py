@@ -11,7 +11,6 @@ threshold and starts again from zero. State and arithmetic have the type of v: i
 int64 where sums far beyond the accumulator meet a synaptic memory.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -130,8 +129,8 @@ def _neurons(
                 membrane[b, t, :] = v[b]
 
 
-def _turn(last: Any, first: Any) -> None:
-    """Copy `(rows, positions, channels)` to `(rows, channels, positions)`."""
+def turn(last: Any, first: Any) -> None:
+    """Copy `(rows, positions, channels)` to `(rows, channels, positions)`; both in one piece."""
     rows, positions, channels = last.shape
     for r in range(rows):
         for c in range(channels):
@@ -148,7 +147,7 @@ def _compile(function: Any) -> Any:
 
 
 if HAS_NUMBA:
-    _neurons, _turn = _compile(_neurons), _compile(_turn)
+    _neurons, turn = _compile(_neurons), _compile(turn)
 
 
 @lru_cache(maxsize=256)
@@ -215,33 +214,3 @@ def run_numba(
     )
     overflow = 0 if wraps is None else int(wraps[0])
     return NeuronRun(spikes, membrane, overflow, 0 if clips is None else int(clips[0]))
-
-
-def turned(last: npt.NDArray[np.uint8], first: npt.NDArray[np.uint8]) -> None:
-    """Spikes with channels last, written with channels first; both in one piece.
-
-    Args:
-        last: `(rows, positions, channels)`.
-        first: `(rows, channels, positions)`, changed.
-    """
-    _turn(last, first)
-
-
-def run_plain(
-    sums: npt.NDArray[np.int32],
-    threshold: npt.NDArray[np.int32],
-    constants: NeuronConstants,
-    *,
-    keep_membrane: bool,
-) -> NeuronRun:
-    """As `run_numba` by `kernels_torch`, for machines without numba."""
-    import torch
-
-    from neurozsl.hardware.loihi.emulator.kernels_torch import run_torch
-
-    values, limits = (torch.from_numpy(np.ascontiguousarray(x)) for x in (sums, threshold))
-    run = run_torch(values, limits, constants, keep_membrane=keep_membrane)
-    return NeuronRun(run.spikes.numpy(), run.membrane.numpy(), run.overflow, run.saturation)
-
-
-run_neurons: Final[Callable[..., NeuronRun]] = run_numba if HAS_NUMBA else run_plain

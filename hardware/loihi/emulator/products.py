@@ -25,25 +25,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from neurozsl.core.signals import Array, InputCode
+from neurozsl.core.signals import InputCode
 
 EXACT_FLOAT32: Final = 1 << 24
 _SMALLEST: Final = 16  # fewer inputs, or weights than its square, gain nothing from int8
 
 Codes = npt.NDArray[Any]
-# (batch, time, in) -> (batch, time, out), integers as int32 or float32; arrays or tensors
-Product = Callable[[Array], Array]
+# (batch, time, in) -> (batch, time, out), integers as int32 or float32
+Product = Callable[[torch.Tensor], torch.Tensor]
 
 
 def exact_product(half: Codes, low: int, high: int, device: str) -> Product:
-    """The exact product with weights q `(out, in)` for values in low..high.
-
-    Args:
-        half: q = weight / 2.
-        low: smallest value that can arrive.
-        high: largest.
-        device: where it is computed.
-    """
+    """The exact product with weights q = weight / 2 `(out, in)` for values in low..high."""
     worst = worst_sum(half, low, high)
     if device == "cpu" and worst < EXACT_FLOAT32:
         unsigned = low >= 0 and high <= 255
@@ -98,7 +91,7 @@ def packed_product(half: Codes, *, unsigned: bool) -> Product:
         )
         return sums.reshape(samples, steps, size)
 
-    return _takes_arrays(product)
+    return product
 
 
 def int8_product(half: Codes) -> Product:
@@ -112,7 +105,7 @@ def int8_product(half: Codes) -> Product:
         narrow = codes.view(torch.int8) if codes.dtype == torch.uint8 else codes.to(torch.int8)
         return torch._int_mm(narrow.reshape(-1, size), columns).reshape(samples, steps, -1)
 
-    return _takes_arrays(product)
+    return product
 
 
 def float_product(half: Codes, dtype: torch.dtype, device: str) -> Product:
@@ -127,18 +120,7 @@ def float_product(half: Codes, dtype: torch.dtype, device: str) -> Product:
         exact = torch.float64 if lowered else dtype
         return torch.matmul(codes.to(device, exact), columns.to(exact)).to(torch.int32)
 
-    return _takes_arrays(product)
-
-
-def _takes_arrays(product: Callable[[torch.Tensor], torch.Tensor]) -> Product:
-    """Numpy in, numpy out; tensor in, tensor out."""
-
-    def either(codes: Array) -> Array:
-        if isinstance(codes, torch.Tensor):
-            return product(codes)
-        return product(torch.from_numpy(np.ascontiguousarray(codes))).cpu().numpy()
-
-    return either
+    return product
 
 
 @lru_cache(maxsize=128)
@@ -164,8 +146,8 @@ def _is_exact(kind: Literal["packed", "int8"], shape: tuple[int, int], low: int,
                 product = packed_product(weights, unsigned=low >= 0)
             for rows in (slice(0, 1), slice(1, 2), slice(None)):
                 legal = np.abs(exact[rows]) < EXACT_FLOAT32
-                given = codes[None, rows].astype(np.int16)
-                if not np.array_equal(product(given)[0][legal], exact[rows][legal]):
+                given = torch.from_numpy(codes[None, rows].astype(np.int16))
+                if not np.array_equal(product(given)[0].numpy()[legal], exact[rows][legal]):
                     return False
         except (AttributeError, NotImplementedError, RuntimeError, TypeError):
             return False

@@ -86,7 +86,10 @@ class Stepper:
             if not delay:
                 return sent[synapse.source]
             past = self._past[synapse.source]
-            return past[delay - 1] if delay <= len(past) else self._silence(synapse.size_in)
+            if delay <= len(past):
+                return past[delay - 1]
+            shape = (self.samples, 1, synapse.size_in)
+            return Sent(torch.zeros(shape, dtype=torch.uint8, device=self.device), {})
 
         for layer in program.layers:
             name, run = layer.name, self._runs[layer.name]
@@ -103,11 +106,6 @@ class Stepper:
         self.steps_done += 1
         spikes = {layer.name: sent[layer.name].flat[:, 0] for layer in program.layers}
         return {k: v.numpy() if self.device == "cpu" else v for k, v in spikes.items()}
-
-    def _silence(self, size: int) -> Sent:
-        """What a source of this width sent before the first step."""
-        zeros = torch.zeros((self.samples, 1, size), dtype=torch.uint8, device=self.device)
-        return Sent(zeros, {})
 
     def membrane(self) -> dict[str, Array]:
         """Membrane v of every layer after the last step, int32 `(samples, out)`."""
