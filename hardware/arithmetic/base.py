@@ -63,10 +63,6 @@ class EmulatorOptions:
 _DEFAULTS: Final = EmulatorOptions()
 
 
-def _no_notes(program: Any, chip: Chip) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Arithmetic:
     """One row of the table; see the module docstring.
@@ -82,5 +78,5 @@ class Arithmetic:
     emulate: Callable[[Any, ChipInput, EmulatorOptions], Trace]
     dequantize: Callable[[Any], Lowered]
     load: Callable[[Path], ChipProgram]
-    notes: Callable[[Any, Chip], tuple[str, ...]] = _no_notes
+    notes: Callable[[Any, Chip], tuple[str, ...]] = lambda program, chip: ()
     compares_membranes: bool = True

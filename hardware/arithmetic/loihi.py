@@ -6,10 +6,10 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions
 from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.bias import quantize_corrected
-from neurozsl.hardware.loihi.dequantize import dequantize
-from neurozsl.hardware.loihi.loss import with_agreement
+from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
 from neurozsl.hardware.loihi.program import ARITHMETIC, Program
 from neurozsl.hardware.loihi.quantize import quantize_layer
 from neurozsl.hardware.network.lowered import Lowered
@@ -30,17 +30,11 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Progra
         raise BadInput("quantise: correct_bias needs calibration input; pass calibration=")
     else:
         made = quantize_corrected(lowered, calibration, bits, scale)
-    program = Program(
-        chip=chip.key,
-        inputs=lowered.inputs,
-        layers=tuple(layer for layer, _ in made),
-        outputs=lowered.outputs,
-        steps=lowered.steps,
-        dt_s=lowered.dt_s,
-        policy=lowered.policy,
-        loss=tuple(loss for _, loss in made),
-    )
-    return program if calibration is None else with_agreement(program, lowered, calibration)
+    program = Program.made_of(lowered, chip.key, made)
+    if calibration is None:
+        return program
+    twin_run = simulate(dequantize(program), dequantize_input(program, calibration))
+    return program.with_agreement(simulate(lowered, calibration), twin_run)
 
 
 def _check(lowered: Lowered, chip: Chip, bits: int) -> None:

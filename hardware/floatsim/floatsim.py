@@ -94,14 +94,10 @@ def simulate(
 
 
 def weighted(synapse: Synapse, values: Array) -> Floats:
-    """`synapse.apply` in float64, a few rows at a time where patches would take much memory.
+    """Sums of a synapse in float64, a few rows at a time where patches would take much memory.
 
-    Args:
-        synapse: weights and how they are applied.
-        values: `(batch, time, size_in)`, from the first step of the sample.
-
-    Returns:
-        `(batch, time, size_out)`.
+    values: `(batch, time, size_in)`, from the first step of the sample; `(batch, time, size_out)`
+    comes out.
     """
     link, late = synapse.link, shifted(values, synapse.link.delay)
     if link.conv is None and not link.pools:
@@ -124,9 +120,7 @@ def weighted(synapse: Synapse, values: Array) -> Floats:
 def drive(layer: LoweredLayer, values: Mapping[str, Any]) -> Floats:
     """Weighted input of a layer over all steps, `(batch, time, out)`.
 
-    Args:
-        layer: gives the synapses.
-        values: of every source `(batch, time, size)`, spikes or codes times their scale.
+    values: of every source `(batch, time, size)`, spikes or codes times their scale.
     """
     first, *others = layer.synapses
     total = weighted(first, values[first.source])

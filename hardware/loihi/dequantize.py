@@ -25,7 +25,6 @@ from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.program import Program, ProgramLayer, threshold_codes
 from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Synapse
 
@@ -39,19 +38,12 @@ def dequantize(program: Program) -> Lowered:
 
     For the policy dynamic, thresholds of the input go through `dequantize_input`.
     """
-    return Lowered(
-        inputs=program.inputs,
-        layers=tuple(float_twin(layer, program.inputs) for layer in program.layers),
-        outputs=program.outputs,
-        dt_s=program.dt_s,
-        steps=program.steps,
-        policy=program.policy,
-    )
+    return program.in_float(float_twin(layer, program.inputs) for layer in program.layers)
 
 
 def dequantize_input(program: Program, chip_input: ChipInput) -> ChipInput:
     """The input whose thresholds are those of the integers, as the twin compares with them."""
-    checked = check_input(program.inputs, program.layers, program.steps, program.policy, chip_input)
+    checked = program.check(chip_input)
     if checked.theta is None:
         return checked
     theta = {

@@ -10,17 +10,13 @@ threshold error is 0, and it has no share of equal spikes.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from neurozsl.core.signals import ChipInput
-from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
-from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
-from neurozsl.hardware.loihi.program import LayerLoss, Program, ProgramLayer, accumulator_bound
+from neurozsl.hardware.loihi.program import LayerLoss, ProgramLayer, accumulator_bound
 from neurozsl.hardware.loihi.scales import ScaleRule
-from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Floats, LoweredLayer
 from neurozsl.hardware.network.ranges import Range
 
 
@@ -35,17 +31,11 @@ def layer_loss(
     scale_rule: ScaleRule,
     reach: Mapping[str, Range],
 ) -> LayerLoss:
-    """The report of one layer.
+    """The report of one layer: float, with the bias that was rounded, and `made`, its integers.
 
-    Args:
-        layer: float, with the bias that was rounded.
-        made: its integers.
-        effects: per synapse, weights as real values per code unit.
-        bits: weight bits that were asked for.
-        unit_growth: factor by which the accumulator made the unit grow.
-        bias_clipped: mantissas at the end of their 13 bits.
-        scale_rule: how the largest weight was chosen.
-        reach: smallest and largest value of every source.
+    effects: per synapse, weights as real values per code unit. bits: that were asked for.
+    bias_clipped: mantissas at the end of their 13 bits. reach: smallest and largest value of every
+    source.
     """
     real = np.concatenate([effect.ravel() for effect in effects])
     integers = np.concatenate([s.weight.ravel() for s in made.synapses])
@@ -71,19 +61,6 @@ def layer_loss(
         accumulator_bound=accumulator_bound(made, reach),
         accumulator_limit=fp.ACCUMULATOR_LIMIT,
         scale_rule=scale_rule,
-    )
-
-
-def with_agreement(program: Program, lowered: Lowered, calibration: ChipInput) -> Program:
-    """The program with `spike_agreement` filled: float network against its rounded twin."""
-    before = simulate(lowered, calibration).spikes
-    after = simulate(dequantize(program), dequantize_input(program, calibration)).spikes
-    agree = {
-        x.name: float(np.mean(before[x.name] == after[x.name])) if x.rule.spiking else None
-        for x in program.layers
-    }
-    return replace(
-        program, loss=tuple(replace(x, spike_agreement=agree[x.name]) for x in program.loss)
     )
 
 

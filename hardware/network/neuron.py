@@ -17,7 +17,6 @@ integrates; its membrane is what is read.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -59,11 +58,6 @@ class NeuronRule:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-    @staticmethod
-    def from_json(found: Mapping[str, Any]) -> "NeuronRule":
-        """The rule whose `as_json` this is."""
-        return NeuronRule(**found)
 
 
 PLAIN_RULE: Final = NeuronRule()

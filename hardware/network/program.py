@@ -6,16 +6,18 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 (`lowered`) answer the questions of counters too.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self
 
+import numpy as np
 import numpy.typing as npt
 
-from neurozsl.core.signals import ChipInput, InputCode, Policy
+from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.lowered import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.program_file import read_program, write_program
 from neurozsl.hardware.network.synapse import HasSynapses
@@ -25,59 +27,47 @@ MIN_BITS: Final = 4
 
 
 class NetworkLayer(HasSynapses, Protocol):
-    """A layer in float or in integers."""
+    """A layer in float or in integers.
+
+    shape: of the neurons, `(n,)` or `(C, H, W)`. bias: added in every step, `(size,)`. leaky: a
+    membrane or current decays. membrane_threshold: in the unit of a recorded membrane, the mean
+    where neurons differ. threshold_bits: of one that the host sends. state_bits: of a membrane that
+    the host reads.
+    """
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the neurons, `(n,)` or `(C, H, W)`."""
-
+    def shape(self) -> tuple[int, ...]: ...
     @property
-    def size(self) -> int:
-        """Number of neurons."""
-
+    def size(self) -> int: ...
     @property
-    def bias(self) -> npt.NDArray[Any]:
-        """What is added in every step, `(size,)`."""
-
+    def bias(self) -> npt.NDArray[Any]: ...
     @property
-    def rule(self) -> NeuronRule:
-        """What happens at the threshold."""
-
+    def rule(self) -> NeuronRule: ...
     @property
-    def leaky(self) -> bool:
-        """True where a membrane or current decays."""
-
+    def leaky(self) -> bool: ...
     @property
-    def membrane_threshold(self) -> float:
-        """Threshold in the unit of a recorded membrane, the mean where neurons differ."""
-
+    def membrane_threshold(self) -> float: ...
     @property
-    def threshold_bits(self) -> int:
-        """Bits of a threshold that the host sends."""
-
+    def threshold_bits(self) -> int: ...
     @property
-    def state_bits(self) -> int:
-        """Bits of a membrane that the host reads."""
+    def state_bits(self) -> int: ...
 
 
 class ChipLayer(NetworkLayer, Protocol):
-    """A layer in integers."""
+    """A layer in integers.
+
+    weight_bits, bias_bits: as they are stored. constant_axons: inputs beside the sources that
+    always spike. state_unit: real value of one unit of a recorded membrane.
+    """
 
     @property
-    def weight_bits(self) -> int:
-        """Bits of a weight as it is stored."""
-
+    def weight_bits(self) -> int: ...
     @property
-    def bias_bits(self) -> int:
-        """Bits of a bias as it is stored."""
-
+    def bias_bits(self) -> int: ...
     @property
-    def constant_axons(self) -> int:
-        """Inputs beside the sources that always spike."""
-
+    def constant_axons(self) -> int: ...
     @property
-    def state_unit(self) -> float:
-        """Real value of one unit of a recorded membrane."""
+    def state_unit(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +93,34 @@ class ChipProgram:
     arrays: ClassVar[tuple[str, ...]]
     layer_type: ClassVar[type]
     loss_type: ClassVar[type]
+
+    @classmethod
+    def made_of(cls, lowered: Lowered, chip: str, made: Sequence[tuple[Any, Any]]) -> Self:
+        """The program of a float network; made: per layer its integers, and what they lost."""
+        return cls(
+            chip=chip,
+            inputs=lowered.inputs,
+            layers=tuple(layer for layer, _ in made),
+            outputs=lowered.outputs,
+            steps=lowered.steps,
+            dt_s=lowered.dt_s,
+            policy=lowered.policy,
+            loss=tuple(loss for _, loss in made),
+        )
+
+    def in_float(self, twins: Iterable[LoweredLayer]) -> Lowered:
+        """The float network that has these layers in the place of the integers."""
+        return Lowered(self.inputs, tuple(twins), self.outputs, self.dt_s, self.steps, self.policy)
+
+    def with_agreement(self, float_run: Trace, twin_run: Trace) -> Self:
+        """The program with `spike_agreement` filled: the float network against its twin."""
+        before, after = float_run.spikes, twin_run.spikes
+        agree = {
+            x.name: float(np.mean(before[x.name] == after[x.name])) if x.rule.spiking else None
+            for x in self.layers
+        }
+        loss = tuple(replace(x, spike_agreement=agree[x.name]) for x in self.loss)
+        return replace(self, loss=loss)
 
     def check(self, chip_input: ChipInput) -> ChipInput:
         """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.

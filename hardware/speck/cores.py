@@ -64,16 +64,6 @@ class CoreShape:
         return self.words["kernel_words"]
 
     @property
-    def neuron_words(self) -> int:
-        """Words of the states: f 2^(ceil(log2 map height) + ceil(log2 map width))."""
-        return self.words["neuron_words"]
-
-    @property
-    def bias_words(self) -> int:
-        """One word per output channel, none where all biases are 0."""
-        return self.words["bias_words"]
-
-    @property
     def pool(self) -> Pair:
         """Side of the windows of all pools together."""
         sides = [math.prod(pool.kernel[axis] for pool in self.pools) for axis in (0, 1)]
