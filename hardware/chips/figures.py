@@ -5,12 +5,12 @@
 What is absent is unknown and stays None; nothing is filled in, converted or rounded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from neurozsl.hardware.chips.keys import KEYS, UNIT_NAMES, Group, Key, Unit
-from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, found, is_line, shorten
 
 Kind = Literal[
     "architectural",
@@ -56,8 +56,20 @@ class Figure:
     source: str
     note: str = ""
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Both bounds; the value itself where one is unpublished."""
+        low = self.value if self.low is None else self.low
+        return low, self.value if self.high is None else self.high
+
+    def times(self, number: float) -> tuple[float | None, float, float | None]:
+        """Low, value and high of so many; None where a bound is unpublished."""
+        low = None if self.low is None else number * self.low
+        return low, number * self.value, None if self.high is None else number * self.high
+
 
 _FIGURE_KEYS: Final = (*Figure.__dataclass_fields__, "scope")
+_NUMBERS: Final = ("value", "low", "high")
 
 
 def read_figures(file: ChipText, group: Group, scope: str) -> dict[str, Figure]:
@@ -99,28 +111,9 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
     unit = known[key].unit
     _check_numbers(file, place, raw)
     _check_unit(file, place, raw, unit)
-    if group == "limit":
-        _check_size(file, place, raw, known[key])
-    if group == "energy" and unit == "J":
-        _check_joules(file, place, raw, known[key])
-    for name in ("value", "low", "high"):
-        if raw.get(name) == 0 and unit == "1/s":
-            raise file.refuse(
-                (*place, name),
-                "is 0",
-                f"an upper bound of 0 on {known[key].meaning.removesuffix(', at most')} would let "
-                "nothing through",
-                "delete the line where none is published",
-            )
-        if raw.get(name) == 0 and unit in ("J", "W", "s"):
-            raise file.refuse(
-                (*place, name),
-                "is 0",
-                f"a 0 would say that {known[key].meaning} is free; absent means unknown",
-                "delete the line where no figure is published"
-                if name == "value"
-                else "leave the bound out where none is published",
-            )
+    for name in (name for name in _NUMBERS if name in raw):
+        if fault := _fault(group, known[key], name, raw[name]):
+            raise file.refuse((*place, name), *fault)
     if key == "relative_error" and raw["value"] >= 1:
         raise file.refuse(
             (*place, "value"),
@@ -156,20 +149,11 @@ def check_grade(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
 
 
 def _check_word(
-    file: ChipText,
-    place: Place,
-    raw: Mapping[str, Any],
-    name: str,
-    words: tuple[str, ...],
-    how: str,
+    file: ChipText, place: Place, raw: Mapping[str, Any], name: str, words: Sequence[str], how: str
 ) -> None:
     if raw.get(name) not in words:
-        raise file.refuse(
-            (*place, name),
-            f"is {shorten(raw[name])}" if name in raw else "is missing",
-            f"allowed are {', '.join(words)}",
-            f"say in {name} how the number {how}",
-        )
+        allowed, remedy = f"allowed are {', '.join(words)}", f"say in {name} how the number {how}"
+        raise file.refuse((*place, name), found(raw, name), allowed, remedy)
 
 
 def _note(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
@@ -185,7 +169,7 @@ def _note(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
 
 
 def _check_numbers(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
-    for name in ("value", "low", "high"):
+    for name in _NUMBERS:
         if name in raw or name == "value":
             check_number(file, (*place, name), raw.get(name))
     value, low, high = raw["value"], raw.get("low"), raw.get("high")
@@ -210,30 +194,33 @@ def check_number(file: ChipText, place: Place, number: object) -> None:
     )
 
 
-def _check_size(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) -> None:
-    """A limit is counted: whole, and with room for one unless the key says that none is a limit."""
-    for name in ("value", "low", "high"):
-        size = raw.get(name, key.least)
-        if size < key.least or size != int(size):
-            raise file.refuse(
-                (*place, name),
-                f"is {shorten(size)}",
-                f"expected a whole number >= {key.least}: {key.meaning}",
-                "write the number in full, or leave the line out where it is unpublished",
-            )
-
-
-def _check_joules(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) -> None:
-    """No operation takes a microjoule: such a number is in picojoules and calls itself joules."""
-    for name in ("value", "low", "high"):
-        joules = raw.get(name, 0)
-        if joules > _MOST_JOULES:
-            raise file.refuse(
-                (*place, name),
-                f"is {shorten(joules)} J",
-                f"{key.meaning} takes less than {_MOST_JOULES:g} J on every chip",
-                f"if {shorten(joules)} pJ are meant, write {float(f'{joules * 1e-12:.12g}')!r}",
-            )
+def _fault(group: Group, key: Key, name: str, number: float) -> tuple[str, str, str] | None:
+    """What is wrong with a number that this figure cannot be: found, allowed, remedy."""
+    shown, unit = shorten(number), key.unit
+    # A limit is counted: whole, and with room for one unless the key says that none is a limit.
+    if group == "limit" and (number < key.least or number != int(number)):
+        return (
+            f"is {shown}",
+            f"expected a whole number >= {key.least}: {key.meaning}",
+            "write the number in full, or leave the line out where it is unpublished",
+        )
+    # No operation takes a microjoule: such a number is in picojoules and calls itself joules.
+    if group == "energy" and unit == "J" and number > _MOST_JOULES:
+        return (
+            f"is {shown} J",
+            f"{key.meaning} takes less than {_MOST_JOULES:g} J on every chip",
+            f"if {shown} pJ are meant, write {float(f'{number * 1e-12:.12g}')!r}",
+        )
+    if number == 0 and unit == "1/s":
+        bounded = key.meaning.removesuffix(", at most")
+        allowed = f"an upper bound of 0 on {bounded} would let nothing through"
+        return "is 0", allowed, "delete the line where none is published"
+    if number == 0 and unit in ("J", "W", "s"):
+        remedy = "leave the bound out where none is published"
+        if name == "value":
+            remedy = "delete the line where no figure is published"
+        return "is 0", f"a 0 would say that {key.meaning} is free; absent means unknown", remedy
+    return None
 
 
 def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit) -> None:
@@ -246,7 +233,7 @@ def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit
         remedy = f'write value = {value!r}, unit = "{unit}" (low and high in the same way)'
     raise file.refuse(
         (*place, "unit"),
-        f"is {shorten(said)}" if "unit" in raw else "is missing",
+        found(raw, "unit"),
         f"expected '{unit}', {UNIT_NAMES[unit]}",
         remedy,
     )
@@ -261,15 +248,15 @@ def cited(file: ChipText, place: Place, row: object) -> Mapping[str, Any]:
 
 def _reference(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
     sources = _sources(file)
-    found = sources.get(str(raw.get("source")))
-    if found is None:
+    reference = sources.get(str(raw.get("source")))
+    if reference is None:
         raise file.refuse(
             (*place, "source"),
-            f"is {shorten(raw['source'])}" if "source" in raw else "is missing",
+            found(raw, "source"),
             f"[source] holds {', '.join(sources) or 'no line'}",
             "add the reference in full to [source] and cite its key",
         )
-    return found
+    return reference
 
 
 def _sources(file: ChipText) -> Mapping[str, str]:

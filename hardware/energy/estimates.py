@@ -17,7 +17,9 @@ from dataclasses import replace
 from typing import Final
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.chips.chip import Chip, EnergyMethod, Figure, load_chip
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.chips.figures import Figure
+from neurozsl.hardware.chips.rules import EnergyMethod
 from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.methods import METHODS, Terms, mac_keys
 from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, SpikeMessages
@@ -78,7 +80,7 @@ def estimate(
     latency, latency_note = _latency(chip, method, len(counts.layers), steps, step_s)
     stepless = chip.time_model == "asynchronous"
     powered = (None if step_s is None else steps * step_s) if stepless else latency
-    static = _static(chip, powered)
+    static, said = _static(chip, powered), _static_said(chip, method, powered)
     key, name = _named(chip, method, found.terms)
     floor = _floor(chip, step_s, latency)
     row = EnergyRow(
@@ -99,11 +101,9 @@ def estimate(
         latency_note=latency_note,
         terms=found.terms,
         source=_source(chip, found.terms, static[1] is not None),
-        included=found.included + _static_included(static[1], powered, stepless=stepless),
-        excluded=found.excluded + _static_excluded(chip, powered),
-        unknown=((_LOIHI2,) if chip.inherits_energy else ())
-        + found.unknown
-        + _static_unknown(chip, method),
+        included=found.included + said.included,
+        excluded=found.excluded + said.excluded,
+        unknown=((_LOIHI2,) if chip.inherits_energy else ()) + found.unknown + said.unknown,
         inherited=bool(chip.inherits_energy),
         # The minimum of another chip bounds nothing on this one.
         lower_bound=not chip.inherits_energy
@@ -215,33 +215,22 @@ def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | 
     power = chip.power.get("static_chip")
     if power is None or powered_s is None:  # an all-in file has no such figure
         return None, None, None
-    low = None if power.low is None else power.low * powered_s
-    high = None if power.high is None else power.high * powered_s
-    return low, power.value * powered_s, high
+    return power.times(powered_s)
 
 
-def _static_included(
-    static: float | None, powered_s: float | None, *, stepless: bool
-) -> tuple[str, ...]:
-    if not static or powered_s is None:
-        return ()
-    what = f"the {powered_s:.3g} s that the input lasts" if stepless else "latency"
-    return (f"static power x {what}, own line",)
-
-
-def _static_excluded(chip: Chip, powered_s: float | None) -> tuple[str, ...]:
+def _static_said(chip: Chip, method: EnergyMethod, powered_s: float | None) -> Terms:
+    """What a row says of static power: included, excluded or unknown."""
     if chip.scope == "all_in":
-        return ("nothing may be added: the figure already holds static power and routing",)
-    if "static_chip" not in chip.power:
-        return ("static power (unpublished)",)
-    return () if powered_s is not None else ("static power (the powered time is not given)",)
-
-
-def _static_unknown(chip: Chip, method: EnergyMethod) -> tuple[str, ...]:
-    """Static power that a chip has and nobody published; reference arithmetic is no chip."""
-    if chip.scope == "all_in" or method in ("event_driven", "dense_pass"):
-        return ()
-    return () if "static_chip" in chip.power else ("static power",)
+        whole = "nothing may be added: the figure already holds static power and routing"
+        return Terms((), (), excluded=(whole,))
+    if "static_chip" not in chip.power:  # reference arithmetic is no chip that could have any
+        unknown = () if method in ("event_driven", "dense_pass") else ("static power",)
+        return Terms((), (), ("static power (unpublished)",), unknown)
+    if powered_s is None:
+        return Terms((), (), ("static power (the powered time is not given)",))
+    stepless = chip.time_model == "asynchronous"
+    what = f"the {powered_s:.3g} s that the input lasts" if stepless else "latency"
+    return Terms((), (f"static power x {what}, own line",) if powered_s else ())
 
 
 def _source(chip: Chip, terms: tuple[EnergyTerm, ...], static: bool) -> str:

@@ -126,15 +126,8 @@ def _axis(kernel: Kernel, number: int) -> Axis:
     )
     if conv is None:
         return Axis(outputs, size, outputs - 1 + size, pools=pools)
-    return Axis(
-        outputs,
-        size,
-        conv.shape[1 + number],
-        conv.stride[number],
-        conv.padding[2 * number],
-        conv.dilation[number],
-        pools,
-    )
+    length, stride, before = (conv.shape[1 + number], conv.stride[number], conv.padding[2 * number])
+    return Axis(outputs, size, length, stride, before, conv.dilation[number], pools)
 
 
 @cache

@@ -55,8 +55,7 @@ def _powers(row: Row) -> list[tuple[str, float, bool]]:
 def static_alone(chip: Chip) -> tuple[Calibration, ...]:
     """Static power x latency against the published total, which it cannot exceed."""
     static = chip.power["static_chip"]
-    low = static.value if static.low is None else static.low
-    high = static.value if static.high is None else static.high
+    low, high = static.span
     found = []
     for row in chip.measurements:
         if "energy_j" not in row or "latency_s" not in row:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.chips.chip import Chip, Figure
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.chips.figures import Figure
 
 Row = Mapping[str, Any]
 
