@@ -116,12 +116,8 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
     Raises:
         BadInput: trace and input do not belong together.
     """
-    return counts_of(
-        tally(network, chip_input, trace),
-        host_link(network, chip_input, trace),
-        chip_input.batch,
-        chip_input.steps,
-    )
+    found, link = tally(network, chip_input, trace), host_link(network, chip_input, trace)
+    return counts_of(found, link, chip_input.batch, chip_input.steps)
 
 
 def counts_of(tallies: tuple[LayerTally, ...], link: HostLink, samples: int, steps: int) -> Counts:

@@ -47,11 +47,9 @@ def diagnose(
 ) -> tuple[Diagnosis, ...]:
     """One `Diagnosis` per layer of the trace.
 
-    Args:
-        trace: spikes, and the membrane where the run recorded it.
-        thresholds: per layer in the unit of the membrane (see `membrane_thresholds`); without
-            them the factor of a dead layer is 1/2.
-        readouts: layers that do not spike (see `integrating_layers`).
+    thresholds: per layer in the unit of the membrane (`membrane_thresholds`); without them, or
+    without a recorded membrane, the factor of a dead layer is 1/2. readouts: layers that do not
+    spike (`integrating_layers`).
     """
     found = []
     for name, spikes in trace.to_numpy().spikes.items():

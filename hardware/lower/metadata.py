@@ -16,8 +16,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, InputCode, Policy
-from neurozsl.hardware.lower.parameters import finite
-from neurozsl.hardware.network.lowered import Floats, Lowered
+from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 
 METADATA_KEY: Final = "neurozsl"
@@ -73,11 +72,6 @@ def of_layer(metadata: Mapping[str, Any], layer: str) -> Callable[[str], Any | N
         return metadata.get(f"{key}/{layer}")
 
     return get
-
-
-def table(layer: str, value: Any) -> Floats:
-    """A threshold table `(T,)`."""
-    return finite(layer, "theta_table", value).reshape(-1)
 
 
 def rule(metadata: Mapping[str, Any]) -> NeuronRule | None:

@@ -21,10 +21,7 @@ def order(
 ) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
     """Layers in the order they run, and the edges that wait one step.
 
-    Args:
-        layers: names.
-        inputs: names of inputs.
-        edges: smallest delay in steps of every edge; edges from inputs included.
+    edges: smallest delay in steps of every edge; edges from inputs included.
 
     >>> order(["b", "a"], ["x"], {("x", "a"): 0, ("a", "b"): 0, ("b", "a"): 0})
     (('a', 'b'), (('b', 'a'),))
@@ -43,13 +40,7 @@ def order(
         left.remove(chosen)
         found.append(chosen)
         done.add(chosen)
-    place = {name: i for i, name in enumerate(found)}
-    waiting = tuple(
-        (a, b)
-        for (a, b), delay in edges.items()
-        if not delay and a in place and place[a] >= place[b]
-    )
-    return tuple(found), waiting
+    return tuple(found), _going_back(found, edges)
 
 
 def stored_order(
@@ -62,16 +53,18 @@ def stored_order(
             f"NIR graph: metadata lists layers {list(names)}, the graph holds "
             f"{populations}; export it again"
         )
-    place = {name: i for i, name in enumerate(names)}
-    back = [
-        (a, b)
-        for (a, b), delay in delays.items()
-        if a in place and not delay and place[a] >= place[b]
-    ]
+    back = _going_back(names, delays)
     for a, b in back:
         if a not in _reached(b, delays):
             raise BadInput(f"NIR graph: metadata lists '{b}' before its source '{a}'")
-    return names, tuple(back)
+    return names, back
+
+
+def _going_back(names: Sequence[str], delays: Mapping[Edge, int]) -> tuple[Edge, ...]:
+    """The undelayed edges from a layer to itself or to one before it."""
+    place = {name: i for i, name in enumerate(names)}
+    undelayed = [edge for edge, delay in delays.items() if not delay]
+    return tuple((a, b) for a, b in undelayed if a in place and place[a] >= place[b])
 
 
 def _reached(start: str, edges: Iterable[Edge]) -> set[str]:

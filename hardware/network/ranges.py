@@ -42,9 +42,8 @@ def value_ranges(
 def worst_sums(synapses: Sequence[Synapse], reach: Mapping[str, Range]) -> npt.NDArray[np.int64]:
     """Per neuron the largest |sum of weight x value| that the sources can cause.
 
-    Args:
-        synapses: of one layer, with integer weights.
-        reach: of every source (`value_ranges`); single spikes, 0 or 1, where it names none.
+    The synapses of one layer have integer weights; reach: of every source (`value_ranges`), single
+    spikes, 0 or 1, where it names none.
     """
     bottom, top = np.zeros((2, synapses[0].size_out), np.int64)
     for synapse in synapses:

@@ -30,11 +30,7 @@ class LayerGroup(Generic[L]):
 
 
 def stages(layers: Sequence[L]) -> tuple[LayerGroup[L], ...]:
-    """The groups in an order in which they can run.
-
-    Args:
-        layers: with their sources checked (`wiring.check_wiring`).
-    """
+    """The groups in an order in which they can run; `wiring.check_wiring` let the layers pass."""
     index = {layer.name: i for i, layer in enumerate(layers)}
     reads = [{index[s.source] for s in layer.synapses if s.source in index} for layer in layers]
     before = _ancestors(reads)  # bit j of entry i: layer j reaches layer i

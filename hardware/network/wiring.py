@@ -32,10 +32,8 @@ def check_parts(
 def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> None:
     """Names, sources, widths and delays of layers fit together.
 
-    Args:
-        what: names the network in errors.
-        sizes: width of every input.
-        layers: with `name`, `synapses` and `size`, every layer after its undelayed sources.
+    what: names the network in errors. sizes: width of every input. Every layer comes after its
+    undelayed sources.
 
     Raises:
         BadInput: names the layer and what does not fit.

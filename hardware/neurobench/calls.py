@@ -51,10 +51,8 @@ class CallOperations:
 def operations(network: Network, values: Values, batch: int) -> CallOperations:
     """Every call of every synapse.
 
-    Args:
-        network: weights, sources, scales of the inputs.
-        values: codes of the inputs and spikes of the layers, `(samples, time, size)`.
-        batch: samples of a call.
+    values: codes of the inputs and spikes of the layers, `(samples, time, size)`. batch: samples of
+    a call.
     """
     acs = macs = exact_acs = exact_macs = one_by_one = 0
     mixed = False
