@@ -182,17 +182,15 @@ def parse_chip(key: str, text: str, *, file: str | None = None) -> Chip:
         lent = CoreTables(limits.memory, limits.mesh, limits.allowed, limits.cores)
         made = made.completed_by(lent)
     check_agreement(read, made, maps["limit"])
-    tables: dict[str, Any] = {name: tuple(table.get(name, ())) for name in WORDS}
-    tables |= {**maps, **vars(made)}
+    tables: dict[str, Any] = vars(made) | {name: tuple(table.get(name, ())) for name in WORDS}
+    tables.update(maps.items())
+    texts = ("process", "time_model", "arithmetic", "inherits_energy")
+    tables |= {name: table.get(name, "") for name in texts}
     return Chip(
         key=key,
         name=table["name"],
         family=table.get("family", key),
-        process=table.get("process", ""),
-        time_model=table.get("time_model", ""),
         scope=scope,
-        arithmetic=table.get("arithmetic", ""),
-        inherits_energy=table.get("inherits_energy", ""),
         notes={k: table[k] for k in NOTES if k in table},
         measurements=read_measurements(read),
         **tables,

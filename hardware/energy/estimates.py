@@ -80,7 +80,10 @@ def estimate(
     latency, latency_note = _latency(chip, method, len(counts.layers), steps, step_s)
     stepless = chip.time_model == "asynchronous"
     powered = (None if step_s is None else steps * step_s) if stepless else latency
-    static, said = _static(chip, powered), _static_said(chip, method, powered)
+    said, power = _static_said(chip, method, powered), chip.power.get("static_chip")
+    static: tuple[float | None, ...] = (None, None, None)
+    if power is not None and powered is not None:  # an all-in file has no such figure
+        static = power.times(powered)
     key, name = _named(chip, method, found.terms)
     floor = _floor(chip, step_s, latency)
     row = EnergyRow(
@@ -108,14 +111,13 @@ def estimate(
         # The minimum of another chip bounds nothing on this one.
         lower_bound=not chip.inherits_energy
         and _is_lower_bound(chip, method, found.terms, figures),
-        warnings=(),
-        as_if=_cannot_leak(chip, counts),
+        as_if=counts.leaky and chip.neuron_models == ("IF",),
         powered_s=None if static[1] is None else powered,
         note="; ".join(
             dict.fromkeys(filter(None, (*(figures[t.figure].note for t in found.terms), floor)))
         ),
     )
-    return replace(row, warnings=_warnings(row, chip, counts, None if floor else powered))
+    return replace(row, warnings=_warnings(row, chip, None if floor else powered))
 
 
 def _all_in(found: Terms) -> Terms:
@@ -198,9 +200,8 @@ def _latency(
 def _floor(chip: Chip, step_s: float | None, latency_s: float | None) -> str:
     """What to know of a latency made of a chip's shortest step; "" where it is another."""
     step = chip.time.get("step")
-    if step_s is not None or latency_s is None or chip.time_model == "asynchronous":
-        return ""
-    if step is None or step.kind != "peak_bound":
+    own = step_s is None and latency_s is not None and chip.time_model != "asynchronous"
+    if not own or step is None or step.kind != "peak_bound":
         return ""
     floor = f"the latency is a floor, {step.value:g} s is the chip's shortest step"
     if "workload_mean" not in chip.power:
@@ -209,13 +210,6 @@ def _floor(chip: Chip, step_s: float | None, latency_s: float | None) -> str:
         f"{floor}; with the length of a step given, the mean power of whole workloads measured on "
         "it is an anchor"
     )
-
-
-def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | None, float | None]:
-    power = chip.power.get("static_chip")
-    if power is None or powered_s is None:  # an all-in file has no such figure
-        return None, None, None
-    return power.times(powered_s)
 
 
 def _static_said(chip: Chip, method: EnergyMethod, powered_s: float | None) -> Terms:
@@ -245,13 +239,7 @@ def _source(chip: Chip, terms: tuple[EnergyTerm, ...], static: bool) -> str:
     return f"{prefix}{'; '.join(used)} [{' | '.join(dict.fromkeys(references))}]"
 
 
-def _cannot_leak(chip: Chip, counts: Counts) -> bool:
-    return chip.neuron_models == ("IF",) and counts.leaky
-
-
-def _warnings(
-    row: EnergyRow, chip: Chip, counts: Counts, powered_s: float | None
-) -> tuple[str, ...]:
+def _warnings(row: EnergyRow, chip: Chip, powered_s: float | None) -> tuple[str, ...]:
     found = []
     plausible = chip.power.get("plausible_mean")
     if plausible is not None and plausible.low and plausible.high and powered_s:

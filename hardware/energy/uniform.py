@@ -27,11 +27,8 @@ def uniform_counts(sizes: Sequence[int], steps: int, rate: float, *, leaky: bool
     >>> round(counts.total("synops")), round(counts.total("spikes")), counts.total("dense")
     (393216, 768, 7864320.0)
 
-    Args:
-        sizes: width of the input, then of every layer.
-        steps: time steps of one inference.
-        rate: spikes per neuron and step, 0..1.
-        leaky: whether the neurons leak; integrate-and-fire chips are warned about then.
+    sizes: width of the input, then of every layer. rate: spikes per neuron and step, 0..1. leaky:
+    whether the neurons leak; integrate-and-fire chips are warned about then.
 
     Raises:
         BadInput: fewer than two sizes, or a value out of range.

@@ -31,8 +31,6 @@ _SAMPLES: Final = 256
 _HELD: Final = 1 << 23  # values of one layer that are held at once, 64 MB
 _PATCHES: Final = 1 << 22  # values of the patches of a convolution, 32 MB
 
-__all__ = ["Progress", "Record", "drive", "layer_thresholds", "run_neurons", "simulate", "weighted"]
-
 
 def simulate(
     lowered: Lowered,

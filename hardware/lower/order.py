@@ -83,14 +83,10 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def _distances(inputs: Iterable[str], edges: Mapping[Edge, int]) -> dict[str, int]:
     """Fewest edges from an input."""
-    after: dict[str, list[str]] = {}
-    for a, b in edges:
-        after.setdefault(a, []).append(b)
     found = dict.fromkeys(inputs, 0)
-    front = list(found)
-    while front:
-        reached = [b for a in front for b in after.get(a, ()) if b not in found]
-        step = found[front[0]] + 1
-        found.update(dict.fromkeys(reached, step))
-        front = list(dict.fromkeys(reached))
+    queue = list(found)
+    for a in queue:  # it grows while it is read
+        reached = [b for source, b in edges if source == a and b not in found]
+        found |= dict.fromkeys(reached, found[a] + 1)
+        queue += reached
     return found

@@ -126,8 +126,7 @@ class ChipProgram:
         """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
 
         Raises:
-            BadInput: an input is missing, has another size, scale or number of samples or steps,
-                holds a code out of range, or the policy is dynamic and theta is missing.
+            BadInput: as `check_input` says.
         """
         return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
 

@@ -29,10 +29,7 @@ class HasThreshold(Protocol):
 
 
 def theta_of(layer: HasThreshold, policy: Policy, chip: ChipInput) -> Theta:
-    """Thresholds that broadcast to `(batch, time, neuron)`.
-
-    Returns:
-        float64 `(1, 1, neuron)`, `(1, time, 1)` or `(batch, time, 1)`.
+    """Thresholds in float64: `(1, 1, neuron)`, `(1, time, 1)` or `(batch, time, 1)`.
 
     Raises:
         BadInput: the policy is dynamic and the input has no thresholds of this layer.

@@ -66,10 +66,9 @@ def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> 
 
 def is_recurrent(layers: Sequence[Any]) -> bool:
     """True where a layer reads itself or a later one."""
-    seen: set[str] = set()
-    names = {layer.name for layer in layers}
-    for layer in layers:
-        if any(s.source in names and s.source not in seen for s in layer.synapses):
-            return True
-        seen.add(layer.name)
-    return False
+    place = {layer.name: i for i, layer in enumerate(layers)}
+    return any(
+        place.get(synapse.source, -1) >= i
+        for i, layer in enumerate(layers)
+        for synapse in layer.synapses
+    )

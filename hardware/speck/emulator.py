@@ -96,10 +96,6 @@ def weighted_sums(
     narrow = device == "cpu" and max(worst, window) < _FLOAT32_EXACT
     dtype = torch.float32 if narrow else torch.float64
     weight = torch.from_numpy(layer.weight).to(device, dtype)
-    if layer.link.is_plain:
-        rows = torch.from_numpy(np.ascontiguousarray(codes)).to(device, dtype)
-        sums: npt.NDArray[np.int64] = torch.matmul(rows, weight.t()).to(torch.int64).cpu().numpy()
-        return sums
     batch, steps = codes.shape[:2]
     found = np.empty((batch * steps, layer.size), np.int64)
     values = np.ascontiguousarray(codes).reshape(batch * steps, -1)

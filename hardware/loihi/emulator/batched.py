@@ -190,10 +190,8 @@ def _run_in_steps(
     names = [layer.name for layer in stage.layers]
     samples, steps = threshold[names[0]].shape
     for name in names:
-        flat = torch.empty((samples, steps, runs[name].size), dtype=torch.uint8)
-        on_cpu = runs[name].device == "cpu"
-        flat = torch.from_numpy(found.spikes[name]) if on_cpu else flat.to(runs[name].device)
-        sent[name] = Sent(flat, {})
+        # On the CPU what is sent is written into the array of the Trace.
+        sent[name] = Sent(torch.from_numpy(found.spikes[name]).to(runs[name].device), {})
     state = {name: runs[name].rest(samples) for name in names}
     several = min(_steps_at_once(runs[name], samples) for name in names)
     within, without = {}, {}

@@ -181,14 +181,11 @@ def run_numba(
 ) -> NeuronRun:
     """Integer neurons over time.
 
-    Args:
-        sums: product sums `(batch, time, out)`; float32 holds integers.
-        threshold: vth << 6 `(batch, time)`.
-        constants: of the layer.
-        keep_membrane: False returns an empty membrane `(batch, 0, out)`.
-        state: from `rest`, carried from one call to the next; None starts from rest.
-        steps_in_all: how many steps there are from rest, where a state is carried and it is known.
-        out: where the spikes are written, `(batch, time, out)`; None makes a new array.
+    Product sums `(batch, time, out)`, whose float32 holds integers; thresholds vth << 6
+    `(batch, time)`. keep_membrane: False returns an empty membrane `(batch, 0, out)`. state: from
+    `rest`, carried from one call to the next; None starts from rest. steps_in_all: how many steps
+    there are from rest, where a state is carried and it is known. out: where the spikes are
+    written, `(batch, time, out)`; None makes a new array.
 
     Returns:
         overflow counts sample x step x neuron where u wrapped or |a| left the accumulator;
@@ -200,17 +197,9 @@ def run_numba(
     can_wrap, can_clip = reachable(constants, steps if state is None else steps_in_all)
     wraps, clips = (np.zeros(1, np.int64) if x else None for x in (can_wrap, can_clip))
     state = rest(constants, samples) if state is None else state
-    _neurons(
-        np.ascontiguousarray(sums, None if sums.dtype == np.float32 else np.int32),
-        np.ascontiguousarray(threshold, np.int32),
-        *_arguments(constants),
-        state.u,
-        state.v,
-        _rule(constants),
-        wraps,
-        clips,
-        spikes,
-        membrane,
-    )
+    sums = np.ascontiguousarray(sums, None if sums.dtype == np.float32 else np.int32)
+    limits, rule = np.ascontiguousarray(threshold, np.int32), _rule(constants)
+    made = (wraps, clips, spikes, membrane)
+    _neurons(sums, limits, *_arguments(constants), state.u, state.v, rule, *made)
     overflow = 0 if wraps is None else int(wraps[0])
     return NeuronRun(spikes, membrane, overflow, 0 if clips is None else int(clips[0]))

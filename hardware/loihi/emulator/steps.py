@@ -56,14 +56,10 @@ class Stepper:
     def step(
         self, codes: Mapping[str, Array], theta: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
-        """One time step of all layers.
+        """One time step of all layers: spike counts uint8 `(samples, out)`, tensors on a device.
 
-        Args:
-            codes: per input `(samples, size)`.
-            theta: per layer `(samples,)` in units of the float model, where the policy is dynamic.
-
-        Returns:
-            uint8 spike counts `(samples, out)` per layer: arrays, or tensors on a device.
+        codes: per input `(samples, size)`. theta: per layer `(samples,)` in units of the float
+        model, where the policy is dynamic.
 
         Raises:
             BadInput: as `Program.check`; the threshold table has no further step.
