@@ -86,12 +86,8 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
     place = (group, key)
     known = KEYS[group]
     if key not in known:
-        raise file.refuse(
-            place,
-            "is no figure that this version reads",
-            f"[{group}] knows {', '.join(known)}",
-            closest(key, known),
-        )
+        allowed, remedy = f"[{group}] knows {', '.join(known)}", closest(key, known)
+        raise file.refuse(place, "is no figure that this version reads", allowed, remedy)
     if not isinstance(raw, dict):
         raise file.refuse(
             place,
@@ -102,12 +98,8 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
         )
     for name in raw:
         if name not in _FIGURE_KEYS:
-            raise file.refuse(
-                (*place, name),
-                "is no part of a figure",
-                f"parts are {', '.join(_FIGURE_KEYS)}",
-                closest(name, _FIGURE_KEYS),
-            )
+            allowed, remedy = f"parts are {', '.join(_FIGURE_KEYS)}", closest(name, _FIGURE_KEYS)
+            raise file.refuse((*place, name), "is no part of a figure", allowed, remedy)
     unit = known[key].unit
     _check_numbers(file, place, raw)
     _check_unit(file, place, raw, unit)
@@ -159,12 +151,8 @@ def _check_word(
 def _note(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
     note = raw.get("note", "")
     if not isinstance(note, str) or not note.isprintable():
-        raise file.refuse(
-            (*place, "note"),
-            f"is {shorten(note)}",
-            "expected one line of printable text",
-            'write note = "..."',
-        )
+        allowed, remedy = "expected one line of printable text", 'write note = "..."'
+        raise file.refuse((*place, "note"), found(raw, "note"), allowed, remedy)
     return note
 
 
@@ -231,12 +219,8 @@ def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit
     if isinstance(said, str) and said[1:] == unit and said[0] in _PREFIXES:
         value = float(f"{raw['value'] * _PREFIXES[said[0]]:.12g}")
         remedy = f'write value = {value!r}, unit = "{unit}" (low and high in the same way)'
-    raise file.refuse(
-        (*place, "unit"),
-        found(raw, "unit"),
-        f"expected '{unit}', {UNIT_NAMES[unit]}",
-        remedy,
-    )
+    allowed = f"expected '{unit}', {UNIT_NAMES[unit]}"
+    raise file.refuse((*place, "unit"), found(raw, "unit"), allowed, remedy)
 
 
 def cited(file: ChipText, place: Place, row: object) -> Mapping[str, Any]:
@@ -250,12 +234,9 @@ def _reference(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
     sources = _sources(file)
     reference = sources.get(str(raw.get("source")))
     if reference is None:
-        raise file.refuse(
-            (*place, "source"),
-            found(raw, "source"),
-            f"[source] holds {', '.join(sources) or 'no line'}",
-            "add the reference in full to [source] and cite its key",
-        )
+        allowed = f"[source] holds {', '.join(sources) or 'no line'}"
+        remedy = "add the reference in full to [source] and cite its key"
+        raise file.refuse((*place, "source"), found(raw, "source"), allowed, remedy)
     return reference
 
 
@@ -268,10 +249,7 @@ def _sources(file: ChipText) -> Mapping[str, str]:
         )
     for key, text in sources.items():
         if not is_line(text):
-            raise file.refuse(
-                ("source", key),
-                f"is {shorten(text)}",
-                "expected the reference as one line of printable text",
-                "write author, title or journal, year and table",
-            )
+            allowed = "expected the reference as one line of printable text"
+            remedy = "write author, title or journal, year and table"
+            raise file.refuse(("source", key), found(sources, key), allowed, remedy)
     return sources

@@ -119,13 +119,9 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
 
 def counts_of(tallies: tuple[LayerTally, ...], link: HostLink, samples: int, steps: int) -> Counts:
     """The sums of a pass over `samples` inferences of `steps` steps, per inference."""
-    return Counts(
-        tuple(_layer_counts(x, samples, steps) for x in tallies),
-        samples,
-        steps,
-        entering=sum(stream.events for stream in link.inputs),
-        link_bytes=link.sparse_bytes,
-    )
+    layers = tuple(_layer_counts(x, samples, steps) for x in tallies)
+    entering = sum(stream.events for stream in link.inputs)
+    return Counts(layers, samples, steps, entering, link.sparse_bytes)
 
 
 def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:

@@ -119,9 +119,8 @@ def _conv1d(chain: Chain, name: str, node: Any, dt_s: float) -> list[Chain]:
             f"NIR node '{name}': weight {weight.shape} on a value {chain.shape}, expected (out, "
             "in, length) on (channels, length)"
         )
-    made = _convolve(
-        chain, name, node, weight[:, :, None], (chain.shape[0], 1, chain.shape[1]), (1,)
-    )
+    shape = (chain.shape[0], 1, chain.shape[1])
+    made = _convolve(chain, name, node, weight[:, :, None], shape, (1,))
     return [replace(made, shape=(made.shape[0], made.shape[2]))]
 
 

@@ -9,9 +9,8 @@ costs nothing. One-dimensional maps are `(C, 1, L)`.
 Delay: 0 means that the layer sees the spikes of this step. A synapse from the layer itself or from
 a later one has a delay of 1 or more: what a neuron sent can reach it again in the next step.
 
-`LayerLinks` are the fields that every kind of layer shares (float, Loihi, Speck). What a synapse
-computes is `weigh` of `pooled` rows that were `shifted`, in the type that values and weights
-promote to; `matrix` writes a synapse as one matrix.
+`LayerLinks` are the fields that every kind of layer shares (float, Loihi, Speck). `apply` is the
+float64 reference, and works on integers too; `matrix` writes a synapse as one matrix.
 """
 
 import math
@@ -197,6 +196,16 @@ def _check_map(where: str, shape: MapShape, padding: tuple[int, ...]) -> None:
 
 
 # --- what a synapse computes ------------------------------------------------------------------
+
+
+def apply(synapse: Synapse, values: Array) -> Array:
+    """Weighted sums over time, in the type that values and weights promote to: integers too.
+
+    values: `(batch, time, size_in)`, from the first step of the sample.
+    """
+    batch, steps = values.shape[:2]
+    rows = shifted(values, synapse.link.delay).reshape(batch * steps, -1)
+    return weigh(synapse, pooled(synapse.link, rows)).reshape(batch, steps, -1)
 
 
 def shifted(values: Array, delay: int) -> Array:

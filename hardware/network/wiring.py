@@ -67,8 +67,4 @@ def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> 
 def is_recurrent(layers: Sequence[Any]) -> bool:
     """True where a layer reads itself or a later one."""
     place = {layer.name: i for i, layer in enumerate(layers)}
-    return any(
-        place.get(synapse.source, -1) >= i
-        for i, layer in enumerate(layers)
-        for synapse in layer.synapses
-    )
+    return any(place.get(s.source, -1) >= place[x.name] for x in layers for s in x.synapses)

@@ -26,13 +26,12 @@ from neurozsl.export.nir.said import Said
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
-from neurozsl.hardware.network.synapse import Conv, Link, MapShape, Pool, Synapse
+from neurozsl.hardware.network.synapse import Conv, Link, MapShape, Pool, Synapse, apply
 from neurozsl.hardware.place.place import place
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import STATE_MAX, STATE_MIN, SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
 from tests.factories.networks import lowered_layer
-from tests.factories.sums import apply
 
 STEPS, SAMPLES = 40, 3
 NEURONS = ("1", "3", "6", "10", "12")

@@ -27,14 +27,13 @@ from neurozsl.core.signals import ChipInput
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
-from neurozsl.hardware.network.synapse import Conv, Link, Pool
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, apply
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
 from tests.factories.inputs import binary, binary_code
 from tests.factories.networks import lowered
 from tests.factories.networks import lowered_layer as layer
-from tests.factories.sums import apply
 
 MULTI = NeuronRule("subtract", 255, ">=", -1.0)
 SINGLE = NeuronRule("subtract", 1, ">=", -1.0)
@@ -193,7 +192,7 @@ def cnn_sinabs(folder: Path, rule: NeuronRule, steps: int = 20) -> Lowered:
 def in_python_integers(
     program: SpeckProgram, codes: npt.NDArray[np.int16]
 ) -> dict[str, npt.NDArray[np.uint8]]:
-    """Weighted sums in int64 (`tests.factories.sums`), every neuron a loop in Python."""
+    """Weighted sums in int64 (`synapse.apply`), every neuron a loop in Python."""
     values: dict[str, Any] = {"x": codes.astype(np.int64)}
     for made in program.layers:
         synapse = replace(made.synapses[0], weight=made.weight.astype(np.int64))

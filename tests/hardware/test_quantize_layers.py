@@ -26,11 +26,10 @@ from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.ranges import value_ranges
-from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, matrix
+from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, apply, matrix
 from tests.factories import networks
 from tests.factories.inputs import uniform
 from tests.factories.networks import lowered_layer
-from tests.factories.sums import apply
 
 CODE = InputCode(2 * 6 * 5, "graded", 3, False, 0.25)
 

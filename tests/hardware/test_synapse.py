@@ -13,13 +13,13 @@ from neurozsl.hardware.network.synapse import (
     Link,
     Pool,
     Synapse,
+    apply,
     check_synapse,
     link_from_json,
     matrix,
     sum_range,
 )
 from neurozsl.hardware.network.wiring import check_wiring
-from tests.factories.sums import apply
 
 CASES = [
     # shape, kernel (out, in/groups, h, w), stride, padding, dilation, groups
