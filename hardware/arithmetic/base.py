@@ -12,8 +12,6 @@ chip's file names an arithmetic by its key (`chips.arithmetics`). Nothing here i
 numba: an entry imports its emulator when it is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +64,6 @@ class EmulatorOptions:
 _DEFAULTS: Final = EmulatorOptions()
 
 
-def _same(program: Any, chip_input: ChipInput) -> ChipInput:
-    return chip_input
-
-
-def _no_notes(program: Any, chip: Chip) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Arithmetic:
     """One row of the table; see the module docstring.
@@ -89,6 +79,6 @@ class Arithmetic:
     emulate: Callable[[Any, ChipInput, EmulatorOptions], Trace]
     dequantize: Callable[[Any], Lowered]
     load: Callable[[Path], ChipProgram]
-    dequantize_input: Callable[[Any, ChipInput], ChipInput] = _same
-    notes: Callable[[Any, Chip], tuple[str, ...]] = _no_notes
+    dequantize_input: Callable[[Any, ChipInput], ChipInput] = lambda program, chip_input: chip_input
+    notes: Callable[[Any, Chip], tuple[str, ...]] = lambda program, chip: ()
     compares_membranes: bool = True

@@ -1,7 +1,5 @@
 """Program + input -> the spikes that the chip would give, bit for bit, whatever its arithmetic."""
 
-from __future__ import annotations
-
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.arithmetic.base import EmulatorOptions

@@ -1,7 +1,5 @@
 """Whether a network fits a chip: its integers on the cores, or the one reason why not."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

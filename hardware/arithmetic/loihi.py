@@ -1,7 +1,5 @@
 """`loihi_cuba`: current-based LIF neurons in 24-bit states, Loihi 1 and 2 (`hardware.loihi`)."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from neurozsl.core.errors import BadInput

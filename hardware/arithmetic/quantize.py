@@ -4,8 +4,6 @@ The equations are those of the chip's arithmetic (`hardware.loihi`, `hardware.sp
 verb, which asks the table for them, and the way back.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal, TypeAlias, TypedDict, Unpack, overload
 

@@ -1,7 +1,5 @@
 """The table of arithmetics, and the entry of a chip or of a program."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

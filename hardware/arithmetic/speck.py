@@ -1,7 +1,5 @@
 """`speck_if`: integrate-and-fire neurons in 16-bit states, Speck 2f (`hardware.speck`)."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from neurozsl.core.errors import BadInput

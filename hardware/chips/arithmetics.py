@@ -4,8 +4,6 @@ One line an arithmetic; its code is the entry of the same key in `hardware.arith
 checks networks against these figures.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

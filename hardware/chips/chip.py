@@ -7,8 +7,6 @@
 How a file is written: `chips` (with a file to copy). Which figures it may hold: `chips.keys`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.hardware.chips import CHIPS, MEANT
 from neurozsl.hardware.chips.contradictions import check_agreement
 from neurozsl.hardware.chips.cores import CoreTables, read_cores
-from neurozsl.hardware.chips.figures import Figure, Grade, Kind, read_figures
+from neurozsl.hardware.chips.figures import Figure, read_figures
 from neurozsl.hardware.chips.keys import KEYS
 from neurozsl.hardware.chips.rules import (
     NOTES,
@@ -28,27 +26,12 @@ from neurozsl.hardware.chips.rules import (
     WORDS,
     EnergyMethod,
     Scope,
-    TimeModel,
     check_all_in,
     check_methods,
     check_top,
     read_measurements,
 )
 from neurozsl.hardware.chips.text import ChipText, read_toml, shorten
-
-__all__ = [
-    "Chip",
-    "EnergyMethod",
-    "Figure",
-    "Grade",
-    "Kind",
-    "Scope",
-    "TimeModel",
-    "find_chip",
-    "is_file_name",
-    "load_chip",
-    "parse_chip",
-]
 
 _LARGEST_FILE: Final = 2**18  # bytes; ours are below 2**13
 
@@ -92,6 +75,10 @@ class Chip:
     allowed: Mapping[str, Any] = field(default_factory=dict)
     cores: tuple[Mapping[str, Any], ...] = ()
     measurements: tuple[Mapping[str, Any], ...] = ()
+
+    def most(self, key: str) -> int | None:
+        """A limit as a whole number; None where it is unpublished."""
+        return int(self.limit[key].value) if key in self.limit else None
 
 
 def load_chip(key: str) -> Chip:
@@ -174,10 +161,7 @@ def _read(path: Path) -> str:
 def parse_chip(key: str, text: str, *, file: str | None = None) -> Chip:
     """The chip that a TOML text describes; for chips that are not registered, too.
 
-    Args:
-        key: the chip's.
-        text: of the file.
-        file: what messages call it; default the key.
+    file: what messages call it; default the key.
 
     Raises:
         BadInput: not TOML, or a key or figure is missing, unknown or out of range; the message
@@ -198,32 +182,18 @@ def parse_chip(key: str, text: str, *, file: str | None = None) -> Chip:
         lent = CoreTables(limits.memory, limits.mesh, limits.allowed, limits.cores)
         made = made.completed_by(lent)
     check_agreement(read, made, maps["limit"])
-    words = {name: tuple(table.get(name, ())) for name in WORDS}
+    tables: dict[str, Any] = vars(made) | {name: tuple(table.get(name, ())) for name in WORDS}
+    tables.update(maps.items())
+    texts = ("process", "time_model", "arithmetic", "inherits_energy")
+    tables |= {name: table.get(name, "") for name in texts}
     return Chip(
         key=key,
         name=table["name"],
         family=table.get("family", key),
-        process=table.get("process", ""),
-        time_model=table.get("time_model", ""),
         scope=scope,
-        arithmetic=table.get("arithmetic", ""),
-        energy_methods=words["energy_methods"],
-        inherits_energy=table.get("inherits_energy", ""),
-        limit=maps["limit"],
-        energy=maps["energy"],
-        power=maps["power"],
-        time=maps["time"],
-        rate=maps["rate"],
-        neuron_models=words["neuron_models"],
-        reset=words["reset"],
-        layers=words["layers"],
-        identifiers=words["identifiers"],
         notes={k: table[k] for k in NOTES if k in table},
-        memory=made.memory,
-        mesh=made.mesh,
-        allowed=made.allowed,
-        cores=made.cores,
         measurements=read_measurements(read),
+        **tables,
     )
 
 

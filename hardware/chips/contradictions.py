@@ -5,8 +5,6 @@ contradicts another would be broken, or never reached, whatever the network is; 
 the line of this file that has a part in it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -38,9 +36,8 @@ def _of_rule(table: Mapping[str, Any], made: CoreTables, limit: Limits) -> Itera
     """Each rule has the tables that it reads, and no other."""
     if made.rule != "assign":
         beside = f"placement = '{made.rule}'" if made.rule else "no [memory] placement"
-        places: tuple[Place, ...] = (("core", 0), ("allowed",))
-        for place in places:
-            if table.get(str(place[0])):
+        for name, place in (("core", ("core", 0)), ("allowed", ("allowed",))):
+            if table.get(name):
                 yield (
                     place,
                     f"stands beside {beside}",

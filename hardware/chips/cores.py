@@ -8,11 +8,9 @@ that no code would read under the rule of the file is refused like a misspelt on
 believes that it counts. Whether the tables agree is the question of `contradictions`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 from neurozsl.hardware.chips.figures import check_grade, cited
 from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
@@ -100,7 +98,7 @@ class CoreTables:
         """The rule of [memory], "" where it is unpublished."""
         return str(self.memory.get("placement", ""))
 
-    def completed_by(self, other: CoreTables) -> CoreTables:
+    def completed_by(self, other: Self) -> "CoreTables":
         """What is absent here, as `other` has it; sizes of cores go with the rule they serve."""
         same = not self.memory or self.rule == other.rule
         return CoreTables(

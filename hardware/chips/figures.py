@@ -5,14 +5,12 @@
 What is absent is unknown and stays None; nothing is filled in, converted or rounded.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from neurozsl.hardware.chips.keys import KEYS, UNIT_NAMES, Group, Key, Unit
-from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, found, is_line, shorten
 
 Kind = Literal[
     "architectural",
@@ -58,8 +56,20 @@ class Figure:
     source: str
     note: str = ""
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Both bounds; the value itself where one is unpublished."""
+        low = self.value if self.low is None else self.low
+        return low, self.value if self.high is None else self.high
+
+    def times(self, number: float) -> tuple[float | None, float, float | None]:
+        """Low, value and high of so many; None where a bound is unpublished."""
+        low = None if self.low is None else number * self.low
+        return low, number * self.value, None if self.high is None else number * self.high
+
 
 _FIGURE_KEYS: Final = (*Figure.__dataclass_fields__, "scope")
+_NUMBERS: Final = ("value", "low", "high")
 
 
 def read_figures(file: ChipText, group: Group, scope: str) -> dict[str, Figure]:
@@ -76,12 +86,8 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
     place = (group, key)
     known = KEYS[group]
     if key not in known:
-        raise file.refuse(
-            place,
-            "is no figure that this version reads",
-            f"[{group}] knows {', '.join(known)}",
-            closest(key, known),
-        )
+        allowed, remedy = f"[{group}] knows {', '.join(known)}", closest(key, known)
+        raise file.refuse(place, "is no figure that this version reads", allowed, remedy)
     if not isinstance(raw, dict):
         raise file.refuse(
             place,
@@ -92,37 +98,14 @@ def _figure(file: ChipText, group: Group, key: str, raw: object, scope: str) -> 
         )
     for name in raw:
         if name not in _FIGURE_KEYS:
-            raise file.refuse(
-                (*place, name),
-                "is no part of a figure",
-                f"parts are {', '.join(_FIGURE_KEYS)}",
-                closest(name, _FIGURE_KEYS),
-            )
+            allowed, remedy = f"parts are {', '.join(_FIGURE_KEYS)}", closest(name, _FIGURE_KEYS)
+            raise file.refuse((*place, name), "is no part of a figure", allowed, remedy)
     unit = known[key].unit
     _check_numbers(file, place, raw)
     _check_unit(file, place, raw, unit)
-    if group == "limit":
-        _check_size(file, place, raw, known[key])
-    if group == "energy" and unit == "J":
-        _check_joules(file, place, raw, known[key])
-    for name in ("value", "low", "high"):
-        if raw.get(name) == 0 and unit == "1/s":
-            raise file.refuse(
-                (*place, name),
-                "is 0",
-                f"an upper bound of 0 on {known[key].meaning.removesuffix(', at most')} would let "
-                "nothing through",
-                "delete the line where none is published",
-            )
-        if raw.get(name) == 0 and unit in ("J", "W", "s"):
-            raise file.refuse(
-                (*place, name),
-                "is 0",
-                f"a 0 would say that {known[key].meaning} is free; absent means unknown",
-                "delete the line where no figure is published"
-                if name == "value"
-                else "leave the bound out where none is published",
-            )
+    for name in (name for name in _NUMBERS if name in raw):
+        if fault := _fault(group, known[key], name, raw[name]):
+            raise file.refuse((*place, name), *fault)
     if key == "relative_error" and raw["value"] >= 1:
         raise file.refuse(
             (*place, "value"),
@@ -158,36 +141,23 @@ def check_grade(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
 
 
 def _check_word(
-    file: ChipText,
-    place: Place,
-    raw: Mapping[str, Any],
-    name: str,
-    words: tuple[str, ...],
-    how: str,
+    file: ChipText, place: Place, raw: Mapping[str, Any], name: str, words: Sequence[str], how: str
 ) -> None:
     if raw.get(name) not in words:
-        raise file.refuse(
-            (*place, name),
-            f"is {shorten(raw[name])}" if name in raw else "is missing",
-            f"allowed are {', '.join(words)}",
-            f"say in {name} how the number {how}",
-        )
+        allowed, remedy = f"allowed are {', '.join(words)}", f"say in {name} how the number {how}"
+        raise file.refuse((*place, name), found(raw, name), allowed, remedy)
 
 
 def _note(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
     note = raw.get("note", "")
     if not isinstance(note, str) or not note.isprintable():
-        raise file.refuse(
-            (*place, "note"),
-            f"is {shorten(note)}",
-            "expected one line of printable text",
-            'write note = "..."',
-        )
+        allowed, remedy = "expected one line of printable text", 'write note = "..."'
+        raise file.refuse((*place, "note"), found(raw, "note"), allowed, remedy)
     return note
 
 
 def _check_numbers(file: ChipText, place: Place, raw: Mapping[str, Any]) -> None:
-    for name in ("value", "low", "high"):
+    for name in _NUMBERS:
         if name in raw or name == "value":
             check_number(file, (*place, name), raw.get(name))
     value, low, high = raw["value"], raw.get("low"), raw.get("high")
@@ -212,30 +182,33 @@ def check_number(file: ChipText, place: Place, number: object) -> None:
     )
 
 
-def _check_size(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) -> None:
-    """A limit is counted: whole, and with room for one unless the key says that none is a limit."""
-    for name in ("value", "low", "high"):
-        size = raw.get(name, key.least)
-        if size < key.least or size != int(size):
-            raise file.refuse(
-                (*place, name),
-                f"is {shorten(size)}",
-                f"expected a whole number >= {key.least}: {key.meaning}",
-                "write the number in full, or leave the line out where it is unpublished",
-            )
-
-
-def _check_joules(file: ChipText, place: Place, raw: Mapping[str, Any], key: Key) -> None:
-    """No operation takes a microjoule: such a number is in picojoules and calls itself joules."""
-    for name in ("value", "low", "high"):
-        joules = raw.get(name, 0)
-        if joules > _MOST_JOULES:
-            raise file.refuse(
-                (*place, name),
-                f"is {shorten(joules)} J",
-                f"{key.meaning} takes less than {_MOST_JOULES:g} J on every chip",
-                f"if {shorten(joules)} pJ are meant, write {float(f'{joules * 1e-12:.12g}')!r}",
-            )
+def _fault(group: Group, key: Key, name: str, number: float) -> tuple[str, str, str] | None:
+    """What is wrong with a number that this figure cannot be: found, allowed, remedy."""
+    shown, unit = shorten(number), key.unit
+    # A limit is counted: whole, and with room for one unless the key says that none is a limit.
+    if group == "limit" and (number < key.least or number != int(number)):
+        return (
+            f"is {shown}",
+            f"expected a whole number >= {key.least}: {key.meaning}",
+            "write the number in full, or leave the line out where it is unpublished",
+        )
+    # No operation takes a microjoule: such a number is in picojoules and calls itself joules.
+    if group == "energy" and unit == "J" and number > _MOST_JOULES:
+        return (
+            f"is {shown} J",
+            f"{key.meaning} takes less than {_MOST_JOULES:g} J on every chip",
+            f"if {shown} pJ are meant, write {float(f'{number * 1e-12:.12g}')!r}",
+        )
+    if number == 0 and unit == "1/s":
+        bounded = key.meaning.removesuffix(", at most")
+        allowed = f"an upper bound of 0 on {bounded} would let nothing through"
+        return "is 0", allowed, "delete the line where none is published"
+    if number == 0 and unit in ("J", "W", "s"):
+        remedy = "leave the bound out where none is published"
+        if name == "value":
+            remedy = "delete the line where no figure is published"
+        return "is 0", f"a 0 would say that {key.meaning} is free; absent means unknown", remedy
+    return None
 
 
 def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit) -> None:
@@ -246,12 +219,8 @@ def _check_unit(file: ChipText, place: Place, raw: Mapping[str, Any], unit: Unit
     if isinstance(said, str) and said[1:] == unit and said[0] in _PREFIXES:
         value = float(f"{raw['value'] * _PREFIXES[said[0]]:.12g}")
         remedy = f'write value = {value!r}, unit = "{unit}" (low and high in the same way)'
-    raise file.refuse(
-        (*place, "unit"),
-        f"is {shorten(said)}" if "unit" in raw else "is missing",
-        f"expected '{unit}', {UNIT_NAMES[unit]}",
-        remedy,
-    )
+    allowed = f"expected '{unit}', {UNIT_NAMES[unit]}"
+    raise file.refuse((*place, "unit"), found(raw, "unit"), allowed, remedy)
 
 
 def cited(file: ChipText, place: Place, row: object) -> Mapping[str, Any]:
@@ -263,15 +232,12 @@ def cited(file: ChipText, place: Place, row: object) -> Mapping[str, Any]:
 
 def _reference(file: ChipText, place: Place, raw: Mapping[str, Any]) -> str:
     sources = _sources(file)
-    found = sources.get(str(raw.get("source")))
-    if found is None:
-        raise file.refuse(
-            (*place, "source"),
-            f"is {shorten(raw['source'])}" if "source" in raw else "is missing",
-            f"[source] holds {', '.join(sources) or 'no line'}",
-            "add the reference in full to [source] and cite its key",
-        )
-    return found
+    reference = sources.get(str(raw.get("source")))
+    if reference is None:
+        allowed = f"[source] holds {', '.join(sources) or 'no line'}"
+        remedy = "add the reference in full to [source] and cite its key"
+        raise file.refuse((*place, "source"), found(raw, "source"), allowed, remedy)
+    return reference
 
 
 def _sources(file: ChipText) -> Mapping[str, str]:
@@ -283,10 +249,7 @@ def _sources(file: ChipText) -> Mapping[str, str]:
         )
     for key, text in sources.items():
         if not is_line(text):
-            raise file.refuse(
-                ("source", key),
-                f"is {shorten(text)}",
-                "expected the reference as one line of printable text",
-                "write author, title or journal, year and table",
-            )
+            allowed = "expected the reference as one line of printable text"
+            remedy = "write author, title or journal, year and table"
+            raise file.refuse(("source", key), found(sources, key), allowed, remedy)
     return sources

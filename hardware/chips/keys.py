@@ -7,8 +7,6 @@ A name that is not in this table is refused when a file is read: a misspelt `syn
 otherwise vanish, and the energy with it. A new figure is a line here and a reader for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -136,30 +134,13 @@ KEYS: Final[Mapping[Group, Mapping[str, Key]]] = {
     "rate": RATE,
 }
 
-# Parts of a [[measurement]] row: "text", or the unit of a number (or of a list of numbers).
-MEASUREMENT: Final[Mapping[str, Unit | Literal["text"]]] = {
-    "task": "text",
-    "network": "text",
-    "grade": "text",
-    "source": "text",
-    "note": "text",
-    "accuracy": "1",
-    "chips": "1",
-    "neurons": "1",
-    "synapses": "1",
-    "spikes": "1",
-    "rate_hz": "1/s",
-    "window_s": "s",
-    "latency_s": "s",
-    "latency_s_low": "s",
-    "latency_s_high": "s",
-    "energy_j": "J",
-    "energy_j_low": "J",
-    "energy_j_high": "J",
-    "energy_dynamic_j": "J",
-    "power_w": "W",
-    "power_w_high": "W",
-    "power_dynamic_w": "W",
-    "power_idle_w": "W",
-    "rest_w": "W",
+_MEASURED: Final[Mapping[Unit | Literal["text"], tuple[str, ...]]] = {
+    "text": ("task", "network", "grade", "source", "note"),
+    "1": ("accuracy", "chips", "neurons", "synapses", "spikes"),
+    "1/s": ("rate_hz",),
+    "s": ("window_s", "latency_s", "latency_s_low", "latency_s_high"),
+    "J": ("energy_j", "energy_j_low", "energy_j_high", "energy_dynamic_j"),
+    "W": ("power_w", "power_w_high", "power_dynamic_w", "power_idle_w", "rest_w"),
 }
+# Parts of a [[measurement]] row: "text", or the unit of a number (or of a list of numbers).
+MEASUREMENT: Final = {name: unit for unit, names in _MEASURED.items() for name in names}

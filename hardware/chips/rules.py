@@ -1,14 +1,12 @@
 """What a chip's file may say as a whole: its top, its scope, its methods and measurements."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
 from neurozsl.hardware.chips.arithmetics import ASKED
 from neurozsl.hardware.chips.figures import Figure, check_grade, check_number, cited
 from neurozsl.hardware.chips.keys import ALL_IN_CAUSES, KEYS, MEASUREMENT, Group
-from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shorten
+from neurozsl.hardware.chips.text import ChipText, Place, closest, found, is_line, shorten
 
 SCHEMA: Final = 1
 # all_in: the figure already holds static power, routing and neurons; nothing may be added to it.
@@ -46,9 +44,8 @@ def check_top(read: ChipText) -> None:
             allowed = f"known are {', '.join(_KNOWN)}"
             raise read.refuse((key,), "is unknown", allowed, closest(key, _KNOWN))
     if table.get("schema") != SCHEMA:
-        found = f"is {shorten(table['schema'])}" if "schema" in table else "is missing"
-        remedy = f"write schema = {SCHEMA}"
-        raise read.refuse(("schema",), found, f"this version reads {SCHEMA}", remedy)
+        allowed, remedy = f"this version reads {SCHEMA}", f"write schema = {SCHEMA}"
+        raise read.refuse(("schema",), found(table, "schema"), allowed, remedy)
     for key in _TEXTS:
         if key not in table and key not in ("name", "scope"):
             continue
@@ -57,27 +54,22 @@ def check_top(read: ChipText) -> None:
         if not isinstance(said, str) or (words and said not in words):
             allowed = f"expected one of {', '.join(filter(None, words))}" if words else "a text"
             remedy = f'write {key} = "..." above the first [table]'
-            found = f"is {shorten(said)}" if key in table else "is missing"
-            raise read.refuse((key,), found, allowed, remedy)
+            raise read.refuse((key,), found(table, key), allowed, remedy)
         if not said.isprintable() or (key in ("name", "family") and not said.strip()):
             # It is printed in tables and on terminals, where an escape would be obeyed.
             allowed = "expected one line of printable text"
             remedy = f'write {key} = "..." without line breaks and escapes'
-            raise read.refuse((key,), f"is {shorten(said)}", allowed, remedy)
+            raise read.refuse((key,), found(table, key), allowed, remedy)
     for key in WORDS:
         said = table.get(key, [])
         if not isinstance(said, list) or not all(is_line(word) for word in said):
+            allowed = "expected a list of texts, one printable line each"
             remedy = f'write {key} = ["...", "..."]'
-            raise read.refuse(
-                (key,),
-                f"is {shorten(said)}",
-                "expected a list of texts, one printable line each",
-                remedy,
-            )
+            raise read.refuse((key,), found(table, key), allowed, remedy)
     for key in ("core", "measurement"):
         said = table.get(key, [])
         if not isinstance(said, list) or not all(isinstance(row, dict) for row in said):
-            raise read.refuse((key,), f"is {shorten(said)}", "expected rows", f"write [[{key}]]")
+            raise read.refuse((key,), found(table, key), "expected rows", f"write [[{key}]]")
 
 
 def check_all_in(read: ChipText, maps: Mapping[Group, Mapping[str, Figure]]) -> None:
@@ -97,27 +89,19 @@ def check_all_in(read: ChipText, maps: Mapping[Group, Mapping[str, Figure]]) -> 
 
 def check_methods(read: ChipText, energy: Mapping[str, Figure]) -> None:
     """Every energy method is known and finds its figures, the chip's own or inherited ones."""
-    methods = read.table.get("energy_methods", [])
+    place, methods = ("energy_methods",), read.table.get("energy_methods", [])
     for at, method in enumerate(methods):
+        held = f"holds '{method}'"
         if method in methods[:at]:
-            raise read.refuse(
-                ("energy_methods",),
-                f"holds '{method}' twice",
-                "a method gives one row",
-                "name it once",
-            )
+            raise read.refuse(place, f"{held} twice", "a method gives one row", "name it once")
         if method not in _NEEDS:
-            raise read.refuse(
-                ("energy_methods",),
-                f"holds '{method}'",
-                f"allowed are {', '.join(_NEEDS)}",
-                closest(method, _NEEDS),
-            )
+            allowed = f"allowed are {', '.join(_NEEDS)}"
+            raise read.refuse(place, held, allowed, closest(method, _NEEDS))
         for one_of in _NEEDS[method]:
             if not any(key in energy for key in one_of):
                 raise read.refuse(
-                    ("energy_methods",),
-                    f"holds '{method}', which needs {' or '.join(one_of)}",
+                    place,
+                    f"{held}, which needs {' or '.join(one_of)}",
                     f"[energy] holds {', '.join(energy) or 'no figure'}",
                     "add the figure with its source, or delete the method",
                 )
@@ -136,9 +120,8 @@ def read_measurements(read: ChipText) -> tuple[Mapping[str, Any], ...]:
         check_grade(read, place, raw)
         for low, high in ((name, name.removesuffix("_low") + "_high") for name in raw):
             if low.endswith("_low") and high in raw and raw[low] > raw[high]:
-                found = f"is {raw[low]}, {high} is {raw[high]}"
-                allowed = "expected low <= high"
-                raise read.refuse((*place, low), found, allowed, "exchange them, or mend one")
+                said, allowed = f"is {raw[low]}, {high} is {raw[high]}", "expected low <= high"
+                raise read.refuse((*place, low), said, allowed, "exchange them, or mend one")
         rows.append(cited(read, place, raw))
     return tuple(rows)
 

@@ -7,8 +7,6 @@ tomllib keeps no positions. A header, or a key with its value, is a TOML text by
 reads each statement alone, and what it finds there stands on that line.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +56,7 @@ def read_toml(name: str, text: str) -> ChipText:
     except ValueError as error:  # TOMLDecodeError, or an integer of thousands of digits
         # tomllib tells its position in words only, and of what is never closed not even that.
         told = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        number = next((line for line, _, found in _statements(text) if found is None), 1)
+        number = next((line for line, _, read in _statements(text) if read is None), 1)
         quoted = _quoted(text, int(told[1]) if told else number)
         raise BadInput(f"{name}: not TOML ({error}); mend this line{quoted}") from None
 
@@ -81,6 +79,11 @@ def shorten(value: object) -> str:
     except ValueError:  # an integer of thousands of digits, written as hexadecimal
         return "a number of thousands of digits"
     return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def found(table: Mapping[str, Any], key: str) -> str:
+    """What a message says of a key: its value, or that it is missing."""
+    return f"is {shorten(table[key])}" if key in table else "is missing"
 
 
 def _quoted(text: str, number: int) -> str:

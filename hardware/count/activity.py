@@ -1,4 +1,4 @@
-"""Operations per layer, time step and group of samples: `activity`, or with the counts of the run.
+"""Operations per layer, time step and group of samples, with the counts of the run.
 
 In: what `counts.count` takes, and groups of samples by name ("seen", "unseen"). Out: a
 `LayerActivity` per layer and group, "all" first. The sums are integers of the same pass as the
@@ -9,8 +9,6 @@ over groups that make up all samples are those of "all".
 >>> [rows.tolist() for rows in blocks_of({"seen": np.array([0, 2])}, 3)[0]]
 [[1], [0, 2]]
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,31 +67,18 @@ class LayerActivity:
         return sum(self.spike_sums) / places if places else 0.0
 
 
-def activity(
+def count_with_activity(
     network: Network, chip_input: ChipInput, trace: Trace, groups: Groups | None = None
-) -> tuple[LayerActivity, ...]:
-    """What every layer did in every step, per group of samples.
+) -> tuple[Counts, tuple[LayerActivity, ...]]:
+    """`counts.count`, and what every layer did in every step per group of samples, in one pass.
 
-    Args:
-        network: as in `counts.count`.
-        chip_input: codes that went in `(samples, time, size)`.
-        trace: spikes that came out, same samples and steps.
-        groups: per name a mask `(samples,)` or the numbers of its samples; they may overlap. The
-            group "all" is added; a group without samples gives no rows.
-
-    Returns:
-        All groups of the first layer, then of the next.
+    groups: per name a mask `(samples,)` or the numbers of its samples; they may overlap. The group
+    "all" is added; a group without samples gives no rows. Rows: all groups of the first layer, then
+    of the next.
 
     Raises:
         BadInput: trace and input do not belong together, or a group that is not of these samples.
     """
-    return count_with_activity(network, chip_input, trace, groups)[1]
-
-
-def count_with_activity(
-    network: Network, chip_input: ChipInput, trace: Trace, groups: Groups | None = None
-) -> tuple[Counts, tuple[LayerActivity, ...]]:
-    """`counts.count` and `activity` in one pass; see there."""
     samples = chip_input.batch
     blocks, members = blocks_of(groups or {}, samples)
     found = tally(network, chip_input, trace, blocks)

@@ -26,8 +26,6 @@ are events like others.
 The counting itself is `tally`; per step and per group of samples it is summed by `activity`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,11 +107,8 @@ class Counts:
 def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
     """Count the operations of a run.
 
-    Args:
-        network: gives weights and sources; of a Program the integer weights count (a weight that
-            was rounded to 0 costs nothing).
-        chip_input: the codes that went in `(samples, time, size)`.
-        trace: the spikes that came out, same samples and steps.
+    Of a program the integer weights count: one that was rounded to 0 costs nothing. The codes that
+    went in and the spikes that came out are `(samples, time, size)`, same samples and steps.
 
     Raises:
         BadInput: trace and input do not belong together.
@@ -123,23 +118,15 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
         counts = nz.count(program, chip_input, nz.emulate(program, chip_input))
         counts.total("synops"), [row.joules for row in nz.estimate_all(counts)]
     """
-    return counts_of(
-        tally(network, chip_input, trace),
-        host_link(network, chip_input, trace),
-        chip_input.batch,
-        chip_input.steps,
-    )
+    found, link = tally(network, chip_input, trace), host_link(network, chip_input, trace)
+    return counts_of(found, link, chip_input.batch, chip_input.steps)
 
 
 def counts_of(tallies: tuple[LayerTally, ...], link: HostLink, samples: int, steps: int) -> Counts:
     """The sums of a pass over `samples` inferences of `steps` steps, per inference."""
-    return Counts(
-        tuple(_layer_counts(x, samples, steps) for x in tallies),
-        samples,
-        steps,
-        entering=sum(stream.events for stream in link.inputs),
-        link_bytes=link.sparse_bytes,
-    )
+    layers = tuple(_layer_counts(x, samples, steps) for x in tallies)
+    entering = sum(stream.events for stream in link.inputs)
+    return Counts(layers, samples, steps, entering, link.sparse_bytes)
 
 
 def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:

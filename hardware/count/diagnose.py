@@ -11,8 +11,6 @@ multiplies every threshold of the layer:
 A layer that only integrates sends no spikes and is never dead: its membrane is what is read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -49,11 +47,9 @@ def diagnose(
 ) -> tuple[Diagnosis, ...]:
     """One `Diagnosis` per layer of the trace.
 
-    Args:
-        trace: spikes, and the membrane where the run recorded it.
-        thresholds: per layer in the unit of the membrane (see `membrane_thresholds`); without
-            them the factor of a dead layer is 1/2.
-        readouts: layers that do not spike (see `integrating_layers`).
+    thresholds: per layer in the unit of the membrane (`membrane_thresholds`); without them, or
+    without a recorded membrane, the factor of a dead layer is 1/2. readouts: layers that do not
+    spike (`integrating_layers`).
     """
     found = []
     for name, spikes in trace.to_numpy().spikes.items():

@@ -17,8 +17,6 @@ layer that does not spike sends its membranes, every neuron in every step: 24 bi
 float.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,12 +65,7 @@ class HostLink:
 
 
 def host_link(network: Network, chip_input: ChipInput, trace: Trace) -> HostLink:
-    """What host and chip send each other in one inference.
-
-    Args:
-        network: inputs, outputs, policy and steps; an input that no layer reads is not sent.
-        chip_input: codes that went in `(samples, time, size)`.
-        trace: spikes that came out, same samples and steps.
+    """What host and chip send each other in one inference; an input that nothing reads is not sent.
 
     Raises:
         BadInput: trace and input do not belong together.

@@ -11,8 +11,6 @@ Events are summed over the samples of a block first, so that a block costs one p
 fan-out; who receives an event (`active`) is found a few rows at a time (`connections.PIECE`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,13 +90,7 @@ class LayerTally:
 def tally(
     network: Network, chip_input: ChipInput, trace: Trace, blocks: Sequence[Rows] = (EVERY,)
 ) -> tuple[LayerTally, ...]:
-    """All layers in order.
-
-    Args:
-        network: gives weights and sources; of a program the integer weights count.
-        chip_input: the codes that went in `(samples, time, size)`.
-        trace: the spikes that came out, same samples and steps.
-        blocks: the samples of each block; together all of them, each once.
+    """All layers in order; blocks: the samples of each, together all of them, each once.
 
     Raises:
         BadInput: trace and input do not belong together.

@@ -18,9 +18,7 @@ Messages of the inputs come from the host; they are counted apart and without ho
 where the host enters the mesh is unpublished.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +46,7 @@ class Mesh:
     cores_per_tile: int
 
     @staticmethod
-    def of(chip: Chip) -> Mesh | None:
+    def of(chip: Chip) -> "Mesh | None":
         """The mesh of a chip, None where none is published."""
         if not chip.mesh:
             return None
@@ -102,20 +100,17 @@ class Traffic:
     @property
     def hops_ew(self) -> float | None:
         """Steps along rows, of all layers; None without a mesh."""
-        found = [layer.hops_ew for layer in self.layers if layer.hops_ew is not None]
-        return sum(found) if found else None
+        return _sum(layer.hops_ew for layer in self.layers)
 
     @property
     def hops_ns(self) -> float | None:
         """Steps along columns, of all layers; None without a mesh."""
-        found = [layer.hops_ns for layer in self.layers if layer.hops_ns is not None]
-        return sum(found) if found else None
+        return _sum(layer.hops_ns for layer in self.layers)
 
-    @property
-    def hops(self) -> float | None:
-        """Of all layers; None without a mesh."""
-        found = [layer.hops for layer in self.layers if layer.hops is not None]
-        return sum(found) if found else None
+
+def _sum(parts: Iterable[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def traffic(
@@ -127,12 +122,8 @@ def traffic(
 ) -> Traffic | None:
     """Messages, and with a mesh their hops.
 
-    Args:
-        network: as it was placed; gives weights and sources.
-        chip_input: codes that went in `(samples, time, size)`.
-        trace: spikes that came out, same samples and steps.
-        mapping: the cores of its layers (`place`); None returns None.
-        mesh: where the cores lie; None leaves hops out.
+    mapping: the cores of the layers of this network (`place`); None returns None. mesh: where the
+    cores lie; None leaves hops out.
 
     Raises:
         BadInput: trace and input do not belong together, the mapping is that of another network,

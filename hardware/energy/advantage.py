@@ -11,8 +11,6 @@ neuron updates and static power do not::
 None where no rate in (0, 1] does: then whoever `ratio` favours is the cheaper one at every rate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -162,7 +160,6 @@ def step_times(
     counts: Counts,
     chips: Sequence[str | Chip] = DEFAULT_CHIPS,
     *,
-    steps: int | None = None,
     lengths_s: Sequence[float] = (),
     window_s: float | None = None,
 ) -> tuple[StepTime, ...]:
@@ -172,8 +169,7 @@ def step_times(
     without steps is powered for steps x length, the window of its input; where that is known
     (window_s), its own length is among them.
     """
-    steps = counts.steps if steps is None else steps
-    found = []
+    steps, found = counts.steps, []
     for chip in (load_chip(c) if isinstance(c, str) else c for c in chips):
         if "static_chip" not in chip.power or not chip.energy_methods:
             continue
@@ -182,7 +178,7 @@ def step_times(
         if chip.time_model == "asynchronous" and window_s is not None:
             published = (window_s / max(steps, 1),)
         for length in sorted({*STEP_LENGTHS_S, *published, *lengths_s}):
-            row = estimate(counts, chip, steps=steps, step_s=length)
+            row = estimate(counts, chip, step_s=length)
             if row.static_joules is None:
                 break  # one dense pass takes no steps
             found.append(

@@ -12,14 +12,14 @@ figure of scope `all_in`. Loihi 2 has no published energies per operation: its r
 Loihi 1 and is marked `inherited`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.chips.chip import Chip, EnergyMethod, Figure, load_chip
+from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.chips.figures import Figure
+from neurozsl.hardware.chips.rules import EnergyMethod
 from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.methods import METHODS, Terms, mac_keys
 from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, SpikeMessages
@@ -80,7 +80,10 @@ def estimate(
     latency, latency_note = _latency(chip, method, len(counts.layers), steps, step_s)
     stepless = chip.time_model == "asynchronous"
     powered = (None if step_s is None else steps * step_s) if stepless else latency
-    static = _static(chip, powered)
+    said, power = _static_said(chip, method, powered), chip.power.get("static_chip")
+    static: tuple[float | None, ...] = (None, None, None)
+    if power is not None and powered is not None:  # an all-in file has no such figure
+        static = power.times(powered)
     key, name = _named(chip, method, found.terms)
     floor = _floor(chip, step_s, latency)
     row = EnergyRow(
@@ -101,23 +104,20 @@ def estimate(
         latency_note=latency_note,
         terms=found.terms,
         source=_source(chip, found.terms, static[1] is not None),
-        included=found.included + _static_included(static[1], powered, stepless=stepless),
-        excluded=found.excluded + _static_excluded(chip, powered),
-        unknown=((_LOIHI2,) if chip.inherits_energy else ())
-        + found.unknown
-        + _static_unknown(chip, method),
+        included=found.included + said.included,
+        excluded=found.excluded + said.excluded,
+        unknown=((_LOIHI2,) if chip.inherits_energy else ()) + found.unknown + said.unknown,
         inherited=bool(chip.inherits_energy),
         # The minimum of another chip bounds nothing on this one.
         lower_bound=not chip.inherits_energy
         and _is_lower_bound(chip, method, found.terms, figures),
-        warnings=(),
-        as_if=_cannot_leak(chip, counts),
+        as_if=counts.leaky and chip.neuron_models == ("IF",),
         powered_s=None if static[1] is None else powered,
         note="; ".join(
             dict.fromkeys(filter(None, (*(figures[t.figure].note for t in found.terms), floor)))
         ),
     )
-    return replace(row, warnings=_warnings(row, chip, counts, None if floor else powered))
+    return replace(row, warnings=_warnings(row, chip, None if floor else powered))
 
 
 def _all_in(found: Terms) -> Terms:
@@ -200,9 +200,8 @@ def _latency(
 def _floor(chip: Chip, step_s: float | None, latency_s: float | None) -> str:
     """What to know of a latency made of a chip's shortest step; "" where it is another."""
     step = chip.time.get("step")
-    if step_s is not None or latency_s is None or chip.time_model == "asynchronous":
-        return ""
-    if step is None or step.kind != "peak_bound":
+    own = step_s is None and latency_s is not None and chip.time_model != "asynchronous"
+    if not own or step is None or step.kind != "peak_bound":
         return ""
     floor = f"the latency is a floor, {step.value:g} s is the chip's shortest step"
     if "workload_mean" not in chip.power:
@@ -213,37 +212,19 @@ def _floor(chip: Chip, step_s: float | None, latency_s: float | None) -> str:
     )
 
 
-def _static(chip: Chip, powered_s: float | None) -> tuple[float | None, float | None, float | None]:
-    power = chip.power.get("static_chip")
-    if power is None or powered_s is None:  # an all-in file has no such figure
-        return None, None, None
-    low = None if power.low is None else power.low * powered_s
-    high = None if power.high is None else power.high * powered_s
-    return low, power.value * powered_s, high
-
-
-def _static_included(
-    static: float | None, powered_s: float | None, *, stepless: bool
-) -> tuple[str, ...]:
-    if not static or powered_s is None:
-        return ()
-    what = f"the {powered_s:.3g} s that the input lasts" if stepless else "latency"
-    return (f"static power x {what}, own line",)
-
-
-def _static_excluded(chip: Chip, powered_s: float | None) -> tuple[str, ...]:
+def _static_said(chip: Chip, method: EnergyMethod, powered_s: float | None) -> Terms:
+    """What a row says of static power: included, excluded or unknown."""
     if chip.scope == "all_in":
-        return ("nothing may be added: the figure already holds static power and routing",)
-    if "static_chip" not in chip.power:
-        return ("static power (unpublished)",)
-    return () if powered_s is not None else ("static power (the powered time is not given)",)
-
-
-def _static_unknown(chip: Chip, method: EnergyMethod) -> tuple[str, ...]:
-    """Static power that a chip has and nobody published; reference arithmetic is no chip."""
-    if chip.scope == "all_in" or method in ("event_driven", "dense_pass"):
-        return ()
-    return () if "static_chip" in chip.power else ("static power",)
+        whole = "nothing may be added: the figure already holds static power and routing"
+        return Terms((), (), excluded=(whole,))
+    if "static_chip" not in chip.power:  # reference arithmetic is no chip that could have any
+        unknown = () if method in ("event_driven", "dense_pass") else ("static power",)
+        return Terms((), (), ("static power (unpublished)",), unknown)
+    if powered_s is None:
+        return Terms((), (), ("static power (the powered time is not given)",))
+    stepless = chip.time_model == "asynchronous"
+    what = f"the {powered_s:.3g} s that the input lasts" if stepless else "latency"
+    return Terms((), (f"static power x {what}, own line",) if powered_s else ())
 
 
 def _source(chip: Chip, terms: tuple[EnergyTerm, ...], static: bool) -> str:
@@ -258,13 +239,7 @@ def _source(chip: Chip, terms: tuple[EnergyTerm, ...], static: bool) -> str:
     return f"{prefix}{'; '.join(used)} [{' | '.join(dict.fromkeys(references))}]"
 
 
-def _cannot_leak(chip: Chip, counts: Counts) -> bool:
-    return chip.neuron_models == ("IF",) and counts.leaky
-
-
-def _warnings(
-    row: EnergyRow, chip: Chip, counts: Counts, powered_s: float | None
-) -> tuple[str, ...]:
+def _warnings(row: EnergyRow, chip: Chip, powered_s: float | None) -> tuple[str, ...]:
     found = []
     plausible = chip.power.get("plausible_mean")
     if plausible is not None and plausible.low and plausible.high and powered_s:

@@ -13,13 +13,12 @@ Every function says what is inside, what this estimate leaves out although a fig
 is needed, and what costs energy without a published figure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from neurozsl.hardware.chips.chip import EnergyMethod, Figure
+from neurozsl.hardware.chips.figures import Figure
+from neurozsl.hardware.chips.rules import EnergyMethod
 from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.row import EnergyTerm, SpikeMessages, term
 
@@ -119,27 +118,22 @@ def _hops(traffic: SpikeMessages | None) -> tuple[tuple[str, tuple[str, ...], fl
 
 
 def _per_spike(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
-    key = "dynamic_per_spike"
-    spikes = term("spikes", key, counts.total("spikes"), figures[key])
-    outside, unknown = _outside(counts, figures)
-    return Terms(
-        (spikes, *outside),
-        ("all synaptic operations of a spike", *(x.name for x in outside)),
-        (*(("input events",) if _INPUT in unknown else ()), "read-out"),
-        tuple(unknown),
-    )
+    found = _one_figure(counts, figures, "spikes", "dynamic_per_spike", counts.total("spikes"))
+    events = ("input events",) if _INPUT in found.unknown else ()
+    inside = ("all synaptic operations of a spike", *found.included)
+    return replace(found, included=inside, excluded=(*events, *found.excluded))
 
 
 def _per_synop(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
-    key = "synop"
-    synops = term("synaptic operations", key, counts.total("synops"), figures[key])
+    found = _one_figure(counts, figures, "synaptic operations", "synop", counts.total("synops"))
+    return replace(found, included=("synaptic operations, input events too", *found.included))
+
+
+def _one_figure(counts: Counts, figures: Figures, name: str, key: str, number: float) -> Terms:
+    """Operations of one kind, and what enters and leaves the chip; the read-out is left out."""
     outside, unknown = _outside(counts, figures)
-    return Terms(
-        (synops, *outside),
-        ("synaptic operations, input events too", *(x.name for x in outside)),
-        ("read-out",),
-        tuple(unknown),
-    )
+    terms = (term(name, key, number, figures[key]), *outside)
+    return Terms(terms, tuple(x.name for x in outside), ("read-out",), tuple(unknown))
 
 
 def _event_driven(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:

@@ -1,12 +1,11 @@
 """What an energy estimate is: a row per device and method, and the terms that it is the sum of."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from neurozsl.hardware.chips.chip import Figure, Scope
+from neurozsl.hardware.chips.figures import Figure
 from neurozsl.hardware.chips.keys import ENERGY, Cause
+from neurozsl.hardware.chips.rules import Scope
 
 Interval = Literal["published", "between sources", "unpublished"]
 
@@ -105,19 +104,22 @@ class EnergyRow:
         return sum(term.joules for term in self.terms if term.cause != "neurons")
 
 
-def term(name: str, key: str, number: float, figure: Figure) -> EnergyTerm:
-    """`number` operations at a figure of a chip, whose key says what they pay for."""
-    cause = ENERGY[key].cause
+def term(
+    name: str, key: str, number: float, figure: Figure, cause: Cause | None = None
+) -> EnergyTerm:
+    """`number` operations at a figure of a chip, whose key says what they pay for by default."""
+    cause = cause or ENERGY[key].cause
     assert cause is not None  # only the error of a model has none, and no method counts by it
+    low, joules, high = figure.times(number)
     return EnergyTerm(
         name=name,
         cause=cause,
         figure=key,
         count=number,
         joules_each=figure.value,
-        joules_low=None if figure.low is None else number * figure.low,
-        joules=number * figure.value,
-        joules_high=None if figure.high is None else number * figure.high,
+        joules_low=low,
+        joules=joules,
+        joules_high=high,
         kind=figure.kind,
         source=figure.source,
     )

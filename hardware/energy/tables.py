@@ -6,8 +6,6 @@ nearest to silicon. Loihi 2, without energies per operation, gets a row from its
 workloads: their mean power x the latency, which knows nothing of this network but its latency.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -17,7 +15,7 @@ from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy.estimates import estimate
 from neurozsl.hardware.energy.methods import mac_keys
-from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, SpikeMessages
+from neurozsl.hardware.energy.row import EnergyRow, SpikeMessages, term
 
 FAMILY: Final = "between_sources"
 ANCHOR: Final = "workload_anchor"
@@ -112,7 +110,7 @@ def family_row(rows: Sequence[EnergyRow], family: str) -> tuple[EnergyRow, ...]:
 
 def _evidence(row: EnergyRow) -> int:
     """How near to silicon the figures of a row's largest term are."""
-    largest = max(row.terms, key=lambda term: term.joules)
+    largest = max(row.terms, key=lambda one: one.joules)
     return _EVIDENCE.index(largest.kind) if largest.kind in _EVIDENCE else -1
 
 
@@ -124,31 +122,20 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float) -> EnergyRow:
     """
     power = chip.power["workload_mean"]
     latency = steps * step_s
-    low = high = None
-    if power.low is not None and power.high is not None:  # one side alone is no interval
-        low, high = power.low * latency, power.high * latency
-    whole = EnergyTerm(
-        name="seconds at the mean power of other workloads",
-        cause="whole",
-        figure="workload_mean",
-        count=latency,
-        joules_each=power.value,
-        joules_low=low,
-        joules=power.value * latency,
-        joules_high=high,
-        kind=power.kind,
-        source=power.source,
-    )
+    if power.low is None or power.high is None:  # one side alone is no interval
+        power = replace(power, low=None, high=None)
+    name = "seconds at the mean power of other workloads"
+    whole = term(name, "workload_mean", latency, power, cause="whole")
     return EnergyRow(
         device=chip.key,
         key=f"{chip.key}/{ANCHOR}",
         name=f"{chip.name}, anchor: mean power of other workloads",
         method=ANCHOR,
         scope="all_in",
-        joules_low=low,
+        joules_low=whole.joules_low,
         joules=whole.joules,
-        joules_high=high,
-        interval="unpublished" if low is None else "published",
+        joules_high=whole.joules_high,
+        interval="unpublished" if power.low is None else "published",
         step_s=step_s,
         latency_s=latency,
         latency_note=f"{steps} steps of {step_s:g} s as given",

@@ -10,8 +10,6 @@ layer with n inputs and m neurons in T steps::
 An update is active where at least one event arrives; a wide layer is active in nearly every step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -29,11 +27,8 @@ def uniform_counts(sizes: Sequence[int], steps: int, rate: float, *, leaky: bool
     >>> round(counts.total("synops")), round(counts.total("spikes")), counts.total("dense")
     (393216, 768, 7864320.0)
 
-    Args:
-        sizes: width of the input, then of every layer.
-        steps: time steps of one inference.
-        rate: spikes per neuron and step, 0..1.
-        leaky: whether the neurons leak; integrate-and-fire chips are warned about then.
+    sizes: width of the input, then of every layer. rate: spikes per neuron and step, 0..1. leaky:
+    whether the neurons leak; integrate-and-fire chips are warned about then.
 
     Raises:
         BadInput: fewer than two sizes, or a value out of range.

@@ -11,8 +11,6 @@ threshold is theta[layer] of the input (policy dynamic), the layer's table, or i
 Layers run over all steps at once, those of a cycle one step at a time (`turns`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -32,8 +30,6 @@ Record = Literal["spikes", "membrane"]
 _SAMPLES: Final = 256
 _HELD: Final = 1 << 23  # values of one layer that are held at once, 64 MB
 _PATCHES: Final = 1 << 22  # values of the patches of a convolution, 32 MB
-
-__all__ = ["Progress", "Record", "drive", "layer_thresholds", "run_neurons", "simulate", "weighted"]
 
 
 def simulate(
@@ -96,14 +92,10 @@ def simulate(
 
 
 def weighted(synapse: Synapse, values: Array) -> Floats:
-    """`synapse.apply` in float64, a few rows at a time where patches would take much memory.
+    """Sums of a synapse in float64, a few rows at a time where patches would take much memory.
 
-    Args:
-        synapse: weights and how they are applied.
-        values: `(batch, time, size_in)`, from the first step of the sample.
-
-    Returns:
-        `(batch, time, size_out)`.
+    values: `(batch, time, size_in)`, from the first step of the sample; `(batch, time, size_out)`
+    comes out.
     """
     link, late = synapse.link, shifted(values, synapse.link.delay)
     if link.conv is None and not link.pools:
@@ -126,9 +118,7 @@ def weighted(synapse: Synapse, values: Array) -> Floats:
 def drive(layer: LoweredLayer, values: Mapping[str, Any]) -> Floats:
     """Weighted input of a layer over all steps, `(batch, time, out)`.
 
-    Args:
-        layer: gives the synapses.
-        values: of every source `(batch, time, size)`, spikes or codes times their scale.
+    values: of every source `(batch, time, size)`, spikes or codes times their scale.
     """
     first, *others = layer.synapses
     total = weighted(first, values[first.source])

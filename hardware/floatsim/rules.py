@@ -1,15 +1,10 @@
 """Neurons of a float layer, one step or many: every `NeuronRule`, in float64.
 
-    u = (1 - syn_leak) u + W x + [bias]      bias here where bias_to is "current"
-    v = (1 - leak) v + u + [bias]            bias here where bias_to is "membrane"
-    n = spikes of this step;  v = 0 where n, or v - n theta;  v = max(v, low)
-
-The rules of sinabs 3.1.3 (subtract, several spikes, >=, a lower bound) are computed in its order of
-operations, so that the membranes are equal to the last bit: n = trunc(v / theta), v - n theta in
-one product and one difference, and the bound as relu(v - low) + low.
+The equations are those of `floatsim` and `neuron`. The rules of sinabs 3.1.3 (subtract, several
+spikes, >=, a lower bound) are computed in its order of operations, so that the membranes are equal
+to the last bit: n = trunc(v / theta), v - n theta in one product and one difference, and the bound
+as relu(v - low) + low.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,16 +30,10 @@ def at_rest(samples: int, size: int) -> FloatState:
 
 
 def advance(layer: LoweredLayer, state: FloatState, current: Floats, theta: Floats) -> Any:
-    """One step of all neurons of a layer.
+    """One step of all neurons of a layer; the state becomes that after the step.
 
-    Args:
-        layer: gives decays, bias and rule.
-        state: before the step; afterwards that after the step.
-        current: weighted input `(batch, neuron)`.
-        theta: thresholds of this step, `(batch, neuron)`.
-
-    Returns:
-        Spike counts `(batch, neuron)`, bool where a neuron sends at most one.
+    Weighted input and thresholds `(batch, neuron)` to spike counts `(batch, neuron)`, bool where a
+    neuron sends at most one.
     """
     count, state.v = fire(layer.rule, _reach(layer, state, current), theta)
     return count
@@ -94,15 +83,9 @@ def replay(
 ) -> Floats:
     """Membranes of a layer whose spikes are given: the same bits where they are its own.
 
-    Args:
-        layer: gives decays, bias and rule; its comparison is not made.
-        current: weighted input `(batch, time, out)`.
-        count: spikes of every step, same shape.
-        theta: what a reset takes away, broadcast to the same shape.
-        reached: v* that the threshold is compared with, instead of v after the spikes.
-
-    Returns:
-        `(batch, time, out)`.
+    Weighted input and spike counts `(batch, time, out)` to membranes of the same shape; theta is
+    what a reset takes away, broadcast to it. reached: v* that the threshold is compared with,
+    instead of v after the spikes.
     """
     every, found = np.broadcast_to(theta, current.shape), np.empty(current.shape)
     state = at_rest(len(current), layer.size)
@@ -116,16 +99,9 @@ def replay(
 def run_neurons(
     layer: LoweredLayer, current: Floats, theta: Floats, *, keep_membrane: bool
 ) -> tuple[npt.NDArray[np.uint8], Floats]:
-    """Neurons of one layer over time.
+    """Neurons of one layer over time: spike counts, and the membrane after each step if kept.
 
-    Args:
-        layer: gives decays, bias and rule.
-        current: weighted input `(batch, time, out)`.
-        theta: thresholds, broadcast to `(batch, time, out)`.
-        keep_membrane: False returns an empty membrane.
-
-    Returns:
-        spike counts and membrane after the step, `(batch, time, out)`.
+    Weighted input `(batch, time, out)`, thresholds broadcast to it; both results have its shape.
     """
     samples, steps, size = current.shape
     z = np.zeros(current.shape, np.uint8)

@@ -11,8 +11,6 @@ A layer in a loop is refused: x_q would be what the corrected layer itself sends
 would have to be solved for b', and its solution is a property of the loop, not of the rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final

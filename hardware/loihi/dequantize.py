@@ -13,8 +13,6 @@ float64, sums of such states too, and a tie of the integers is a tie of the floa
 pass from layer to layer, so nothing else depends on the unit of a layer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +25,6 @@ from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.program import Program, ProgramLayer, threshold_codes
 from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Synapse
 
@@ -46,7 +43,7 @@ def dequantize(program: Program) -> Lowered:
 
 def dequantize_input(program: Program, chip_input: ChipInput) -> ChipInput:
     """The input whose thresholds are those of the integers, as the twin compares with them."""
-    checked = check_input(program.inputs, program.layers, program.steps, program.policy, chip_input)
+    checked = program.check(chip_input)
     if checked.theta is None:
         return checked
     theta = {

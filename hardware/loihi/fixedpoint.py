@@ -5,9 +5,7 @@ Reference: the bit-accurate CPU models of lava-nc 0.10.0 (`PyLifModelBitAcc`, `P
 integer type go in, int64 comes out. The equations of a neuron are in `program`.
 """
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -66,14 +64,15 @@ def even_weights(weight: IntLike, bits: int = WEIGHT_BITS) -> Ints:
     return (clipped >> clear) << clear
 
 
-def split_mantissa_exponent(value: npt.ArrayLike) -> tuple[Ints, int, int]:
+def split_mantissa_exponent(value: npt.ArrayLike, least: int = 0) -> tuple[Ints, int, int]:
     """Write numbers as mantissa * 2^exponent with one exponent for all of them.
 
-    The exponent is the smallest of 0..7 for which every rounded mantissa fits -4096..4095;
+    The exponent is the smallest of least..7 for which every rounded mantissa fits -4096..4095;
     where even 7 is not enough the mantissas are clipped.
 
     Args:
         value: real numbers in state LSBs, shape `(n,)`.
+        least: smallest exponent.
 
     Returns:
         mantissa `(n,)`, exponent, and how many mantissas were clipped.
@@ -88,14 +87,10 @@ def split_mantissa_exponent(value: npt.ArrayLike) -> tuple[Ints, int, int]:
     real = np.asarray(value, dtype=np.float64)
     if not np.isfinite(real).all():
         raise BadInput("bias: holds values that are not finite")
-    for exponent in range(EXPONENT_MAX + 1):
+    for exponent in range(least, EXPONENT_MAX + 1):
         mantissa = np.rint(real / (1 << exponent))
-        if _fits(mantissa):
-            return mantissa.astype(np.int64), exponent, 0
-    clipped = np.clip(mantissa, MANTISSA_MIN, MANTISSA_MAX)
-    return clipped.astype(np.int64), EXPONENT_MAX, int(np.count_nonzero(clipped != mantissa))
-
-
-def _fits(mantissa: npt.NDArray[Any]) -> bool:
-    """All inside 13 bits (true for no values at all)."""
-    return bool(np.all((mantissa >= MANTISSA_MIN) & (mantissa <= MANTISSA_MAX)))
+        clipped = np.clip(mantissa, MANTISSA_MIN, MANTISSA_MAX)
+        beyond = int(np.count_nonzero(clipped != mantissa))
+        if not beyond:
+            break
+    return clipped.astype(np.int64), exponent, beyond

@@ -8,8 +8,6 @@ A read-out that sends no spikes has no threshold: its bias is measured by its la
 threshold error is 0, and it has no share of equal spikes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 
@@ -33,17 +31,11 @@ def layer_loss(
     scale_rule: ScaleRule,
     reach: Mapping[str, Range],
 ) -> LayerLoss:
-    """The report of one layer.
+    """The report of one layer: float, with the bias that was rounded, and `made`, its integers.
 
-    Args:
-        layer: float, with the bias that was rounded.
-        made: its integers.
-        effects: per synapse, weights as real values per code unit.
-        bits: weight bits that were asked for.
-        unit_growth: factor by which the accumulator made the unit grow.
-        bias_clipped: mantissas at the end of their 13 bits.
-        scale_rule: how the largest weight was chosen.
-        reach: smallest and largest value of every source.
+    effects: per synapse, weights as real values per code unit. bits: that were asked for.
+    bias_clipped: mantissas at the end of their 13 bits. reach: smallest and largest value of every
+    source.
     """
     real = np.concatenate([effect.ravel() for effect in effects])
     integers = np.concatenate([s.weight.ravel() for s in made.synapses])

@@ -21,8 +21,6 @@ everything but the arrays; a layer has `<name>/weight`, `<name>/bias_mant`, for 
 `<name>/vth_table`, and `<name>/also/<i>` for the weights of every further synapse.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -213,14 +211,6 @@ class Program(ChipProgram):
             ):
                 raise BadInput(f"{where}: policy table needs a vth_table of {self.steps} steps")
 
-    def layer(self, name: str) -> ProgramLayer:
-        """The layer called `name`."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        names = ", ".join(layer.name for layer in self.layers)
-        raise BadInput(f"program: has no layer '{name}'; it has {names}")
-
 
 def accumulator_bound(layer: ProgramLayer, reach: Mapping[str, Range]) -> int:
     """Largest |a| that any legal input can cause in the layer, its current bias included."""
@@ -248,11 +238,7 @@ def _weights(where: str, synapse: Synapse, bits: int) -> npt.NDArray[np.int16]:
 def threshold_codes(layer: ProgramLayer, theta: npt.ArrayLike) -> npt.NDArray[np.int32]:
     """Thresholds of the float model as the integers that the layer compares with.
 
-    round(theta / unit), half to even
-
-    Args:
-        layer: gives the unit.
-        theta: real thresholds, any shape (batch, time for the dynamic policy).
+    round(theta / unit), half to even; theta of any shape (batch, time for the dynamic policy)
 
     Raises:
         BadInput: a threshold is not finite, negative, or above 17 bits.

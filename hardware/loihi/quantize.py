@@ -20,8 +20,6 @@ levels, see `LayerLoss.effective_bits`).
 Rules: lava-nc 0.10.0 and `fixedpoint`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -49,11 +47,8 @@ def quantize_layer(
 ) -> tuple[ProgramLayer, LayerLoss]:
     """Integers of one layer, and what they lost.
 
-    Args:
-        layer: of `lowered`, or a changed copy of one.
-        lowered: gives the values that its sources send, and the length of a threshold table.
-        bits: weight bits, 4..8.
-        scale: how the largest weight is chosen.
+    The layer is one of `lowered`, or a changed copy; the network gives the values that its sources
+    send, and the length of a threshold table.
 
     Raises:
         BadInput: decays or thresholds that differ inside the layer, a threshold that is not
@@ -86,10 +81,8 @@ def quantize_layer(
         also=tuple(others),
         rule=_integer_rule(layer.rule, unit),
     )
-    made = draft
-    if theta is not None:
-        made = replace(draft, vth=int(threshold_codes(draft, theta)))
-    made = replace(made, vth_table=_threshold_table(layer, made, lowered))
+    vth = fp.THRESHOLD_MAX if theta is None else int(threshold_codes(draft, theta))
+    made = replace(draft, vth=vth, vth_table=_threshold_table(layer, draft, lowered))
     loss = layer_loss(
         layer,
         made,
@@ -159,10 +152,7 @@ def _highest_threshold(layer: LoweredLayer, theta: float | None) -> float:
 
 
 def _levels(effect: Floats, lsb: float, levels: int) -> npt.NDArray[np.int16]:
-    rounded: npt.NDArray[np.int16] = np.clip(np.rint(effect / lsb), -levels, levels).astype(
-        np.int16
-    )
-    return rounded
+    return np.clip(np.rint(effect / lsb), -levels, levels).astype(np.int16)
 
 
 def _top_of_zeros(layer: LoweredLayer, theta: float | None, levels: int) -> float:
@@ -182,13 +172,8 @@ def _current_units(layer: LoweredLayer, unit: float) -> fp.Ints:
 def _fit_bias(layer: LoweredLayer, unit: float) -> tuple[fp.Ints, int, int]:
     """Mantissas, shared exponent, number of clipped mantissas."""
     lsbs = layer.bias / unit * (1 << fp.ALIGN_BITS)
-    if layer.bias_to == "membrane":
-        return fp.split_mantissa_exponent(lsbs)
     # A bias of the current is an input that is always one, so it lies on the weight grid of 2.
-    mantissa = np.rint(lsbs / (1 << fp.EXPONENT_MAX))
-    clipped = np.clip(mantissa, fp.MANTISSA_MIN, fp.MANTISSA_MAX)
-    count = int(np.count_nonzero(clipped != mantissa))
-    return clipped.astype(np.int64), fp.EXPONENT_MAX, count
+    return fp.split_mantissa_exponent(lsbs, 0 if layer.bias_to == "membrane" else fp.EXPONENT_MAX)
 
 
 def _threshold(layer: LoweredLayer) -> float | None:
@@ -202,13 +187,13 @@ def _threshold(layer: LoweredLayer) -> float | None:
 
 
 def _threshold_table(
-    layer: LoweredLayer, made: ProgramLayer, lowered: Lowered
+    layer: LoweredLayer, draft: ProgramLayer, lowered: Lowered
 ) -> npt.NDArray[np.int32] | None:
     if not layer.rule.spiking:
         # A program of this policy has a table in every layer.
         silent = np.full(lowered.steps, fp.THRESHOLD_MAX, np.int32)
         return silent if lowered.policy == "table" else None
-    return None if layer.theta_table is None else threshold_codes(made, layer.theta_table)
+    return None if layer.theta_table is None else threshold_codes(draft, layer.theta_table)
 
 
 def _integer_rule(rule: NeuronRule, unit: float) -> NeuronRule:

@@ -12,8 +12,6 @@ A smaller top rounds the many small weights more finely and clips the few large 
 largest at few bits. A weight of 0 is 0 under every rule.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
@@ -34,10 +32,7 @@ _SHARES: Final = tuple(c / 100 for c in range(100, 29, -1))
 def top_weight(weight: Floats, levels: int, rule: ScaleRule) -> float:
     """The largest value that the grid reaches; 0 where all weights are 0.
 
-    Args:
-        weight: any shape, real.
-        levels: integers on each side of 0, 2^(bits - 1) - 1.
-        rule: one of the module docstring.
+    levels: integers on each side of 0, 2^(bits - 1) - 1.
 
     Raises:
         BadInput: the rule is not known.
@@ -57,14 +52,6 @@ def top_weight(weight: Floats, levels: int, rule: ScaleRule) -> float:
     return _RULES[rule](size, levels) or largest
 
 
-def _max(size: Floats, levels: int) -> float:
-    return float(size.max())
-
-
-def _percentile(size: Floats, levels: int) -> float:
-    return float(np.percentile(size, PERCENTILE))
-
-
 def _mse(size: Floats, levels: int) -> float:
     tops = [share * float(size.max()) for share in _SHARES]
     return min(tops, key=lambda top: squared_error(size, levels, top))
@@ -77,7 +64,7 @@ def squared_error(size: Floats, levels: int, top: float) -> float:
 
 
 _RULES: Final[Mapping[str, Callable[[Floats, int], float]]] = {
-    "max": _max,
-    "percentile": _percentile,
+    "max": lambda size, levels: float(size.max()),
+    "percentile": lambda size, levels: float(np.percentile(size, PERCENTILE)),
     "mse": _mse,
 }

@@ -6,8 +6,6 @@ factor that varies within a channel) is multiplied out into one matrix, and a no
 without weights is an identity. Which NIR node is which map is the table of `linear`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -55,13 +53,7 @@ class Chain:
 
 
 def finish(chain: Chain, gain: Floats, name: str) -> tuple[Synapse, tuple[str, ...]]:
-    """Synapse into neurons with this input gain, and notes.
-
-    Args:
-        chain: as `linear.follow` made it.
-        gain: of each neuron, `(size,)`.
-        name: of the neurons, for notes.
-    """
+    """Synapse into neurons called `name` with this input gain `(size,)`, and notes."""
     if chain.weight is None:
         kind = "pooling" if chain.pools else "nothing"
         note = f"'{name}': {kind} between it and '{chain.source}'; weights of 1 were written"

@@ -9,8 +9,6 @@ Delays that differ between elements make one chain each. Biases are no part of a
 that two paths pass has one bias: `constants` adds them up.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -41,11 +39,7 @@ _WHOLE: Final = 1e-4  # distance of delay / dt from a whole number
 def follow(source: str, shape: Shape, nodes: Sequence[Named], dt_s: float) -> list[Chain]:
     """The chains that a path of nodes makes; more than one where a Delay has several delays.
 
-    Args:
-        source: name of the input or layer at its start.
-        shape: of the source, without batch.
-        nodes: name and node, in the order of the path.
-        dt_s: length of a step, for delays.
+    shape: of the source at its start, without batch. dt_s: length of a step, for delays.
 
     Raises:
         BadInput: shapes that do not fit, values that are not finite, delays between two steps.
@@ -58,13 +52,10 @@ def follow(source: str, shape: Shape, nodes: Sequence[Named], dt_s: float) -> li
 
 
 def constants(paths: Sequence[tuple[Shape, Sequence[Named]]], size: int, dt_s: float) -> Floats:
-    """What the biases on all paths into one population add up to, `(size,)`.
+    """What the biases on all paths into one population of this size add up to, `(size,)`.
 
-    Args:
-        paths: shape of the source, and the nodes; a bias counts once for every different way from
-            its node on, however many paths lead to the node.
-        size: of the population.
-        dt_s: length of a step, for delays.
+    paths: shape of the source, and the nodes; a bias counts once for every different way from its
+    node on, however many paths lead to the node.
 
     Raises:
         BadInput: a bias that is delayed.
@@ -128,9 +119,8 @@ def _conv1d(chain: Chain, name: str, node: Any, dt_s: float) -> list[Chain]:
             f"NIR node '{name}': weight {weight.shape} on a value {chain.shape}, expected (out, "
             "in, length) on (channels, length)"
         )
-    made = _convolve(
-        chain, name, node, weight[:, :, None], (chain.shape[0], 1, chain.shape[1]), (1,)
-    )
+    shape = (chain.shape[0], 1, chain.shape[1])
+    made = _convolve(chain, name, node, weight[:, :, None], shape, (1,))
     return [replace(made, shape=(made.shape[0], made.shape[2]))]
 
 
@@ -173,10 +163,9 @@ def _avg_pool(chain: Chain, name: str, node: Any, dt_s: float) -> list[Chain]:
 def _pool(chain: Chain, name: str, node: Any) -> tuple[Chain, Pool]:
     shape = _map(chain, name)
     kernel, stride, padding = (
-        tuple(int(v) for v in np.broadcast_to(np.asarray(getattr(node, key)).ravel(), (2,)))
-        for key in ("kernel_size", "stride", "padding")
+        _pair(getattr(node, key)) for key in ("kernel_size", "stride", "padding")
     )
-    pool = Pool(shape, _two(kernel), _two(stride), _two(padding))
+    pool = Pool(shape, kernel, stride, padding)
     link = Link(None, (pool,))
     columns = max(math.prod(pool.out_shape), 1)
     check_synapse(f"NIR node '{name}'", Synapse(chain.source, np.zeros((1, columns)), link))
@@ -248,8 +237,10 @@ def _map(chain: Chain, name: str) -> MapShape:
     return chain.shape[0], chain.shape[1], chain.shape[2]
 
 
-def _two(values: tuple[int, ...]) -> tuple[int, int]:
-    return values[0], values[1]
+def _pair(value: Any) -> tuple[int, int]:
+    """Along rows and columns; one number stands for both."""
+    rows, columns = np.broadcast_to(np.asarray(value).ravel(), (2,))
+    return int(rows), int(columns)
 
 
 LINEAR: Final[Mapping[str, Callable[[Chain, str, Any, float], list[Chain]]]] = {

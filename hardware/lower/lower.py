@@ -22,8 +22,6 @@ linear nodes between two of them (`lower.paths`, `lower.linear`) is one synapse
 that closes one acts a step later (`lower.order`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,8 +35,9 @@ from neurozsl.core.signals import InputCode
 from neurozsl.hardware.lower import metadata as stored
 from neurozsl.hardware.lower.chain import Chain, finish
 from neurozsl.hardware.lower.linear import constants
-from neurozsl.hardware.lower.neurons import NEURONS, At, convert, read_out
+from neurozsl.hardware.lower.neurons import NEURONS, At, read_out
 from neurozsl.hardware.lower.order import Edge, order, stored_order
+from neurozsl.hardware.lower.parameters import finite
 from neurozsl.hardware.lower.paths import (
     check_nodes,
     find_paths,
@@ -134,8 +133,8 @@ def _layer(
     node: Any, at: At, arriving: Sequence[Chain], waiting: Sequence[Edge], bias: Floats
 ) -> tuple[LoweredLayer, list[str]]:
     """The layer of a population with everything that arrives; node is linear of a read-out."""
-    is_neuron = type(node).__name__ in NEURONS
-    neurons = convert(node, at) if is_neuron else read_out(at.size)
+    convert = NEURONS.get(type(node).__name__)
+    neurons = read_out(at.size) if convert is None else convert(node, at)
     notes, synapses, bias = list(neurons.notes), [], neurons.gain * bias
     on_time = [
         replace(c, delay=1) if (c.source, at.name) in waiting and not c.delay else c
@@ -163,7 +162,7 @@ def _layer(
         leak=neurons.leak,
         syn_leak=neurons.syn_leak,
         threshold=neurons.threshold,
-        theta_table=None if table is None else stored.table(at.name, table),
+        theta_table=None if table is None else finite(at.name, "theta_table", table).reshape(-1),
         bias_to=bias_to,
         link=first.link,
         also=tuple(others),

@@ -5,8 +5,6 @@ threshold, input codes, outputs, the order of layers. Exact decays and threshold
 beside it (`export.nir.graph` writes all of it). A foreign graph has none of this.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -18,8 +16,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, InputCode, Policy
-from neurozsl.hardware.lower.parameters import finite
-from neurozsl.hardware.network.lowered import Floats, Lowered
+from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
 
 METADATA_KEY: Final = "neurozsl"
@@ -75,11 +72,6 @@ def of_layer(metadata: Mapping[str, Any], layer: str) -> Callable[[str], Any | N
         return metadata.get(f"{key}/{layer}")
 
     return get
-
-
-def table(layer: str, value: Any) -> Floats:
-    """A threshold table `(T,)`."""
-    return finite(layer, "theta_table", value).reshape(-1)
 
 
 def rule(metadata: Mapping[str, Any]) -> NeuronRule | None:

@@ -13,8 +13,6 @@ Chip neurons rest at 0 and reset to 0. A node with v_leak or v_reset is moved, v
 which is exact; a sample then starts at v = v_reset (NIR does not say where it starts).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -64,15 +62,6 @@ class Neurons:
     notes: tuple[str, ...] = ()
 
 
-def convert(node: Any, at: At) -> Neurons:
-    """The neurons of a node.
-
-    Raises:
-        BadInput: values that are not finite or do not fit, a decay outside (0, 1].
-    """
-    return NEURONS[type(node).__name__](node, at)
-
-
 def read_out(size: int) -> Neurons:
     """Values that are read as they are, without a neuron."""
     zero, one = np.zeros(size), np.ones(size)
@@ -83,10 +72,7 @@ def read_out(size: int) -> Neurons:
 def _lif(node: Any, at: At) -> Neurons:
     kappa = _kappa(at, "kappa", node.tau)
     gain = kappa * _vector(at, "r", node.r)
-    made = Neurons(
-        gain, kappa, np.ones(at.size), _theta(node, at), np.zeros(at.size), "membrane", at.rule
-    )
-    return _moved(made, node, at)
+    return _at_zero(node, at, gain, kappa, np.ones(at.size))
 
 
 def _cuba_lif(node: Any, at: At) -> Neurons:
@@ -96,15 +82,11 @@ def _cuba_lif(node: Any, at: At) -> Neurons:
     # Our graphs write w_in = 1 / kappa_s (a jump of exactly 1, Norse's LIFCell) in float32.
     jump = np.where(np.abs(jump - 1.0) <= KAPPA_TOLERANCE, 1.0, jump)
     gain = kappa * _vector(at, "r", node.r) * jump
-    made = Neurons(gain, kappa, kappa_syn, _theta(node, at), np.zeros(at.size), "current", at.rule)
-    return _moved(made, node, at)
+    return _at_zero(node, at, gain, kappa, kappa_syn, "current")
 
 
 def _if(node: Any, at: At) -> Neurons:
-    zero = np.zeros(at.size)
-    gain = _vector(at, "r", node.r)
-    made = Neurons(gain, zero, np.ones(at.size), _theta(node, at), zero, "membrane", at.rule)
-    return _moved(made, node, at)
+    return _at_zero(node, at, _vector(at, "r", node.r), np.zeros(at.size), np.ones(at.size))
 
 
 def _without_spikes(make: Callable[[Any, At], Neurons]) -> Callable[[Any, At], Neurons]:
@@ -136,20 +118,19 @@ def has_time_constant(node: Any) -> bool:
     return any(hasattr(node, key) for key in ("tau", "tau_mem", "tau_syn", "delay"))
 
 
-def _theta(node: Any, at: At) -> Floats:
-    if not at.rule.spiking:
-        return np.full(at.size, np.inf)
-    return _vector(at, "v_threshold", node.v_threshold)
-
-
-def _moved(made: Neurons, node: Any, at: At) -> Neurons:
+def _at_zero(
+    node: Any, at: At, gain: Floats, leak: Floats, syn_leak: Floats, bias_to: BiasTo = "membrane"
+) -> Neurons:
     """The neurons with their reset at 0; see the module docstring."""
-    leak_to, reset_to = (
-        None if getattr(node, key, None) is None else _vector(at, key, getattr(node, key))
+    zero, theta = np.zeros(at.size), np.full(at.size, np.inf)
+    if at.rule.spiking:
+        theta = _vector(at, "v_threshold", node.v_threshold)
+    made = Neurons(gain, leak, syn_leak, theta, zero, bias_to, at.rule)
+    rest, reset = (
+        zero if getattr(node, key, None) is None else _vector(at, key, getattr(node, key))
         for key in ("v_leak", "v_reset")
     )
-    rest = np.zeros(at.size) if leak_to is None else leak_to
-    reset = np.zeros(at.size) if reset_to is None or not at.rule.spiking else reset_to
+    reset = reset if at.rule.spiking else zero
     if not np.any(rest) and not np.any(reset):
         return made
     if np.any(reset) and at.rule.reset == "subtract":
@@ -157,16 +138,14 @@ def _moved(made: Neurons, node: Any, at: At) -> Neurons:
             f"NIR node '{at.name}': v_reset {reset[np.argmax(np.abs(reset))]:g} and a reset that "
             "subtracts the threshold; only one of the two can be meant: use reset zero"
         )
-    notes = list(made.notes)
+    notes = []
     if np.any(reset):
         notes.append(f"'{at.name}': its membrane is counted from v_reset, where a sample starts")
-    if np.any(made.leak) and np.any(rest - reset):
+    if np.any(leak) and np.any(rest - reset):
         notes.append(
             f"'{at.name}': v_leak became a bias; the membrane of a sample starts at v_reset"
         )
-    return replace(
-        made, threshold=made.threshold - reset, drive=made.leak * (rest - reset), notes=tuple(notes)
-    )
+    return replace(made, threshold=theta - reset, drive=leak * (rest - reset), notes=tuple(notes))
 
 
 def _kappa(at: At, key: str, tau: Any) -> Floats:

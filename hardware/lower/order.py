@@ -8,8 +8,6 @@ nearest to the inputs is taken, and the edges into it from layers that come late
 the step before. That is how Norse, snnTorch and Lava run a recurrent layer.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -23,10 +21,7 @@ def order(
 ) -> tuple[tuple[str, ...], tuple[Edge, ...]]:
     """Layers in the order they run, and the edges that wait one step.
 
-    Args:
-        layers: names.
-        inputs: names of inputs.
-        edges: smallest delay in steps of every edge; edges from inputs included.
+    edges: smallest delay in steps of every edge; edges from inputs included.
 
     >>> order(["b", "a"], ["x"], {("x", "a"): 0, ("a", "b"): 0, ("b", "a"): 0})
     (('a', 'b'), (('b', 'a'),))
@@ -45,13 +40,7 @@ def order(
         left.remove(chosen)
         found.append(chosen)
         done.add(chosen)
-    place = {name: i for i, name in enumerate(found)}
-    waiting = tuple(
-        (a, b)
-        for (a, b), delay in edges.items()
-        if not delay and a in place and place[a] >= place[b]
-    )
-    return tuple(found), waiting
+    return tuple(found), _going_back(found, edges)
 
 
 def stored_order(
@@ -64,16 +53,18 @@ def stored_order(
             f"NIR graph: metadata lists layers {list(names)}, the graph holds "
             f"{populations}; export it again"
         )
-    place = {name: i for i, name in enumerate(names)}
-    back = [
-        (a, b)
-        for (a, b), delay in delays.items()
-        if a in place and not delay and place[a] >= place[b]
-    ]
+    back = _going_back(names, delays)
     for a, b in back:
         if a not in _reached(b, delays):
             raise BadInput(f"NIR graph: metadata lists '{b}' before its source '{a}'")
-    return names, tuple(back)
+    return names, back
+
+
+def _going_back(names: Sequence[str], delays: Mapping[Edge, int]) -> tuple[Edge, ...]:
+    """The undelayed edges from a layer to itself or to one before it."""
+    place = {name: i for i, name in enumerate(names)}
+    undelayed = [edge for edge, delay in delays.items() if not delay]
+    return tuple((a, b) for a, b in undelayed if a in place and place[a] >= place[b])
 
 
 def _reached(start: str, edges: Iterable[Edge]) -> set[str]:
@@ -92,14 +83,10 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def _distances(inputs: Iterable[str], edges: Mapping[Edge, int]) -> dict[str, int]:
     """Fewest edges from an input."""
-    after: dict[str, list[str]] = {}
-    for a, b in edges:
-        after.setdefault(a, []).append(b)
     found = dict.fromkeys(inputs, 0)
-    front = list(found)
-    while front:
-        reached = [b for a in front for b in after.get(a, ()) if b not in found]
-        step = found[front[0]] + 1
-        found.update(dict.fromkeys(reached, step))
-        front = list(dict.fromkeys(reached))
+    queue = list(found)
+    for a in queue:  # it grows while it is read
+        reached = [b for source, b in edges if source == a and b not in found]
+        found |= dict.fromkeys(reached, found[a] + 1)
+        queue += reached
     return found

@@ -3,8 +3,6 @@
 NIR checks neither; every converter here does, and names the node, the parameter and the entry.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ Output), every `Path` into each of them, and the chains that the nodes of a path
 of a graph is dropped: a node that no path passes is an error, an input that nothing reads a note.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,19 +72,20 @@ def _before(graph: nir.NIRGraph) -> dict[str, list[str]]:
 
 def populations(graph: nir.NIRGraph) -> list[str]:
     """Neuron nodes, then read-outs: the linear nodes before an Output."""
-    before = _before(graph)
+    read_outs = [name for name in _read(graph) if _kind(graph.nodes[name]) in LINEAR]
     found = [name for name, node in graph.nodes.items() if _kind(node) in NEURONS]
     if not found:
         raise BadInput(
             f"NIR graph: holds no spiking layer ({', '.join(NEURONS)}); a network without neurons "
             "needs no neuromorphic chip"
         )
-    for name, node in graph.nodes.items():
-        if _kind(node) == "Output":
-            for fed in before[name]:
-                if _kind(graph.nodes[fed]) in LINEAR and fed not in found:
-                    found.append(fed)
-    return found
+    return list(dict.fromkeys(found + read_outs))
+
+
+def _read(graph: nir.NIRGraph) -> list[str]:
+    """Nodes before an Output."""
+    before = _before(graph)
+    return [a for name, n in graph.nodes.items() if _kind(n) == "Output" for a in before[name]]
 
 
 def find_paths(graph: nir.NIRGraph, names: Sequence[str]) -> list[Path]:
@@ -188,11 +187,8 @@ def outputs(
     graph: nir.NIRGraph, names: Collection[str], listed: Iterable[str] | None
 ) -> tuple[str, ...]:
     """The layers that are read: those before an Output, or those that our metadata lists."""
-    before = _before(graph)
-    found = [
-        a for name, node in graph.nodes.items() if _kind(node) == "Output" for a in before[name]
-    ]
-    wanted = tuple(dict.fromkeys(found if listed is None else (str(name) for name in listed)))
+    read = _read(graph) if listed is None else (str(name) for name in listed)
+    wanted = tuple(dict.fromkeys(read))
     for name in wanted:
         if name not in names:
             raise BadInput(f"NIR graph: output '{name}' is not a layer")

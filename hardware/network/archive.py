@@ -3,8 +3,6 @@
 A file that exists is complete (temporary file, then rename), and nothing in it is executed.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from collections.abc import Iterator, Mapping

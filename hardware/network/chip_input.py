@@ -4,8 +4,6 @@ In: inputs, layers, steps and policy of a network of any kind, and what the host
 same codes and thresholds, ready to be run, or the input that does not fit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

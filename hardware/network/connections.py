@@ -13,19 +13,19 @@ Padding is no source, so what it would carry counts nowhere. Where windows of a 
 value counts once in each.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse, pooled, weigh
+from neurozsl.hardware.network.synapse import Conv, Link, MapShape, Pool, Synapse, pooled, weigh
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Pair = tuple[int, int]  # along rows, along columns
 # What one piece of `reached` may copy, in bytes; a single row may take more.
 PIECE: Final = 1 << 25
 
@@ -55,10 +55,8 @@ def present(synapses: Sequence[Synapse]) -> list[Bools]:
 def own_values(synapse: Synapse, every: Bools, late: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """What arrives through this synapse: 0 where a value comes through one of another delay.
 
-    Args:
-        synapse: gives the geometry.
-        every: which of its weights exist (`present`).
-        late: values of its source, delayed already, `(sample, time, size_in)`.
+    every: which of its weights exist (`present`). late: values of its source, delayed already,
+    `(sample, time, size_in)`.
     """
     return late if every.all() else np.where(fan_out(synapse, every) > 0, late, 0)
 
@@ -69,14 +67,9 @@ def unpooled(synapse: Synapse) -> Synapse:
 
 
 def fan_out(synapse: Synapse, connected: npt.NDArray[Any]) -> Ints:
-    """Connections behind each source value.
+    """Connections behind each source value `(size_in,)`, a sum that a kernel reads without pools.
 
-    Args:
-        synapse: gives the geometry.
-        connected: in the shape of its weights, 1 or True where a weight counts.
-
-    Returns:
-        int64 `(size_in,)`; of the sums that a kernel reads where `synapse` has no pools.
+    connected: in the shape of the weights, 1 or True where one counts; here and below.
     """
     counted = np.asarray(connected, np.int64)
     conv = synapse.link.conv
@@ -87,15 +80,9 @@ def fan_out(synapse: Synapse, connected: npt.NDArray[Any]) -> Ints:
 
 
 def reached(synapse: Synapse, connected: npt.NDArray[Any], event: Bools) -> Bools:
-    """True where at least one event arrives through a weight that counts.
+    """True where at least one event arrives through a weight that counts, `(rows, size_out)`.
 
-    Args:
-        synapse: gives the geometry.
-        connected: as in `fan_out`.
-        event: `(rows, size_in)`, the steps of all samples one after the other.
-
-    Returns:
-        `(rows, size_out)`.
+    event: `(rows, size_in)`, the steps of all samples one after the other.
     """
     # Sums of zeros and ones in float32 are above 0 exactly where one of them is.
     mask = Synapse(synapse.source, np.asarray(connected, np.float32), synapse.link)
@@ -109,16 +96,7 @@ def reached(synapse: Synapse, connected: npt.NDArray[Any], event: Bools) -> Bool
 
 
 def sources_of(synapse: Synapse, connected: npt.NDArray[Any], neurons: Bools) -> Bools:
-    """True for the source values that reach at least one of some neurons.
-
-    Args:
-        synapse: gives the geometry.
-        connected: as in `fan_out`.
-        neurons: `(size_out,)`, which neurons.
-
-    Returns:
-        `(size_in,)`.
-    """
+    """True `(size_in,)` for the source values that reach one of some neurons, `(size_out,)`."""
     conv, counted = synapse.link.conv, np.asarray(connected, np.bool_)
     if conv is None:
         reach: Ints = np.asarray(counted[neurons].any(axis=0), np.int64)
@@ -142,58 +120,62 @@ def _row_entries(synapse: Synapse) -> int:
 def _conv_back(conv: Conv, connected: Ints) -> Ints:
     """Per value of the map that a kernel reads, the neurons that it is joined to."""
     channels, columns, high, wide = connected.shape
-    _, rows_out, columns_out = conv.out_shape(connected.shape)
     grouped = connected.reshape(conv.groups, channels // conv.groups, columns, high, wide)
     weights = grouped.sum(axis=1).reshape(conv.shape[0], high, wide)
-    top, bottom, left, right = conv.padding
-    full = np.zeros(
-        (conv.shape[0], conv.shape[1] + top + bottom, conv.shape[2] + left + right), np.int64
-    )
-    for row in range(high):
-        for column in range(wide):
-            down = _steps(row * conv.dilation[0], conv.stride[0], rows_out)
-            across = _steps(column * conv.dilation[1], conv.stride[1], columns_out)
-            full[:, down, across] += weights[:, row, column, None, None]
-    return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
+    full, inside = _zeros(conv.shape, conv.padding)
+    out = conv.out_shape(connected.shape)
+    for (row, column), (down, across) in _taps((high, wide), out, conv.stride, conv.dilation):
+        full[:, down, across] += weights[:, row, column, None, None]
+    return inside
 
 
 def _conv_back_from(conv: Conv, connected: Bools, neurons: Bools) -> Ints:
     """Per value of the map that a kernel reads, 1 where it is joined to one of these neurons."""
     made, columns, high, wide = connected.shape
-    top, bottom, left, right = conv.padding
-    full = np.zeros(
-        (conv.shape[0], conv.shape[1] + top + bottom, conv.shape[2] + left + right), np.int64
-    )
+    full, inside = _zeros(conv.shape, conv.padding)
     lines, places = (np.flatnonzero(neurons.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     if not len(lines):
-        return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
+        return inside
     # Only the rectangle that the neurons lie in; sums of ones in float32 are above 0 exactly.
     box = neurons[:, lines[0] : lines[-1] + 1, places[0] : places[-1] + 1].astype(np.float32)
-    _, rows_out, columns_out = box.shape
     flat = box.reshape(conv.groups, made // conv.groups, -1)
     taps = connected.astype(np.float32).reshape(conv.groups, -1, columns, high, wide)
-    for row in range(high):
-        for column in range(wide):
-            sums = np.matmul(np.swapaxes(taps[..., row, column], 1, 2), flat)
-            start = row * conv.dilation[0] + int(lines[0]) * conv.stride[0]
-            along = column * conv.dilation[1] + int(places[0]) * conv.stride[1]
-            down = _steps(start, conv.stride[0], rows_out)
-            across = _steps(along, conv.stride[1], columns_out)
-            full[:, down, across] |= sums.reshape(conv.shape[0], rows_out, columns_out) > 0
-    return full[:, top : top + conv.shape[1], left : left + conv.shape[2]]
+    first = int(lines[0]), int(places[0])
+    for (row, column), (down, across) in _taps(
+        (high, wide), box.shape, conv.stride, conv.dilation, first
+    ):
+        sums = np.matmul(np.swapaxes(taps[..., row, column], 1, 2), flat)
+        full[:, down, across] |= sums.reshape(conv.shape[0], *box.shape[1:]) > 0
+    return inside
 
 
 def _pool_back(pool: Pool, reach: Ints) -> Ints:
     """Per value of the map that a pool reads, the reach of all sums that it is in."""
-    _, rows_out, columns_out = pool.out_shape
-    (top, left), (high, wide) = pool.padding, pool.kernel
-    full = np.zeros((pool.shape[0], pool.shape[1] + 2 * top, pool.shape[2] + 2 * left), np.int64)
-    sums = reach.reshape(pool.out_shape)
-    for row in range(high):
-        for column in range(wide):
-            down = _steps(row, pool.stride[0], rows_out)
-            full[:, down, _steps(column, pool.stride[1], columns_out)] += sums
-    return full[:, top : top + pool.shape[1], left : left + pool.shape[2]]
+    top, left = pool.padding
+    full, inside = _zeros(pool.shape, (top, top, left, left))
+    for _, (down, across) in _taps(pool.kernel, pool.out_shape, pool.stride):
+        full[:, down, across] += reach.reshape(pool.out_shape)
+    return inside
+
+
+def _zeros(shape: MapShape, padding: tuple[int, int, int, int]) -> tuple[Ints, Ints]:
+    """A map of zeros with its padding, and a view of it without."""
+    (channels, high, wide), (top, bottom, left, right) = shape, padding
+    full = np.zeros((channels, high + top + bottom, wide + left + right), np.int64)
+    return full, full[:, top : top + high, left : left + wide]
+
+
+def _taps(
+    kernel: Pair, made: Sequence[int], stride: Pair, dilation: Pair = (1, 1), first: Pair = (0, 0)
+) -> Iterator[tuple[Pair, tuple[slice, slice]]]:
+    """Row and column of every weight, and the rows and columns of the padded map read through it.
+
+    made: map `(C, H, W)` of the neurons that read; first: row and column of the first of them.
+    """
+    for row, column in product(range(kernel[0]), range(kernel[1])):
+        down = _steps(row * dilation[0] + first[0] * stride[0], stride[0], made[1])
+        across = _steps(column * dilation[1] + first[1] * stride[1], stride[1], made[2])
+        yield (row, column), (down, across)
 
 
 def _steps(start: int, stride: int, count: int) -> slice:

@@ -6,8 +6,6 @@
 No pickle: arrays alone, by `kind/name`.
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,10 +27,8 @@ def save_input(
     arrays: dict[str, Any] = {f"codes/{k}": v for k, v in chip.to_numpy().codes.items()}
     for name, theta in (chip.theta or {}).items():
         arrays[f"theta/{name}"] = np.asarray(theta, np.float64)
-    for name, spikes in (trace.to_numpy().spikes if trace else {}).items():
-        arrays[f"spikes/{name}"] = spikes
-    for name, spikes in (trained.to_numpy().spikes if trained else {}).items():
-        arrays[f"trained/{name}"] = spikes
+    for kind, run in (("spikes", trace), ("trained", trained)):
+        arrays |= {f"{kind}/{k}": v for k, v in run.to_numpy().spikes.items()} if run else {}
     np.savez_compressed(path, **arrays)
 
 

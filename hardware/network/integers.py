@@ -1,7 +1,5 @@
 """Integers as registers hold them: whole, and inside a width; anything else is refused by name."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

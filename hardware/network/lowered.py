@@ -1,7 +1,5 @@
 """`Lowered`: a spiking network in float64, in the form that chips compute (equations: `lower`)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -16,10 +16,7 @@ A layer that does not spike (`spiking` False: LI, CubaLI, I, a read-out without 
 integrates; its membrane is what is read.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -61,11 +58,6 @@ class NeuronRule:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
-
-    @staticmethod
-    def from_json(found: Mapping[str, Any]) -> NeuronRule:
-        """The rule whose `as_json` this is."""
-        return NeuronRule(**found)
 
 
 PLAIN_RULE: Final = NeuronRule()

@@ -6,8 +6,6 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 (`lowered`) answer the questions of counters too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,59 +26,47 @@ MIN_BITS: Final = 4
 
 
 class NetworkLayer(HasSynapses, Protocol):
-    """A layer in float or in integers."""
+    """A layer in float or in integers.
+
+    shape: of the neurons, `(n,)` or `(C, H, W)`. bias: added in every step, `(size,)`. leaky: a
+    membrane or current decays. membrane_threshold: in the unit of a recorded membrane, the mean
+    where neurons differ. threshold_bits: of one that the host sends. state_bits: of a membrane that
+    the host reads.
+    """
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the neurons, `(n,)` or `(C, H, W)`."""
-
+    def shape(self) -> tuple[int, ...]: ...
     @property
-    def size(self) -> int:
-        """Number of neurons."""
-
+    def size(self) -> int: ...
     @property
-    def bias(self) -> npt.NDArray[Any]:
-        """What is added in every step, `(size,)`."""
-
+    def bias(self) -> npt.NDArray[Any]: ...
     @property
-    def rule(self) -> NeuronRule:
-        """What happens at the threshold."""
-
+    def rule(self) -> NeuronRule: ...
     @property
-    def leaky(self) -> bool:
-        """True where a membrane or current decays."""
-
+    def leaky(self) -> bool: ...
     @property
-    def membrane_threshold(self) -> float:
-        """Threshold in the unit of a recorded membrane, the mean where neurons differ."""
-
+    def membrane_threshold(self) -> float: ...
     @property
-    def threshold_bits(self) -> int:
-        """Bits of a threshold that the host sends."""
-
+    def threshold_bits(self) -> int: ...
     @property
-    def state_bits(self) -> int:
-        """Bits of a membrane that the host reads."""
+    def state_bits(self) -> int: ...
 
 
 class ChipLayer(NetworkLayer, Protocol):
-    """A layer in integers."""
+    """A layer in integers.
+
+    weight_bits, bias_bits: as they are stored. constant_axons: inputs beside the sources that
+    always spike. state_unit: real value of one unit of a recorded membrane.
+    """
 
     @property
-    def weight_bits(self) -> int:
-        """Bits of a weight as it is stored."""
-
+    def weight_bits(self) -> int: ...
     @property
-    def bias_bits(self) -> int:
-        """Bits of a bias as it is stored."""
-
+    def bias_bits(self) -> int: ...
     @property
-    def constant_axons(self) -> int:
-        """Inputs beside the sources that always spike."""
-
+    def constant_axons(self) -> int: ...
     @property
-    def state_unit(self) -> float:
-        """Real value of one unit of a recorded membrane."""
+    def state_unit(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +109,7 @@ class ChipProgram:
         """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.
 
         Raises:
-            BadInput: an input is missing, has another size, scale or number of samples or steps,
-                holds a code out of range, or the policy is dynamic and theta is missing.
+            BadInput: as `check_input` says.
         """
         return check_input(self.inputs, self.layers, self.steps, self.policy, chip_input)
 

@@ -4,8 +4,6 @@ A program has inputs, layers, outputs, steps, dt_s, policy and loss; only the fi
 and losses differ from chip to chip. `archive` keeps the JSON text and the arrays in one file.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,11 +46,7 @@ def write_program(path: Path, program: Any) -> None:
 
 
 def read_program(path: Path, of: Any) -> dict[str, Any]:
-    """The fields of a program, checked by its layers; nothing in the file is executed.
-
-    Args:
-        path: of the file.
-        of: the class of the program.
+    """The fields of a program of this class, checked by its layers; nothing in it is executed.
 
     Raises:
         BadInput: not such a file, another schema, or integers out of range.
@@ -68,7 +62,7 @@ def read_program(path: Path, of: Any) -> dict[str, Any]:
         found = {x: arrays.get(f"{row['name']}/{x}") for x in of.arrays}
         links = _links_from_json(row, arrays)  # takes its keys out of the row
         if "rule" in row:
-            row["rule"] = NeuronRule.from_json(row["rule"])
+            row["rule"] = NeuronRule(**row["rule"])
         layers.append(of.layer_type(**row, **links, **found))
     return {
         "chip": header["chip"],

@@ -8,8 +8,6 @@ that a source sends in one step, and per neuron the largest weighted sum of them
 which decides whether an adder can wrap and how coarse a scale must be.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -44,9 +42,8 @@ def value_ranges(
 def worst_sums(synapses: Sequence[Synapse], reach: Mapping[str, Range]) -> npt.NDArray[np.int64]:
     """Per neuron the largest |sum of weight x value| that the sources can cause.
 
-    Args:
-        synapses: of one layer, with integer weights.
-        reach: of every source (`value_ranges`); single spikes, 0 or 1, where it names none.
+    The synapses of one layer have integer weights; reach: of every source (`value_ranges`), single
+    spikes, 0 or 1, where it names none.
     """
     bottom, top = np.zeros((2, synapses[0].size_out), np.int64)
     for synapse in synapses:

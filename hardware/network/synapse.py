@@ -13,8 +13,6 @@ a later one has a delay of 1 or more: what a neuron sent can reach it again in t
 float64 reference, and works on integers too; `matrix` writes a synapse as one matrix.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -201,14 +199,9 @@ def _check_map(where: str, shape: MapShape, padding: tuple[int, ...]) -> None:
 
 
 def apply(synapse: Synapse, values: Array) -> Array:
-    """Weighted sums of values over time, in the type that values and weights promote to.
+    """Weighted sums over time, in the type that values and weights promote to: integers too.
 
-    Args:
-        synapse: as in the module docstring.
-        values: `(batch, time, size_in)`, from the first step of the sample.
-
-    Returns:
-        `(batch, time, size_out)`.
+    values: `(batch, time, size_in)`, from the first step of the sample.
     """
     batch, steps = values.shape[:2]
     rows = shifted(values, synapse.link.delay).reshape(batch * steps, -1)
@@ -253,8 +246,7 @@ def weigh(synapse: Synapse, rows: Array) -> Array:
 def patches(conv: Conv, weight_shape: Sequence[int], rows: Array) -> Array:
     """What every output position of a convolution reads.
 
-    Returns:
-        `(rows, groups, positions, in / groups x height x width)`.
+    `(rows, size)` to `(rows, groups, positions, in / groups x height x width)`.
     """
     top, bottom, left, right = conv.padding
     maps = np.pad(rows.reshape(-1, *conv.shape), ((0, 0), (0, 0), (top, bottom), (left, right)))
@@ -296,15 +288,9 @@ def matrix(synapse: Synapse) -> Array:
 
 
 def sum_range(synapse: Synapse, low: int, high: int) -> tuple[Array, Array]:
-    """Per neuron the smallest and largest weighted sum over all values in low..high.
+    """Per neuron the smallest and largest sum of integer weights over all values in low..high.
 
-    Args:
-        synapse: with integer weights.
-        low: smallest value of the source, 0 or less.
-        high: largest.
-
-    Returns:
-        int64 `(size_out,)` each.
+    low is 0 or less; int64 `(size_out,)` each.
     """
     reach = pooled(synapse.link, np.ones((1, synapse.size_in), np.int64))
     weight = np.asarray(synapse.weight, np.int64)

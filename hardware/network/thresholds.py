@@ -6,8 +6,6 @@ dynamic         theta of the sample, one per sample and step (made on the host)
 closed          not known before the run: freeze it first (`policy`), or run the model itself
 """
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,10 +29,7 @@ class HasThreshold(Protocol):
 
 
 def theta_of(layer: HasThreshold, policy: Policy, chip: ChipInput) -> Theta:
-    """Thresholds that broadcast to `(batch, time, neuron)`.
-
-    Returns:
-        float64 `(1, 1, neuron)`, `(1, time, 1)` or `(batch, time, 1)`.
+    """Thresholds in float64: `(1, 1, neuron)`, `(1, time, 1)` or `(batch, time, 1)`.
 
     Raises:
         BadInput: the policy is dynamic and the input has no thresholds of this layer.

@@ -7,11 +7,11 @@ time, together. All others run over all steps at once, delayed synapses included
 leads strictly forward closes no circle.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import numpy as np
 
 from neurozsl.hardware.network.synapse import HasSynapses
 
@@ -32,40 +32,18 @@ class LayerGroup(Generic[L]):
 
 
 def stages(layers: Sequence[L]) -> tuple[LayerGroup[L], ...]:
-    """The groups in an order in which they can run.
-
-    Args:
-        layers: with their sources checked (`wiring.check_wiring`).
-    """
+    """The groups in an order in which they can run; `wiring.check_wiring` let the layers pass."""
     index = {layer.name: i for i, layer in enumerate(layers)}
-    reads = [{index[s.source] for s in layer.synapses if s.source in index} for layer in layers]
-    before = _ancestors(reads)  # bit j of entry i: layer j reaches layer i
+    before = np.zeros((len(layers), len(layers)), np.bool_)  # i, j: layer j reaches layer i
+    for i, layer in enumerate(layers):
+        before[i, [index[s.source] for s in layer.synapses if s.source in index]] = True
+    for k in range(len(layers)):
+        before |= before[:, k, None] & before[k]
     groups: dict[tuple[int, ...], bool] = {}
-    for i, found in enumerate(before):
-        members = [j for j in range(len(layers)) if found >> j & 1 and before[j] >> i & 1]
-        groups[tuple(members) or (i,)] = bool(members)
+    for i in range(len(layers)):
+        members = tuple(np.flatnonzero(before[i] & before[:, i]).tolist())
+        groups[members or (i,)] = bool(members)
     # What a group reads has fewer layers before it than the group itself, which counts as read.
-    ordered = sorted(groups, key=lambda group: (_upstream(group, before), group))
+    upstream = {g: np.count_nonzero(before[g[0]]) + (not groups[g]) for g in groups}
+    ordered = sorted(groups, key=lambda group: (upstream[group], group))
     return tuple(LayerGroup(tuple(layers[i] for i in g), groups[g]) for g in ordered)
-
-
-def _ancestors(reads: Sequence[set[int]]) -> list[int]:
-    """Per layer, as bits, the layers that reach it over one or more synapses."""
-    before = [sum(1 << j for j in sources) for sources in reads]
-    changed = True
-    while changed:
-        changed = False
-        for i, sources in enumerate(reads):
-            found = before[i]
-            for j in sources:
-                found |= before[j]
-            changed = changed or found != before[i]
-            before[i] = found
-    return before
-
-
-def _upstream(group: tuple[int, ...], before: Sequence[int]) -> int:
-    found = before[group[0]]
-    for i in group:
-        found |= 1 << i
-    return found.bit_count()

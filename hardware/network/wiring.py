@@ -4,8 +4,6 @@ Each layer comes after its sources, except those that it sees one or more steps 
 of the inputs, and layers of any kind with `name`, `synapses` and `size`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,10 +32,8 @@ def check_parts(
 def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> None:
     """Names, sources, widths and delays of layers fit together.
 
-    Args:
-        what: names the network in errors.
-        sizes: width of every input.
-        layers: with `name`, `synapses` and `size`, every layer after its undelayed sources.
+    what: names the network in errors. sizes: width of every input. Every layer comes after its
+    undelayed sources.
 
     Raises:
         BadInput: names the layer and what does not fit.
@@ -70,10 +66,5 @@ def check_wiring(what: str, sizes: Mapping[str, int], layers: Sequence[Any]) -> 
 
 def is_recurrent(layers: Sequence[Any]) -> bool:
     """True where a layer reads itself or a later one."""
-    seen: set[str] = set()
-    names = {layer.name for layer in layers}
-    for layer in layers:
-        if any(s.source in names and s.source not in seen for s in layer.synapses):
-            return True
-        seen.add(layer.name)
-    return False
+    place = {layer.name: i for i, layer in enumerate(layers)}
+    return any(place.get(s.source, -1) >= place[x.name] for x in layers for s in x.synapses)

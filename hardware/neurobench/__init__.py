@@ -25,8 +25,6 @@ on a second run counts left-over membranes as buffers; here sums are integers, a
 chip. Together they are the `synops` of `counts`: an event is one operation per nonzero weight.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -88,13 +86,9 @@ def neurobench(
 ) -> NeuroBench:
     """The metrics of a run.
 
-    Args:
-        network: gives weights and sources; of a program the integer weights count.
-        chip_input: codes that went in `(samples, time, size)`; with theta where a program's policy
-            is dynamic and the trace has no membranes.
-        trace: spikes that came out; membranes are computed again where it holds none.
-        batch: samples of one call, which decides between ACs and MACs; None for all of them.
-        counts: `counts.count` of the same run, where it is known.
+    As for `counts.count`; the input has theta where a program's policy is dynamic and the trace no
+    membranes, which are computed again then. batch: samples of one call, which decides between ACs
+    and MACs; None for all of them. counts: of the same run, where they are known.
 
     Raises:
         BadInput: trace and input do not belong together.

@@ -10,8 +10,6 @@ Event by event: a code or spike count of -1 or 1 is an AC per nonzero weight tha
 pools included, any other that is not 0 a MAC.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,10 +51,8 @@ class CallOperations:
 def operations(network: Network, values: Values, batch: int) -> CallOperations:
     """Every call of every synapse.
 
-    Args:
-        network: weights, sources, scales of the inputs.
-        values: codes of the inputs and spikes of the layers, `(samples, time, size)`.
-        batch: samples of a call.
+    values: codes of the inputs and spikes of the layers, `(samples, time, size)`. batch: samples of
+    a call.
     """
     acs = macs = exact_acs = exact_macs = one_by_one = 0
     mixed = False

@@ -9,8 +9,6 @@ is to zero, so it does not matter which backend and which policy made them::
 Integers are run once more, which gives the same bits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,13 +29,9 @@ Membranes = Mapping[str, npt.NDArray[Any]]  # of layers, (sample, time, neuron)
 def membrane_updates(
     network: Network, chip_input: ChipInput, trace: Trace, layers: Sequence[str]
 ) -> int:
-    """All neurons in the first step, later those whose membrane changed; over all samples.
+    """All neurons of these layers in the first step, later those whose membrane changed.
 
-    Args:
-        network: equations of the neurons.
-        chip_input: codes that went in; with theta where the policy of a program is dynamic.
-        trace: spikes, and membranes where they were recorded.
-        layers: which layers count.
+    Over all samples; the trace may hold membranes.
 
     Raises:
         BadInput: a program has to run again and its thresholds are missing.

@@ -19,8 +19,6 @@ A core has one kernel, which every arriving event goes through, and no time step
 sources, a delay or a loop has no place here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
@@ -64,7 +62,7 @@ def assign_to_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tup
         wanted = {number for name in names for number, _ in fitting[name]}
         text = f"those that can hold any of them ({', '.join(map(str, sorted(wanted)))}) are"
         return (Shortfall(names, "cores", len(names), len(wanted), text),)
-    memory, most = dict(cores), _limit(chip, "destinations_per_core")
+    memory, most = dict(cores), chip.most("destinations_per_core")
     parts = [
         CorePart(
             core, x.name, 0, x.neurons - 1, used[x.name], {**memory[core], _DESTINATIONS: most}
@@ -106,11 +104,8 @@ def words(layer: LayerShape) -> dict[str, int]:
 def match(fitting: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """A different core for every layer.
 
-    Args:
-        fitting: per layer, the cores that can hold it, in order of preference.
-
-    Returns:
-        The core of each layer, and (): or (), and the layers that compete for too few cores.
+    fitting: per layer, the cores that can hold it, in order of preference. Returns the core of each
+    layer, and (): or (), and the layers that compete for too few cores.
 
     >>> match([[0, 1], [0]]), match([[0, 1], [0], [1]])
     (((1, 0), ()), ((), (0, 1, 2)))
@@ -181,7 +176,7 @@ def _wiring(layer: LayerShape, need: MappingOf[str, int], chip: Chip) -> list[Sh
     }
     broken = []
     for resource, (key, value) in asked.items():
-        most = _limit(chip, key)
+        most = chip.most(key)
         if most is not None and value > most:
             broken.append(Shortfall((layer.name,), resource, value, most, "a core takes"))
     return broken
@@ -244,8 +239,3 @@ def _notes(layers: Sequence[LayerShape]) -> tuple[str, ...]:
         for layer in layers
         if layer.kernel.link.pools and not names & set(layer.sources)
     )
-
-
-def _limit(chip: Chip, key: str) -> int | None:
-    figure = chip.limit.get(key)
-    return None if figure is None else int(figure.value)

@@ -5,8 +5,6 @@ bisection; the value that is returned was itself placed. Single changes come fir
 enough, two of them together, then fewer layers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -114,12 +112,9 @@ class Change:
 def changes_that_fit(
     layers: tuple[LayerShape, ...], fits: Fits, *, min_bits: int
 ) -> tuple[Change, ...]:
-    """The mildest change of each kind that makes the network fit; () where none was found.
+    """The mildest change of each kind that makes a network fit that does not; () without one.
 
-    Args:
-        layers: a network that does not fit.
-        fits: True for layers that the chip holds.
-        min_bits: fewest weight bits that programs are made with.
+    fits: True for layers that the chip holds. min_bits: fewest weight bits of a program.
     """
     widest = max(layer.out_map[0] for layer in layers)
     deepest = max(kernel.channels_in for layer in layers for kernel in layer.kernels)

@@ -4,8 +4,6 @@ Equations and sources are those of `split`; the constants are the chip's `[limit
 `[memory]` tables.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
@@ -99,13 +97,10 @@ def list_bits(weights: int, weight_bits: int, memory: MappingOf[str, int]) -> in
 
 def core_limits(chip: Chip) -> Limits:
     """The limits of one core, None where unpublished."""
-    figure = {key: int(value.value) for key, value in chip.limit.items()}
-    bits = figure.get("synapse_bits_per_core")
-    if bits is None and "memory_bytes_per_core" in figure:
-        bits = 8 * figure["memory_bytes_per_core"]
+    bits, room = chip.most("synapse_bits_per_core"), chip.most("memory_bytes_per_core")
     return {
-        NEURONS: figure.get("neurons_per_core"),
-        SYNAPSES: bits,
-        "in_axons": figure.get("in_axons_per_core"),
-        "out_axons": figure.get("out_axons_per_core"),
+        NEURONS: chip.most("neurons_per_core"),
+        SYNAPSES: bits if bits is not None or room is None else 8 * room,
+        "in_axons": chip.most("in_axons_per_core"),
+        "out_axons": chip.most("out_axons_per_core"),
     }

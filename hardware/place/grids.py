@@ -4,8 +4,6 @@ A dense layer has one row and one column, so its tiles are runs of neurons. The 
 differ by at most one, and the last is as large as any.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

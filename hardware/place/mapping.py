@@ -7,8 +7,6 @@ large as that map. Resources are named with their unit (`synapse_bits`, `kernel_
 `in_axons`); a limit of None is unpublished, never infinite.
 """
 
-from __future__ import annotations
-
 import math
 from collections import abc
 from dataclasses import dataclass

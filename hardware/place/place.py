@@ -9,8 +9,6 @@ here, a line in RULES and its name in `chips.cores.Rule`. Memory and wiring are 
 nothing else: whether the chip runs such neurons is the quantiser's question.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from typing import Final
@@ -47,9 +45,7 @@ def place(network: ChipProgram | Iterable[LayerShape], chip: Chip | str) -> Mapp
     >>> len(place([dense("a", "audio", 512, 512)], "loihi2").parts)
     2
     """
-    layers = _shapes(network)
-    chip = load_chip(chip) if isinstance(chip, str) else chip
-    rule = _checked_rule(layers, chip)
+    layers, chip, rule = _checked(network, chip)
     found = rule(layers, chip)
     if isinstance(found, Mapping):
         return found
@@ -58,21 +54,19 @@ def place(network: ChipProgram | Iterable[LayerShape], chip: Chip | str) -> Mapp
 
 def remedies(network: ChipProgram | Iterable[LayerShape], chip: Chip | str) -> tuple[Change, ...]:
     """Changes with which a network that does not fit would; each was placed to find out."""
-    layers = _shapes(network)
-    chip = load_chip(chip) if isinstance(chip, str) else chip
-    rule = _checked_rule(layers, chip)
+    layers, found, rule = _checked(network, chip)
 
     def fits(changed: tuple[LayerShape, ...]) -> bool:
-        return isinstance(rule(changed, chip), Mapping)
+        return isinstance(rule(changed, found), Mapping)
 
     return changes_that_fit(layers, fits, min_bits=MIN_BITS)
 
 
-def _shapes(network: ChipProgram | Iterable[LayerShape]) -> tuple[LayerShape, ...]:
-    return tuple(network) if isinstance(network, Iterable) else shapes(network)
-
-
-def _checked_rule(layers: tuple[LayerShape, ...], chip: Chip) -> Rule:
+def _checked(
+    network: ChipProgram | Iterable[LayerShape], chip: Chip | str
+) -> tuple[tuple[LayerShape, ...], Chip, Rule]:
+    layers = tuple(network) if isinstance(network, Iterable) else shapes(network)
+    chip = load_chip(chip) if isinstance(chip, str) else chip
     rule = RULES.get(str(chip.memory.get("placement")))
     if rule is None:
         raise BadInput(
@@ -92,7 +86,7 @@ def _checked_rule(layers: tuple[LayerShape, ...], chip: Chip) -> Rule:
                 f"layer '{layer.name}': {layer.weight_bits}-bit weights, chip '{chip.key}' stores "
                 f"up to {widest.value:g}; quantise to fewer bits"
             )
-    return rule
+    return layers, chip, rule
 
 
 def _message(layers: tuple[LayerShape, ...], chip: Chip, broken: tuple[Shortfall, ...]) -> str:

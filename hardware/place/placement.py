@@ -3,8 +3,6 @@
 What is left of shapes and kernels is what a reader asks: which core holds what, and how full it is.
 """
 
-from __future__ import annotations
-
 from collections import abc
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -72,20 +70,14 @@ class Placement:
 
 def placement(mapping: Mapping) -> Placement:
     """The plain values of a mapping."""
+    cores = {x.name: len(mapping.cores_of(x.name)) for x in mapping.layers}
     return Placement(
         chip=mapping.chip,
         name=mapping.name,
         cores=mapping.cores,
         cores_used=len(mapping.parts),
         layers=tuple(
-            LayerCores(
-                name=x.name,
-                cores=len(mapping.cores_of(x.name)),
-                neurons=x.neurons,
-                weights=x.weights,
-                nonzero=x.nonzero,
-                weight_bits=x.weight_bits,
-            )
+            LayerCores(x.name, cores[x.name], x.neurons, x.weights, x.nonzero, x.weight_bits)
             for x in mapping.layers
         ),
         parts=tuple(

@@ -1,7 +1,5 @@
 """Program -> the shapes of its layers, as the placer takes them."""
 
-from __future__ import annotations
-
 from collections import abc
 
 import numpy as np

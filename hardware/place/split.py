@@ -36,8 +36,6 @@ of a layer differ by at most one neuron, row, column or channel. A core of its o
 and the synapse format of a layer (one each per core here) apart from those of others.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
@@ -171,12 +169,12 @@ def _over_for_one(layer: LayerShape, core: Core, targets: int, after: Readers) -
 
 def _too_late(layers: tuple[LayerShape, ...], chip: Chip) -> list[Shortfall]:
     """Delays that no synapse of the chip has."""
-    most = chip.limit.get("delay_steps")
+    most = chip.most("delay_steps")
     longest = {layer.name: max(k.link.delay for k in layer.kernels) for layer in layers}
     return [
-        Shortfall((name,), "delay_steps", delay, int(most.value), "a synapse takes")
+        Shortfall((name,), "delay_steps", delay, most, "a synapse takes")
         for name, delay in longest.items()
-        if most is not None and delay > most.value
+        if most is not None and delay > most
     ]
 
 
@@ -201,10 +199,10 @@ def _chip_shortfalls(
     }
     broken = []
     for key, used in totals.items():
-        figure = core.chip.limit.get(key)
-        if figure is not None and used > figure.value:
+        most = core.chip.most(key)
+        if most is not None and used > most:
             resource = key.removesuffix("_per_chip")
-            broken.append(Shortfall(names, resource, used, int(figure.value), "the chip has"))
+            broken.append(Shortfall(names, resource, used, most, "the chip has"))
     return broken
 
 

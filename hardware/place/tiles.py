@@ -16,8 +16,6 @@ targets is then a number of each in-axon (nengo-loihi 1.1.0, `conv2d_loihi_weigh
 of a pool overlap, sums of unlike windows may happen to be alike; they count as unlike.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,15 +126,8 @@ def _axis(kernel: Kernel, number: int) -> Axis:
     )
     if conv is None:
         return Axis(outputs, size, outputs - 1 + size, pools=pools)
-    return Axis(
-        outputs,
-        size,
-        conv.shape[1 + number],
-        conv.stride[number],
-        conv.padding[2 * number],
-        conv.dilation[number],
-        pools,
-    )
+    length, stride, before = (conv.shape[1 + number], conv.stride[number], conv.padding[2 * number])
+    return Axis(outputs, size, length, stride, before, conv.dilation[number], pools)
 
 
 @cache

@@ -11,8 +11,6 @@ kernel is the whole map (as sinabs writes it); on a list of neurons it has a 1 x
 of 1 x 1. Which core each layer gets is `place`'s question; here are the rules of one layer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,16 +62,6 @@ class CoreShape:
     def kernel_words(self) -> int:
         """Words that addressing takes: c 2^(ceil(log2 kernel area) + ceil(log2 f))."""
         return self.words["kernel_words"]
-
-    @property
-    def neuron_words(self) -> int:
-        """Words of the states: f 2^(ceil(log2 map height) + ceil(log2 map width))."""
-        return self.words["neuron_words"]
-
-    @property
-    def bias_words(self) -> int:
-        """One word per output channel, none where all biases are 0."""
-        return self.words["bias_words"]
 
     @property
     def pool(self) -> Pair:

@@ -7,8 +7,6 @@ convolution is one product of its kernel with the patches that it reads; library
 transform (Winograd, FFT), which rounds. Pools in front of a layer are sums of counts.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,14 +48,9 @@ def emulate_speck(
 ) -> Trace:
     """Spikes of every layer under the step-synchronous reading of the chip.
 
-    Args:
-        program: integers of the network.
-        chip_input: binary codes `(samples, time, size)`.
-        record: add "membrane" for v after each step, int16 `(samples, time, neuron)`.
-        batch: samples that are held at once; fewer where a map is so large that its sums would
-            take more than 128 MB.
-        device: where the weighted sums are computed; neurons always run on the CPU.
-        progress: called with (samples done, samples in all) after each batch.
+    Arguments as in `arithmetic.emulate`: codes are binary, the membrane is int16, a batch is
+    smaller where a map is so large that its sums would take more than 128 MB, and the device
+    computes the weighted sums; neurons always run on the CPU.
 
     Returns:
         Trace with uint8 spike counts; saturation counts sample x step x neuron in which the state
@@ -99,13 +92,10 @@ def weighted_sums(
     synapse = layer.synapses[0]
     # Every partial sum, in any order, lies between the sums of the negative and positive terms.
     worst = int(worst_sums((synapse,), {synapse.source: (0, most)}).max())
-    narrow = device == "cpu" and max(worst, _pooled_most(layer, most)) < _FLOAT32_EXACT
+    window = most * math.prod(math.prod(pool.kernel) for pool in layer.link.pools)
+    narrow = device == "cpu" and max(worst, window) < _FLOAT32_EXACT
     dtype = torch.float32 if narrow else torch.float64
     weight = torch.from_numpy(layer.weight).to(device, dtype)
-    if layer.link.is_plain:
-        rows = torch.from_numpy(np.ascontiguousarray(codes)).to(device, dtype)
-        sums: npt.NDArray[np.int64] = torch.matmul(rows, weight.t()).to(torch.int64).cpu().numpy()
-        return sums
     batch, steps = codes.shape[:2]
     found = np.empty((batch * steps, layer.size), np.int64)
     values = np.ascontiguousarray(codes).reshape(batch * steps, -1)
@@ -150,20 +140,12 @@ def _patch_values(layer: SpeckLayer) -> int:
     return max(read, layer.link.conv.groups * positions * math.prod(layer.weight.shape[1:]))
 
 
-def _pooled_most(layer: SpeckLayer, most: int) -> int:
-    """Largest sum of a window of all pools together."""
-    return most * math.prod(math.prod(pool.kernel) for pool in layer.link.pools)
-
-
 def run_speck_neurons(
     layer: SpeckLayer, sums: npt.NDArray[np.int64], *, keep_membrane: bool
 ) -> SpeckRun:
-    """Neurons of one layer over time, vectorised over samples and neurons.
+    """Neurons of one layer over time on their weighted input `(batch, time, out)`.
 
-    Args:
-        layer: bias, threshold, lower bound, reset.
-        sums: weighted input `(batch, time, out)`.
-        keep_membrane: False returns an empty membrane `(batch, 0, out)`.
+    keep_membrane: False returns an empty membrane `(batch, 0, out)`.
     """
     samples, steps, size = sums.shape
     spikes = np.zeros(sums.shape, np.uint8)

@@ -22,8 +22,6 @@ File `program.npz` (no pickle): `json` holds everything but the arrays `<name>/w
 `<name>/bias`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, get_args
 

@@ -22,10 +22,7 @@ spike), v >= T on integers is v > (T - 1/2) unit on real numbers; else the twin 
 T unit itself, with >= and a unit of 24 bits, whose multiples are exact (see `dequantize`).
 """
 
-from __future__ import annotations
-
 import math
-from dataclasses import replace
 from typing import Final, Literal
 
 import nir
@@ -37,7 +34,7 @@ from neurozsl.core.signals import InputCode
 from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.loihi.dequantize import short_unit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
-from neurozsl.hardware.network.neuron import NeuronRule, Reset
+from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.speck.program import (
     ARITHMETIC,
     STATE_BITS,
@@ -62,19 +59,12 @@ def quantize_speck(
     *,
     bits: int = WEIGHT_BITS,
     lower_bound: LowerBound = "rule",
-    reset: Reset | None = None,
-    max_spikes: int | None = None,
 ) -> SpeckProgram:
     """The integers that Speck runs for an integrate-and-fire network.
 
-    Args:
-        network: a NIR graph with our metadata, or the result of `lower`.
-        chip: with the arithmetic `speck_if`, or its key.
-        bits: weight bits; the chip has 8.
-        lower_bound: of the membrane, real and at most 0; "lowest" is -32767 LSB; "rule" is the
-            bound of each layer's rule, "lowest" where it has none. None is refused.
-        reset: "zero", or "subtract", which takes the threshold off; None is as each rule says.
-        max_spikes: of a neuron in one step; None is as each rule says.
+    Arguments as in `arithmetic.quantize`; the chip has 8 weight bits. lower_bound: of the membrane,
+    real and at most 0; "lowest" is -32767 LSB; "rule" is the bound of each layer's rule, "lowest"
+    where it has none. None is refused.
 
     Returns:
         SpeckProgram with one `SpeckLoss` per layer.
@@ -91,15 +81,7 @@ def quantize_speck(
     if bits != WEIGHT_BITS:
         raise BadInput(f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}; use --bits 8")
     check_speck(lowered, chip)
-    made = []
-    for layer in lowered.layers:
-        rule = replace(
-            layer.rule,
-            reset=layer.rule.reset if reset is None else reset,
-            max_spikes=layer.rule.max_spikes if max_spikes is None else max_spikes,
-        )
-        code = lowered.inputs.get(layer.source)
-        made.append(_quantize_layer(replace(layer, rule=rule), code, lower_bound))
+    made = [_quantize_layer(x, lowered.inputs.get(x.source), lower_bound) for x in lowered.layers]
     return SpeckProgram.of(lowered, chip.key, made)
 
 

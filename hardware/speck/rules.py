@@ -5,10 +5,8 @@ sources, layers without spikes, inputs with sign or payload, thresholds that dif
 biases that differ inside a channel. The limits of a core are in `cores`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -73,7 +71,7 @@ def _semantic_faults(lowered: Lowered, chip: Chip) -> Iterator[str]:
                 f"input '{name}' has {code.kind} codes, {chip.key} has spikes without sign or "
                 "payload"
             )
-    leaky = [layer.name for layer in lowered.layers if _leaks(layer)]
+    leaky = [layer.name for layer in lowered.layers if layer.leaky]
     if leaky:
         which = (
             f"layer '{leaky[0]}' leaks" if len(leaky) == 1 else f"layers {', '.join(leaky)} leak"
@@ -132,8 +130,3 @@ def _wiring_faults(lowered: Lowered) -> Iterator[str]:
 def _uneven_bias(layer: LoweredLayer) -> bool:
     channels = layer.bias.reshape(layer.shape[0], -1)
     return bool(np.any(channels != channels[:, :1]))
-
-
-def _leaks(layer: LoweredLayer) -> bool:
-    leak: Any = np.any(layer.leak != 0) or np.any(layer.syn_leak != 1)
-    return bool(leak)

@@ -5,8 +5,6 @@ is checked against the range that makes an estimate warn (a range set around suc
 power alone against the published total.
 """
 
-from __future__ import annotations
-
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.workloads.row import Calibration, Row, bounds, checked
 
@@ -57,8 +55,7 @@ def _powers(row: Row) -> list[tuple[str, float, bool]]:
 def static_alone(chip: Chip) -> tuple[Calibration, ...]:
     """Static power x latency against the published total, which it cannot exceed."""
     static = chip.power["static_chip"]
-    low = static.value if static.low is None else static.low
-    high = static.value if static.high is None else static.high
+    low, high = static.span
     found = []
     for row in chip.measurements:
         if "energy_j" not in row or "latency_s" not in row:

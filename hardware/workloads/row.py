@@ -1,13 +1,12 @@
 """`Calibration`: one published figure of a chip and our estimate of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from neurozsl.core.errors import BadInput
-from neurozsl.hardware.chips.chip import Chip, Figure
+from neurozsl.hardware.chips.chip import Chip
+from neurozsl.hardware.chips.figures import Figure
 
 Row = Mapping[str, Any]
 

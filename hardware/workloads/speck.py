@@ -6,9 +6,8 @@ row says nothing by predicting it. The rows with the smallest and the largest en
 miss that interval; they are shown as misses.
 """
 
-from __future__ import annotations
-
 import math
+from typing import Any
 
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.workloads.row import Calibration, Row, bounds, checked
@@ -58,7 +57,6 @@ def speck_band(chip: Chip) -> tuple[Calibration, ...]:
             (least, figure.value, most),
             figures_from=f"the chip's figure, {least * 1e9:g} to {most * 1e9:g} nJ a spike",
             test="published energy inside the chip's interval (which lies above resting power)",
-            predicts=False,
             note="the interval was derived from these rows, so this only guards the data",
         )
         for row in _counted(chip)
@@ -66,16 +64,9 @@ def speck_band(chip: Chip) -> tuple[Calibration, ...]:
 
 
 def _in_interval(
-    chip: Chip,
-    row: Row,
-    each: tuple[float, float, float],
-    *,
-    figures_from: str,
-    test: str,
-    predicts: bool,
-    note: str,
+    chip: Chip, row: Row, each: tuple[float, float, float], **said: Any
 ) -> Calibration:
-    """The equation above with low, middle and high joules per spike."""
+    """The equation above with low, middle and high joules per spike; said: as `checked` has it."""
     rest, published = row["rest_w"] * row["window_s"], row["power_w"] * row["window_s"]
     low, estimate, high = (rest + joules * row["spikes"] for joules in each)
     return checked(
@@ -86,9 +77,6 @@ def _in_interval(
         low=low,
         estimate=estimate,
         high=high,
-        figures_from=figures_from,
-        test=test,
         holds=low <= published <= high,
-        predicts=predicts,
-        note=note,
+        **said,
     )

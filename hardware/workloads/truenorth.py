@@ -3,8 +3,6 @@
 In: the chip, with the sweep of its power over the spike rate among its measurements.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from neurozsl.hardware.chips.chip import Chip

@@ -8,8 +8,6 @@ Rows, figures and sources are those of `hardware/chips/*.toml`. Not used: rows w
 contradict each other, and tables computed from constants.
 """
 
-from __future__ import annotations
-
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.workloads.loihi import anchors, mean_power, static_alone
 from neurozsl.hardware.workloads.row import Calibration

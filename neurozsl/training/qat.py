@@ -85,9 +85,7 @@ def rounding_from(chip: str, bits: int, scale: str) -> Rounding | None:
     for rule in get_args(ScaleRule):
         if scale == rule:
             return Rounding(chip, bits, rule)
-    raise BadInput(
-        f"scale rule '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}"
-    )
+    raise BadInput(f"scale rule '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}")
 
 
 def default_folder(parent: Path, rounding: Rounding | None) -> Path:

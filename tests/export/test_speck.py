@@ -31,7 +31,7 @@ from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.graph import canonical, from_nir, to_nir
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.lower.lower import lower
-from neurozsl.hardware.network.neuron import Reset
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckProgram
 from neurozsl.hardware.speck.quantize import quantize_speck
@@ -89,7 +89,9 @@ def test_resets_several_spikes_and_lower_bounds_are_those_of_sinabs_too(
 ) -> None:
     spec = make_if()
     lowered = lower(to_nir(spec))
-    program = quantize_speck(lowered, reset=reset, max_spikes=max_spikes, lower_bound=lower_bound)
+    rule = NeuronRule(reset, max_spikes)
+    lowered = replace(lowered, layers=tuple(replace(x, rule=rule) for x in lowered.layers))
+    program = quantize_speck(lowered, lower_bound=lower_bound)
     chip_input = make_input(spec, 8)
     theirs = run_discretised(lowered, program, chip_input)
     ours = emulate_speck(program, chip_input)

@@ -10,7 +10,7 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
-from neurozsl.hardware.count.activity import LayerActivity, activity, count_with_activity
+from neurozsl.hardware.count.activity import LayerActivity, count_with_activity
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.hardware.loihi.program import Program
@@ -92,7 +92,7 @@ def test_every_step_and_group_counts_as_a_loop_over_its_events_does(kind: str) -
     codes = {name: InputCode(x.shape[2], "graded", 4, True, 1.0) for name, x in inputs.items()}
     network = Lowered(codes, (layer,), ("a",), 1e-3, STEPS, "fixed")
     given, trace = ChipInput(inputs, codes), Trace({"a": spikes})
-    found = rows_of(activity(network, given, trace, GROUPS))
+    found = rows_of(count_with_activity(network, given, trace, GROUPS)[1])
     assert list(found) == ["all", "seen", "unseen"]
     for group, rows in {"all": list(range(SAMPLES)), "seen": [0, 2, 3], "unseen": [1, 4]}.items():
         slow = slow_activity(synapses, {**inputs, "a": spikes}, rows, STEPS)
@@ -157,7 +157,7 @@ def small() -> tuple[Lowered, ChipInput, Trace]:
 
 
 def test_without_groups_there_is_one_row_a_layer() -> None:
-    [row] = activity(*small())
+    [row] = count_with_activity(*small())[1]
     assert (row.layer, row.group, row.samples, row.neurons) == ("a", "all", 4, 2)
     assert (row.synop_sums, row.active_sums, row.spike_sums) == ((2, 6), (2, 2), (0, 0))
     assert row.active_updates == (0.5, 0.5)
@@ -165,7 +165,7 @@ def test_without_groups_there_is_one_row_a_layer() -> None:
 
 
 def test_groups_may_overlap_leave_samples_out_or_be_empty() -> None:
-    found = rows_of(activity(*small(), {"late": [3], "some": [1, 3], "none": []}))
+    found = rows_of(count_with_activity(*small(), {"late": [3], "some": [1, 3], "none": []})[1])
     assert list(found) == ["all", "late", "some"]
     assert (found["late"].synop_sums, found["some"].synop_sums) == ((0, 6), (2, 6))
     assert found["some"].synops == (1.0, 3.0)
@@ -183,12 +183,12 @@ def test_groups_may_overlap_leave_samples_out_or_be_empty() -> None:
 )
 def test_a_group_of_other_samples_is_refused(group: list[Any], said: str) -> None:
     with pytest.raises(BadInput, match=f"group 'seen' .*{said}"):
-        activity(*small(), {"seen": group})
+        count_with_activity(*small(), {"seen": group})
 
 
 def test_the_name_of_all_samples_is_taken() -> None:
     with pytest.raises(BadInput, match="'all'"):
-        activity(*small(), {"all": [0]})
+        count_with_activity(*small(), {"all": [0]})
 
 
 def test_a_run_without_samples_has_counts_of_zero_and_no_groups() -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Trace
-from neurozsl.hardware.loihi.emulator import batched as emulator
-from neurozsl.hardware.loihi.emulator import emulate, kernels
+from neurozsl.hardware.loihi.emulator import Kernel, emulate, kernels
 from neurozsl.hardware.loihi.emulator import products as emulator_products
+from neurozsl.hardware.loihi.emulator.kernels_torch import run_torch
+from neurozsl.hardware.loihi.emulator.layers import choose_kernel
 from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from tests.factories.inputs import uniform
@@ -118,7 +120,7 @@ CODES = {
 @pytest.mark.parametrize("kind", CODES)
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks_equal_the_slow_loop_bit_for_bit(
-    kind: str, seed: int, kernel: emulator.Kernel
+    kind: str, seed: int, kernel: Kernel
 ) -> None:
     rng = np.random.default_rng([seed, *kind.encode()])
     code = CODES[kind]
@@ -222,7 +224,9 @@ def test_compiled_neurons_equal_their_tensor_twin(du: int, dv: int) -> None:
     bias = rng.integers(-524288, 524161, 33).astype(np.int32)
     constants = NeuronConstants(1, 0, none, bias, 4096 - (du + 1), 4096 - dv)
     compiled = kernels.run_numba(sums, threshold, constants, keep_membrane=True)
-    plain = kernels.run_plain(sums, threshold, constants, keep_membrane=True)
+    plain = run_torch(
+        torch.from_numpy(sums), torch.from_numpy(threshold), constants, keep_membrane=True
+    )
     np.testing.assert_array_equal(compiled.spikes, plain.spikes)
     np.testing.assert_array_equal(compiled.membrane, plain.membrane)
     assert (compiled.overflow, compiled.saturation) == (plain.overflow, plain.saturation)
@@ -230,7 +234,7 @@ def test_compiled_neurons_equal_their_tensor_twin(du: int, dv: int) -> None:
 
 
 def test_compiled_neurons_are_in_use() -> None:
-    assert kernels.run_neurons is kernels.run_numba
+    assert choose_kernel("cpu", "auto") == "numba"
 
 
 def extremes(code: InputCode) -> tuple[Program, ChipInput]:
@@ -263,8 +267,6 @@ def test_the_largest_products_are_exact(code: InputCode) -> None:
 def test_every_product_that_passes_the_check_equals_int64(
     inputs: int, outputs: int, rows: int
 ) -> None:
-    import torch
-
     rng = np.random.default_rng([inputs, outputs, rows])
     half = rng.integers(-128, 128, (outputs, inputs))
     codes = rng.integers(-128, 128, (1, rows, inputs)).astype(np.int16)
@@ -278,7 +280,7 @@ def test_every_product_that_passes_the_check_equals_int64(
     if emulator_products._is_exact("int8", half.shape, -128, 127):
         products.append(emulator_products.int8_product(half))
     for product in products:
-        np.testing.assert_array_equal(product(codes), exact)
+        np.testing.assert_array_equal(product(torch.from_numpy(codes)), exact)
 
 
 def test_weights_in_any_memory_order_give_the_same_bits() -> None:

@@ -13,8 +13,7 @@ import torch
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode, Policy
 from neurozsl.hardware.floatsim.floatsim import Record
-from neurozsl.hardware.loihi.emulator import batched as emulator
-from neurozsl.hardware.loihi.emulator import emulate, kernels
+from neurozsl.hardware.loihi.emulator import Kernel, emulate, kernels, layers
 from neurozsl.hardware.loihi.emulator import products as emulator_products
 from neurozsl.hardware.loihi.emulator.neurons import NeuronConstants, reachable
 from neurozsl.hardware.loihi.emulator.steps import Stepper
@@ -123,7 +122,7 @@ def test_without_numba_the_tensor_kernel_runs(monkeypatch: pytest.MonkeyPatch) -
     program, given = network(1)
     wanted = emulate(program, given, record=EVERYTHING)
     monkeypatch.setattr(kernels, "HAS_NUMBA", False)
-    assert emulator.choose_kernel("cpu", "auto") == "torch"
+    assert layers.choose_kernel("cpu", "auto") == "torch"
     assert_same(emulate(program, given, record=EVERYTHING), wanted)
 
 
@@ -138,7 +137,7 @@ def test_products_stay_exact_where_torch_lowers_float32(
     if lowered != "autocast":
         torch.set_float32_matmul_precision(lowered)
     with torch.autocast("cpu", torch.bfloat16, enabled=lowered == "autocast"):
-        found = product(codes)
+        found = product(torch.from_numpy(codes))
     np.testing.assert_array_equal(found, codes @ half.T)
 
 
@@ -148,9 +147,7 @@ def test_products_stay_exact_where_torch_lowers_float32(
 @pytest.mark.parametrize("policy", ["frozen", "table", "dynamic"])
 @pytest.mark.parametrize("kernel", ["numba", "torch"])
 @pytest.mark.parametrize("seed", range(6))
-def test_steps_equal_the_batch_bit_for_bit(
-    seed: int, kernel: emulator.Kernel, policy: Policy
-) -> None:
+def test_steps_equal_the_batch_bit_for_bit(seed: int, kernel: Kernel, policy: Policy) -> None:
     program, given = network(seed, policy=policy)
     wanted = emulate(program, given, record=EVERYTHING)
     stepper = Stepper(program, SAMPLES, kernel=kernel)
@@ -225,7 +222,7 @@ def test_what_is_called_unreachable_is_never_reached(seed: int) -> None:
     away = np.where(layer.weight > 0, code.high, code.low)  # sample i pushes neuron i up
     given = np.repeat(np.concatenate([away, -away])[:, None], steps, axis=1)
     trace = emulate(program, ChipInput({"x": given}, {"x": code}), kernel="torch")
-    constants = emulator.layer_constants(layer, ((code.low, code.high),))
+    constants = layers.layer_constants(layer, ((code.low, code.high),))
     wraps, clips = reachable(constants, steps)
     assert constants.reach == accumulator_bound(layer, value_ranges({"x": code}))
     assert wraps or trace.overflow["a"] == 0

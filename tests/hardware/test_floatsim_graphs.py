@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.floatsim import floatsim
-from neurozsl.hardware.floatsim.floatsim import run_neurons, simulate
+from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.floatsim.rules import fire as fire_step
-from neurozsl.hardware.floatsim.rules import replay
+from neurozsl.hardware.floatsim.rules import replay, run_neurons
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse

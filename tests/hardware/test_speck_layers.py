@@ -60,16 +60,15 @@ def test_a_kernel_has_one_scale_and_biases_of_its_channels() -> None:
     assert np.all(channels == channels[:, :1]) and len(set(channels[:, 0].tolist())) > 3
 
 
-def test_reset_spikes_a_step_and_lower_bound_are_those_of_the_rule_unless_they_are_given() -> None:
+def test_reset_spikes_a_step_and_lower_bound_are_those_of_the_rule_unless_one_is_given() -> None:
     rule = NeuronRule("subtract", 7, ">=", -1.0)
     for made in quantize_speck(maps(rule)).layers:
         assert (made.reset, made.max_spikes) == ("subtract", 7)
         assert made.low == -made.threshold
     for made in quantize_speck(maps(NeuronRule())).layers:
         assert (made.reset, made.max_spikes, made.low) == ("zero", 1, -32767)
-    told = quantize_speck(maps(rule), reset="zero", max_spikes=3, lower_bound="lowest")
-    for made in told.layers:
-        assert (made.reset, made.max_spikes, made.low) == ("zero", 3, -32767)
+    for made in quantize_speck(maps(rule), lower_bound="lowest").layers:
+        assert (made.reset, made.max_spikes, made.low) == ("subtract", 7, -32767)
     with pytest.raises(BadInput, match=r"its lower bound \(-300000 in the units"):
         quantize_speck(maps(replace(rule, low=-300000.0)))
 

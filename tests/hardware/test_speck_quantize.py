@@ -321,7 +321,11 @@ def test_shapes_say_inputs_outputs_destinations_and_words() -> None:
         ("a.2", 100, 64, 0),
     ]
     assert [x.kernel_words for x in shapes] == [65536, 16384, 6400]
-    assert [(x.neuron_words, x.bias_words) for x in shapes] == [(128, 128), (100, 100), (64, 64)]
+    assert [(x.words["neuron_words"], x.words["bias_words"]) for x in shapes] == [
+        (128, 128),
+        (100, 100),
+        (64, 64),
+    ]
 
 
 def test_notes_name_the_slow_clock_and_the_readout_only_where_they_matter() -> None:

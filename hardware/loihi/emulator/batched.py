@@ -8,8 +8,6 @@ fused loop (`kernels`; on other devices `kernels_torch`). Layers of a cycle run 
 all samples of a batch together. `steps` runs every layer one step at a time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,11 +24,8 @@ from neurozsl.hardware.loihi.emulator.layers import (
     Kernel,
     LayerRun,
     added,
-    choose_kernel,
-    layer_constants,
     layer_runs,
     layer_thresholds,
-    neuron_constants,
 )
 from neurozsl.hardware.loihi.emulator.maps import Sent
 from neurozsl.hardware.loihi.emulator.neurons import NeuronRun
@@ -44,15 +39,6 @@ _CONV_SUMS: Final = 3 << 19
 _LARGEST_SUMS: Final = 1 << 22  # 16 MB: of a layer at once, whatever the batch and the steps
 _DEVICE_SUMS: Final = 1 << 25
 
-__all__ = [
-    "Kernel",
-    "choose_kernel",
-    "emulate",
-    "layer_constants",
-    "layer_thresholds",
-    "neuron_constants",
-]
-
 
 @dataclass(frozen=True)
 class _Found:
@@ -63,7 +49,7 @@ class _Found:
     overflow: dict[str, int]
     saturation: dict[str, int]
 
-    def rows(self, rows: slice) -> _Found:
+    def rows(self, rows: slice) -> "_Found":
         """The part of some samples; counts are shared."""
         spikes = {name: x[rows] for name, x in self.spikes.items()}
         membrane = {name: x[rows] for name, x in self.membrane.items()}
@@ -89,15 +75,9 @@ def emulate(
 ) -> Trace:
     """Spikes of every layer as the chip would give them.
 
-    Args:
-        program: integers of the network.
-        chip_input: codes `(samples, time, size)`; theta where the policy is dynamic.
-        record: add "membrane" for v after each step, int32 `(samples, time, neuron)`; that of a
-            layer that does not spike is recorded always.
-        batch: samples that are held at once; None lets their sums fit the cache of a core.
-        device: "cpu", "cuda", "cuda:1": where sums and neurons are computed.
-        kernel: "numba" (CPU), "torch" (any device); "auto" takes numba where it can. Same bits.
-        progress: called with (samples done, samples in all) after each batch.
+    Arguments as in `arithmetic.emulate`: the membrane is int32, and that of a layer that does not
+    spike is recorded always; a batch of None lets the sums fit the cache of a core; the kernel is
+    "numba" (CPU) or "torch" (any device), "auto" takes numba where it can. Same bits.
 
     Returns:
         Trace with uint8 spike counts, zeros for a layer that does not spike; overflow counts
@@ -144,9 +124,8 @@ def _samples_at_once(
 ) -> int:
     """As many as keep the sums of the widest layer in a core's cache; more for a device.
 
-    More for convolutions too, whose calls cost more than sums beyond the cache do.
-
-    Where layers run one step at a time the sums of one step count: a step of few samples costs
+    More for convolutions too, whose calls cost more than sums beyond the cache do. Where
+    layers run one step at a time the sums of one step count: a step of few samples costs
     little more than the calls that it takes.
     """
     convolves = any(s.link.conv for layer in program.layers for s in layer.synapses)
@@ -211,10 +190,8 @@ def _run_in_steps(
     names = [layer.name for layer in stage.layers]
     samples, steps = threshold[names[0]].shape
     for name in names:
-        flat = torch.empty((samples, steps, runs[name].size), dtype=torch.uint8)
-        on_cpu = runs[name].device == "cpu"
-        flat = torch.from_numpy(found.spikes[name]) if on_cpu else flat.to(runs[name].device)
-        sent[name] = Sent(flat, {})
+        # On the CPU what is sent is written into the array of the Trace.
+        sent[name] = Sent(torch.from_numpy(found.spikes[name]).to(runs[name].device), {})
     state = {name: runs[name].rest(samples) for name in names}
     several = min(_steps_at_once(runs[name], samples) for name in names)
     within, without = {}, {}

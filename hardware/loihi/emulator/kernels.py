@@ -11,9 +11,6 @@ threshold and starts again from zero. State and arithmetic have the type of v: i
 int64 where sums far beyond the accumulator meet a synaptic memory.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -132,8 +129,8 @@ def _neurons(
                 membrane[b, t, :] = v[b]
 
 
-def _turn(last: Any, first: Any) -> None:
-    """Copy `(rows, positions, channels)` to `(rows, channels, positions)`."""
+def turn(last: Any, first: Any) -> None:
+    """Copy `(rows, positions, channels)` to `(rows, channels, positions)`; both in one piece."""
     rows, positions, channels = last.shape
     for r in range(rows):
         for c in range(channels):
@@ -150,7 +147,7 @@ def _compile(function: Any) -> Any:
 
 
 if HAS_NUMBA:
-    _neurons, _turn = _compile(_neurons), _compile(_turn)
+    _neurons, turn = _compile(_neurons), _compile(turn)
 
 
 @lru_cache(maxsize=256)
@@ -184,14 +181,11 @@ def run_numba(
 ) -> NeuronRun:
     """Integer neurons over time.
 
-    Args:
-        sums: product sums `(batch, time, out)`; float32 holds integers.
-        threshold: vth << 6 `(batch, time)`.
-        constants: of the layer.
-        keep_membrane: False returns an empty membrane `(batch, 0, out)`.
-        state: from `rest`, carried from one call to the next; None starts from rest.
-        steps_in_all: how many steps there are from rest, where a state is carried and it is known.
-        out: where the spikes are written, `(batch, time, out)`; None makes a new array.
+    Product sums `(batch, time, out)`, whose float32 holds integers; thresholds vth << 6
+    `(batch, time)`. keep_membrane: False returns an empty membrane `(batch, 0, out)`. state: from
+    `rest`, carried from one call to the next; None starts from rest. steps_in_all: how many steps
+    there are from rest, where a state is carried and it is known. out: where the spikes are
+    written, `(batch, time, out)`; None makes a new array.
 
     Returns:
         overflow counts sample x step x neuron where u wrapped or |a| left the accumulator;
@@ -203,47 +197,9 @@ def run_numba(
     can_wrap, can_clip = reachable(constants, steps if state is None else steps_in_all)
     wraps, clips = (np.zeros(1, np.int64) if x else None for x in (can_wrap, can_clip))
     state = rest(constants, samples) if state is None else state
-    _neurons(
-        np.ascontiguousarray(sums, None if sums.dtype == np.float32 else np.int32),
-        np.ascontiguousarray(threshold, np.int32),
-        *_arguments(constants),
-        state.u,
-        state.v,
-        _rule(constants),
-        wraps,
-        clips,
-        spikes,
-        membrane,
-    )
+    sums = np.ascontiguousarray(sums, None if sums.dtype == np.float32 else np.int32)
+    limits, rule = np.ascontiguousarray(threshold, np.int32), _rule(constants)
+    made = (wraps, clips, spikes, membrane)
+    _neurons(sums, limits, *_arguments(constants), state.u, state.v, rule, *made)
     overflow = 0 if wraps is None else int(wraps[0])
     return NeuronRun(spikes, membrane, overflow, 0 if clips is None else int(clips[0]))
-
-
-def turned(last: npt.NDArray[np.uint8], first: npt.NDArray[np.uint8]) -> None:
-    """Spikes with channels last, written with channels first; both in one piece.
-
-    Args:
-        last: `(rows, positions, channels)`.
-        first: `(rows, channels, positions)`, changed.
-    """
-    _turn(last, first)
-
-
-def run_plain(
-    sums: npt.NDArray[np.int32],
-    threshold: npt.NDArray[np.int32],
-    constants: NeuronConstants,
-    *,
-    keep_membrane: bool,
-) -> NeuronRun:
-    """As `run_numba` by `kernels_torch`, for machines without numba."""
-    import torch
-
-    from neurozsl.hardware.loihi.emulator.kernels_torch import run_torch
-
-    values, limits = (torch.from_numpy(np.ascontiguousarray(x)) for x in (sums, threshold))
-    run = run_torch(values, limits, constants, keep_membrane=keep_membrane)
-    return NeuronRun(run.spikes.numpy(), run.membrane.numpy(), run.overflow, run.saturation)
-
-
-run_neurons: Final[Callable[..., NeuronRun]] = run_numba if HAS_NUMBA else run_plain

@@ -3,8 +3,6 @@
 Everything is int64, step by step; the equations are in the docstring of `program`.
 """
 
-from __future__ import annotations
-
 import torch
 
 from neurozsl.hardware.loihi import fixedpoint as fp
@@ -28,17 +26,10 @@ def run_torch(
     keep_membrane: bool,
     state: NeuronState | None = None,
 ) -> NeuronRun:
-    """Integer neurons over time; arguments and counts as `kernels.run_numba`, as tensors.
+    """Integer neurons over time; arguments and counts as `kernels.run_numba`.
 
-    Args:
-        sums: integers `(batch, time, out)` on the device that computes.
-        threshold: vth << 6 `(batch, time)`, same device.
-        constants: of the layer.
-        keep_membrane: False returns an empty membrane `(batch, 0, out)`.
-        state: from `rest`, carried from one call to the next; None starts from rest.
-
-    Returns:
-        uint8 spikes and int32 membrane on that device.
+    Sums and thresholds are tensors on the device that computes; so are the uint8 spikes and the
+    int32 membrane.
     """
     samples, steps, size = sums.shape
     device = sums.device
@@ -49,8 +40,7 @@ def run_torch(
     to_current = torch.from_numpy(constants.to_current).to(device)
     to_membrane = torch.from_numpy(constants.to_membrane).to(device)
     state = rest(constants, samples, device) if state is None else state
-    u: torch.Tensor = state.u
-    v: torch.Tensor = state.v
+    u, v = state.u, state.v
     for t in range(steps):
         a = ((sums[:, t].to(torch.int64) << constants.up) >> constants.down) + to_current
         new_u = _decayed(u, constants.keep_u) + (a << fp.ALIGN_BITS)

@@ -4,8 +4,6 @@ A `LayerRun` is made once per layer, device and kernel. Sums and neurons of a co
 are channels last (`maps`), its spikes are handed on in both orders.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -29,7 +27,6 @@ from neurozsl.hardware.loihi.emulator.neurons import (
 )
 from neurozsl.hardware.loihi.emulator.products import Codes
 from neurozsl.hardware.loihi.program import (
-    REGISTER_LIMIT,
     Program,
     ProgramLayer,
     accumulator_bound,
@@ -60,11 +57,8 @@ class LayerRun:
 
     def sums(self, fetch: Fetch) -> torch.Tensor:
         """Sums q x value over all synapses, `(batch, time, out)`; float32 holds integers."""
-        if len(self.products) == 1:
-            return self.products[0](fetch(self.synapses[0]))
-        total = self.some_sums(fetch, range(len(self.products)))
-        assert total is not None  # a layer has a synapse
-        return total
+        pairs = zip(self.products, self.synapses, strict=True)
+        return added([product(fetch(synapse)) for product, synapse in pairs])
 
     def some_sums(self, fetch: Fetch, numbers: Iterable[int]) -> torch.Tensor | None:
         """As `sums`, over the synapses with these numbers; None for no synapse."""
@@ -130,7 +124,7 @@ class LayerRun:
         if not self.on_numba:
             return turned_flat(maps.flatten(2), (channels, high, wide))
         flat = np.empty((samples, steps, self.size), np.uint8) if into is None else into
-        kernels.turned(
+        kernels.turn(
             maps.numpy().reshape(samples * steps, high * wide, channels),
             flat.reshape(samples * steps, channels, high * wide),
         )
@@ -213,13 +207,13 @@ def choose_kernel(device: str, kernel: Kernel) -> Kernel:
     return kernel
 
 
-def neuron_constants(layer: ProgramLayer, *, reach: int = REGISTER_LIMIT) -> NeuronConstants:
-    """Constants of the neuron kernels; sums arrive as q x codes, half of weight x codes.
+@lru_cache(maxsize=256)
+def layer_constants(layer: ProgramLayer, ranges: tuple[Range, ...]) -> NeuronConstants:
+    """Constants of the neuron kernels, with the reach that these ranges of its sources allow.
 
-    Args:
-        layer: the layer.
-        reach: largest |a| that can arrive, where it is known (`program.accumulator_bound`).
+    Sums arrive as q x codes, half of weight x codes.
     """
+    reach = {s.source: found for s, found in zip(layer.synapses, ranges, strict=True)}
     bias = layer.bias.astype(np.int32)
     none = np.zeros_like(bias)
     to_current = layer.bias_to == "current"
@@ -230,16 +224,9 @@ def neuron_constants(layer: ProgramLayer, *, reach: int = REGISTER_LIMIT) -> Neu
         to_membrane=none if to_current else bias,
         keep_u=fp.DECAY_UNITY - (layer.du + 1),
         keep_v=fp.DECAY_UNITY - layer.dv,
-        reach=reach,
+        reach=accumulator_bound(layer, reach),
         rule=layer.rule,
     )
-
-
-@lru_cache(maxsize=256)
-def layer_constants(layer: ProgramLayer, ranges: tuple[Range, ...]) -> NeuronConstants:
-    """`neuron_constants` with the reach that these ranges of its sources allow."""
-    reach = {s.source: found for s, found in zip(layer.synapses, ranges, strict=True)}
-    return neuron_constants(layer, reach=accumulator_bound(layer, reach))
 
 
 def layer_thresholds(

@@ -8,8 +8,6 @@ one piece. So the neurons of a convolutional layer run in that order (`order_of`
 are turned once, when they are written down.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ class Sent:
             self.made[shape] = turned.reshape(batch, steps, high, wide, channels)
         return self.made[shape]
 
-    def cut(self, start: int, stop: int, delay: int) -> Sent:
+    def cut(self, start: int, stop: int, delay: int) -> "Sent":
         """What is seen in steps start..stop of a synapse with this delay."""
         if not delay and start == 0 and stop == self.flat.shape[1]:
             return self

@@ -4,8 +4,6 @@ In: `NeuronConstants` of a layer and, between two calls, its `NeuronState`. Out:
 loops are `kernels` (numba) and `kernels_torch`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,9 +79,7 @@ def reachable(constants: NeuronConstants, steps: int | None) -> tuple[bool, bool
     |u(t)| <= keep_u / 4096 |u(t-1)| + 64 |a|, hence |u| <= 64 |a| 4096 / (4096 - keep_u) and
     |u| <= 64 |a| steps; the same for v with |u| + |bias|.
 
-    Args:
-        constants: of the layer.
-        steps: steps from rest, None where they are not known.
+    steps: from rest, None where they are not known.
     """
     u = _accumulated(constants.reach << fp.ALIGN_BITS, constants.keep_u, steps)
     bias = int(np.abs(constants.to_membrane).max(initial=0))

@@ -11,8 +11,6 @@ its products have T times fewer rows, and every call of every layer has its own 
 reports both as `emulator.vs_float32_dense` and `emulator.stepwise_vs_float32_dense`).
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 
@@ -58,14 +56,10 @@ class Stepper:
     def step(
         self, codes: Mapping[str, Array], theta: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
-        """One time step of all layers.
+        """One time step of all layers: spike counts uint8 `(samples, out)`, tensors on a device.
 
-        Args:
-            codes: per input `(samples, size)`.
-            theta: per layer `(samples,)` in units of the float model, where the policy is dynamic.
-
-        Returns:
-            uint8 spike counts `(samples, out)` per layer: arrays, or tensors on a device.
+        codes: per input `(samples, size)`. theta: per layer `(samples,)` in units of the float
+        model, where the policy is dynamic.
 
         Raises:
             BadInput: as `Program.check`; the threshold table has no further step.
@@ -88,7 +82,10 @@ class Stepper:
             if not delay:
                 return sent[synapse.source]
             past = self._past[synapse.source]
-            return past[delay - 1] if delay <= len(past) else self._silence(synapse.size_in)
+            if delay <= len(past):
+                return past[delay - 1]
+            shape = (self.samples, 1, synapse.size_in)
+            return Sent(torch.zeros(shape, dtype=torch.uint8, device=self.device), {})
 
         for layer in program.layers:
             name, run = layer.name, self._runs[layer.name]
@@ -105,11 +102,6 @@ class Stepper:
         self.steps_done += 1
         spikes = {layer.name: sent[layer.name].flat[:, 0] for layer in program.layers}
         return {k: v.numpy() if self.device == "cpu" else v for k, v in spikes.items()}
-
-    def _silence(self, size: int) -> Sent:
-        """What a source of this width sent before the first step."""
-        zeros = torch.zeros((self.samples, 1, size), dtype=torch.uint8, device=self.device)
-        return Sent(zeros, {})
 
     def membrane(self) -> dict[str, Array]:
         """Membrane v of every layer after the last step, int32 `(samples, out)`."""
