@@ -10,8 +10,6 @@ sinabs_discretised  Speck: the float branch, discretised and run by sinabs' DYNA
              process of its own, with a stand-in for the closed samna
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar

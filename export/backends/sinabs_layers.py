@@ -15,8 +15,6 @@ the state persists. Nothing here imports `sinabs.backend.dynapcnn`: it imports s
 on the public index is a stub that starts an installer.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -9,8 +9,6 @@ margin   largest |v* - theta| among the bits that differ (float backends): near 
 membrane largest |v - v'| after a step, in units of the float model, where both recorded v
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

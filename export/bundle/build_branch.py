@@ -5,8 +5,6 @@ A network that was trained in integers (`TrainedIntegers`) is shipped as these v
 gives any NIR reader the same spikes but for the truncation of the membrane.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

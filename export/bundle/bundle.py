@@ -11,8 +11,6 @@
 `build_branch` and `build_network` write it, whole or not at all (`bundle_files`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call r
 do not fit the cores of the chip leave nothing.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import shutil

@@ -1,13 +1,11 @@
 """`manifest.json` of a bundle: what it is, how it was checked, and the digest of every file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -91,7 +89,7 @@ class Manifest(BaseModel):
     repairs: tuple[str, ...] = ()
     digest: str = ""
 
-    def sealed(self) -> Manifest:
+    def sealed(self) -> Self:
         """The same manifest with its digest."""
         return self.model_copy(update={"digest": self._own_digest()})
 

@@ -6,8 +6,6 @@ synaptic operations and neuron updates (`hardware.count.counts`), messages and h
 (`hardware.count.traffic`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +45,14 @@ def operations_of(counts: Counts, sent: Traffic | None) -> Operations:
 
 
 @dataclass(frozen=True)
+class BatchOperations:
+    """The operations of some samples, per inference."""
+
+    samples: int
+    each: Operations
+
+
+@dataclass(frozen=True)
 class ScoredStep:
     """One step of a deployment: what runs its branch, and what its operations are counted on.
 
@@ -62,14 +68,6 @@ class ScoredStep:
         counts = count(self.network, chip_input, trace)
         sent = mesh_traffic(self.network, chip_input, trace, self.cores)
         return BatchOperations(counts.samples, operations_of(counts, sent))
-
-
-@dataclass(frozen=True)
-class BatchOperations:
-    """The operations of some samples, per inference."""
-
-    samples: int
-    each: Operations
 
 
 def mean_operations(batches: Sequence[BatchOperations]) -> Operations | None:

@@ -12,8 +12,6 @@ a controller beside the neurons, which no target here has.
 Nothing else changes silently: the second value of `apply_policy` says what was given up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal

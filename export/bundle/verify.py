@@ -16,8 +16,6 @@ bit. The float branch of such a bundle is the integers' twin, so that `emulator_
 the deployment with its float description, which nobody trained: it is shown, and is no loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter

@@ -5,8 +5,6 @@ assumed in its metadata, so that any reader of the bundle computes the same. The
 no score; the reference of the checks is the float simulation instead of Norse.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput

@@ -9,8 +9,6 @@ Connections of a layer are the pairs (value that arrives, neuron), as a chip sto
 padding is no value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path

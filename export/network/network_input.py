@@ -11,8 +11,6 @@ A file is `.npz` with one array per input of the network (or a single one where 
 the discrete form of a Poisson process). It is synthetic and says so.
 """
 
-from __future__ import annotations
-
 import math
 import zipfile
 from collections.abc import Mapping

@@ -7,8 +7,6 @@ The codes of the input are part of the network (a first layer carries their scal
 lowered once for the shapes of its inputs and, after the input is read, again with its codes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

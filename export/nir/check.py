@@ -4,8 +4,6 @@ A spec with a NaN, a forward reference or a decay outside (0, 1] would otherwise
 silent zero, deep inside a simulator.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -7,8 +7,6 @@ NIR writes a one-dimensional map as `(C, L)`, a `LayerSpec` as `(C, 1, L)`. NIR 
 axis alike, so that other paddings have no node.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -14,8 +14,6 @@ travels with what is made of the network (its graph's metadata, bundles, reports
 Repairs of the graph itself come from `normalise`, rewriting from `hardware.lower.lower`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args

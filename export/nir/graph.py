@@ -12,8 +12,6 @@ float64 arrays, because dt / float32(dt / kappa) does not always give kappa back
     IF       v' = r I, r read as gain per step             v* = v + I
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 

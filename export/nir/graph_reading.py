@@ -8,8 +8,6 @@ The gain is 1 in every file of ours. The exact decays of the metadata are taken,
 against the time constants of the nodes. Graphs of other tools: `foreign`, `hardware.lower`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 

@@ -12,8 +12,6 @@ checked before memory is asked for: the file's own figures are claims. Refused a
     a store of strings with entries of impossible size                 libhdf5 2.0 loops on them
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from math import prod

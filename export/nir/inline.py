@@ -13,8 +13,6 @@ A nested graph is a node whose Input and Output nodes are its ports. An outer ed
 What an edge means twice is never guessed: two wires between the same two nodes are refused.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

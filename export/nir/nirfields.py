@@ -5,8 +5,6 @@ A default is what the standard says of a parameter that old files lack; where to
 stride of a pool, `start_dim`) there is none, and a file without it is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final

@@ -15,8 +15,6 @@ What the objects of nir 1.0.4 have no field for travels as plain attributes of w
 sentence per parameter that the file lacks and that a default of the standard fills.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path

@@ -13,8 +13,6 @@ so their shapes must agree.
 Normalising the result gives an equal graph and no repairs.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -12,8 +12,6 @@ dimension. A rule returns a new node; it changes a parameter only where the resu
 the file, and says so in `notes`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A loop is evaluated one step late through a spiking neuron (the spikes of the la
 above 0. Without either, every node of it waits for the others: no order, so no meaning in steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

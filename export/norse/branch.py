@@ -4,8 +4,6 @@ The neuron is Norse's, stepped in float64. `graph.from_norse` reads a stack of N
 `nir.graph.from_nir` makes a `BranchSpec` of its graph.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -21,8 +21,6 @@ From another framework: write a .nir file with its own exporter (`snntorch.expor
 `neurozsl inspect FILE.nir`; it says what it read, what it repaired and what the file does not say.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping

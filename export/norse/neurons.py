@@ -4,8 +4,6 @@ In: a cell and where it stands (`ModuleAt`). Out: its node (times in steps), dec
 them, dt and reset rule (`Made`), or `NotCarried` with the reason.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final

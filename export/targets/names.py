@@ -3,8 +3,6 @@
 The registry says which: each target names its chip (`lava` is `loihi2`, `speck` is `speck2f`).
 """
 
-from __future__ import annotations
-
 from neurozsl.core.errors import BadInput
 from neurozsl.export.targets import TARGETS, Target
 from neurozsl.hardware.chips import CHIPS

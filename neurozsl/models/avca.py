@@ -18,8 +18,6 @@ Where paper and public code differ, the default is the code and the paper is an 
 `attention=post_norm`. Which class vector belongs to which label is decided by the data reader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args

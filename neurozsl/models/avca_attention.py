@@ -12,8 +12,6 @@ because the public code leaves them out of its optimiser; `pos_emb="trained"` tr
 way they are parameters, as the published parameter count has them.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

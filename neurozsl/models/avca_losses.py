@@ -16,8 +16,6 @@ the projected audio, video and class vector, rho their decoded forms, phi the en
           + MSE(theta_a, theta_w) + MSE(theta_v, theta_w)                             (Eq. 10)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -34,7 +32,7 @@ class Three(NamedTuple):
     video: Tensor
     word: Tensor
 
-    def of(self, negative: Tensor) -> Three:
+    def of(self, negative: Tensor) -> "Three":
         """The rows `negative` `(batch,)`: per sample those of a sample of another class.
 
         The public code draws the negatives as a batch of their own with a forward pass of its own,

@@ -6,8 +6,6 @@ model runs with Norse, an emulator or a chip simulator in the middle. `ZSLModel`
 every model, `BranchModel` and `Branch` that of a model whose middle a chip can take over.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
@@ -150,7 +148,7 @@ class BranchModel(ZSLModel, Protocol):
     def motion_branch(self) -> Branch | None:
         """The branch; None where an option leaves it out."""
 
-    def frozen(self, theta: Mapping[str, float]) -> BranchModel:
+    def frozen(self, theta: Mapping[str, float]) -> "BranchModel":
         """Copy the model as deployed: normalisation folded, one constant threshold per layer.
 
         Raises:

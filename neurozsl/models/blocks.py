@@ -3,8 +3,6 @@
 Shapes are `(batch, time, width)` unless said otherwise.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Options that every model with a spiking branch has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -18,8 +18,6 @@ spikes of t-1 are read, in training as later, and none before the first step.
 all clipped to theta_0 / 4 .. 4 theta_0. The gradient of log(n) is that of the spikes' surrogate.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

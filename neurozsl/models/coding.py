@@ -12,8 +12,6 @@ Training already sees the coded input, so float simulation and chip read the sam
 All are deterministic. Channels lie level by level (or ON, then OFF), each as wide as the features.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Literal

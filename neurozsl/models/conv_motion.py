@@ -16,8 +16,6 @@ is frozen to its mean at export; GLP inside a block squashes currents, which no 
 kernel over time is three delayed synapses, which a `BranchSpec` does not hold.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor

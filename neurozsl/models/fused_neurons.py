@@ -13,8 +13,6 @@ An integrator has u_t = v_{t-1} + I_t, dI_t = h_{t-1} = d_t. The tanh is torch's
 bit differs from the one of the C library.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

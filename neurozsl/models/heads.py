@@ -1,7 +1,5 @@
 """Projections into the shared space and back (AVCA's layout, MDFT Eq. 12, STFT Eq. 15)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from torch import nn

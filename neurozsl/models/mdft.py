@@ -21,8 +21,6 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
     Fig. 5   threshold=fixed with theta=VALUE, inputs=["video"] or ["audio"]
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal

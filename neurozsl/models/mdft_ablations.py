@@ -5,8 +5,6 @@ table. All of them are switches of `MDFTConfig`, so a row can also be written ou
 paper does not say what takes the place of what it removes, the row's reading does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ In: a preset, a motion profile, an ablation and the user's options, each over th
 an `MDFTConfig`, or an error that names the option, its value and what is allowed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args

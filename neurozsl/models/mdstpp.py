@@ -20,8 +20,6 @@ front of it (`host_parts` says so). Without attention (`ssa=false`) the first st
 and lies on the chip as a whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise

@@ -8,8 +8,6 @@ holds too. What it shares with the other branch is in `pathways`.
 (`training.qat`); this module knows none of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 

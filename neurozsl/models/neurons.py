@@ -14,8 +14,6 @@ On the CPU and with the default surrogate all steps run in one pass (`models.fus
 same bits as Norse's cell, which runs everything else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Options of a model, checked against its configuration class."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 

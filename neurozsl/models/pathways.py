@@ -8,8 +8,6 @@ A pathway is a chain of layers; `taps` are further layers that all read the end 
 queries, keys and values of a spiking attention, whose product is the host's).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
@@ -107,7 +105,7 @@ class PathwayBranch(nn.Module, Generic[Layer]):
         self.frozen_theta = {name: float(theta[name]) for name in layers}
         self.policy = "frozen"
 
-    def load_folded(self, other: PathwayBranch[Layer]) -> None:
+    def load_folded(self, other: "PathwayBranch[Layer]") -> None:
         """Take over the weights of a branch of the same shape, its BatchNorm folded in.
 
         Raises:

@@ -5,8 +5,6 @@ of the feature widths, because a chip's memory bounds the product of inputs and 
 of `PROFILES` each.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

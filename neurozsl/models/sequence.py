@@ -1,7 +1,5 @@
 """Batches as a model of T steps reads them: sequences as they are, averaged features T times."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -13,8 +13,6 @@ Your TimeStep", AAAI 2024 (arXiv 2401.01912); the caption of MDST++'s Fig. 4 des
 Their temporal transformer between two stages is left for the weighted mean.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -18,8 +18,6 @@ the chunks of one step, causal like the neurons around it: `tokens="slots"`. `to
 the steps as tokens instead; every step then waits for the last one.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple

@@ -19,8 +19,6 @@ Two presets: `paper`, and `deploy` (compact; a second head on the spikes alone, 
 its reason: with one fused head the scene drowns the motion). Options in `stft_config`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

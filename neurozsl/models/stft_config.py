@@ -10,8 +10,6 @@ Table IX    motion=false (only Transformer), transformer=false (only SNN)
 Fig. 3      steps, rank, theta with threshold=fixed, motion_inputs (one modality)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 

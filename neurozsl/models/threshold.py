@@ -17,8 +17,6 @@ has no recurrence; the others are ablations, and saturate:
     literal     theta_t = clip((phi_t + omega'_t) theta_{t-1}, same), omega' as printed
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

@@ -10,8 +10,6 @@ The membrane starts at 0 in every stage. What the shrinkage gives are means, not
 entry layer of the stage reads them, so that the blocks and residuals see spikes alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn

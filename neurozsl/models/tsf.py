@@ -7,8 +7,6 @@ of a neuron by itself; it is the output that is synthesised. The maximum over ch
 factors sum to more than 1, so they are divided by their sum; `literal=True` leaves that out.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ and the frozen thresholds of the branch are among them. The deployed model is a 
 from changed values, with the same weights on the host and the folded ones in the branch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Self, TypeVar

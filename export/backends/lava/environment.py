@@ -9,8 +9,6 @@ lives in an environment of its own, under
 not count and is built again. A virtual environment cannot be moved, so it is built in place.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -6,8 +6,6 @@ group of its own, because Lava starts one process per Lava Process; whatever end
 worker's stdin closes and it ends itself.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ stand-in in place of the closed module (see `worker/run_dynapcnn.py`): what is c
 discretisation and the forward of its discretised layers, not a chip and not samna's validation.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
