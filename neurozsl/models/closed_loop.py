@@ -24,9 +24,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from neurozsl.models.threshold import RANGE
+
 ClosedLoop = Literal["fixed", "dynamic", "clipped", "literal"]
-MODES: tuple[ClosedLoop, ...] = ("fixed", "dynamic", "clipped", "literal")
-RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0, as MDFT's
 
 
 def spike_entropy(spikes: Tensor) -> Tensor:

@@ -23,13 +23,13 @@ and lies on the chip as a whole.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import masked_mean
@@ -38,7 +38,7 @@ from neurozsl.models.heads import projection_map
 from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.models.options import check_choices
+from neurozsl.models.options import one_of
 from neurozsl.models.pathways import read_spikes
 from neurozsl.models.shrinkage import stage_lengths, stretch
 from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
@@ -57,14 +57,12 @@ class MDSTPPConfig(MDFTConfig):
     """
 
     motion_widths: tuple[int, ...] = (256, 128)
-    egm: bool = True
     ssa: bool = True
     tokens: Tokens = "slots"
     motion_slots: int = 8
     motion_heads: int = 1
-    attention_scale: float = (
-        1.0  # Spikformer's 1/8 is for 196 tokens: never fired with 8 (measured)
-    )
+    # Spikformer's 1/8 is for 196 tokens: it never fired with 8 (measured).
+    attention_scale: float = 1.0
     attention_theta: float = 0.5  # Spikformer's, where every other threshold is 1
     mlp_ratio: int = 2
     depth: int = 1
@@ -108,14 +106,6 @@ _PAPER: dict[str, Any] = {
 }
 
 
-_CHOICES = {
-    "neuron": ("lif", "if"),
-    "shrink": ("mean", "learnt", "none"),
-    "tokens": get_args(Tokens),
-    "on_chip": ("qkv", "embedding"),
-}
-
-
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig:
     """Resolve a preset and the options on top of it.
 
@@ -136,7 +126,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
     if "stage_steps" in options:
         lengths = tuple(int(t) for t in options["stage_steps"])
         config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
-    check_choices(name, config, _CHOICES)
+    one_of(name, "neuron", config.neuron, ("lif", "if"))
     for option in ("stages", "depth", "mlp_ratio", "motion_slots", "motion_heads"):
         if getattr(config, option) < 1:
             raise BadInput(
@@ -148,11 +138,6 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
         raise BadInput(
             f"model '{name}': stage_steps={list(lengths)} with steps={config.steps}, expected to "
             "start there and to fall from stage to stage, to 1 or more"
-        )
-    if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
-        raise BadInput(
-            f"model '{name}': egm=false shows the visual features themselves, as graded codes; "
-            "leave out events and video_code"
         )
     _ = config.attention  # checks its sizes
     return config
@@ -201,13 +186,6 @@ class MDSTPP(MDFT):
                     projection_map(joined, c.hidden, c.proj, c.drop_dec, c.output)
                 )
 
-    def _input_codes(self) -> dict[str, InputCode]:
-        codes = super()._input_codes()
-        if not self.config.egm and "video" in codes:
-            bits = self.config.audio_bits
-            codes["video"] = InputCode(self.config.video_dim, "graded", bits, False, 1.0)
-        return codes
-
     def _make_branch(self) -> SpikingBranch:
         return self._chip(norm=self.config.norm)
 
@@ -220,10 +198,6 @@ class MDSTPP(MDFT):
             return self._branch_of((*c.motion_widths, *plain), norm=norm)
         taps = TAPS if c.on_chip == "qkv" else ()
         return self._branch_of(c.motion_widths, norm=norm, taps=taps)
-
-    def _visual_events(self, batch: AVBatch) -> Tensor:
-        """Ternary or pixel events; without the EGM the visual features themselves."""
-        return super()._visual_events(batch) if self.config.egm else batch.video
 
     def calibrate(self, batch: AVBatch) -> None:
         """Choose the scales of the graded codes from training data."""

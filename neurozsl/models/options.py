@@ -1,7 +1,8 @@
 """Options of a model, checked against its configuration class."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neurozsl.core.errors import BadInput
 
@@ -17,10 +18,25 @@ def check_known(model: str, kind: type, options: Iterable[str]) -> None:
         )
 
 
-def check_choices(model: str, config: object, choices: Mapping[str, Collection[str]]) -> None:
-    """Refuse the first option whose value is none of its `choices`."""
-    for name, allowed in choices.items():
-        one_of(model, name, getattr(config, name), allowed)
+def check_choices(model: str, config: object) -> None:
+    """Refuse the first option, a `Literal` or a tuple of it, with a value that it does not list."""
+    for name, kind in get_type_hints(type(config)).items():
+        value: Any = getattr(config, name)
+        if get_origin(kind) is tuple:
+            kind, values = get_args(kind)[0], value
+        else:
+            values = (value,)
+        if get_origin(kind) is Literal:
+            for one in values:
+                one_of(model, name, one, get_args(kind))
+
+
+def check_weights(model: str, weights: Collection[float]) -> None:
+    """Refuse weights of losses that are negative, or all 0."""
+    if min(weights) < 0 or max(weights) == 0:
+        raise BadInput(
+            f"model '{model}': loss weights {weights}, expected none below 0 and one above 0"
+        )
 
 
 def one_of(model: str, name: str, value: object, allowed: Collection[str]) -> None:

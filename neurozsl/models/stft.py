@@ -30,7 +30,6 @@ from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
-from neurozsl.models.closed_loop import RANGE
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import ShapedInput
@@ -38,6 +37,7 @@ from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
+from neurozsl.models.threshold import saturated_share
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
 from neurozsl.models.with_branch import WithBranch
@@ -197,7 +197,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
             prepared = self.prepare(batch)
             assert prepared.chip_input is not None
             thetas = self.branch.thresholds(prepared.chip_input)
-        share, name = max((self._saturated(theta), name) for name, theta in thetas.items())
+        share, name = max((saturated_share(t, self.config.theta), n) for n, t in thetas.items())
         if share < 0.25:
             return []
         return [
@@ -205,10 +205,6 @@ class STFT(WithBranch[ConvSpikingBranch]):
             f"'{name}' sit on an end of the allowed range, the recurrence of Eq. 9 has "
             "degenerated; threshold=dynamic is the form without it"
         ]
-
-    def _saturated(self, theta: Tensor) -> float:
-        low, high = self.config.theta / RANGE, self.config.theta * RANGE
-        return float(((theta <= low) | (theta >= high)).float().mean())
 
     def _encode(self, batch: AVBatch) -> dict[str, Tensor]:
         features = {"audio": batch.audio, "video": batch.video}

@@ -26,8 +26,7 @@ from torch import Tensor
 from neurozsl.models.blocks import resize_channels
 
 ThresholdMode = Literal["fixed", "dynamic", "literal", "clipped", "centred"]
-MODES: tuple[ThresholdMode, ...] = ("fixed", "dynamic", "literal", "clipped", "centred")
-_RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0 in the recurrent ablations
+RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0
 
 
 def context_gain(joint: Tensor) -> Tensor:
@@ -69,12 +68,12 @@ def thresholds(
     theta = torch.full_like(factor[:, 0], theta_0)
     steps = []
     for t in range(factor.shape[1]):
-        theta = (factor[:, t] * theta).clamp(theta_0 / _RANGE, theta_0 * _RANGE)
+        theta = (factor[:, t] * theta).clamp(theta_0 / RANGE, theta_0 * RANGE)
         steps.append(theta)
     return torch.stack(steps, 1)
 
 
 def saturated_share(theta: Tensor, theta_0: float) -> float:
     """Share of steps on either end of the allowed range: near 1 the recurrence has degenerated."""
-    ends = (theta <= theta_0 / _RANGE) | (theta >= theta_0 * _RANGE)
+    ends = (theta <= theta_0 / RANGE) | (theta >= theta_0 * RANGE)
     return float(ends.float().mean())
