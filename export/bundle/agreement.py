@@ -88,10 +88,7 @@ def worst_membranes(
 ) -> dict[str, float]:
     """Per layer that both traces recorded the largest difference of the membrane after a step.
 
-    Args:
-        first: one trace.
-        second: the other.
-        scales: per trace and layer the real value of one unit of its membrane; 1 where absent.
+    `scales`: per trace and layer the real value of one unit of its membrane; 1 where absent.
     """
     found = {}
     for name in first.membrane.keys() & second.membrane.keys():
@@ -108,11 +105,7 @@ def worst_margins(
 ) -> dict[str, float]:
     """Per layer with unequal counts the largest |v* - n theta| there, v* on the path of `first`.
 
-    Args:
-        lowered: the float branch that both traces claim to follow.
-        chip: its input.
-        first: the reference; its spikes feed the next layer and decide the resets.
-        second: the other trace.
+    `first` is the reference: its spikes feed the next layer and decide the resets.
     """
     chip = chip.to_numpy()
     values: dict[str, Any] = {n: chip.codes[n] * c.scale for n, c in lowered.inputs.items()}

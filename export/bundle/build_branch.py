@@ -13,13 +13,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, backend
 from neurozsl.export.bundle.bundle import StageProgress
-from neurozsl.export.bundle.bundle_files import (
-    describe,
-    publish,
-    staged,
-    write_golden,
-    write_parts,
-)
+from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
 from neurozsl.export.bundle.manifest import Manifest, Operations, Step
 from neurozsl.export.bundle.operations import ScoredStep, mesh_cores
 from neurozsl.export.bundle.policy import Wanted, apply_policy
@@ -195,10 +189,7 @@ def _stages(
     """
     if program is not None:
         integers = Parts(deployed, parts.lowered, program)
-        return [
-            (name, "emulator", integers),
-            (f"{name}, deployed", chosen.backends[0], parts),
-        ]
+        return [(name, "emulator", integers), (f"{name}, deployed", chosen.backends[0], parts)]
     stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
     if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
         assert rounding.calibration is not None
@@ -218,9 +209,7 @@ def _stages(
 
 
 def _score_steps(
-    stages: list[_Stage],
-    score: Score | None,
-    reference: Mapping[str, float] | None,
+    stages: list[_Stage], score: Score | None, reference: Mapping[str, float] | None
 ) -> tuple[Step, ...]:
     """Accuracy of every stage; that of the first is not computed again where it is known."""
     if score is None:

@@ -10,13 +10,7 @@ from pathlib import Path
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
 from neurozsl.export.bundle.bundle import StageProgress
-from neurozsl.export.bundle.bundle_files import (
-    describe,
-    publish,
-    staged,
-    write_golden,
-    write_parts,
-)
+from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.foreign import Network

@@ -20,10 +20,11 @@ from neurozsl.core.folders import whole_file
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.export.backends.registry import BACKENDS as BY_NAME
-from neurozsl.export.backends.registry import Parts, RunOptions, backend
-from neurozsl.export.network.network_input import Given, input_shapes, poisson, read_input
+from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, RunOptions, backend
+from neurozsl.export.network.network_input import Given, poisson, read_input
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.graph_reading import graph_inputs
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.counts import Counts, count
@@ -35,8 +36,6 @@ from neurozsl.hardware.network.program import ChipProgram
 
 SAMPLES: Final = 16
 BACKENDS: Final = tuple(name for name in BY_NAME if name != "norse")  # runs a model's branch alone
-# Backends that run integers, and the chip whose integers they run unless another is named.
-INTEGERS: Final = {name: x.chip for name, x in BY_NAME.items() if x.chip is not None}
 _RECORDS: Final = ("floatsim", "emulator")
 # Membranes of this many neuron-steps (128 MB) are kept without being asked for.
 _KEPT: Final = 1 << 24
@@ -132,7 +131,7 @@ def run_network(
     Args:
         fed: of `feed`.
         backend_name: one of BACKENDS.
-        chip: whose integers an integer backend runs; default those of INTEGERS.
+        chip: whose integers an integer backend runs; default its own.
         membrane: keep it whatever its size, where the backend records it.
         progress: called with samples done and samples in all.
 
@@ -142,11 +141,11 @@ def run_network(
     """
     if backend_name not in BACKENDS:
         raise BadInput(f"backend '{backend_name}' is unknown; use one of {', '.join(BACKENDS)}")
-    integers = INTEGERS.get(backend_name)
+    integers = RUNS_INTEGERS.get(backend_name)
     if chip is not None and integers is None:
         raise BadInput(
             f"--chip {chip}: backend '{backend_name}' runs the float network; use "
-            f"{', '.join(INTEGERS)}"
+            f"{', '.join(RUNS_INTEGERS)}"
         )
     lowered, chip_input = fed.network.lowered, fed.given.chip_input
     chip = integers if chip is None else chip
@@ -182,7 +181,7 @@ def _check_source(path: Path, source: Source) -> None:
 
 
 def _given(network: Network, source: Source) -> Given:
-    shapes = input_shapes(network.graph)
+    shapes = graph_inputs(network.graph)
     if source.path is not None:
         given = read_input(source.path, shapes)
         if source.limit is None:

@@ -54,41 +54,25 @@ def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
         flat = nir.Flatten(input_type={"input": np.array(source)}, start_dim=0, end_dim=-1)
         return flat, affine
     top, _, left, _ = conv.padding
+    build = nir.Conv2d
+    geometry: dict[str, Any] = {
+        "input_shape": conv.shape[1:],
+        "stride": conv.stride,
+        "padding": (top, left),
+        "dilation": conv.dilation,
+    }
     if conv.shape[1] == 1:
-        return (
-            nir.Conv1d(
-                input_shape=conv.shape[2],
-                weight=weight[:, :, 0],
-                stride=conv.stride[1],
-                padding=left,
-                dilation=conv.dilation[1],
-                groups=conv.groups,
-                bias=bias,
-            ),
-        )
-    return (
-        nir.Conv2d(
-            input_shape=conv.shape[1:],
-            weight=weight,
-            stride=conv.stride,
-            padding=(top, left),
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=bias,
-        ),
-    )
+        build, weight = nir.Conv1d, weight[:, :, 0]
+        geometry = {key: along for key, (_, along) in geometry.items()}
+    return (build(weight=weight, groups=conv.groups, bias=bias, **geometry),)
 
 
 def read_synapse(
     name: str, node: Any, source: str, shape: Shape
 ) -> tuple[FloatArray, FloatArray, Conv | None]:
-    """Weight, bias and geometry that a node gives a layer.
+    """Weight, bias and geometry that a node, one of `SYNAPSES`, gives a layer.
 
-    Args:
-        name: of the node.
-        node: one of `SYNAPSES`.
-        source: what it reads.
-        shape: of the source, as the graph has it.
+    `source` is what it reads, `shape` that of the source as the graph has it.
 
     Raises:
         BadInput: the node does not fit its source.

@@ -27,11 +27,7 @@ _SAME = 1e-6
 def from_nir(graph: nir.NIRGraph) -> BranchSpec:
     """The branch that a feed-forward graph of linear maps, kernels and spiking nodes describes.
 
-    Args:
-        graph: with our metadata.
-
-    Returns:
-        BranchSpec; float32 weights, float64 decays.
+    The graph has our metadata; the branch has weights in float32 and decays in float64.
 
     Raises:
         UnsupportedNode: names every node that has no entry in the table.
@@ -39,7 +35,7 @@ def from_nir(graph: nir.NIRGraph) -> BranchSpec:
     """
     _refuse_unknown(graph)
     before, meta = _predecessors(graph), _own_metadata(graph)
-    shapes, layers = _input_shapes(graph), []
+    shapes, layers = graph_inputs(graph), []
     for name in meta["layers"]:
         layers.append(_layer(graph, name, before, shapes, meta))
         shapes[name] = layer_shape(layers[-1])
@@ -103,14 +99,15 @@ def _predecessors(graph: nir.NIRGraph) -> dict[str, str]:
 
 
 def _policy(value: Any) -> Policy:
-    allowed: tuple[Policy, ...] = get_args(Policy)
-    for policy in allowed:
-        if value == policy:
-            return policy
-    raise BadInput(f"NIR graph: policy {value!r}, expected one of {', '.join(allowed)}")
+    if value not in get_args(Policy):
+        listed = ", ".join(get_args(Policy))
+        raise BadInput(f"NIR graph: policy {value!r}, expected one of {listed}")
+    policy: Policy = value
+    return policy
 
 
-def _input_shapes(graph: nir.NIRGraph) -> dict[str, Shape]:
+def graph_inputs(graph: nir.NIRGraph) -> dict[str, Shape]:
+    """Shape of every Input node, without batch and time."""
     return {
         name: tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
         for name, node in graph.nodes.items()

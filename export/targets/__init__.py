@@ -32,11 +32,7 @@ def target(name: str) -> Target:
 
 
 def suggested(network: Lowered | ChipProgram) -> str:
-    """The target to carry on with after a network ran: of a chip that runs it, else a simulator.
-
-    Args:
-        network: what ran, integers or float.
-    """
+    """The target to carry on with after a network ran: of a chip that runs it, else a simulator."""
     takes = (one.name for one in TARGETS.values() if one.chip and one.runs(network))
     return next(takes, SINABS.name)
 

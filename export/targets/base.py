@@ -45,10 +45,6 @@ class Check:
     exact: bool = True
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Oracle:
     """Foreign code that a target is compared with, as manifests name it.
@@ -62,7 +58,7 @@ class Oracle:
     version: str
     backends: tuple[str, ...]
     left_out: str = ""
-    installed: Callable[[], bool] = _always
+    installed: Callable[[], bool] = lambda: True
     install: str = ""
 
     def __str__(self) -> str:
@@ -86,14 +82,6 @@ class Device:
     configure: Callable[[Parts, str], None]
 
 
-def _nothing() -> tuple[Path, ...]:
-    return ()
-
-
-def _anything(network: Lowered | ChipProgram) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Target:
     """Where a branch can be carried.
@@ -114,9 +102,9 @@ class Target:
     features: Mapping[str, str]
     oracle: Oracle | None = None
     own_backends: Mapping[str, Backend] = field(default_factory=dict)
-    ships: Callable[[], tuple[Path, ...]] = _nothing
+    ships: Callable[[], tuple[Path, ...]] = tuple
     device: Device | None = None
-    runs: Callable[[Lowered | ChipProgram], bool] = _anything
+    runs: Callable[[Lowered | ChipProgram], bool] = lambda network: True
 
     def asks_oracle(self, check: Check) -> bool:
         """True where one side of a check is the oracle."""

@@ -29,9 +29,7 @@ def target_called(name: str) -> Target:
 def chip_called(name: str, also: str = "") -> str:
     """Key of the chip that is called so, or that the target called so means.
 
-    Args:
-        name: of a chip or a target.
-        also: what else could be given, for the message.
+    `also` is what else could be given, for the message.
 
     Raises:
         BadInput: there is none; lists every name that means one.

@@ -264,12 +264,7 @@ class AVCA(nn.Module):
 
 
 def build(
-    *,
-    audio_dim: int,
-    video_dim: int,
-    encode: str = "",
-    steps: int = 0,
-    **options: Any,
+    *, audio_dim: int, video_dim: int, encode: str = "", steps: int = 0, **options: Any
 ) -> AVCA:
     """Make an AVCA.
 

@@ -111,9 +111,7 @@ def _leaky(config: NeuronConfig, like: Tensor) -> Step:
 def _integrating(config: NeuronConfig, like: Tensor) -> Step:
     """Integrate and fire: the current enters the membrane with gain 1."""
     iaf = IAFParameters(
-        v_reset=like.new_tensor(0.0),
-        method=config.surrogate,
-        alpha=like.new_tensor(config.slope),
+        v_reset=like.new_tensor(0.0), method=config.surrogate, alpha=like.new_tensor(config.slope)
     )
 
     def step(i: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,9 +53,7 @@ def speck(audio_dim: int, video_dim: int) -> dict[str, Any]:
     }
 
 
-PROFILES: Mapping[str, Callable[[int, int], dict[str, Any]]] = {
-    "speck": speck,
-}
+PROFILES: Mapping[str, Callable[[int, int], dict[str, Any]]] = {"speck": speck}
 
 
 def profile_options(name: str, audio_dim: int, video_dim: int) -> dict[str, Any]:

@@ -136,11 +136,7 @@ class SpikingBlock(nn.Module):
         self.down = _reading_residual(ratio * width, width, neuron, norm)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        theta: Tensor | None,
-        qkv: Projections | None = None,
+        self, x: Tensor, mask: Tensor | None, theta: Tensor | None, qkv: Projections | None = None
     ) -> Tensor:
         """`x` `(batch, time, width)` -> the same; `qkv` where they come from elsewhere."""
         if qkv is None:
@@ -160,11 +156,7 @@ class PlainBlock(nn.Module):
         self.down = SpikingLayer(ratio * width, width, neuron, norm=norm)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        theta: Tensor | None,
-        qkv: Projections | None = None,
+        self, x: Tensor, mask: Tensor | None, theta: Tensor | None, qkv: Projections | None = None
     ) -> Tensor:
         """Same contract as `SpikingBlock.forward`; there is nothing to attend with."""
         spikes: Tensor = self.down(self.up(x, mask, theta), mask, theta)
