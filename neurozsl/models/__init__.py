@@ -51,13 +51,9 @@ def title(name: str) -> str:
 
 
 def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> ZSLModel:
-    """Make a model.
+    """Make a model, one of `names()`, for features of these widths.
 
-    Args:
-        name: one of `names()`.
-        audio_dim: width of the audio features.
-        video_dim: width of the visual features.
-        options: the model's own, see its configuration class.
+    The options are the model's own, see its configuration class.
 
     Raises:
         BadInput: unknown name or option; the message lists what there is. Or what a package

@@ -193,14 +193,7 @@ class AVCA(nn.Module):
         """Attend and project; `aux` holds both embeddings and both encodings for the loss."""
         assert isinstance(context, Encoded)
         theta_a, theta_v = self._projected(context.phi_a, context.phi_v)
-        aux = {
-            "theta_a": theta_a,
-            "theta_v": theta_v,
-            "phi_a": context.phi_a,
-            "phi_v": context.phi_v,
-            "audio": context.audio,
-            "video": context.video,
-        }
+        aux = {"theta_a": theta_a, "theta_v": theta_v, **vars(context)}
         names, combine = _SCORES[self.config.score]
         return Embedding(tuple(aux[name] for name in names), aux, combine)
 
@@ -266,9 +259,5 @@ class AVCA(nn.Module):
 def build(
     *, audio_dim: int, video_dim: int, encode: str = "", steps: int = 0, **options: Any
 ) -> AVCA:
-    """Make an AVCA.
-
-    `encode` and `steps` are what training says of every data set's time axis. AVCA averages over
-    time, so neither changes it.
-    """
+    """Make an AVCA, which averages over time: the axis (`encode`, `steps`) does not change it."""
     return AVCA(configure(audio_dim=audio_dim, video_dim=video_dim, **options))

@@ -53,14 +53,9 @@ def losses(
 ) -> Mapping[str, Tensor]:
     """The five losses by name, each a scalar, unweighted.
 
-    Args:
-        theta: in the projected space, `(batch, proj)` each.
-        rho: decoded into the space of the class vectors, `(batch, words)` each.
-        phi: encoder outputs (audio, video) before attention, `(batch, embed)`.
-        phi_rec: the same, reconstructed from theta.
-        vectors: class vectors of the samples, `(batch, words)`.
-        negative: per sample, the row of a sample of another class.
-        margin: of the triplets.
+    `theta` `(batch, proj)`, `rho` and the samples' class `vectors` `(batch, words)`, `phi` and
+    `phi_rec` (audio, video) `(batch, embed)`; `negative`: per sample, the row of a sample of
+    another class; `margin` of the triplets.
     """
 
     def t(anchor: Tensor, positive: Tensor, other: Tensor) -> Tensor:

@@ -103,13 +103,9 @@ class ZSLModel(TorchModule, Protocol):
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
-        """Loss of a batch.
+        """Loss of a batch, whose classes `label` are rows of all `vectors` `(classes, words)`.
 
-        Args:
-            output: of the batch.
-            label: its classes, rows of `vectors`.
-            negative: per sample the place in the batch of a sample of another class.
-            vectors: of all classes, `(classes, words)`.
+        `negative` is per sample the place in the batch of a sample of another class.
         """
 
     def warnings(self, batch: AVBatch) -> list[str]:

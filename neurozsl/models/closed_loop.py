@@ -40,17 +40,10 @@ def spike_entropy(spikes: Tensor) -> Tensor:
 def next_theta(
     mode: ClosedLoop, *, pooled: Tensor, spikes: Tensor, theta: Tensor, theta_0: float
 ) -> Tensor:
-    """Threshold of a step.
+    """Threshold of a step, `(batch,)`, in a mode other than "fixed".
 
-    Args:
-        mode: see the module docstring; not "fixed".
-        pooled: P_all of this step, `(batch,)`.
-        spikes: of the step before, `(batch, C, L)`.
-        theta: of the step before, `(batch,)`.
-        theta_0: of the layer.
-
-    Returns:
-        `(batch,)`.
+    `pooled` is P_all of this step `(batch,)`; `spikes` `(batch, C, L)` and `theta` `(batch,)` are
+    of the step before; `theta_0` is that of the layer.
     """
     length = spikes.shape[-1]
     entropy, phi = spike_entropy(spikes), torch.sigmoid(pooled)

@@ -22,7 +22,7 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -37,7 +37,7 @@ from neurozsl.models.blocks import Encoder, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
-from neurozsl.models.heads import last_map, projection_map
+from neurozsl.models.heads import last_map
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
@@ -87,19 +87,13 @@ class MDFT(WithBranch[SpikingBranch]):
             if c.motion and c.egm and "audio" in c.motion_inputs
             else None
         )
-        self.branch = self._make_branch() if c.motion else None
+        self.branch = self._make_branch(norm=c.norm) if c.motion else None
         self.fuse: CRM | MeanFusion = (
             CRM(c.embed, motion, **attention, gate=c.gate, dropout=c.drop_enc)
             if c.crm
             else MeanFusion(c.embed, motion)
         )
-        self.project_joint = projection_map(c.embed, c.hidden, c.proj, c.drop_dec, c.output)
-        self.project_motion = (
-            projection_map(sum(motion.values()), c.hidden, c.proj, c.drop_dec, c.output)
-            if c.motion and c.motion_head
-            else None
-        )
-        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+        self.make_heads(c.embed, sum(motion.values()))
         self.reconstruct = last_map(c.proj, c.word_dim, c.drop_dec, c.output)
 
     def _input_codes(self) -> dict[str, InputCode]:
@@ -110,17 +104,15 @@ class MDFT(WithBranch[SpikingBranch]):
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0)
         if not c.egm:
             video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
-        elif (
-            c.events == "pixel"
-        ):  # ON and OFF counts on a 16 x 16 grid, see data.events.pool_events
+        elif c.events == "pixel":  # ON and OFF counts, 16 x 16, see data.events.pool_events
             video = InputCode(512, "binary", 1, False, 1.0)
         elif c.video_code == "on_off":
             video = on_off_code(c.video_dim)
         codes = {"audio": audio, "video": video}
         return {name: codes[name] for name in c.motion_inputs}
 
-    def _make_branch(self) -> SpikingBranch:
-        return self._branch_of(self.config.motion_widths, norm=self.config.norm)
+    def _make_branch(self, *, norm: bool) -> SpikingBranch:
+        return self._branch_of(self.config.motion_widths, norm=norm)
 
     def _branch_of(
         self, widths: Sequence[int], *, norm: bool, taps: Sequence[str] = ()
@@ -177,13 +169,9 @@ class MDFT(WithBranch[SpikingBranch]):
             if code.kind == "graded":
                 self.branch.set_code(name, graded_code(motion, bits=c.audio_bits))
             elif code.encoder in ("level", "rate"):
-                # The tail of audio features is long and few levels reach into it: a tenth is
-                # clipped.
+                # The tail of audio features is long, few levels reach into it: a tenth is clipped.
                 step = spread(motion, 0.9) / c.audio_levels
-                chosen = level_code(
-                    c.audio_dim, levels=c.audio_levels, step=step, encoder=code.encoder
-                )
-                self.branch.set_code(name, chosen)
+                self.branch.set_code(name, replace(code, step=step))
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""

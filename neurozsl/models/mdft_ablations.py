@@ -113,11 +113,7 @@ ABLATIONS: Mapping[str, Ablation] = {
 
 
 def ablation_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of the row `name`; {} for the name "".
-
-    Args:
-        name: of the row.
-        given: the user's own options, which must not undo the row.
+    """Options of the row `name`; {} for the name "". What the user gave must not undo the row.
 
     Raises:
         BadInput: unknown name, or a given option contradicts the row.

@@ -179,17 +179,14 @@ class MDSTPP(MDFT):
                 norm=c.norm,
             )
         if c.stage_losses:
-            own = len(c.lengths) - int(c.motion_head)  # the motion head is that of the last stage
             joined = width * len(c.motion_inputs)
-            for _ in range(own):
-                self.project_stages.append(
-                    projection_map(joined, c.hidden, c.proj, c.drop_dec, c.output)
-                )
+            # The motion head is that of the last stage.
+            self.project_stages.extend(
+                projection_map(joined, c.hidden, c.proj, c.drop_dec, c.output)
+                for _ in c.lengths[int(c.motion_head) :]
+            )
 
-    def _make_branch(self) -> SpikingBranch:
-        return self._chip(norm=self.config.norm)
-
-    def _chip(self, *, norm: bool) -> SpikingBranch:
+    def _make_branch(self, *, norm: bool) -> SpikingBranch:
         """The embedding layers, and of the first stage what has no product of spikes in it."""
         c = self.config
         width = c.motion_widths[-1]
@@ -288,7 +285,7 @@ class MDSTPP(MDFT):
     def restore(self, codes: Mapping[str, Any], thetas: Mapping[str, float]) -> None:
         """As every branch; one with frozen thresholds is the deployed one, its BatchNorm folded."""
         if thetas and self.branch is not None:
-            self.branch = self._chip(norm=False)
+            self.branch = self._make_branch(norm=False)
         super().restore(codes, thetas)
 
     def host_parts(self) -> tuple[str, ...]:

@@ -25,13 +25,10 @@ Layer = TypeVar("Layer", bound=NeuronLayer)
 class PathwayBranch(nn.Module, Generic[Layer]):
     """Named pathways (one per modality), each a chain of spiking layers, and taps at its end.
 
-    Args:
-        codes: input name -> `InputCode`; the pathways have the inputs' names.
-        layers: makes a pathway's layers from the code that it reads: the chain, then the taps.
-        steps: T of a sample.
-        dt_s: length of a chip step in seconds, for export and energy.
-        policy: of the thresholds until `freeze` is called.
-        taps: their names.
+    codes: input name -> `InputCode`; the pathways have the inputs' names. layers: makes those of a
+    pathway from the code that it reads, the chain, then the taps. steps: T of a sample. dt_s:
+    length of a chip step in seconds, for export and energy. policy: of the thresholds until
+    `freeze` is called.
     """
 
     def __init__(

@@ -11,13 +11,9 @@ Encode = Literal["sequence", "repeat"]
 
 
 def as_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
-    """The batch with `steps` steps.
+    """The batch with `steps` steps, T of the model.
 
-    Args:
-        batch: any number of steps.
-        steps: T of the model.
-        encode: `sequence` takes T steps as they are; `repeat` shows the average T times.
-        model: name for the message.
+    `sequence` takes T steps as they are; `repeat` shows the average T times.
 
     Raises:
         BadInput: a sequence of another length.

@@ -48,15 +48,10 @@ def groups(before: int, after: int) -> Tensor:
 
 
 def pool(x: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
-    """Weighted mean over the real steps of every group.
+    """Weighted mean over the real steps of every group; 0 where a group has none.
 
-    Args:
-        x: `(batch, before, any)`.
-        weight: `(after, before)`.
-        mask: `(batch, before)`, True = real; None: all are.
-
-    Returns:
-        `(batch, after, any)`; 0 where a group has no real step.
+    `x` `(batch, before, any)`, `weight` `(after, before)`, `mask` `(batch, before)`, True = real,
+    None: all are -> `(batch, after, any)`.
     """
     if mask is None or bool(mask.all()):
         return (weight / weight.sum(1, keepdim=True)) @ x

@@ -106,10 +106,8 @@ class SpikingProduct(nn.Module):
 class SpikingBlock(nn.Module):
     """Attention and MLP of one transformer block; `neuron` and `norm` are those of its layers.
 
-    Args:
-        config: of the attention.
-        ratio: neurons of the MLP's hidden layer, in widths.
-        projected: Q, K and V come from elsewhere (they are on the chip), no layers for them here.
+    ratio: neurons of the MLP's hidden layer, in widths. projected: Q, K and V come from elsewhere
+    (they are on the chip), no layers for them here.
     """
 
     def __init__(
@@ -123,13 +121,10 @@ class SpikingBlock(nn.Module):
     ) -> None:
         super().__init__()
         width = config.width
-        self.project = (
-            None
-            if projected
-            else nn.ModuleList(
-                SpikingLayer(width, width, neuron, norm=norm) for _ in Projections._fields
-            )
-        )
+        self.project: nn.ModuleList | None = None
+        if not projected:
+            own = (SpikingLayer(width, width, neuron, norm=norm) for _ in Projections._fields)
+            self.project = nn.ModuleList(own)
         self.out = _reading_residual(width, width, neuron, norm)
         self.product = SpikingProduct(config, self.out.config)
         self.up = SpikingLayer(width, ratio * width, neuron, norm=norm)
@@ -183,6 +178,5 @@ def _add(
     With 1 and a full start the block forgets half of the residual spikes (one seed of the
     synthetic set, ten epochs: HM of the motion head 40 against 55).
     """
-    config = layer.config
-    drive = layer.drive(x, mask) + RESIDUAL * config.unit * residual
-    return fire(drive, config, theta)
+    drive = layer.drive(x, mask) + RESIDUAL * layer.config.unit * residual
+    return fire(drive, layer.config, theta)

@@ -33,7 +33,7 @@ from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import ShapedInput
-from neurozsl.models.heads import last_map, projection_map
+from neurozsl.models.heads import last_map
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
@@ -107,15 +107,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
                 dropout=c.drop_enc,
             )
         spiking = sum(sizes.values())
-        self.project_joint = projection_map(
-            c.embed if c.transformer else spiking, c.hidden, c.proj, c.drop_dec, c.output
-        )
-        self.project_motion = (
-            projection_map(spiking, c.hidden, c.proj, c.drop_dec, c.output)
-            if c.motion and c.motion_head
-            else None
-        )
-        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+        self.make_heads(c.embed if c.transformer else spiking, spiking)
         self.reconstruct = (
             last_map(c.proj, c.word_dim, c.drop_dec, c.output)
             if "reconstruction" in c.loss_parts
@@ -128,8 +120,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
         widths = {"audio": c.audio_dim, "video": c.video_dim}
         if c.transformer:
             return widths
-        read = c.motion_inputs if c.snn_input == "encoded" else ()
-        return {name: widths[name] for name in read}
+        return {name: widths[name] for name in c.motion_inputs if c.snn_input == "encoded"}
 
     def _snn_width(self, name: str) -> int:
         c = self.config
@@ -170,12 +161,11 @@ class STFT(WithBranch[ConvSpikingBranch]):
     def _code(self, width: int, values: Tensor | None = None) -> InputCode:
         """The code of an input; its scale comes from `values`, or from (0, 1) where GLP maps it."""
         c = self.config
-        inside = c.glp == "input" or values is None
         if c.input_code == "graded":
-            if inside or values is None:
+            if values is None:
                 return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
             return graded_code(values, bits=c.input_bits)
-        top = 1.0 if inside or values is None else spread(values, 0.9)
+        top = 1.0 if values is None else spread(values, 0.9)
         step = top / c.input_levels
         return level_code(width, levels=c.input_levels, step=step, encoder=c.input_code)
 

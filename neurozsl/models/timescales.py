@@ -29,15 +29,10 @@ from neurozsl.models.spiking_attention import (
 class Timescales(nn.Module):
     """All stages of one modality.
 
-    Args:
-        config: attention of every block; None for plain blocks, whose first stage is on the chip.
-        width: neurons of every stage.
-        lengths: T_1, ..., T_m.
-        depth: blocks per stage.
-        ratio: neurons of a block's hidden layer, in widths.
-        learnt: weights of the shrinkage.
-        projected: Q, K, V of the first block are given to `forward`.
-        neuron, norm: of every layer.
+    config: attention of every block; None for plain blocks, whose first stage is on the chip.
+    width: neurons of every stage. lengths: T_1, ..., T_m. depth: blocks per stage. ratio: neurons
+    of a block's hidden layer, in widths. learnt: weights of the shrinkage. projected: Q, K, V of
+    the first block are given to `forward`. neuron, norm: of every layer.
     """
 
     def __init__(
