@@ -61,8 +61,7 @@ def compare(first: Trace, second: Trace, names: tuple[str, ...]) -> tuple[LayerA
 def _get(spikes: Mapping[str, Any], name: str) -> Bits:
     if name not in spikes:
         raise BadInput(f"trace has no layer '{name}'; it has {', '.join(spikes)}")
-    bits: Bits = spikes[name]
-    return bits
+    return np.asarray(spikes[name])
 
 
 def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:

@@ -84,29 +84,17 @@ def build_bundle(
     timeout_s: float | None = None,
     progress: StageProgress | None = None,
 ) -> Manifest:
-    """Export, verify and write one bundle.
+    """Export the trained branch, verify it and write one bundle; returns its manifest.
 
-    Args:
-        spec: the trained branch.
-        target: key of `export.targets`.
-        out_dir: destination; replaced only by a bundle that did not fail.
-        calibration: samples that give frozen thresholds and the quantisation report.
-        samples: golden samples, 16 or more make the verdict worth quoting.
-        bits: weight bits of the integers.
-        scale: rule of the weight scales, see `hardware.scales`.
-        correct_bias: see `hardware.arithmetic.quantize`.
-        threshold: policy of the deployed branch.
-        integers: of a network trained in integers; they are shipped, `bits`, `scale` and
-            `correct_bias` are not used.
-        score: scores the steps of the deployment, by their names, on the test set.
-        max_hm_drop: allowed loss of HM in points, trained model to deployment.
-        reference_score: score of the trained model, if it is known already.
-        steps: name of the trained step, and the scores of related runs.
-        timeout_s: limit of one Lava run.
-        progress: called with stage, samples done, samples in all.
-
-    Returns:
-        The manifest that was written.
+    target: key of `export.targets`. out_dir: replaced only by a bundle that did not fail.
+    calibration: samples that give frozen thresholds and the quantisation report. samples: golden
+    ones, 16 or more make the verdict worth quoting. bits, scale, correct_bias: of the integers, see
+    `hardware.arithmetic.quantize`; not used of a network trained in `integers`, which are shipped.
+    threshold: policy of the deployed branch. score: scores the steps of the deployment, by their
+    names, on the test set. max_hm_drop: allowed loss of HM in points, trained model to deployment.
+    reference_score: of the trained model, if it is known already. steps: name of the trained step,
+    and the scores of related runs. timeout_s: limit of one Lava run. progress: called with stage,
+    samples done, samples in all.
 
     Raises:
         VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.

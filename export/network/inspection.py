@@ -113,12 +113,7 @@ class Inspection:
 def inspect_file(
     path: Path, said: Said | None = None, *, chips: tuple[str, ...] = CHIPS
 ) -> Inspection:
-    """Read, lower, quantise and place a file.
-
-    Args:
-        path: a `.nir` file.
-        said: what the caller knows and the file may not say.
-        chips: where to place it.
+    """Read, lower and quantise a `.nir` file, and place it on `chips`.
 
     Raises:
         BadInput: the file cannot be read at all.
@@ -133,11 +128,9 @@ def inspect_file(
     return Inspection(
         file=path,
         sha256=sha256(path),
-        version=getattr(graph, "version", None),
+        version=graph.version,
         nodes=tuple(_nodes(graph, "")),
-        metadata={
-            k: v for k, v in (getattr(graph, "metadata", None) or {}).items() if isinstance(v, str)
-        },
+        metadata={k: v for k, v in graph.metadata.items() if isinstance(v, str)},
         network=network,
         error=error,
         layers=() if lowered is None else layer_rows(lowered),

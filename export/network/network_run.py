@@ -126,14 +126,10 @@ def run_network(
     membrane: bool = False,
     progress: Progress | None = None,
 ) -> NetworkRun:
-    """Run the input on a backend.
+    """Run the input of `feed` on a backend, one of BACKENDS.
 
-    Args:
-        fed: of `feed`.
-        backend_name: one of BACKENDS.
-        chip: whose integers an integer backend runs; default its own.
-        membrane: keep it whatever its size, where the backend records it.
-        progress: called with samples done and samples in all.
+    `chip`: whose integers an integer backend runs, default its own. `membrane`: keep it whatever
+    its size, where the backend records it.
 
     Raises:
         BadInput: an unknown backend, a chip with a float backend, a network that the chip cannot

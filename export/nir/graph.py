@@ -28,13 +28,7 @@ __all__ = ["canonical", "from_nir", "to_nir"]
 
 
 def to_nir(spec: BranchSpec) -> nir.NIRGraph:
-    """The branch as a graph that any NIR reader can load.
-
-    Args:
-        spec: the branch; arrays of any float type (weights are written as float32).
-
-    Returns:
-        nir.NIRGraph with the layout of the module docstring.
+    """The branch as a graph that any NIR reader can load; weights are written as float32.
 
     Raises:
         BadInput: the spec is inconsistent or holds values out of range.

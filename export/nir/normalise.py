@@ -41,10 +41,7 @@ class Normalised:
 
 
 def normalise(graph: nir.NIRGraph) -> Normalised:
-    """Flatten, complete and check a graph; the argument is not changed.
-
-    Args:
-        graph: any graph of the types of the table in `settle`, nested or not.
+    """Flatten, complete and check a graph of the types in `settle`, which is not changed.
 
     Returns:
         A graph of new nodes (arrays that needed no change are shared), output shapes per node
@@ -112,8 +109,7 @@ class _Work(Wires):
             for name in self.after[source]:
                 if name in takes:
                     continue
-                shape = self.shapes[source]
-                takes[name] = shape
+                takes[name] = shape = self.shapes[source]
                 if isinstance(self.nodes[name], nir.Output):
                     self.shapes[name] = self._output_shape(name, shape, source)
                     self.nodes[name] = _port(self.nodes[name], nir.Output, shape)

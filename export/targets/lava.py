@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from neurozsl.hardware.network.program import ChipProgram
 
 
-def _installed() -> bool:
-    return locate() is not None
-
-
 def _script() -> tuple[Path, ...]:
     """The worker itself: numpy + lava-nc only, runs golden.npz through program.npz."""
     from neurozsl.export.backends.lava.run import WORKER
@@ -65,7 +61,10 @@ LAVA: Final = Target(
         "oracle": "lava-nc 0.10.0",
     },
     oracle=Oracle(
-        "lava-nc 0.10.0", ("lava", "lava_float"), installed=_installed, install=INSTALL_LINE
+        "lava-nc 0.10.0",
+        ("lava", "lava_float"),
+        installed=lambda: locate() is not None,
+        install=INSTALL_LINE,
     ),
     ships=_script,
     runs=_runs,

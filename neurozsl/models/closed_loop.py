@@ -29,14 +29,6 @@ from neurozsl.models.threshold import RANGE
 ClosedLoop = Literal["fixed", "dynamic", "clipped", "literal"]
 
 
-def spike_entropy(spikes: Tensor) -> Tensor:
-    """Entropy of the spikes of a step in nats, mean over channels: `(batch, C, L)` to `(batch,)`.
-
-    0 where a channel has no spike or one.
-    """
-    return torch.log(spikes.sum(-1).clamp_min(1.0)).mean(-1)
-
-
 def next_theta(
     mode: ClosedLoop, *, pooled: Tensor, spikes: Tensor, theta: Tensor, theta_0: float
 ) -> Tensor:
@@ -45,8 +37,9 @@ def next_theta(
     `pooled` is P_all of this step `(batch,)`; `spikes` `(batch, C, L)` and `theta` `(batch,)` are
     of the step before; `theta_0` is that of the layer.
     """
-    length = spikes.shape[-1]
-    entropy, phi = spike_entropy(spikes), torch.sigmoid(pooled)
+    length, phi = spikes.shape[-1], torch.sigmoid(pooled)
+    # In nats, mean over channels; 0 where a channel has no spike or one.
+    entropy = torch.log(spikes.sum(-1).clamp_min(1.0)).mean(-1)
     normal = entropy / math.log(max(length, 2))
     if mode == "dynamic":
         made = theta_0 * (phi + normal) / 1.5

@@ -220,8 +220,7 @@ class MDFT(WithBranch[SpikingBranch]):
             theta = thresholds(
                 joint, features, theta_0=self.config.theta, mode=self.config.threshold
             )
-            assert theta is not None
-            table.update(dict.fromkeys(self.branch.layer_names(name), theta))
+            table |= dict.fromkeys(self.branch.layer_names(name), theta)
         return table
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:

@@ -1,6 +1,6 @@
 """Options of a model, checked against its configuration class."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -29,6 +29,13 @@ def check_choices(model: str, config: object) -> None:
         if get_origin(kind) is Literal:
             for one in values:
                 one_of(model, name, one, get_args(kind))
+
+
+def check_rules(model: str, rules: Mapping[str, bool]) -> None:
+    """Refuse a configuration by the first rule, a text that says what and why, that is not kept."""
+    for text, kept in rules.items():
+        if not kept:
+            raise BadInput(f"model '{model}': {text}")
 
 
 def check_weights(model: str, weights: Collection[float]) -> None:

@@ -84,7 +84,18 @@ class STFT(WithBranch[ConvSpikingBranch]):
         self.encoders = nn.ModuleDict()
         for name, width in self._encoded_inputs().items():
             self.encoders[name] = Encoder(width, c.hidden, c.embed, c.drop_enc)
-        self.lkc = self._make_lkc() if c.transformer and c.lkc else None
+        self.lkc: LatentKnowledge | None = None
+        if c.transformer and c.lkc:
+            self.lkc = LatentKnowledge(
+                c.embed,
+                slots=c.slots,
+                heads=c.lkc_heads,
+                head_width=c.head_width,
+                hidden=c.feed_hidden,
+                dropout=c.drop_enc,
+                tokens=c.lkc_tokens,
+                state=c.lkc_state,
+            )
         self.shape_input = nn.ModuleDict()
         if c.motion and c.glp == "input":
             for name in c.motion_inputs:
@@ -127,19 +138,6 @@ class STFT(WithBranch[ConvSpikingBranch]):
         if c.snn_input == "encoded":
             return c.embed
         return c.audio_dim if name == "audio" else c.video_dim
-
-    def _make_lkc(self) -> LatentKnowledge:
-        c = self.config
-        return LatentKnowledge(
-            c.embed,
-            slots=c.slots,
-            heads=c.lkc_heads,
-            head_width=c.head_width,
-            hidden=c.feed_hidden,
-            dropout=c.drop_enc,
-            tokens=c.lkc_tokens,
-            state=c.lkc_state,
-        )
 
     def _make_branch(self) -> ConvSpikingBranch:
         c = self.config
@@ -220,12 +218,10 @@ class STFT(WithBranch[ConvSpikingBranch]):
         """Do all that comes before the chip: encoders, LKC, and the coded input of the branch."""
         batch = self.sequence(batch)
         encoded = self._encode(batch)
-        semantic: dict[str, Tensor] = {}
-        if self.config.transformer:
-            semantic = encoded
-            if self.lkc is not None:
-                audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
-                semantic = {"audio": audio, "video": video}
+        semantic = encoded if self.config.transformer else {}
+        if self.lkc is not None:
+            audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
+            semantic = {"audio": audio, "video": video}
         context = STFTContext(semantic, batch.mask)
         if self.branch is None:
             return Prepared(None, context)

@@ -29,11 +29,6 @@ ThresholdMode = Literal["fixed", "dynamic", "literal", "clipped", "centred"]
 RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0
 
 
-def context_gain(joint: Tensor) -> Tensor:
-    """Context gain phi of Eq. 7: sigmoid of the average-pooled joint features, `(batch, time)`."""
-    return torch.sigmoid(joint.mean(-1))
-
-
 def motion_entropy(joint: Tensor, events: Tensor) -> Tensor:
     """Entropy omega of Eq. 7 in our reading, `(batch, time)`; events raise it.
 
@@ -54,14 +49,10 @@ def motion_entropy_literal(joint: Tensor, events: Tensor) -> Tensor:
     return (p * (log_p - torch.log(inside))).sum(-1)
 
 
-def thresholds(
-    joint: Tensor, events: Tensor, *, theta_0: float, mode: ThresholdMode
-) -> Tensor | None:
-    """Threshold of every sample and step, `(batch, time)`; None for the mode `fixed`."""
-    if mode == "fixed":
-        return None
+def thresholds(joint: Tensor, events: Tensor, *, theta_0: float, mode: ThresholdMode) -> Tensor:
+    """Threshold of every sample and step, `(batch, time)`; for a mode other than `fixed`."""
     omega = motion_entropy_literal if mode == "literal" else motion_entropy
-    factor = context_gain(joint) + omega(joint, events)
+    factor = torch.sigmoid(joint.mean(-1)) + omega(joint, events)  # phi + omega
     if mode == "dynamic":
         return theta_0 * factor / 1.5
     factor = factor - 0.5 if mode == "centred" else factor
