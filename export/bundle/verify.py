@@ -37,7 +37,7 @@ class Verification:
 
     reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
     simulator that was asked, "none" where the target has one and it is not installed.
-    references: per check, the foreign code in it and what that leaves out.
+    references: per check, the foreign code in it and what that leaves out, where it is not whole.
     """
 
     target: str
@@ -80,17 +80,12 @@ def verify(
     timeout_s: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Verification:
-    """Run the checks of a target.
+    """Run the checks of a target; 16 samples or more make the figures worth quoting.
 
-    Args:
-        parts: the deployment.
-        samples: its input; 16 samples or more make the figures worth quoting.
-        target_name: key of the registry.
-        golden: spikes that the first backend of the target must give again.
-        trained: spikes of the training forward where that ran in integers, else None.
-        policy_loss: how the threshold policy was changed at export, "" if it was not.
-        timeout_s: limit of one Lava run.
-        progress: called with the name of a backend, samples done, samples in all.
+    golden: spikes that the first backend of the target must give again. trained: those of the
+    training forward where that ran in integers, else None. policy_loss: how the threshold policy
+    was changed at export, "" if it was not. timeout_s: limit of one Lava run. progress: called with
+    the name of a backend, samples done, samples in all.
     """
     chosen = target(target_name)
     oracle = "not needed" if chosen.oracle is None else chosen.oracle.here()
@@ -133,15 +128,12 @@ def verify(
         losses=tuple(losses),
         oracle=oracle,
         skipped=skipped,
-        references=_references(chosen, wanted),
+        references={
+            check.name: str(chosen.oracle)
+            for check in wanted
+            if chosen.oracle and chosen.oracle.left_out and chosen.asks_oracle(check)
+        },
     )
-
-
-def _references(chosen: Target, wanted: list[Check]) -> dict[str, str]:
-    """The foreign code of every check that asks an oracle which is not whole."""
-    if chosen.oracle is None or not chosen.oracle.left_out:
-        return {}
-    return {check.name: str(chosen.oracle) for check in wanted if chosen.asks_oracle(check)}
 
 
 def _in_float(chosen: Target) -> set[str]:

@@ -22,6 +22,7 @@ from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.normalise import declared_shape
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
@@ -158,8 +159,7 @@ def _shapes(node: Any) -> dict[str, list[int]]:
     if isinstance(node, nir.NIRGraph):
         return {}
     if isinstance(node, nir.Input | nir.Output):
-        declared = node.input_type["input"] if isinstance(node, nir.Input) else None
-        declared = node.output_type["output"] if declared is None else declared
+        declared = declared_shape(node)
         return {} if declared is None else {"shape": np.ravel(declared).astype(int).tolist()}
     return {
         key: list(getattr(value, "shape", ()))

@@ -147,17 +147,14 @@ def run_network(
     chip = integers if chip is None else chip
     program = None if chip is None else quantize(lowered, chip)
     record: tuple[Record, ...] = ("spikes",)
-    if backend_name in _RECORDS and (membrane or _size(lowered, chip_input) <= _KEPT):
+    size = chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
+    if backend_name in _RECORDS and (membrane or size <= _KEPT):
         record = ("spikes", "membrane")
     options = RunOptions(progress=progress, record=record)
     runner = backend(backend_name, Parts(None, lowered, program), options)
     start = time.perf_counter()
     trace = runner(chip_input).to_numpy()
     return NetworkRun(fed, backend_name, chip, program, trace, time.perf_counter() - start)
-
-
-def _size(lowered: Lowered, chip_input: ChipInput) -> int:
-    return chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
 
 
 def _check_source(path: Path, source: Source) -> None:

@@ -131,7 +131,7 @@ class _Work(Wires):
             self._flatten_before(name, shape)
 
     def _input_shape(self, name: str) -> Shape:
-        stored = shape_of(name, "shape", _declared(self.nodes[name]))
+        stored = shape_of(name, "shape", declared_shape(self.nodes[name]))
         found: dict[Shape, str] = {}
         for target in self.after[name]:
             want = rules.wanted(target, self.nodes[target])
@@ -167,7 +167,7 @@ class _Work(Wires):
         return stored
 
     def _output_shape(self, name: str, shape: Shape, source: str) -> Shape:
-        stored = shape_of(name, "shape", _declared(self.nodes[name]))
+        stored = shape_of(name, "shape", declared_shape(self.nodes[name]))
         if not stored:
             self.repairs.append(
                 f"Output '{name}': its shape was missing, {shape} follows from '{source}'"
@@ -212,7 +212,8 @@ class _Work(Wires):
                     )
 
 
-def _declared(node: Any) -> Any:
+def declared_shape(node: Any) -> Any:
+    """The shape that an Input or Output stores, None where it stores none."""
     port = node.input_type if isinstance(node, nir.Input) else node.output_type
     return next(iter((port or {}).values()), None)
 

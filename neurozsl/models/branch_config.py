@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from neurozsl.models.heads import Output
+from neurozsl.models.blocks import Output
 from neurozsl.models.neurons import Neuron, NeuronConfig, Surrogate
 from neurozsl.models.sequence import Encode
 

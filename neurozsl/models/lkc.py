@@ -68,7 +68,6 @@ class LatentKnowledge(nn.Module):
         self.gate_video = nn.Linear(width, width)
         self.attend = Attention(width, heads, head_width)
         self.feed = FeedForward(width, hidden, dropout)
-
         self._scope: Any = None
 
     def share(self, scope: Any) -> None:

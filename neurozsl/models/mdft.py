@@ -33,16 +33,15 @@ from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.events.generate import feature_events
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.blocks import Encoder, masked_mean
+from neurozsl.models.blocks import Encoder, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
-from neurozsl.models.heads import last_map
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.threshold import saturated_share, thresholds
+from neurozsl.models.threshold import degenerated, saturated_share, thresholds
 from neurozsl.models.with_branch import WithBranch
 
 
@@ -68,12 +67,9 @@ class MDFT(WithBranch[SpikingBranch]):
         super().__init__()
         self.config = c = config
         attention = {"heads": c.heads, "head_width": c.head_width}
-        self.encode_audio = (
-            Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc) if "audio" in c.inputs else None
-        )
-        self.encode_video = (
-            Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc) if "video" in c.inputs else None
-        )
+        sizes = (c.hidden, c.embed, c.drop_enc)
+        self.encode_audio = Encoder(c.audio_dim, *sizes) if "audio" in c.inputs else None
+        self.encode_video = Encoder(c.video_dim, *sizes) if "video" in c.inputs else None
         self.rjlu = (
             RJLU(c.embed, **attention, slots=c.slots, dropout=c.drop_enc, literal=c.literal)
             if c.rjlu
@@ -181,13 +177,7 @@ class MDFT(WithBranch[SpikingBranch]):
             chip_input = self.prepare(batch).chip_input
         assert chip_input is not None and chip_input.theta is not None
         share = max(saturated_share(t, self.config.theta) for t in chip_input.theta.values())
-        if share < 0.25:
-            return []
-        return [
-            f"threshold={self.config.threshold}: {100 * share:.0f} % of the steps sit on an end of "
-            "the allowed range, the recurrence of Eq. 7 has degenerated; threshold=dynamic is the "
-            "form without it"
-        ]
+        return degenerated(self.config.threshold, share, "the steps", "Eq. 7")
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Do all that comes before the chip: encoders, RJLU, events, audio motion, thresholds."""

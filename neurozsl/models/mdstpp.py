@@ -32,9 +32,8 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
-from neurozsl.models.blocks import masked_mean
+from neurozsl.models.blocks import masked_mean, projection_map
 from neurozsl.models.coding import graded_code
-from neurozsl.models.heads import projection_map
 from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
 from neurozsl.models.motion import SpikingBranch

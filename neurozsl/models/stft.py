@@ -29,15 +29,14 @@ from torch import Tensor, nn
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
+from neurozsl.models.blocks import Attention, Encoder, FeedForward, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import ShapedInput
-from neurozsl.models.heads import last_map
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
-from neurozsl.models.threshold import saturated_share
+from neurozsl.models.threshold import degenerated, saturated_share
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
 from neurozsl.models.with_branch import WithBranch
@@ -186,13 +185,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
             assert prepared.chip_input is not None
             thetas = self.branch.thresholds(prepared.chip_input)
         share, name = max((saturated_share(t, self.config.theta), n) for n, t in thetas.items())
-        if share < 0.25:
-            return []
-        return [
-            f"threshold={self.config.threshold}: {100 * share:.0f} % of the steps of layer "
-            f"'{name}' sit on an end of the allowed range, the recurrence of Eq. 9 has "
-            "degenerated; threshold=dynamic is the form without it"
-        ]
+        return degenerated(self.config.threshold, share, f"the steps of layer '{name}'", "Eq. 9")
 
     def _encode(self, batch: AVBatch) -> dict[str, Tensor]:
         features = {"audio": batch.audio, "video": batch.video}

@@ -68,3 +68,13 @@ def saturated_share(theta: Tensor, theta_0: float) -> float:
     """Share of steps on either end of the allowed range: near 1 the recurrence has degenerated."""
     ends = (theta <= theta_0 / RANGE) | (theta >= theta_0 * RANGE)
     return float(ends.float().mean())
+
+
+def degenerated(mode: str, share: float, steps: str, equation: str) -> list[str]:
+    """What to say of a trained model where this share of `steps` is saturated, [] where few are."""
+    if share < 0.25:
+        return []
+    return [
+        f"threshold={mode}: {100 * share:.0f} % of {steps} sit on an end of the allowed range, the "
+        f"recurrence of {equation} has degenerated; threshold=dynamic is the form without it"
+    ]

@@ -15,8 +15,8 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
+from neurozsl.models.blocks import last_map, projection_map
 from neurozsl.models.branch_config import BranchConfig
-from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.sequence import as_steps
 
