@@ -8,7 +8,6 @@ axis alike, so that other paddings have no node.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import nir
@@ -90,11 +89,6 @@ def read_synapse(
     bias = getattr(node, "bias", None)
     zero = np.zeros(weight.shape[0], weight.dtype)
     return weight, zero if bias is None else np.asarray(bias), conv
-
-
-def shapes_of(inputs: Mapping[str, Shape], layers: tuple[LayerSpec, ...]) -> dict[str, Shape]:
-    """Shapes of inputs and layers in a graph."""
-    return {**inputs, **{layer.name: layer_shape(layer) for layer in layers}}
 
 
 def f32(x: Any) -> FloatArray:

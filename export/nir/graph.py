@@ -20,7 +20,7 @@ import numpy as np
 
 from neurozsl.core.signals import BranchSpec, FloatArray, LayerSpec
 from neurozsl.export.nir.check import check_spec, is_integrator
-from neurozsl.export.nir.conv_nodes import f32, input_shapes, layer_shape, shapes_of, synapse_nodes
+from neurozsl.export.nir.conv_nodes import f32, input_shapes, layer_shape, synapse_nodes
 from neurozsl.export.nir.graph_reading import from_nir
 from neurozsl.hardware.lower import metadata
 
@@ -37,7 +37,7 @@ def to_nir(spec: BranchSpec) -> nir.NIRGraph:
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
     inputs = input_shapes(spec)
-    shapes = shapes_of(inputs, spec.layers)
+    shapes = inputs | {layer.name: layer_shape(layer) for layer in spec.layers}
     for name, shape in inputs.items():
         nodes[name] = nir.Input(input_type={"input": np.array(shape)})
     for layer in spec.layers:

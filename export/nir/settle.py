@@ -148,7 +148,7 @@ def _convolution(node: Any, feed: Feed) -> Settled:
     size = feed.shape[1:]
     _check_input_shape(node, feed, size)
     gives = (weight.shape[0], *_slide(feed, size, kernel, stride, padding, dilation))
-    one = isinstance(node, nir.Conv1d)
+    one = space == 1
     return changed(
         node,
         feed.shape,

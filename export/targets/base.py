@@ -4,8 +4,6 @@ Nothing here imports torch, sinabs or lava, so `neurozsl targets` and `--help` s
 them is a function that imports when it is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +77,7 @@ class Device:
     """
 
     require: Callable[[str, str], None]
-    configure: Callable[[Parts, str], None]
+    configure: "Callable[[Parts, str], None]"
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,10 @@ class Target:
     checks: tuple[Check, ...]
     features: Mapping[str, str]
     oracle: Oracle | None = None
-    own_backends: Mapping[str, Backend] = field(default_factory=dict)
+    own_backends: "Mapping[str, Backend]" = field(default_factory=dict)
     ships: Callable[[], tuple[Path, ...]] = tuple
     device: Device | None = None
-    runs: Callable[[Lowered | ChipProgram], bool] = lambda network: True
+    runs: "Callable[[Lowered | ChipProgram], bool]" = lambda network: True
 
     def asks_oracle(self, check: Check) -> bool:
         """True where one side of a check is the oracle."""

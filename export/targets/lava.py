@@ -3,8 +3,6 @@
 Integers run on our emulator; lava-nc's CPU simulation is the oracle of both fidelities.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +22,7 @@ def _script() -> tuple[Path, ...]:
     return (WORKER,)
 
 
-def _runs(network: Lowered | ChipProgram) -> bool:
+def _runs(network: "Lowered | ChipProgram") -> bool:
     from neurozsl.export.backends.lava.limits import check_network
     from neurozsl.hardware.loihi.program import ARITHMETIC
 

@@ -8,8 +8,6 @@ Packages outside register theirs by an entry point of the same form, in their ow
 Importing this package loads no torch; `build` does.
 """
 
-from __future__ import annotations
-
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,7 +48,7 @@ def title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> ZSLModel:
+def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> "ZSLModel":
     """Make a model, one of `names()`, for features of these widths.
 
     The options are the model's own, see its configuration class.
@@ -90,7 +88,7 @@ def _origin(point: EntryPoint) -> str:
     return "a package" if point.dist is None else f"package '{point.dist.name}'"
 
 
-def _kept(name: str, model: object) -> ZSLModel:
+def _kept(name: str, model: object) -> "ZSLModel":
     """The model, if it keeps the contract."""
     from torch import nn
 

@@ -51,6 +51,11 @@ class BranchConfig:
     literal: bool = False
 
     @property
+    def widths(self) -> dict[str, int]:
+        """Of the features of each modality."""
+        return {"audio": self.audio_dim, "video": self.video_dim}
+
+    @property
     def neurons(self) -> NeuronConfig:
         """The neuron of every layer."""
         return NeuronConfig(self.neuron, self.decay_u12, self.theta, self.surrogate, self.slope)

@@ -37,7 +37,7 @@ from neurozsl.models.coding import graded_code
 from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.models.options import one_of
+from neurozsl.models.options import check_rules, one_of
 from neurozsl.models.pathways import read_spikes
 from neurozsl.models.shrinkage import stage_lengths, stretch
 from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
@@ -127,13 +127,11 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
         config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
     one_of(name, "neuron", config.neuron, ("lif", "if"))
     for option in ("stages", "depth", "mlp_ratio", "motion_slots", "motion_heads"):
-        if getattr(config, option) < 1:
-            raise BadInput(
-                f"model '{name}': {option}={getattr(config, option)}, expected 1 or more"
-            )
+        value = getattr(config, option)
+        check_rules(name, {f"{option}={value}, expected 1 or more": value >= 1})
     lengths = config.lengths
-    falling = all(later < earlier for earlier, later in pairwise(lengths))
-    if config.shrink != "none" and (lengths[0] != config.steps or lengths[-1] < 1 or not falling):
+    falling = all(later < earlier for earlier, later in pairwise((*lengths, 0)))
+    if config.shrink != "none" and not (lengths[0] == config.steps and falling):
         raise BadInput(
             f"model '{name}': stage_steps={list(lengths)} with steps={config.steps}, expected to "
             "start there and to fall from stage to stage, to 1 or more"

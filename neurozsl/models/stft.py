@@ -127,16 +127,13 @@ class STFT(WithBranch[ConvSpikingBranch]):
     def _encoded_inputs(self) -> dict[str, int]:
         """Modalities whose encoder somebody reads, and the width of their features."""
         c = self.config
-        widths = {"audio": c.audio_dim, "video": c.video_dim}
         if c.transformer:
-            return widths
-        return {name: widths[name] for name in c.motion_inputs if c.snn_input == "encoded"}
+            return c.widths
+        return {name: c.widths[name] for name in c.motion_inputs if c.snn_input == "encoded"}
 
     def _snn_width(self, name: str) -> int:
         c = self.config
-        if c.snn_input == "encoded":
-            return c.embed
-        return c.audio_dim if name == "audio" else c.video_dim
+        return c.embed if c.snn_input == "encoded" else c.widths[name]
 
     def _make_branch(self) -> ConvSpikingBranch:
         c = self.config
