@@ -154,10 +154,8 @@ def run_sinabs(
 ) -> Trace:
     """Run all samples as one batch; every call starts from rest.
 
-    Args:
-        lowered: the network, gain folded.
-        chip: codes `(batch, time, size)`; theta where the policy is dynamic.
-        record: add "membrane" for v after each step; that of read-outs is always kept.
+    The input has codes `(batch, time, size)`, and theta where the policy is dynamic. "membrane" in
+    `record` adds v after each step; that of read-outs is always kept.
 
     Returns:
         Trace with spike counts of every layer, uint8; those of a layer that does not spike are 0.

@@ -45,7 +45,7 @@ def from_nir(graph: nir.NIRGraph) -> BranchSpec:
         outputs=tuple(meta["outputs"]),
         dt_s=float(meta["dt_s"]),
         steps=int(meta["steps"]),
-        policy=_policy(meta["policy"]),
+        policy=meta["policy"],
     )
     check_spec(spec)
     return spec
@@ -61,6 +61,9 @@ def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any]:
         )
     if meta.get("reset", "zero") != "zero":
         raise BadInput(f"NIR graph: reset {meta['reset']!r}; the neurons of a branch reset to zero")
+    if meta["policy"] not in get_args(Policy):
+        allowed = ", ".join(get_args(Policy))
+        raise BadInput(f"NIR graph: policy {meta['policy']!r}, expected one of {allowed}")
     unknown = sorted(set(meta["layers"]) - set(graph.nodes))
     if unknown:
         raise BadInput(f"NIR graph: metadata names layers that are not nodes: {unknown}")
@@ -96,14 +99,6 @@ def _predecessors(graph: nir.NIRGraph) -> dict[str, str]:
     if absent:
         raise BadInput(f"NIR graph: edges name nodes that do not exist: {sorted(absent)}")
     return {name: v[0] for name, v in before.items()}
-
-
-def _policy(value: Any) -> Policy:
-    if value not in get_args(Policy):
-        listed = ", ".join(get_args(Policy))
-        raise BadInput(f"NIR graph: policy {value!r}, expected one of {listed}")
-    policy: Policy = value
-    return policy
 
 
 def graph_inputs(graph: nir.NIRGraph) -> dict[str, Shape]:

@@ -21,15 +21,10 @@ from neurozsl.norse import cells as norse
 def run_norse(
     spec: BranchSpec, chip: ChipInput, *, record: tuple[Record, ...] = ("spikes",)
 ) -> Trace:
-    """Step the branch with Norse cells.
+    """Step the branch with Norse cells; the trace has the spikes of every layer, uint8.
 
-    Args:
-        spec: the branch.
-        chip: codes `(batch, time, size)` per input; theta where the policy is dynamic.
-        record: add "membrane" for v after each step.
-
-    Returns:
-        Trace with the spikes of every layer, uint8.
+    The input has codes `(batch, time, size)`, and theta where the policy is dynamic. "membrane" in
+    `record` adds v after each step.
     """
     check_spec(spec)
     membrane = {}

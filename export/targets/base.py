@@ -27,7 +27,6 @@ FEATURES: Mapping[str, str] = {
     "integers": "integers",
     "oracle": "foreign oracle",
 }
-Fidelity = Literal["float", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Target:
 
     name: str
     chip: str | None
-    fidelity: tuple[Fidelity, ...]
+    fidelity: tuple[Literal["float", "fixed"], ...]
     backends: tuple[str, ...]
     checks: tuple[Check, ...]
     features: Mapping[str, str]

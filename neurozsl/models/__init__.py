@@ -75,17 +75,14 @@ def _table() -> dict[str, EntryPoint]:
     table = {name: EntryPoint(name, value, GROUP) for name, value in _BUILDERS.items()}
     for point in entry_points(group=GROUP):
         if point.name in table:
+            origin = "a package" if point.dist is None else f"package '{point.dist.name}'"
             raise BadInput(
-                f"model '{point.name}': {_origin(point)} registers it as '{point.value}', but the "
+                f"model '{point.name}': {origin} registers it as '{point.value}', but the "
                 f"name belongs to '{table[point.name].value}'; remove that package or rename its "
                 "entry point"
             )
         table[point.name] = point
     return table
-
-
-def _origin(point: EntryPoint) -> str:
-    return "a package" if point.dist is None else f"package '{point.dist.name}'"
 
 
 def _kept(name: str, model: object) -> "ZSLModel":

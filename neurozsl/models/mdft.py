@@ -205,7 +205,7 @@ class MDFT(WithBranch[SpikingBranch]):
     def _thresholds(self, joint: Tensor, motion: dict[str, Tensor]) -> dict[str, Tensor]:
         assert self.branch is not None
         joint = joint.detach() if self.config.detach_threshold else joint
-        table = {}
+        table: dict[str, Tensor] = {}
         for name, features in motion.items():
             theta = thresholds(
                 joint, features, theta_0=self.config.theta, mode=self.config.threshold

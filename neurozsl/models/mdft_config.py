@@ -102,10 +102,9 @@ def resolve(
     for key in ("inputs", "motion_inputs"):
         if key in values:
             values[key] = _modalities(model, key, values[key])
-    config = kind(audio_dim=audio_dim, video_dim=video_dim, **values)
-    check_choices(model, config)
-    heard = tuple(name for name in config.motion_inputs if name in config.inputs)
-    c = config
+    c = kind(audio_dim=audio_dim, video_dim=video_dim, **values)
+    check_choices(model, c)
+    heard = tuple(name for name in c.motion_inputs if name in c.inputs)
     rules = {
         f"motion_inputs={list(c.motion_inputs)} holds nothing of inputs={list(c.inputs)}; use "
         "motion=false to ablate motion": bool(heard),
@@ -122,7 +121,7 @@ def resolve(
     }
     check_rules(model, rules)
     check_weights(model, (c.weight_n, c.weight_p, c.weight_r))
-    return replace(config, motion_inputs=heard)
+    return replace(c, motion_inputs=heard)
 
 
 def _modalities(model: str, name: str, values: Any) -> tuple[Modality, ...]:
