@@ -10,8 +10,6 @@
 The package is also the verb: `nz.export(run, target="lava")`. Importing it imports no torch.
 """
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 class _Verb(ModuleType):
     """A package that can be called: its name is the verb of the face, and the user's folder."""
 
-    def __call__(self, run: Any, **options: Any) -> Bundle:
+    def __call__(self, run: Any, **options: Any) -> "Bundle":
         """Export a run; see `export` of `neurozsl.face`."""
         from neurozsl.face.runs import export
 

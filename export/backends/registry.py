@@ -10,8 +10,6 @@ sinabs_discretised  Speck: the float branch, discretised and run by sinabs' DYNA
              process of its own, with a stand-in for the closed samna
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -78,13 +76,7 @@ def backend(
     *,
     own: Mapping[str, Backend] | None = None,
 ) -> MotionBackend:
-    """The backend called `name`.
-
-    Args:
-        name: of the table or of `own`.
-        parts: the deployment.
-        run: how it is run.
-        own: backends that a target brings (`Target.own_backends`).
+    """The backend called `name`, of the table or of `own` (`Target.own_backends`).
 
     Raises:
         BadInput: no such backend, or it needs integers and the deployment has none.
@@ -185,6 +177,7 @@ BACKENDS: Final[dict[str, Backend]] = {
     "lava": Backend(_lava, chip="loihi2"),
     "sinabs_discretised": Backend(_sinabs_discretised, chip="speck2f"),
 }
-RUNS_INTEGERS: Final = tuple(name for name, one in BACKENDS.items() if one.chip is not None)
+RUNS_INTEGERS: Final = {name: one.chip for name, one in BACKENDS.items() if one.chip is not None}
+"""Backends that run integers, and the chip whose integers they run unless another is named."""
 SECOND_FLOAT: Final = "sinabs"
 """Asked where `Parts.reference` would be compared with itself."""

@@ -15,9 +15,9 @@ the state persists. Nothing here imports `sinabs.backend.dynapcnn`: it imports s
 on the public index is a stub that starts an installer.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.chip_input import check_input
-from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.network.synapse import Synapse
 from neurozsl.hardware.network.thresholds import theta_of
 from neurozsl.hardware.network.wiring import is_recurrent
@@ -61,11 +61,7 @@ class StrictMaxSpike(MaxSpike):  # type: ignore[misc]  # sinabs is untyped
 
 
 def build_layer(layer: LoweredLayer, *, record: bool = False) -> SinabsLayer:
-    """Modules of one layer.
-
-    Args:
-        layer: with any synapses and rule.
-        record: keep the membrane of every step in `neuron.recordings`.
+    """Modules of one layer; `record` keeps the membrane of every step in `neuron.recordings`.
 
     Raises:
         BadInput: some neurons of the layer have a synaptic memory and others have none.
@@ -83,7 +79,7 @@ def build_layer(layer: LoweredLayer, *, record: bool = False) -> SinabsLayer:
         tau_mem=torch.ones(len(gain)),  # overwritten below: alphas are set, not computed
         tau_syn=torch.ones(len(gain)) if current else None,
         spike_fn=_spike_fn(layer.rule) if spiking else None,
-        reset_fn=_reset_fn(layer.rule) if spiking else None,
+        reset_fn=_RESETS[layer.rule.reset]() if spiking else None,
         min_v_mem=layer.rule.low,
         train_alphas=True,
         norm_input=False,
@@ -110,9 +106,7 @@ def build_layer(layer: LoweredLayer, *, record: bool = False) -> SinabsLayer:
 def build_synapse(synapse: Synapse, gain: Any) -> nn.Module:
     """Window sums and weights on rows `(rows, size_in)`, without the delay.
 
-    Args:
-        synapse: any.
-        gain: factor of every neuron that is reached, `(size_out,)`.
+    `gain` is the factor of every neuron that is reached, `(size_out,)`.
     """
     link, modules = synapse.link, list[nn.Module]()
     for pool in link.pools:
@@ -125,24 +119,22 @@ def build_synapse(synapse: Synapse, gain: Any) -> nn.Module:
         return nn.Sequential(*modules, linear)
     conv, shape = link.conv, synapse.weight.shape
     top, bottom, left, right = conv.padding
+    even = (top, left) == (bottom, right)
+    modules.append(nn.Unflatten(1, conv.shape))
+    if not even:
+        modules.append(nn.ZeroPad2d((left, right, top, bottom)))
     kernel = nn.Conv2d(
         conv.shape[0],
         shape[0],
-        (shape[2], shape[3]),
+        shape[2:],
         conv.stride,
-        (top, left) if (top, left) == (bottom, right) else 0,
+        (top, left) if even else 0,
         conv.dilation,
         conv.groups,
         bias=False,
         dtype=torch.float64,
     )
     kernel.weight = _fixed(synapse.weight)
-    if (top, left) != (bottom, right):
-        modules.append(
-            nn.Sequential(nn.Unflatten(1, conv.shape), nn.ZeroPad2d((left, right, top, bottom)))
-        )
-    else:
-        modules.append(nn.Unflatten(1, conv.shape))
     return nn.Sequential(*modules, kernel, nn.Flatten(1), _Times(gain))
 
 
@@ -162,10 +154,8 @@ def run_sinabs(
 ) -> Trace:
     """Run all samples as one batch; every call starts from rest.
 
-    Args:
-        lowered: the network, gain folded.
-        chip: codes `(batch, time, size)`; theta where the policy is dynamic.
-        record: add "membrane" for v after each step; that of read-outs is always kept.
+    The input has codes `(batch, time, size)`, and theta where the policy is dynamic. "membrane" in
+    `record` adds v after each step; that of read-outs is always kept.
 
     Returns:
         Trace with spike counts of every layer, uint8; those of a layer that does not spike are 0.
@@ -206,12 +196,11 @@ def _current(
     layer: LoweredLayer, built: SinabsLayer, values: dict[str, torch.Tensor], part: slice
 ) -> torch.Tensor:
     """Weighted input of the steps in `part`, `(batch, steps, size)`."""
-    total: torch.Tensor | None = None
+    sums = []
     for synapse, module in zip(layer.synapses, built.synapses, strict=True):
         rows = _seen(values[synapse.source], synapse.link.delay, part)
-        sums = module(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
-        total = sums if total is None else total + sums
-    assert total is not None
+        sums.append(module(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]))
+    total: torch.Tensor = reduce(torch.add, sums)
     if built.bias is not None:
         total = total + built.bias
     if built.later is not None:
@@ -246,8 +235,9 @@ def _step(
 
 
 def _set_threshold(neuron: Any, theta: torch.Tensor, rule: NeuronRule) -> None:
+    above = np.nextafter(np.asarray(theta, np.float64), np.inf)  # v >= that is v > theta
     strict_single = rule.compare == ">" and rule.max_spikes == 1
-    neuron.spike_threshold = _fixed(_above(theta) if strict_single else theta)
+    neuron.spike_threshold = _fixed(above if strict_single else theta)
     if rule.reset == "subtract":
         neuron.reset_fn = MembraneSubtract(subtract_value=theta)  # not the float above it
 
@@ -258,14 +248,7 @@ def _spike_fn(rule: NeuronRule) -> Any:
     return (MaxSpike if rule.compare == ">=" else StrictMaxSpike)(rule.max_spikes)
 
 
-def _reset_fn(rule: NeuronRule) -> Any:
-    return MembraneReset() if rule.reset == "zero" else MembraneSubtract()
-
-
-def _above(theta: torch.Tensor) -> torch.Tensor:
-    """The next float64: v >= that is v > theta."""
-    theta = theta.to(torch.float64)
-    return torch.nextafter(theta, torch.full_like(theta, torch.inf))
+_RESETS: Mapping[Reset, Any] = {"zero": MembraneReset, "subtract": MembraneSubtract}
 
 
 def _fixed(values: Any) -> nn.Parameter:

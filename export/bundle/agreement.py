@@ -9,8 +9,6 @@ margin   largest |v* - theta| among the bits that differ (float backends): near 
 membrane largest |v - v'| after a step, in units of the float model, where both recorded v
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -63,8 +61,7 @@ def compare(first: Trace, second: Trace, names: tuple[str, ...]) -> tuple[LayerA
 def _get(spikes: Mapping[str, Any], name: str) -> Bits:
     if name not in spikes:
         raise BadInput(f"trace has no layer '{name}'; it has {', '.join(spikes)}")
-    bits: Bits = spikes[name]
-    return bits
+    return np.asarray(spikes[name])
 
 
 def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:
@@ -90,10 +87,7 @@ def worst_membranes(
 ) -> dict[str, float]:
     """Per layer that both traces recorded the largest difference of the membrane after a step.
 
-    Args:
-        first: one trace.
-        second: the other.
-        scales: per trace and layer the real value of one unit of its membrane; 1 where absent.
+    `scales`: per trace and layer the real value of one unit of its membrane; 1 where absent.
     """
     found = {}
     for name in first.membrane.keys() & second.membrane.keys():
@@ -110,11 +104,7 @@ def worst_margins(
 ) -> dict[str, float]:
     """Per layer with unequal counts the largest |v* - n theta| there, v* on the path of `first`.
 
-    Args:
-        lowered: the float branch that both traces claim to follow.
-        chip: its input.
-        first: the reference; its spikes feed the next layer and decide the resets.
-        second: the other trace.
+    `first` is the reference: its spikes feed the next layer and decide the resets.
     """
     chip = chip.to_numpy()
     values: dict[str, Any] = {n: chip.codes[n] * c.scale for n, c in lowered.inputs.items()}

@@ -5,8 +5,6 @@ A network that was trained in integers (`TrainedIntegers`) is shipped as these v
 gives any NIR reader the same spikes but for the truncation of the membrane.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, backend
 from neurozsl.export.bundle.bundle import StageProgress
-from neurozsl.export.bundle.bundle_files import (
-    describe,
-    publish,
-    staged,
-    write_golden,
-    write_parts,
-)
+from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
 from neurozsl.export.bundle.manifest import Manifest, Operations, Step
 from neurozsl.export.bundle.operations import ScoredStep, mesh_cores
 from neurozsl.export.bundle.policy import Wanted, apply_policy
@@ -92,29 +84,17 @@ def build_bundle(
     timeout_s: float | None = None,
     progress: StageProgress | None = None,
 ) -> Manifest:
-    """Export, verify and write one bundle.
+    """Export the trained branch, verify it and write one bundle; returns its manifest.
 
-    Args:
-        spec: the trained branch.
-        target: key of `export.targets`.
-        out_dir: destination; replaced only by a bundle that did not fail.
-        calibration: samples that give frozen thresholds and the quantisation report.
-        samples: golden samples, 16 or more make the verdict worth quoting.
-        bits: weight bits of the integers.
-        scale: rule of the weight scales, see `hardware.scales`.
-        correct_bias: see `hardware.arithmetic.quantize`.
-        threshold: policy of the deployed branch.
-        integers: of a network trained in integers; they are shipped, `bits`, `scale` and
-            `correct_bias` are not used.
-        score: scores the steps of the deployment, by their names, on the test set.
-        max_hm_drop: allowed loss of HM in points, trained model to deployment.
-        reference_score: score of the trained model, if it is known already.
-        steps: name of the trained step, and the scores of related runs.
-        timeout_s: limit of one Lava run.
-        progress: called with stage, samples done, samples in all.
-
-    Returns:
-        The manifest that was written.
+    target: key of `export.targets`. out_dir: replaced only by a bundle that did not fail.
+    calibration: samples that give frozen thresholds and the quantisation report. samples: golden
+    ones, 16 or more make the verdict worth quoting. bits, scale, correct_bias: of the integers, see
+    `hardware.arithmetic.quantize`; not used of a network trained in `integers`, which are shipped.
+    threshold: policy of the deployed branch. score: scores the steps of the deployment, by their
+    names, on the test set. max_hm_drop: allowed loss of HM in points, trained model to deployment.
+    reference_score: of the trained model, if it is known already. steps: name of the trained step,
+    and the scores of related runs. timeout_s: limit of one Lava run. progress: called with stage,
+    samples done, samples in all.
 
     Raises:
         VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.
@@ -197,10 +177,7 @@ def _stages(
     """
     if program is not None:
         integers = Parts(deployed, parts.lowered, program)
-        return [
-            (name, "emulator", integers),
-            (f"{name}, deployed", chosen.backends[0], parts),
-        ]
+        return [(name, "emulator", integers), (f"{name}, deployed", chosen.backends[0], parts)]
     stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
     if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
         assert rounding.calibration is not None
@@ -220,9 +197,7 @@ def _stages(
 
 
 def _score_steps(
-    stages: list[_Stage],
-    score: Score | None,
-    reference: Mapping[str, float] | None,
+    stages: list[_Stage], score: Score | None, reference: Mapping[str, float] | None
 ) -> tuple[Step, ...]:
     """Accuracy of every stage; that of the first is not computed again where it is known."""
     if score is None:

@@ -11,8 +11,6 @@
 `build_branch` and `build_network` write it, whole or not at all (`bundle_files`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from neurozsl.export.bundle import manifest as manifests
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import Verification, verify
 from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.graph import from_nir
+from neurozsl.export.nir.graph_reading import from_nir
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.arithmetic.registry import load_program
 from neurozsl.hardware.lower.lower import lower

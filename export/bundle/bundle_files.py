@@ -5,8 +5,6 @@ is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call r
 do not fit the cores of the chip leave nothing.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import shutil
@@ -89,13 +87,8 @@ def write_parts(
 ) -> Parts:
     """Files of the network; the parts are read back from them, except the branch itself.
 
-    Args:
-        folder: being made.
-        graph: with our metadata.
-        spec: of a branch, None for other networks.
-        chosen: target.
-        rounding: how integers are made.
-        program: integers that exist already.
+    The graph has our metadata. `spec` is that of a branch, None for other networks; `program` holds
+    integers that exist already, else `rounding` makes them.
     """
     lowered = lower(nirfile.read(nirfile.write(folder / GRAPH, graph)))
     if "fixed" not in chosen.fidelity:

@@ -1,7 +1,5 @@
 """`manifest.json` of a bundle: what it is, how it was checked, and the digest of every file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform
@@ -91,10 +89,6 @@ class Manifest(BaseModel):
     repairs: tuple[str, ...] = ()
     digest: str = ""
 
-    def sealed(self) -> Manifest:
-        """The same manifest with its digest."""
-        return self.model_copy(update={"digest": self._own_digest()})
-
     def as_json(self) -> dict[str, Any]:
         """The content of `manifest.json`; keys that say nothing here are absent."""
         absent = {"mapping"} if self.mapping is None else set()
@@ -106,14 +100,11 @@ class Manifest(BaseModel):
                 del step["operations"]
         return content
 
-    def _own_digest(self) -> str:
+    def own_digest(self) -> str:
+        """Of all fields but `digest`, which keeps it."""
         content = self.as_json()
         del content["digest"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def is_intact(self) -> bool:
-        """False when a field was changed after it was sealed."""
-        return self.digest == self._own_digest()
 
 
 def versions(oracle: str) -> dict[str, str]:
@@ -129,8 +120,9 @@ def versions(oracle: str) -> dict[str, str]:
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Seal and write the manifest."""
-    text = json.dumps(manifest.sealed().as_json(), indent=2, allow_nan=False)
+    """Write the manifest with its digest."""
+    sealed = manifest.model_copy(update={"digest": manifest.own_digest()})
+    text = json.dumps(sealed.as_json(), indent=2, allow_nan=False)
     (folder / NAME).write_text(text + "\n", encoding="utf8")
 
 
@@ -150,11 +142,10 @@ def read(folder: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf8"))
         manifest = Manifest.model_validate(content)
     except (OSError, ValueError, ValidationError) as error:
-        where = _first_fault(error)
         raise BadInput(
-            f"{path}: not a manifest of schema {SCHEMA} ({where}); export again"
+            f"{path}: not a manifest of schema {SCHEMA} ({_first_fault(error)}); export again"
         ) from None
-    if not manifest.is_intact():
+    if manifest.digest != manifest.own_digest():
         raise BadInput(f"{path}: was changed after the export (its digest differs); export again")
     for name, digest in manifest.files.items():
         file = folder / name

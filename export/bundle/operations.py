@@ -6,8 +6,6 @@ synaptic operations and neuron updates (`hardware.count.counts`), messages and h
 (`hardware.count.traffic`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,18 +30,19 @@ def mesh_cores(lowered: Lowered) -> Mapping | None:
     return fit(lowered, MESH_CHIP).mapping
 
 
-def mesh_traffic(
-    network: ChipProgram | Lowered, chip_input: ChipInput, trace: Trace, cores: Mapping | None
-) -> Traffic | None:
-    """Messages and hops on these cores; None without them."""
-    return traffic(network, chip_input, trace, cores, Mesh.of(load_chip(MESH_CHIP)))
-
-
 def operations_of(counts: Counts, sent: Traffic | None) -> Operations:
     """The sums of counts and messages over the layers."""
     found: dict[str, Any] = {key: counts.total(key) for key in _COUNTED}
     found |= {key: getattr(sent, key, None) for key in _SENT}
     return Operations(**found)
+
+
+@dataclass(frozen=True)
+class BatchOperations:
+    """The operations of some samples, per inference."""
+
+    samples: int
+    each: Operations
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,9 @@ class ScoredStep:
     def count(self, chip_input: ChipInput, trace: Trace) -> BatchOperations:
         """The operations of one batch."""
         counts = count(self.network, chip_input, trace)
-        sent = mesh_traffic(self.network, chip_input, trace, self.cores)
+        mesh = Mesh.of(load_chip(MESH_CHIP))
+        sent = traffic(self.network, chip_input, trace, self.cores, mesh)
         return BatchOperations(counts.samples, operations_of(counts, sent))
-
-
-@dataclass(frozen=True)
-class BatchOperations:
-    """The operations of some samples, per inference."""
-
-    samples: int
-    each: Operations
 
 
 def mean_operations(batches: Sequence[BatchOperations]) -> Operations | None:

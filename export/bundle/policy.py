@@ -12,8 +12,6 @@ a controller beside the neurons, which no target here has.
 Nothing else changes silently: the second value of `apply_policy` says what was given up.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -29,15 +27,10 @@ Wanted = Literal["fixed", "frozen", "table", "dynamic"]
 def apply_policy(
     spec: BranchSpec, wanted: Wanted, calibration: ChipInput
 ) -> tuple[BranchSpec, str]:
-    """The branch under the policy `wanted`.
+    """The branch under the policy `wanted`, and one sentence on what it lost, "" for nothing.
 
-    Args:
-        spec: the trained branch.
-        wanted: "fixed" and "frozen" both mean one constant per layer.
-        calibration: theta `(batch, time)` per layer where the branch is dynamic or closed.
-
-    Returns:
-        The branch, and one sentence on what it lost ("" where nothing changed).
+    "fixed" and "frozen" both mean one constant per layer. The calibration holds theta
+    `(batch, time)` per layer where the branch is dynamic or closed.
 
     Raises:
         BadInput: the policy cannot be reached from the one the branch was trained with.

@@ -5,8 +5,6 @@ runs and a NIR file holds: W = W' / kappa, b = b' / kappa with the kappa that lo
 for a neuron without leak), so that `lower(to_nir(unfolded(x)))` is x to float32 precision.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from neurozsl.core.errors import BadInput

@@ -16,10 +16,9 @@ bit. The float branch of such a bundle is the integers' twin, so that `emulator_
 the deployment with its float description, which nobody trained: it is shown, and is no loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -38,7 +37,7 @@ class Verification:
 
     reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
     simulator that was asked, "none" where the target has one and it is not installed.
-    references: per check, the foreign code in it and what that leaves out.
+    references: per check, the foreign code in it and what that leaves out, where it is not whole.
     """
 
     target: str
@@ -48,7 +47,7 @@ class Verification:
     reasons: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     oracle: str = "none"
-    skipped: tuple[str, ...] = field(default=())
+    skipped: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -81,17 +80,12 @@ def verify(
     timeout_s: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Verification:
-    """Run the checks of a target.
+    """Run the checks of a target; 16 samples or more make the figures worth quoting.
 
-    Args:
-        parts: the deployment.
-        samples: its input; 16 samples or more make the figures worth quoting.
-        target_name: key of the registry.
-        golden: spikes that the first backend of the target must give again.
-        trained: spikes of the training forward where that ran in integers, else None.
-        policy_loss: how the threshold policy was changed at export, "" if it was not.
-        timeout_s: limit of one Lava run.
-        progress: called with the name of a backend, samples done, samples in all.
+    golden: spikes that the first backend of the target must give again. trained: those of the
+    training forward where that ran in integers, else None. policy_loss: how the threshold policy
+    was changed at export, "" if it was not. timeout_s: limit of one Lava run. progress: called with
+    the name of a backend, samples done, samples in all.
     """
     chosen = target(target_name)
     oracle = "not needed" if chosen.oracle is None else chosen.oracle.here()
@@ -107,10 +101,7 @@ def verify(
     in_float = _in_float(chosen)
     for check in wanted:
         rows = compare(traces[check.first], traces[check.second], names)
-        sides = [name in in_float for name in (check.first, check.second)]
-        if all(sides):
-            rows = _with_margins(check, rows, parts, samples, traces)
-        found[check.name] = _with_membranes(check, rows, parts, traces, sides)
+        found[check.name] = _measured(check, rows, parts, samples, traces, in_float)
     deployed = traces[chosen.backends[0]]
     reasons, unhealthy = _disagreements(wanted, found), _unhealthy(deployed, parts)
     if parts.spec is not None:  # a model's branch; nobody promised that another network spikes
@@ -137,15 +128,12 @@ def verify(
         losses=tuple(losses),
         oracle=oracle,
         skipped=skipped,
-        references=_references(chosen, wanted),
+        references={
+            check.name: str(chosen.oracle)
+            for check in wanted
+            if chosen.oracle and chosen.oracle.left_out and chosen.asks_oracle(check)
+        },
     )
-
-
-def _references(chosen: Target, wanted: list[Check]) -> dict[str, str]:
-    """The foreign code of every check that asks an oracle which is not whole."""
-    if chosen.oracle is None or not chosen.oracle.left_out:
-        return {}
-    return {check.name: str(chosen.oracle) for check in wanted if chosen.asks_oracle(check)}
 
 
 def _in_float(chosen: Target) -> set[str]:
@@ -186,50 +174,34 @@ def _run_all(
     order += [name for check in wanted for name in (check.first, check.second)]
     traces: dict[str, Trace] = {}
     for name in dict.fromkeys(order):
-        run = RunOptions(
-            timeout_s=timeout_s, progress=_named(progress, name), record=("spikes", "membrane")
-        )
+        named = None if progress is None else partial(progress, name)
+        run = RunOptions(timeout_s=timeout_s, progress=named, record=("spikes", "membrane"))
         traces[name] = backend(name, parts, run, own=chosen.own_backends)(samples)
         if progress is not None:
             progress(name, samples.batch, samples.batch)
     return traces
 
 
-def _named(
-    progress: Callable[[str, int, int], None] | None, name: str
-) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)
-
-
-def _with_margins(
+def _measured(
     check: Check,
     rows: tuple[LayerAgreement, ...],
     parts: Parts,
     samples: ChipInput,
     traces: Mapping[str, Trace],
+    in_float: set[str],
 ) -> tuple[LayerAgreement, ...]:
-    """Adds |v* - theta| of differing bits; both sides are float."""
-    if not any(row.differing for row in rows):
-        return rows
-    margins = worst_margins(parts.lowered, samples, traces[check.first], traces[check.second])
-    return tuple(LayerAgreement(**{**vars(row), "margin": margins.get(row.name)}) for row in rows)
-
-
-def _with_membranes(
-    check: Check,
-    rows: tuple[LayerAgreement, ...],
-    parts: Parts,
-    traces: Mapping[str, Trace],
-    in_float: list[bool],
-) -> tuple[LayerAgreement, ...]:
-    """Adds the worst membrane difference where both sides recorded it."""
+    """Adds |v* - theta| of differing bits where both sides are float, and the worst membranes."""
+    first, second = traces[check.first], traces[check.second]
+    margins: Mapping[str, float] = {}
+    if {check.first, check.second} <= in_float and any(row.differing for row in rows):
+        margins = worst_margins(parts.lowered, samples, first, second)
     layers = () if parts.program is None else parts.program.layers
     lsb = {layer.name: layer.state_unit for layer in layers}
-    one, two = ({} if side else lsb for side in in_float)
-    worst = worst_membranes(traces[check.first], traces[check.second], (one, two))
-    return tuple(replace(row, membrane=worst.get(row.name)) for row in rows)
+    one, two = ({} if name in in_float else lsb for name in (check.first, check.second))
+    worst = worst_membranes(first, second, (one, two))
+    return tuple(
+        replace(row, margin=margins.get(row.name), membrane=worst.get(row.name)) for row in rows
+    )
 
 
 def _disagreements(

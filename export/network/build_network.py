@@ -5,20 +5,12 @@ assumed in its metadata, so that any reader of the bundle computes the same. The
 no score; the reference of the checks is the float simulation instead of Norse.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
 from neurozsl.export.bundle.bundle import StageProgress
-from neurozsl.export.bundle.bundle_files import (
-    describe,
-    publish,
-    staged,
-    write_golden,
-    write_parts,
-)
+from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.nir.foreign import Network
@@ -40,21 +32,11 @@ def build_network_bundle(
     timeout_s: float | None = None,
     progress: StageProgress | None = None,
 ) -> Manifest:
-    """Write one bundle.
+    """Write one bundle; returns its manifest.
 
-    Args:
-        network: from `foreign.from_graph`, with the codes of `samples` as its input codes.
-        target: key of `export.targets`.
-        out_dir: destination; replaced only by a bundle that did not fail.
-        samples: golden samples, 16 or more make the verdict worth quoting.
-        calibration: samples for the quantisation report; the golden ones where None.
-        bits: weight bits of the integers.
-        scale: rule of the weight scales, see `hardware.scales`.
-        timeout_s: limit of one Lava run.
-        progress: called with stage, samples done, samples in all.
-
-    Returns:
-        The manifest that was written.
+    network: from `foreign.from_graph`, with the codes of `samples` as its input codes.
+    calibration: samples for the quantisation report; the golden ones where None. The others: as of
+    `build_branch.build_bundle`.
 
     Raises:
         VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.

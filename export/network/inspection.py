@@ -9,8 +9,6 @@ Connections of a layer are the pairs (value that arrives, neuron), as a chip sto
 padding is no value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.normalise import declared_shape
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
@@ -115,12 +114,7 @@ class Inspection:
 def inspect_file(
     path: Path, said: Said | None = None, *, chips: tuple[str, ...] = CHIPS
 ) -> Inspection:
-    """Read, lower, quantise and place a file.
-
-    Args:
-        path: a `.nir` file.
-        said: what the caller knows and the file may not say.
-        chips: where to place it.
+    """Read, lower and quantise a `.nir` file, and place it on `chips`.
 
     Raises:
         BadInput: the file cannot be read at all.
@@ -135,11 +129,9 @@ def inspect_file(
     return Inspection(
         file=path,
         sha256=sha256(path),
-        version=getattr(graph, "version", None),
+        version=graph.version,
         nodes=tuple(_nodes(graph, "")),
-        metadata={
-            k: v for k, v in (getattr(graph, "metadata", None) or {}).items() if isinstance(v, str)
-        },
+        metadata={k: v for k, v in graph.metadata.items() if isinstance(v, str)},
         network=network,
         error=error,
         layers=() if lowered is None else layer_rows(lowered),
@@ -167,8 +159,7 @@ def _shapes(node: Any) -> dict[str, list[int]]:
     if isinstance(node, nir.NIRGraph):
         return {}
     if isinstance(node, nir.Input | nir.Output):
-        declared = node.input_type["input"] if isinstance(node, nir.Input) else None
-        declared = node.output_type["output"] if declared is None else declared
+        declared = declared_shape(node)
         return {} if declared is None else {"shape": np.ravel(declared).astype(int).tolist()}
     return {
         key: list(getattr(value, "shape", ()))

@@ -11,8 +11,6 @@ A file is `.npz` with one array per input of the network (or a single one where 
 the discrete form of a Poisson process). It is synthetic and says so.
 """
 
-from __future__ import annotations
-
 import math
 import zipfile
 from collections.abc import Mapping
@@ -20,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import nir
 import numpy as np
 import numpy.typing as npt
 
@@ -39,26 +36,12 @@ class Given:
     notes: tuple[str, ...] = ()
 
 
-def input_shapes(graph: nir.NIRGraph) -> dict[str, tuple[int, ...]]:
-    """Shape of every Input node, without batch and time."""
-    return {
-        name: tuple(int(n) for n in np.ravel(node.input_type["input"]))
-        for name, node in graph.nodes.items()
-        if isinstance(node, nir.Input)
-    }
-
-
 def poisson(
     shapes: Mapping[str, tuple[int, ...]], *, rate: float, samples: int, steps: int, seed: int = 0
 ) -> Given:
-    """Independent spikes on all inputs.
+    """Independent spikes on all inputs, whose `shapes` are without batch and time.
 
-    Args:
-        shapes: per input, without batch and time.
-        rate: probability of a spike per channel and step, 0..1.
-        samples: how many.
-        steps: T.
-        seed: of the draw.
+    `rate` is the probability of a spike per channel and step, 0..1; `steps` is T.
     """
     if not 0 <= rate <= 1:
         raise BadInput(f"--poisson {rate:g}: a probability of a spike per step, expected 0..1")
@@ -78,8 +61,7 @@ def read_input(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Given:
         BadInput: not such a file, an input that is missing or of another shape, values that are
             not finite.
     """
-    arrays = _load(Path(path), shapes)
-    return encode(arrays, shapes, str(path))
+    return encode(_load(Path(path), shapes), shapes, str(path))
 
 
 def encode(
@@ -149,14 +131,13 @@ def _shaped(where: str, value: Any, shape: tuple[int, ...]) -> npt.NDArray[np.fl
 def _code(values: npt.NDArray[np.float64]) -> tuple[Any, InputCode, str]:
     size = values.shape[2]
     low, high = float(values.min()), float(values.max())
+    signed = low < 0
     if np.array_equal(values, np.rint(values)) and max(high, -low) <= _LARGEST_CODE:
         if low >= -1 and high <= 1:
-            kind = InputCode(size, "ternary" if low < 0 else "binary", 1, False, 1.0)
+            kind = InputCode(size, "ternary" if signed else "binary", 1, False, 1.0)
             return values.astype(np.int16), kind, ""
-        signed = low < 0
         bits = int(max(high, -low)).bit_length() + signed
         return values.astype(np.int16), InputCode(size, "graded", bits, signed, 1.0), ""
-    signed = low < 0
     top = 2 ** (GRADED_BITS - 1) - 1 if signed else 2**GRADED_BITS - 1
     scale = 2.0 ** math.ceil(math.log2(max(high, -low) / top))
     codes = np.rint(values / scale)

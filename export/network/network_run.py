@@ -7,8 +7,6 @@ The codes of the input are part of the network (a first layer carries their scal
 lowered once for the shapes of its inputs and, after the input is read, again with its codes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,10 +20,11 @@ from neurozsl.core.folders import whole_file
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.export.backends.registry import BACKENDS as BY_NAME
-from neurozsl.export.backends.registry import Parts, RunOptions, backend
-from neurozsl.export.network.network_input import Given, input_shapes, poisson, read_input
+from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, RunOptions, backend
+from neurozsl.export.network.network_input import Given, poisson, read_input
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import Network, from_graph
+from neurozsl.export.nir.graph_reading import graph_inputs
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.counts import Counts, count
@@ -37,8 +36,6 @@ from neurozsl.hardware.network.program import ChipProgram
 
 SAMPLES: Final = 16
 BACKENDS: Final = tuple(name for name in BY_NAME if name != "norse")  # runs a model's branch alone
-# Backends that run integers, and the chip whose integers they run unless another is named.
-INTEGERS: Final = {name: x.chip for name, x in BY_NAME.items() if x.chip is not None}
 _RECORDS: Final = ("floatsim", "emulator")
 # Membranes of this many neuron-steps (128 MB) are kept without being asked for.
 _KEPT: Final = 1 << 24
@@ -129,14 +126,10 @@ def run_network(
     membrane: bool = False,
     progress: Progress | None = None,
 ) -> NetworkRun:
-    """Run the input on a backend.
+    """Run the input of `feed` on a backend, one of BACKENDS.
 
-    Args:
-        fed: of `feed`.
-        backend_name: one of BACKENDS.
-        chip: whose integers an integer backend runs; default those of INTEGERS.
-        membrane: keep it whatever its size, where the backend records it.
-        progress: called with samples done and samples in all.
+    `chip`: whose integers an integer backend runs, default its own. `membrane`: keep it whatever
+    its size, where the backend records it.
 
     Raises:
         BadInput: an unknown backend, a chip with a float backend, a network that the chip cannot
@@ -144,27 +137,24 @@ def run_network(
     """
     if backend_name not in BACKENDS:
         raise BadInput(f"backend '{backend_name}' is unknown; use one of {', '.join(BACKENDS)}")
-    integers = INTEGERS.get(backend_name)
+    integers = RUNS_INTEGERS.get(backend_name)
     if chip is not None and integers is None:
         raise BadInput(
             f"--chip {chip}: backend '{backend_name}' runs the float network; use "
-            f"{', '.join(INTEGERS)}"
+            f"{', '.join(RUNS_INTEGERS)}"
         )
     lowered, chip_input = fed.network.lowered, fed.given.chip_input
     chip = integers if chip is None else chip
     program = None if chip is None else quantize(lowered, chip)
     record: tuple[Record, ...] = ("spikes",)
-    if backend_name in _RECORDS and (membrane or _size(lowered, chip_input) <= _KEPT):
+    size = chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
+    if backend_name in _RECORDS and (membrane or size <= _KEPT):
         record = ("spikes", "membrane")
     options = RunOptions(progress=progress, record=record)
     runner = backend(backend_name, Parts(None, lowered, program), options)
     start = time.perf_counter()
     trace = runner(chip_input).to_numpy()
     return NetworkRun(fed, backend_name, chip, program, trace, time.perf_counter() - start)
-
-
-def _size(lowered: Lowered, chip_input: ChipInput) -> int:
-    return chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
 
 
 def _check_source(path: Path, source: Source) -> None:
@@ -184,7 +174,7 @@ def _check_source(path: Path, source: Source) -> None:
 
 
 def _given(network: Network, source: Source) -> Given:
-    shapes = input_shapes(network.graph)
+    shapes = graph_inputs(network.graph)
     if source.path is not None:
         given = read_input(source.path, shapes)
         if source.limit is None:

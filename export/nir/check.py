@@ -4,14 +4,12 @@ A spec with a NaN, a forward reference or a decay outside (0, 1] would otherwise
 silent zero, deep inside a simulator.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, InputCode, LayerSpec
+from neurozsl.core.signals import BranchSpec, LayerSpec
 from neurozsl.hardware.network.synapse import Link, Synapse, check_synapse
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -50,31 +48,19 @@ def is_integrator(layer: LayerSpec) -> bool:
 
 
 def _branch_faults(spec: BranchSpec) -> list[str]:
-    faults = []
-    if not spec.inputs:
-        faults.append("it has no input")
-    if not spec.layers:
-        faults.append("it has no layer")
-    if not spec.outputs:
-        faults.append("it has no output")
-    if not (math.isfinite(spec.dt_s) and spec.dt_s > 0):
-        faults.append(f"dt_s = {spec.dt_s} must be a positive number of seconds")
-    if spec.steps < 1:
-        faults.append(f"steps = {spec.steps} must be at least 1")
+    rules = {
+        "it has no input": bool(spec.inputs),
+        "it has no layer": bool(spec.layers),
+        "it has no output": bool(spec.outputs),
+        f"dt_s = {spec.dt_s} must be a positive number of seconds": 0 < spec.dt_s < math.inf,
+        f"steps = {spec.steps} must be at least 1": spec.steps >= 1,
+    }
     for name, code in spec.inputs.items():
-        faults += _input_faults(name, code)
-    return faults
-
-
-def _input_faults(name: str, code: InputCode) -> list[str]:
-    faults = []
-    if code.size < 1:
-        faults.append(f"input '{name}' has size {code.size}")
-    if not (math.isfinite(code.scale) and code.scale > 0 and math.frexp(code.scale)[0] == 0.5):
-        faults.append(f"input '{name}': scale {code.scale} is not a power of two")
-    if not 1 <= code.bits <= 16:
-        faults.append(f"input '{name}': {code.bits} bits, expected 1 to 16")
-    return faults
+        exact = 0 < code.scale < math.inf and math.frexp(code.scale)[0] == 0.5
+        rules[f"input '{name}' has size {code.size}"] = code.size >= 1
+        rules[f"input '{name}': scale {code.scale} is not a power of two"] = exact
+        rules[f"input '{name}': {code.bits} bits, expected 1 to 16"] = 1 <= code.bits <= 16
+    return [text for text, kept in rules.items() if not kept]
 
 
 def _name_faults(name: str, taken: dict[str, int]) -> list[str]:

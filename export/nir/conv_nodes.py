@@ -7,10 +7,7 @@ NIR writes a one-dimensional map as `(C, L)`, a `LayerSpec` as `(C, 1, L)`. NIR 
 axis alike, so that other paddings have no node.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import nir
@@ -56,41 +53,25 @@ def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
         flat = nir.Flatten(input_type={"input": np.array(source)}, start_dim=0, end_dim=-1)
         return flat, affine
     top, _, left, _ = conv.padding
+    build = nir.Conv2d
+    geometry: dict[str, Any] = {
+        "input_shape": conv.shape[1:],
+        "stride": conv.stride,
+        "padding": (top, left),
+        "dilation": conv.dilation,
+    }
     if conv.shape[1] == 1:
-        return (
-            nir.Conv1d(
-                input_shape=conv.shape[2],
-                weight=weight[:, :, 0],
-                stride=conv.stride[1],
-                padding=left,
-                dilation=conv.dilation[1],
-                groups=conv.groups,
-                bias=bias,
-            ),
-        )
-    return (
-        nir.Conv2d(
-            input_shape=conv.shape[1:],
-            weight=weight,
-            stride=conv.stride,
-            padding=(top, left),
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=bias,
-        ),
-    )
+        build, weight = nir.Conv1d, weight[:, :, 0]
+        geometry = {key: along for key, (_, along) in geometry.items()}
+    return (build(weight=weight, groups=conv.groups, bias=bias, **geometry),)
 
 
 def read_synapse(
     name: str, node: Any, source: str, shape: Shape
 ) -> tuple[FloatArray, FloatArray, Conv | None]:
-    """Weight, bias and geometry that a node gives a layer.
+    """Weight, bias and geometry that a node, one of `SYNAPSES`, gives a layer.
 
-    Args:
-        name: of the node.
-        node: one of `SYNAPSES`.
-        source: what it reads.
-        shape: of the source, as the graph has it.
+    `source` is what it reads, `shape` that of the source as the graph has it.
 
     Raises:
         BadInput: the node does not fit its source.
@@ -108,11 +89,6 @@ def read_synapse(
     bias = getattr(node, "bias", None)
     zero = np.zeros(weight.shape[0], weight.dtype)
     return weight, zero if bias is None else np.asarray(bias), conv
-
-
-def shapes_of(inputs: Mapping[str, Shape], layers: tuple[LayerSpec, ...]) -> dict[str, Shape]:
-    """Shapes of inputs and layers in a graph."""
-    return {**inputs, **{layer.name: layer_shape(layer) for layer in layers}}
 
 
 def f32(x: Any) -> FloatArray:

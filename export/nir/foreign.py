@@ -14,8 +14,6 @@ travels with what is made of the network (its graph's metadata, bundles, reports
 Repairs of the graph itself come from `normalise`, rewriting from `hardware.lower.lower`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
@@ -58,12 +56,9 @@ class Network:
 
 
 def from_graph(graph: nir.NIRGraph, source: str, said: Said | None = None) -> Network:
-    """The network of a graph of any version and tool.
+    """The network of a graph of any version and tool, as `nirfile.read` gives it.
 
-    Args:
-        graph: as `nirfile.read` gives it.
-        source: what messages call it.
-        said: what the caller knows and the graph may not say.
+    `source` is what messages call it; `said` what the caller knows and the graph may not say.
 
     Raises:
         BadInput, UnsupportedNode: see `normalise`, `lower`; or the caller contradicts the graph.
@@ -85,8 +80,12 @@ def from_graph(graph: nir.NIRGraph, source: str, said: Said | None = None) -> Ne
     drafted = lower(settled, dt_s=dt_s, steps=steps, inputs=said.inputs, rule=rule)
     assumptions = (*about_time, *unsaid)
     repairs = (*normal.repairs, *moved)
-    stored = _with_metadata(settled, drafted, rule, assumptions, repairs)
-    return Network(source, stored, lower(stored), repairs, assumptions)
+    at_threshold = {"v_reset": 0, **rule.as_json()}
+    del at_threshold["spiking"]
+    settled.metadata = graph_metadata.header(
+        drafted, at_threshold, assumptions=assumptions, repairs=repairs
+    )
+    return Network(source, settled, lower(settled), repairs, assumptions)
 
 
 def _check_agrees(header: Mapping[str, Any], said: Said, source: str) -> None:
@@ -153,21 +152,4 @@ def _settled(graph: nir.NIRGraph, unit: float) -> tuple[nir.NIRGraph, list[str]]
             moved.append(f"node '{name}': membrane, threshold and v_leak are counted from v_reset")
         if changed:
             nodes[name] = replace(node, **changed)
-    made = nir.NIRGraph(nodes=nodes, edges=list(graph.edges))
-    return made, moved
-
-
-def _with_metadata(
-    graph: nir.NIRGraph,
-    lowered: Lowered,
-    rule: NeuronRule,
-    assumptions: tuple[str, ...],
-    repairs: tuple[str, ...],
-) -> nir.NIRGraph:
-    made = nir.NIRGraph(nodes=dict(graph.nodes), edges=list(graph.edges))
-    at_threshold = {"v_reset": 0, **rule.as_json()}
-    del at_threshold["spiking"]
-    made.metadata = graph_metadata.header(
-        lowered, at_threshold, assumptions=assumptions, repairs=repairs
-    )
-    return made
+    return nir.NIRGraph(nodes=nodes, edges=list(graph.edges)), moved

@@ -12,8 +12,6 @@ float64 arrays, because dt / float32(dt / kappa) does not always give kappa back
     IF       v' = r I, r read as gain per step             v* = v + I
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +20,7 @@ import numpy as np
 
 from neurozsl.core.signals import BranchSpec, FloatArray, LayerSpec
 from neurozsl.export.nir.check import check_spec, is_integrator
-from neurozsl.export.nir.conv_nodes import f32, input_shapes, layer_shape, shapes_of, synapse_nodes
+from neurozsl.export.nir.conv_nodes import f32, input_shapes, layer_shape, synapse_nodes
 from neurozsl.export.nir.graph_reading import from_nir
 from neurozsl.hardware.lower import metadata
 
@@ -30,13 +28,7 @@ __all__ = ["canonical", "from_nir", "to_nir"]
 
 
 def to_nir(spec: BranchSpec) -> nir.NIRGraph:
-    """The branch as a graph that any NIR reader can load.
-
-    Args:
-        spec: the branch; arrays of any float type (weights are written as float32).
-
-    Returns:
-        nir.NIRGraph with the layout of the module docstring.
+    """The branch as a graph that any NIR reader can load; weights are written as float32.
 
     Raises:
         BadInput: the spec is inconsistent or holds values out of range.
@@ -45,7 +37,7 @@ def to_nir(spec: BranchSpec) -> nir.NIRGraph:
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
     inputs = input_shapes(spec)
-    shapes = shapes_of(inputs, spec.layers)
+    shapes = inputs | {layer.name: layer_shape(layer) for layer in spec.layers}
     for name, shape in inputs.items():
         nodes[name] = nir.Input(input_type={"input": np.array(shape)})
     for layer in spec.layers:

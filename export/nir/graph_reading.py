@@ -8,8 +8,6 @@ The gain is 1 in every file of ours. The exact decays of the metadata are taken,
 against the time constants of the nodes. Graphs of other tools: `foreign`, `hardware.lower`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -29,11 +27,7 @@ _SAME = 1e-6
 def from_nir(graph: nir.NIRGraph) -> BranchSpec:
     """The branch that a feed-forward graph of linear maps, kernels and spiking nodes describes.
 
-    Args:
-        graph: with our metadata.
-
-    Returns:
-        BranchSpec; float32 weights, float64 decays.
+    The graph has our metadata; the branch has weights in float32 and decays in float64.
 
     Raises:
         UnsupportedNode: names every node that has no entry in the table.
@@ -41,7 +35,7 @@ def from_nir(graph: nir.NIRGraph) -> BranchSpec:
     """
     _refuse_unknown(graph)
     before, meta = _predecessors(graph), _own_metadata(graph)
-    shapes, layers = _input_shapes(graph), []
+    shapes, layers = graph_inputs(graph), []
     for name in meta["layers"]:
         layers.append(_layer(graph, name, before, shapes, meta))
         shapes[name] = layer_shape(layers[-1])
@@ -51,7 +45,7 @@ def from_nir(graph: nir.NIRGraph) -> BranchSpec:
         outputs=tuple(meta["outputs"]),
         dt_s=float(meta["dt_s"]),
         steps=int(meta["steps"]),
-        policy=_policy(meta["policy"]),
+        policy=meta["policy"],
     )
     check_spec(spec)
     return spec
@@ -67,6 +61,9 @@ def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any]:
         )
     if meta.get("reset", "zero") != "zero":
         raise BadInput(f"NIR graph: reset {meta['reset']!r}; the neurons of a branch reset to zero")
+    if meta["policy"] not in get_args(Policy):
+        allowed = ", ".join(get_args(Policy))
+        raise BadInput(f"NIR graph: policy {meta['policy']!r}, expected one of {allowed}")
     unknown = sorted(set(meta["layers"]) - set(graph.nodes))
     if unknown:
         raise BadInput(f"NIR graph: metadata names layers that are not nodes: {unknown}")
@@ -104,15 +101,8 @@ def _predecessors(graph: nir.NIRGraph) -> dict[str, str]:
     return {name: v[0] for name, v in before.items()}
 
 
-def _policy(value: Any) -> Policy:
-    allowed: tuple[Policy, ...] = get_args(Policy)
-    for policy in allowed:
-        if value == policy:
-            return policy
-    raise BadInput(f"NIR graph: policy {value!r}, expected one of {', '.join(allowed)}")
-
-
-def _input_shapes(graph: nir.NIRGraph) -> dict[str, Shape]:
+def graph_inputs(graph: nir.NIRGraph) -> dict[str, Shape]:
+    """Shape of every Input node, without batch and time."""
     return {
         name: tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
         for name, node in graph.nodes.items()

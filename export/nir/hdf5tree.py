@@ -12,8 +12,6 @@ checked before memory is asked for: the file's own figures are claims. Refused a
     a store of strings with entries of impossible size                 libhdf5 2.0 loops on them
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from math import prod
@@ -55,13 +53,9 @@ _H5PY_ERRORS: Final = (
 
 
 def load(path: Path | str) -> dict[str, Any]:
-    """Everything in the file: groups as dicts, numbers as arrays, text as str or lists of str.
+    """Everything in the file, nothing outside it: groups as dicts in the order of the file.
 
-    Args:
-        path: the file; nothing outside it is opened.
-
-    Returns:
-        Nested dicts in the order of the file; a text dataset of shape `(n, m)` as nested lists.
+    Numbers are arrays, text is str, or nested lists of str in the shape of its dataset.
 
     Raises:
         BadInput: no such file, not HDF5, damaged, or one of the refusals of the module docstring.
@@ -117,6 +111,11 @@ def _check_string_stores(path: Path) -> None:
                     )
                 at += step
             start = data.find(_HEAP, start + 1)
+
+
+def _filters(dataset: Any) -> list[int]:
+    plan = dataset.id.get_create_plist()
+    return [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
 
 
 class _TreeReader:
@@ -182,8 +181,7 @@ class _TreeReader:
 
     def _check_size(self, dataset: Any, where: str) -> int:
         """Bytes that reading takes, after all limits; nothing of the size claimed is allocated."""
-        plan = dataset.id.get_create_plist()
-        filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+        filters = _filters(dataset)
         if not set(filters) <= _FILTERS or filters.count(_GZIP) > 1:
             raise self.refuse(where, f"is packed by filters {filters}", "write it with gzip")
         shape, chunk = dataset.shape, dataset.chunks
@@ -210,16 +208,12 @@ class _TreeReader:
         if declared > SMALL_BYTES and declared > MAX_RATIO * stored:
             raise self.refuse(where, f"declares {declared} bytes, the file stores {stored} of them")
         if filters and chunk is not None:
-            self._check_chunks(dataset, where, filters, prod(chunk) * width)
+            for _ in self._chunks(dataset, where, filters, prod(chunk) * width):
+                pass  # every gzip chunk is unpacked once into nothing
         return declared
 
-    def _check_chunks(self, dataset: Any, where: str, filters: list[int], limit: int) -> None:
-        """Unpack every gzip chunk once into nothing, at most `limit` bytes of it."""
-        for _ in self._chunks(dataset, where, filters, limit):
-            pass
-
     def _chunks(self, dataset: Any, where: str, filters: list[int], limit: int) -> Iterator[bytes]:
-        """The chunks, gzip undone."""
+        """The chunks, gzip undone, at most `limit` bytes of each."""
         found: list[tuple[tuple[int, ...], bool]] = []
 
         def note(info: Any) -> None:
@@ -266,13 +260,12 @@ class _TreeReader:
         return self._words(np.asarray(dataset[()], dtype=object).tolist(), where)
 
     def _claims(self, dataset: Any, where: str, declared: int) -> Iterator[bytes]:
-        plan = dataset.id.get_create_plist()
         if dataset.chunks is not None:
-            filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+            filters = _filters(dataset)
             if not set(filters) <= {_GZIP, _FLETCHER}:
                 raise self.refuse(where, "is text packed otherwise than by gzip")
             yield from self._chunks(dataset, where, filters, max(declared, _CLAIM.itemsize))
-        elif plan.get_layout() != h5py.h5d.CONTIGUOUS:
+        elif dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS:
             raise self.refuse(where, "is text inside the header of its dataset", "store it plainly")
         elif (offset := dataset.id.get_offset()) is not None:
             with self.path.open("rb") as file:

@@ -13,10 +13,8 @@ A nested graph is a node whose Input and Output nodes are its ports. An outer ed
 What an edge means twice is never guessed: two wires between the same two nodes are refused.
 """
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -115,8 +113,6 @@ class _Walk:
         if len(edges) > MAX_EDGES:
             raise BadInput(f"the graph has more than {MAX_EDGES} edges")
 
-    # --- what an edge names ------------------------------------------------------------------
-
     def _end(self, graph: nir.NIRGraph, prefix: str, name: str, side: Side) -> str:
         key = (prefix, name, side)
         if key not in self.ends:
@@ -163,8 +159,6 @@ class _Walk:
                 f"({_some(ports)}), expected one; name the port in the edge, '{full}.<port>'"
             )
         return f"{full}.{ports[0]}"
-
-    # --- ports -------------------------------------------------------------------------------
 
     def without_ports(self) -> Flat:
         before: dict[str, dict[str, None]] = {name: {} for name in self.nodes}
@@ -225,6 +219,10 @@ class _Walk:
         return True
 
 
-def _some(names: Any) -> str:
-    listed = [f"'{name}'" for name in names]
-    return ", ".join(listed[:8]) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
+def _some(names: Iterable[str]) -> str:
+    return some([f"'{name}'" for name in names])
+
+
+def some(names: list[str]) -> str:
+    """The first eight, and how many more there are."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

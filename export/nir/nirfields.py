@@ -5,10 +5,9 @@ A default is what the standard says of a parameter that old files lack; where to
 stride of a pool, `start_dim`) there is none, and a file without it is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import nir
@@ -34,12 +33,8 @@ def _zero_bias(stored: Stored) -> Any:
     return np.zeros(weight.shape[:1], weight.dtype)
 
 
-def _input(shape: Any = None) -> Any:
-    return nir.Input({"input": None if shape is None else np.asarray(shape)})
-
-
-def _output(shape: Any = None) -> Any:
-    return nir.Output({"output": None if shape is None else np.asarray(shape)})
+def _port(kind: Any, key: str, shape: Any = None) -> Any:
+    return kind({key: None if shape is None else np.asarray(shape)})
 
 
 def _flatten(start_dim: Any, end_dim: Any, input_type: Any = None) -> Any:
@@ -87,8 +82,8 @@ TYPES: Final[Mapping[str, Fields]] = {
     "SumPool2d": Fields(nir.SumPool2d, _POOL, (), _NO_PADDING),
     "AvgPool2d": Fields(nir.AvgPool2d, _POOL, (), _NO_PADDING),
     "Flatten": Fields(_flatten, ("start_dim",), ("input_type",), {"end_dim": lambda stored: -1}),
-    "Input": Fields(_input, (), ("shape",)),
-    "Output": Fields(_output, (), ("shape",)),
+    "Input": Fields(partial(_port, nir.Input, "input"), (), ("shape",)),
+    "Output": Fields(partial(_port, nir.Output, "output"), (), ("shape",)),
 }
 # Where a version stored a shape under another name: type -> (name, key if it is a group).
 SHAPE_NAMES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {

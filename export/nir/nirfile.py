@@ -15,8 +15,6 @@ What the objects of nir 1.0.4 have no field for travels as plain attributes of w
 sentence per parameter that the file lacks and that a default of the standard fills.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -33,8 +31,6 @@ from neurozsl.export.nir.nirfields import SHAPE_NAMES, TYPES, Stored
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 100_000
 MAX_NESTING: Final = 16
-
-
 _WORDS: Final = ("same", "valid")  # the texts that a padding may be
 
 
@@ -81,12 +77,8 @@ def _resets_elsewhere(node: Any) -> bool:
 def read(path: Path | str) -> nir.NIRGraph:
     """Read a graph written by any nir from 0.1 to 1.0.8, or by hand; nested graphs stay nested.
 
-    Args:
-        path: the file. It may be hostile: time and memory are bounded by the limits above and
-            those of `hdf5tree`.
-
-    Returns:
-        The graph with arrays as they are stored, and the attributes of the module docstring.
+    The file may be hostile: time and memory are bounded by the limits above and those of
+    `hdf5tree`. Arrays are as they are stored, attributes those of the module docstring.
 
     Raises:
         BadInput: not there, not HDF5, truncated, no NIR inside, a field missing or unknown,
@@ -108,8 +100,7 @@ def read(path: Path | str) -> nir.NIRGraph:
     reader.check(content["node"])
     graph = reader.graph(content["node"], "")
     graph.repairs = tuple(reader.repairs)
-    version = _text(content.get("version"))
-    graph.version = version or None
+    graph.version = _text(content.get("version")) or None
     faults = _not_finite(graph)
     if faults:
         raise BadInput(
@@ -229,8 +220,7 @@ class _GraphReader:
             ) from error
         if reset is not None:
             node.v_reset = reset
-        metadata = self._metadata(stored, name)
-        if metadata:
+        if metadata := self._metadata(stored, name):
             node.metadata = metadata
         return node
 

@@ -4,8 +4,6 @@ A later nir writes them under the same name and with the same fields, so a file 
 both ways.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

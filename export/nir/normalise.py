@@ -13,8 +13,6 @@ so their shapes must agree.
 Normalising the result gives an equal graph and no repairs.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,10 +41,7 @@ class Normalised:
 
 
 def normalise(graph: nir.NIRGraph) -> Normalised:
-    """Flatten, complete and check a graph; the argument is not changed.
-
-    Args:
-        graph: any graph of the types of the table in `settle`, nested or not.
+    """Flatten, complete and check a graph of the types in `settle`, which is not changed.
 
     Returns:
         A graph of new nodes (arrays that needed no change are shared), output shapes per node
@@ -114,8 +109,7 @@ class _Work(Wires):
             for name in self.after[source]:
                 if name in takes:
                     continue
-                shape = self.shapes[source]
-                takes[name] = shape
+                takes[name] = shape = self.shapes[source]
                 if isinstance(self.nodes[name], nir.Output):
                     self.shapes[name] = self._output_shape(name, shape, source)
                     self.nodes[name] = _port(self.nodes[name], nir.Output, shape)
@@ -137,7 +131,7 @@ class _Work(Wires):
             self._flatten_before(name, shape)
 
     def _input_shape(self, name: str) -> Shape:
-        stored = shape_of(name, "shape", _declared(self.nodes[name]))
+        stored = shape_of(name, "shape", declared_shape(self.nodes[name]))
         found: dict[Shape, str] = {}
         for target in self.after[name]:
             want = rules.wanted(target, self.nodes[target])
@@ -173,7 +167,7 @@ class _Work(Wires):
         return stored
 
     def _output_shape(self, name: str, shape: Shape, source: str) -> Shape:
-        stored = shape_of(name, "shape", _declared(self.nodes[name]))
+        stored = shape_of(name, "shape", declared_shape(self.nodes[name]))
         if not stored:
             self.repairs.append(
                 f"Output '{name}': its shape was missing, {shape} follows from '{source}'"
@@ -218,7 +212,8 @@ class _Work(Wires):
                     )
 
 
-def _declared(node: Any) -> Any:
+def declared_shape(node: Any) -> Any:
+    """The shape that an Input or Output stores, None where it stores none."""
     port = node.input_type if isinstance(node, nir.Input) else node.output_type
     return next(iter((port or {}).values()), None)
 

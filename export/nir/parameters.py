@@ -5,8 +5,6 @@ tuples, arrays in full shape. A value is never changed; an array made here is a 
 what was stored, so a scalar costs nothing however large the layer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod

@@ -1,7 +1,5 @@
 """What the caller says about a `.nir` file that the file may not say itself; see `foreign`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -30,4 +28,4 @@ class Said:
     max_spikes: int | None = None
     low: float | None = None
     steps: int | None = None
-    inputs: Mapping[str, InputCode] | None = None
+    inputs: "Mapping[str, InputCode] | None" = None

@@ -12,8 +12,6 @@ dimension. A rule returns a new node; it changes a parameter only where the resu
 the file, and says so in `notes`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -150,7 +148,7 @@ def _convolution(node: Any, feed: Feed) -> Settled:
     size = feed.shape[1:]
     _check_input_shape(node, feed, size)
     gives = (weight.shape[0], *_slide(feed, size, kernel, stride, padding, dilation))
-    one = isinstance(node, nir.Conv1d)
+    one = space == 1
     return changed(
         node,
         feed.shape,

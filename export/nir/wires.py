@@ -4,16 +4,15 @@ A loop is evaluated one step late through a spiking neuron (the spikes of the la
 above 0. Without either, every node of it waits for the others: no order, so no meaning in steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.export.nir.inline import Edge
+from neurozsl.export.nir.inline import Edge, some
 from neurozsl.export.nir.parameters import numbers
 
 _SPIKING: Final = (nir.LIF, nir.IF, nir.CubaLIF)
@@ -108,31 +107,16 @@ class Wires:
         return found
 
     def _check_loops(self) -> None:
-        """Take away nodes that wait for nobody; what is left without delays holds a loop."""
-        instant = {name for name, node in self.nodes.items() if not _delays(name, node)}
-        waits = {name: sum(s in instant for s in self.before[name]) for name in instant}
-        ready = [name for name, count in waits.items() if not count]
-        while ready:
-            name = ready.pop()
-            del waits[name]
-            for target in self.after[name]:
-                if target in waits:
-                    waits[target] -= 1
-                    if not waits[target]:
-                        ready.append(target)
-        if not waits:
-            return
-        walked: dict[str, None] = {}
-        name = next(iter(waits))
-        while name not in walked:
-            walked[name] = None
-            name = next(source for source in self.before[name] if source in waits)
-        path = list(walked)
-        loop = [name, *reversed(path[path.index(name) :])]
-        raise BadInput(
-            f"loop {' -> '.join(loop[:20])}: no spiking neuron and no Delay above 0 in it, so "
-            "no order of evaluation; put a Delay of one step in the loop"
-        )
+        """What waits for its sources within a step must have an order."""
+        instant = dict.fromkeys(n for n, node in self.nodes.items() if not _delays(n, node))
+        waits = {name: [s for s in self.before[name] if s in instant] for name in instant}
+        try:
+            TopologicalSorter(waits).prepare()
+        except CycleError as error:
+            raise BadInput(
+                f"loop {' -> '.join(error.args[1][:20])}: no spiking neuron and no Delay above 0 "
+                "in it, so no order of evaluation; put a Delay of one step in the loop"
+            ) from None
 
 
 def _delays(name: str, node: Any) -> bool:
@@ -142,5 +126,4 @@ def _delays(name: str, node: Any) -> bool:
 
 
 def listed(names: list[str]) -> str:
-    text = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    return f" ({text})" if names else ""
+    return f" ({some(names)})" if names else ""

@@ -4,8 +4,7 @@ The neuron is Norse's, stepped in float64. `graph.from_norse` reads a stack of N
 `nir.graph.from_nir` makes a `BranchSpec` of its graph.
 """
 
-from __future__ import annotations
-
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,49 +19,34 @@ from neurozsl.norse import cells as norse
 
 
 def run_norse(
-    spec: BranchSpec,
-    chip: ChipInput,
-    *,
-    dtype: torch.dtype = torch.float64,
-    device: str = "cpu",
-    record: tuple[Record, ...] = ("spikes",),
+    spec: BranchSpec, chip: ChipInput, *, record: tuple[Record, ...] = ("spikes",)
 ) -> Trace:
-    """Step the branch with Norse cells.
+    """Step the branch with Norse cells; the trace has the spikes of every layer, uint8.
 
-    Args:
-        spec: the branch.
-        chip: codes `(batch, time, size)` per input; theta where the policy is dynamic.
-        dtype: float64 is what equality is claimed in.
-        device: torch device.
-        record: add "membrane" for v after each step.
-
-    Returns:
-        Trace with the spikes of every layer, uint8.
+    The input has codes `(batch, time, size)`, and theta where the policy is dynamic. "membrane" in
+    `record` adds v after each step.
     """
     check_spec(spec)
     membrane = {}
     chip = check_input(spec.inputs, spec.layers, spec.steps, spec.policy, chip)
     with torch.no_grad():
         values = {
-            name: torch.as_tensor(chip.codes[name], dtype=dtype, device=device) * code.scale
+            name: torch.as_tensor(chip.codes[name], dtype=torch.float64) * code.scale
             for name, code in spec.inputs.items()
         }
         for layer in spec.layers:
             current = _drive(layer, values[layer.source])
-            theta = torch.as_tensor(theta_of(layer, spec.policy, chip), dtype=dtype, device=device)
+            theta = torch.as_tensor(theta_of(layer, spec.policy, chip), dtype=torch.float64)
             values[layer.name], v = _run_layer(layer, current, theta)
             if "membrane" in record:
-                membrane[layer.name] = v.cpu().numpy()
-    spikes = {x.name: values[x.name].to(torch.uint8).cpu().numpy() for x in spec.layers}
+                membrane[layer.name] = v.numpy()
+    spikes = {x.name: values[x.name].to(torch.uint8).numpy() for x in spec.layers}
     return Trace(spikes, membrane=membrane)
 
 
 def _drive(layer: LayerSpec, x: torch.Tensor) -> torch.Tensor:
     """W x + b, `(batch, time, size)`, of a matrix or a kernel."""
-    weight, bias = (
-        torch.as_tensor(value, dtype=x.dtype, device=x.device)
-        for value in (layer.weight, layer.bias)
-    )
+    weight, bias = (torch.as_tensor(y, dtype=x.dtype) for y in (layer.weight, layer.bias))
     conv = layer.conv
     if conv is None:
         return nn.functional.linear(x, weight, bias)
@@ -91,12 +75,8 @@ def _run_layer(
 
 def _cell(layer: LayerSpec, like: torch.Tensor) -> tuple[Any, Any]:
     """The Norse cell of a layer (dt = 1, so tau_mem_inv is kappa) and its state at rest."""
-
-    def tensor(x: Any) -> torch.Tensor:
-        return torch.as_tensor(x, dtype=like.dtype, device=like.device)
-
-    rest = torch.zeros_like(like[:, 0])
-    zero = tensor(0.0)
+    tensor = partial(torch.as_tensor, dtype=like.dtype)
+    rest, zero = torch.zeros_like(like[:, 0]), tensor(0.0)
     if is_integrator(layer):
         return norse.IAFCell(norse.IAFParameters(v_reset=zero)), norse.IAFFeedForwardState(v=rest)
     shared = {"tau_mem_inv": tensor(layer.kappa), "v_leak": zero, "v_reset": zero}

@@ -21,8 +21,6 @@ From another framework: write a .nir file with its own exporter (`snntorch.expor
 `neurozsl inspect FILE.nir`; it says what it read, what it repaired and what the file does not say.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -51,19 +49,14 @@ def from_norse(
     dt_s: float | None = None,
     input_code: InputCode | None = None,
 ) -> nir.NIRGraph:
-    """The stack as a graph that `neurozsl` and other NIR readers load.
+    """The stack as a graph from "input" to "output" that `neurozsl` and other NIR readers load.
 
     Args:
         module: see the module docstring.
         example: input `(batch, time, ...)`; gives the shape of a step, the number of steps, and
             whether the input is binary (0, 1) or ternary (-1, 0, 1).
         dt_s: length of a step in seconds; None takes the cells' own dt.
-        input_code: how the input is coded, where it holds other values; size counts all values of
-            a step.
-
-    Returns:
-        nir.NIRGraph with `Input` "input" and `Output` "output"; `neurozsl.export.nir.nirfile.write`
-        makes a file of it.
+        input_code: where it holds other values; size counts all values of a step.
 
     Raises:
         UnsupportedNode: lists every module that cannot be carried over, with its reason.

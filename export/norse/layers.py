@@ -4,8 +4,6 @@ In: a module and where it stands (`ModuleAt`). Out: its nodes and the shape behi
 `NotCarried` with the reason. Shapes have no batch; weights are float64 until the graph is written.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

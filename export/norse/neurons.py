@@ -4,8 +4,6 @@ In: a cell and where it stands (`ModuleAt`). Out: its node (times in steps), dec
 them, dt and reset rule (`Made`), or `NotCarried` with the reason.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -26,8 +24,7 @@ def _lif_box(cell: Any, at: ModuleAt) -> Made:
         raise NotCarried("reset_method is neither reset_value nor reset_subtract")
     kappa = _decay(cell, "tau_mem_inv", at)
     node = nir.LIF(tau=1 / kappa, v_threshold=_values(cell.p.v_th, "v_th", at), **_rest(cell, at))
-    exact = {"kappa": kappa.ravel()}
-    return Made({at.name: node}, at.shape, None, cell.dt, exact, methods[cell.p.reset_method])
+    return _made(cell, at, node, methods[cell.p.reset_method], kappa=kappa)
 
 
 def _lif(cell: Any, at: ModuleAt) -> Made:
@@ -39,8 +36,7 @@ def _lif(cell: Any, at: ModuleAt) -> Made:
         v_threshold=_values(cell.p.v_th, "v_th", at),
         **_rest(cell, at),
     )
-    exact = {"kappa": kappa.ravel(), "syn_kappa": syn.ravel()}
-    return Made({at.name: node}, at.shape, None, cell.dt, exact, "zero")
+    return _made(cell, at, node, "zero", kappa=kappa, syn_kappa=syn)
 
 
 def _recurrent_lif(cell: Any, at: ModuleAt) -> Made:
@@ -57,20 +53,23 @@ def _recurrent_lif(cell: Any, at: ModuleAt) -> Made:
 def _iaf(cell: Any, at: ModuleAt) -> Made:
     rest = _rest(cell, at)
     node = nir.IF(r=rest["r"], v_threshold=_values(cell.p.v_th, "v_th", at))
-    return Made({at.name: node}, at.shape, dt=cell.dt, reset="zero")
+    return _made(cell, at, node, "zero")
 
 
 def _li_box(cell: Any, at: ModuleAt) -> Made:
     kappa = _decay(cell, "tau_mem_inv", at)
-    node = nir.LI(tau=1 / kappa, **_rest(cell, at))
-    return Made({at.name: node}, at.shape, None, cell.dt, {"kappa": kappa.ravel()})
+    return _made(cell, at, nir.LI(tau=1 / kappa, **_rest(cell, at)), None, kappa=kappa)
 
 
 def _li(cell: Any, at: ModuleAt) -> Made:
     kappa, syn = _decay(cell, "tau_mem_inv", at), _decay(cell, "tau_syn_inv", at)
     node = CubaLI(tau_mem=1 / kappa, tau_syn=1 / syn, w_in=1 / syn, **_rest(cell, at))
-    exact = {"kappa": kappa.ravel(), "syn_kappa": syn.ravel()}
-    return Made({at.name: node}, at.shape, None, cell.dt, exact)
+    return _made(cell, at, node, None, kappa=kappa, syn_kappa=syn)
+
+
+def _made(cell: Any, at: ModuleAt, node: Any, reset: Reset | None, **decays: FloatArray) -> Made:
+    exact = {key: value.ravel() for key, value in decays.items()}
+    return Made({at.name: node}, at.shape, dt=cell.dt, decays=exact, reset=reset)
 
 
 def _rest(cell: Any, at: ModuleAt) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """The registry of targets and the table made from it. Imports neither torch, sinabs nor lava."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Final
 
 from neurozsl.core.errors import BadInput
@@ -31,12 +29,8 @@ def target(name: str) -> Target:
     return TARGETS[name]
 
 
-def suggested(network: Lowered | ChipProgram) -> str:
-    """The target to carry on with after a network ran: of a chip that runs it, else a simulator.
-
-    Args:
-        network: what ran, integers or float.
-    """
+def suggested(network: "Lowered | ChipProgram") -> str:
+    """The target to carry on with after a network ran: of a chip that runs it, else a simulator."""
     takes = (one.name for one in TARGETS.values() if one.chip and one.runs(network))
     return next(takes, SINABS.name)
 

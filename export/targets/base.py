@@ -4,8 +4,6 @@ Nothing here imports torch, sinabs or lava, so `neurozsl targets` and `--help` s
 them is a function that imports when it is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +27,6 @@ FEATURES: Mapping[str, str] = {
     "integers": "integers",
     "oracle": "foreign oracle",
 }
-Fidelity = Literal["float", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,6 @@ class Check:
     exact: bool = True
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Oracle:
     """Foreign code that a target is compared with, as manifests name it.
@@ -62,7 +55,7 @@ class Oracle:
     version: str
     backends: tuple[str, ...]
     left_out: str = ""
-    installed: Callable[[], bool] = _always
+    installed: Callable[[], bool] = lambda: True
     install: str = ""
 
     def __str__(self) -> str:
@@ -83,15 +76,7 @@ class Device:
     """
 
     require: Callable[[str, str], None]
-    configure: Callable[[Parts, str], None]
-
-
-def _nothing() -> tuple[Path, ...]:
-    return ()
-
-
-def _anything(network: Lowered | ChipProgram) -> bool:
-    return True
+    configure: "Callable[[Parts, str], None]"
 
 
 @dataclass(frozen=True)
@@ -108,15 +93,15 @@ class Target:
 
     name: str
     chip: str | None
-    fidelity: tuple[Fidelity, ...]
+    fidelity: tuple[Literal["float", "fixed"], ...]
     backends: tuple[str, ...]
     checks: tuple[Check, ...]
     features: Mapping[str, str]
     oracle: Oracle | None = None
-    own_backends: Mapping[str, Backend] = field(default_factory=dict)
-    ships: Callable[[], tuple[Path, ...]] = _nothing
+    own_backends: "Mapping[str, Backend]" = field(default_factory=dict)
+    ships: Callable[[], tuple[Path, ...]] = tuple
     device: Device | None = None
-    runs: Callable[[Lowered | ChipProgram], bool] = _anything
+    runs: "Callable[[Lowered | ChipProgram], bool]" = lambda network: True
 
     def asks_oracle(self, check: Check) -> bool:
         """True where one side of a check is the oracle."""

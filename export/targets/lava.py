@@ -3,8 +3,6 @@
 Integers run on our emulator; lava-nc's CPU simulation is the oracle of both fidelities.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,10 +15,6 @@ if TYPE_CHECKING:
     from neurozsl.hardware.network.program import ChipProgram
 
 
-def _installed() -> bool:
-    return locate() is not None
-
-
 def _script() -> tuple[Path, ...]:
     """The worker itself: numpy + lava-nc only, runs golden.npz through program.npz."""
     from neurozsl.export.backends.lava.run import WORKER
@@ -28,7 +22,7 @@ def _script() -> tuple[Path, ...]:
     return (WORKER,)
 
 
-def _runs(network: Lowered | ChipProgram) -> bool:
+def _runs(network: "Lowered | ChipProgram") -> bool:
     from neurozsl.export.backends.lava.limits import check_network
     from neurozsl.hardware.loihi.program import ARITHMETIC
 
@@ -65,7 +59,10 @@ LAVA: Final = Target(
         "oracle": "lava-nc 0.10.0",
     },
     oracle=Oracle(
-        "lava-nc 0.10.0", ("lava", "lava_float"), installed=_installed, install=INSTALL_LINE
+        "lava-nc 0.10.0",
+        ("lava", "lava_float"),
+        installed=lambda: locate() is not None,
+        install=INSTALL_LINE,
     ),
     ships=_script,
     runs=_runs,

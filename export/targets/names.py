@@ -3,8 +3,6 @@
 The registry says which: each target names its chip (`lava` is `loihi2`, `speck` is `speck2f`).
 """
 
-from __future__ import annotations
-
 from neurozsl.core.errors import BadInput
 from neurozsl.export.targets import TARGETS, Target
 from neurozsl.hardware.chips import CHIPS
@@ -31,9 +29,7 @@ def target_called(name: str) -> Target:
 def chip_called(name: str, also: str = "") -> str:
     """Key of the chip that is called so, or that the target called so means.
 
-    Args:
-        name: of a chip or a target.
-        also: what else could be given, for the message.
+    `also` is what else could be given, for the message.
 
     Raises:
         BadInput: there is none; lists every name that means one.

@@ -3,8 +3,6 @@
 The `.nir` file is the product; it is read back and run against the trained branch.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from neurozsl.export.targets.base import Check, Target

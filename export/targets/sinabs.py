@@ -3,8 +3,6 @@
 Layers that we build (`export.backends.sinabs_layers`), run against the trained branch.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from neurozsl.export.targets.base import Check, Target

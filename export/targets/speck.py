@@ -4,8 +4,6 @@ Integers run on our emulator; sinabs' discretisation, in a process of its own, i
 sinabs' network on the chip: samna is closed, and its package on the index is a stub.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Final
 
 from neurozsl.export.targets.base import Check, Device, Oracle, Target
@@ -22,7 +20,7 @@ def _require(device: str, chip: str) -> None:
     require_device(device, chip)
 
 
-def _configure(parts: Parts, device: str) -> None:
+def _configure(parts: "Parts", device: str) -> None:
     from neurozsl.export.backends.registry import integers
     from neurozsl.export.backends.speck.run import hand_over
     from neurozsl.hardware.speck.program import SpeckProgram
@@ -31,7 +29,7 @@ def _configure(parts: Parts, device: str) -> None:
     hand_over(parts.lowered, program, device)
 
 
-def _runs(network: Lowered | ChipProgram) -> bool:
+def _runs(network: "Lowered | ChipProgram") -> bool:
     """Its integers alone: a float network has to become them first."""
     from neurozsl.hardware.speck.program import ARITHMETIC
 

@@ -8,8 +8,6 @@ Packages outside register theirs by an entry point of the same form, in their ow
 Importing this package loads no torch; `build` does.
 """
 
-from __future__ import annotations
-
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,14 +48,10 @@ def title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> ZSLModel:
-    """Make a model.
+def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> "ZSLModel":
+    """Make a model, one of `names()`, for features of these widths.
 
-    Args:
-        name: one of `names()`.
-        audio_dim: width of the audio features.
-        video_dim: width of the visual features.
-        options: the model's own, see its configuration class.
+    The options are the model's own, see its configuration class.
 
     Raises:
         BadInput: unknown name or option; the message lists what there is. Or what a package
@@ -81,8 +75,9 @@ def _table() -> dict[str, EntryPoint]:
     table = {name: EntryPoint(name, value, GROUP) for name, value in _BUILDERS.items()}
     for point in entry_points(group=GROUP):
         if point.name in table:
+            origin = "a package" if point.dist is None else f"package '{point.dist.name}'"
             raise BadInput(
-                f"model '{point.name}': {_origin(point)} registers it as '{point.value}', but the "
+                f"model '{point.name}': {origin} registers it as '{point.value}', but the "
                 f"name belongs to '{table[point.name].value}'; remove that package or rename its "
                 "entry point"
             )
@@ -90,11 +85,7 @@ def _table() -> dict[str, EntryPoint]:
     return table
 
 
-def _origin(point: EntryPoint) -> str:
-    return "a package" if point.dist is None else f"package '{point.dist.name}'"
-
-
-def _kept(name: str, model: object) -> ZSLModel:
+def _kept(name: str, model: object) -> "ZSLModel":
     """The model, if it keeps the contract."""
     from torch import nn
 

@@ -18,8 +18,6 @@ Where paper and public code differ, the default is the code and the paper is an 
 `attention=post_norm`. Which class vector belongs to which label is decided by the data reader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -34,7 +32,7 @@ from neurozsl.models.avca_attention import CrossAttention, Norm, PosEmb
 from neurozsl.models.avca_losses import NAMES, Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
-from neurozsl.models.options import check_choices, check_known, one_of
+from neurozsl.models.options import check_choices, check_known, check_weights, one_of
 
 Score = Literal["video", "audio", "both", "mean", "min"]
 Preset = Literal[
@@ -116,8 +114,9 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> AVCAConfig:
         BadInput: an option does not exist or has a value that is not allowed.
     """
     check_known("avca", AVCAConfig, options)
-    one_of("avca", "preset", options.get("preset", "ucf_main"), PRESETS)
-    preset = dict(zip(_ORDER, PRESETS[options.get("preset", "ucf_main")], strict=True))
+    name = options.get("preset", "ucf_main")
+    one_of("avca", "preset", name, PRESETS)
+    preset = dict(zip(_ORDER, PRESETS[name], strict=True))
     config = AVCAConfig(audio_dim=audio_dim, video_dim=video_dim, **{**preset, **options})
     check_choices("avca", config)
     for name in ("drop_enc", "drop_proj", "drop_dec"):
@@ -125,11 +124,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> AVCAConfig:
             raise BadInput(f"model 'avca': {name}={getattr(config, name)}, expected 0 to below 1")
     if not 0 < config.momentum <= 1:
         raise BadInput(f"model 'avca': momentum={config.momentum}, expected above 0 up to 1")
-    weights = [_weight(config, name) for name in NAMES]
-    if min(weights) < 0 or max(weights) == 0:
-        raise BadInput(
-            f"model 'avca': loss weights {weights}, expected none below 0 and one above 0"
-        )
+    check_weights("avca", [_weight(config, name) for name in NAMES])
     return config
 
 
@@ -198,14 +193,7 @@ class AVCA(nn.Module):
         """Attend and project; `aux` holds both embeddings and both encodings for the loss."""
         assert isinstance(context, Encoded)
         theta_a, theta_v = self._projected(context.phi_a, context.phi_v)
-        aux = {
-            "theta_a": theta_a,
-            "theta_v": theta_v,
-            "phi_a": context.phi_a,
-            "phi_v": context.phi_v,
-            "audio": context.audio,
-            "video": context.video,
-        }
+        aux = {"theta_a": theta_a, "theta_v": theta_v, **vars(context)}
         names, combine = _SCORES[self.config.score]
         return Embedding(tuple(aux[name] for name in names), aux, combine)
 
@@ -269,16 +257,7 @@ class AVCA(nn.Module):
 
 
 def build(
-    *,
-    audio_dim: int,
-    video_dim: int,
-    encode: str = "",
-    steps: int = 0,
-    **options: Any,
+    *, audio_dim: int, video_dim: int, encode: str = "", steps: int = 0, **options: Any
 ) -> AVCA:
-    """Make an AVCA.
-
-    `encode` and `steps` are what training says of every data set's time axis. AVCA averages over
-    time, so neither changes it.
-    """
+    """Make an AVCA, which averages over time: the axis (`encode`, `steps`) does not change it."""
     return AVCA(configure(audio_dim=audio_dim, video_dim=video_dim, **options))

@@ -12,8 +12,6 @@ because the public code leaves them out of its optimiser; `pos_emb="trained"` tr
 way they are parameters, as the published parameter count has them.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -57,13 +55,10 @@ class CrossAttention(nn.Module):
         """`(batch, width)` each, of both modalities."""
         x = torch.stack([audio, video], 1) + self.position  # (batch, 2, width)
         if self.pre:
-            x = x + self._attended(self.norm_attend(x))
+            normed = self.norm_attend(x)
+            x = x + self.dropout(self.attend(normed, normed))
             x = x + self.feed(self.norm_feed(x))
         else:
-            x = self.norm_attend(x + self._attended(x))
+            x = self.norm_attend(x + self.dropout(self.attend(x, x)))
             x = self.norm_feed(x + self.feed(x))
         return x[:, 0], x[:, 1]
-
-    def _attended(self, x: Tensor) -> Tensor:
-        y: Tensor = self.dropout(self.attend(x, x))
-        return y

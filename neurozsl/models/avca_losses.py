@@ -16,8 +16,6 @@ the projected audio, video and class vector, rho their decoded forms, phi the en
           + MSE(theta_a, theta_w) + MSE(theta_v, theta_w)                             (Eq. 10)
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -34,7 +32,7 @@ class Three(NamedTuple):
     video: Tensor
     word: Tensor
 
-    def of(self, negative: Tensor) -> Three:
+    def of(self, negative: Tensor) -> "Three":
         """The rows `negative` `(batch,)`: per sample those of a sample of another class.
 
         The public code draws the negatives as a batch of their own with a forward pass of its own,
@@ -55,14 +53,9 @@ def losses(
 ) -> Mapping[str, Tensor]:
     """The five losses by name, each a scalar, unweighted.
 
-    Args:
-        theta: in the projected space, `(batch, proj)` each.
-        rho: decoded into the space of the class vectors, `(batch, words)` each.
-        phi: encoder outputs (audio, video) before attention, `(batch, embed)`.
-        phi_rec: the same, reconstructed from theta.
-        vectors: class vectors of the samples, `(batch, words)`.
-        negative: per sample, the row of a sample of another class.
-        margin: of the triplets.
+    `theta` `(batch, proj)`, `rho` and the samples' class `vectors` `(batch, words)`, `phi` and
+    `phi_rec` (audio, video) `(batch, embed)`; `negative`: per sample, the row of a sample of
+    another class; `margin` of the triplets.
     """
 
     def t(anchor: Tensor, positive: Tensor, other: Tensor) -> Tensor:

@@ -6,8 +6,6 @@ model runs with Norse, an emulator or a chip simulator in the middle. `ZSLModel`
 every model, `BranchModel` and `Branch` that of a model whose middle a chip can take over.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeGuard, runtime_checkable
@@ -106,13 +104,9 @@ class ZSLModel(TorchModule, Protocol):
     def loss(
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
-        """Loss of a batch.
+        """Loss of a batch, whose classes `label` are rows of all `vectors` `(classes, words)`.
 
-        Args:
-            output: of the batch.
-            label: its classes, rows of `vectors`.
-            negative: per sample the place in the batch of a sample of another class.
-            vectors: of all classes, `(classes, words)`.
+        `negative` is per sample the place in the batch of a sample of another class.
         """
 
     def warnings(self, batch: AVBatch) -> list[str]:
@@ -151,7 +145,7 @@ class BranchModel(ZSLModel, Protocol):
     def motion_branch(self) -> Branch | None:
         """The branch; None where an option leaves it out."""
 
-    def frozen(self, theta: Mapping[str, float]) -> BranchModel:
+    def frozen(self, theta: Mapping[str, float]) -> "BranchModel":
         """Copy the model as deployed: normalisation folded, one constant threshold per layer.
 
         Raises:

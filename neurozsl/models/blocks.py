@@ -1,12 +1,14 @@
-"""Layers that several models share: AVCA's linear block, attention over tokens, masked norm.
+"""Layers that several models share: AVCA's linear block, projections, attention, masked norm.
 
 Shapes are `(batch, time, width)` unless said otherwise.
 """
 
-from __future__ import annotations
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Output = Literal["linear", "relu"]
 
 
 class RowNorm(nn.Module):
@@ -64,6 +66,20 @@ class Encoder(nn.Module):
         """`(batch, [time,] inputs)` -> `(batch, [time,] outputs)`."""
         y: Tensor = self.second(self.first(x, mask), mask)
         return y
+
+
+def last_map(inputs: int, outputs: int, dropout: float, form: Output) -> nn.Module:
+    """The last map of a projection: linear, or AVCA's block that ends in ReLU and dropout."""
+    return nn.Linear(inputs, outputs) if form == "linear" else LinearBlock(inputs, outputs, dropout)
+
+
+def projection_map(
+    inputs: int, hidden: int, outputs: int, dropout: float, form: Output
+) -> nn.Sequential:
+    """A block to `hidden`, then the last map (AVCA's layout, MDFT Eq. 12, STFT Eq. 15)."""
+    return nn.Sequential(
+        LinearBlock(inputs, hidden, dropout), last_map(hidden, outputs, dropout, form)
+    )
 
 
 class Attention(nn.Module):

@@ -1,11 +1,9 @@
 """Options that every model with a spiking branch has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
-from neurozsl.models.heads import Output
+from neurozsl.models.blocks import Output
 from neurozsl.models.neurons import Neuron, NeuronConfig, Surrogate
 from neurozsl.models.sequence import Encode
 
@@ -51,6 +49,11 @@ class BranchConfig:
     detach_threshold: bool = False
     dt_s: float = 1e-3
     literal: bool = False
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Of the features of each modality."""
+        return {"audio": self.audio_dim, "video": self.video_dim}
 
     @property
     def neurons(self) -> NeuronConfig:

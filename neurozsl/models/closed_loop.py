@@ -18,43 +18,28 @@ spikes of t-1 are read, in training as later, and none before the first step.
 all clipped to theta_0 / 4 .. 4 theta_0. The gradient of log(n) is that of the spikes' surrogate.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from neurozsl.models.threshold import RANGE
+
 ClosedLoop = Literal["fixed", "dynamic", "clipped", "literal"]
-RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0, as MDFT's
-
-
-def spike_entropy(spikes: Tensor) -> Tensor:
-    """Entropy of the spikes of a step in nats, mean over channels: `(batch, C, L)` to `(batch,)`.
-
-    0 where a channel has no spike or one.
-    """
-    return torch.log(spikes.sum(-1).clamp_min(1.0)).mean(-1)
 
 
 def next_theta(
     mode: ClosedLoop, *, pooled: Tensor, spikes: Tensor, theta: Tensor, theta_0: float
 ) -> Tensor:
-    """Threshold of a step.
+    """Threshold of a step, `(batch,)`, in a mode other than "fixed".
 
-    Args:
-        mode: see the module docstring; not "fixed".
-        pooled: P_all of this step, `(batch,)`.
-        spikes: of the step before, `(batch, C, L)`.
-        theta: of the step before, `(batch,)`.
-        theta_0: of the layer.
-
-    Returns:
-        `(batch,)`.
+    `pooled` is P_all of this step `(batch,)`; `spikes` `(batch, C, L)` and `theta` `(batch,)` are
+    of the step before; `theta_0` is that of the layer.
     """
-    length = spikes.shape[-1]
-    entropy, phi = spike_entropy(spikes), torch.sigmoid(pooled)
+    length, phi = spikes.shape[-1], torch.sigmoid(pooled)
+    # In nats, mean over channels; 0 where a channel has no spike or one.
+    entropy = torch.log(spikes.sum(-1).clamp_min(1.0)).mean(-1)
     normal = entropy / math.log(max(length, 2))
     if mode == "dynamic":
         made = theta_0 * (phi + normal) / 1.5

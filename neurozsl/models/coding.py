@@ -12,8 +12,6 @@ Training already sees the coded input, so float simulation and chip read the sam
 All are deterministic. Channels lie level by level (or ON, then OFF), each as wide as the features.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -76,15 +74,9 @@ def _on_off(values: Tensor, code: InputCode) -> Tensor:
     return _straight_through(signed, torch.round(signed))
 
 
-def _level(values: Tensor, code: InputCode) -> Tensor:
+def _thermometer(values: Tensor, code: InputCode) -> Tensor:
     scaled = (values / code.step).clamp(0, code.levels)
-    count = torch.round(scaled)
-    return _straight_through(_channels(scaled, code.levels), _channels(count, code.levels))
-
-
-def _rate(values: Tensor, code: InputCode) -> Tensor:
-    scaled = (values / code.step).clamp(0, code.levels)
-    count = _carried(scaled.detach())
+    count = _carried(scaled.detach()) if code.encoder == "rate" else torch.round(scaled)
     return _straight_through(_channels(scaled, code.levels), _channels(count, code.levels))
 
 
@@ -112,6 +104,6 @@ def _straight_through(soft: Tensor, hard: Tensor) -> Tensor:
 _ENCODERS: Mapping[str, Callable[[Tensor, InputCode], Tensor]] = {
     "direct": _direct,
     "on_off": _on_off,
-    "level": _level,
-    "rate": _rate,
+    "level": _thermometer,
+    "rate": _thermometer,
 }

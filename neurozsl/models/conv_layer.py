@@ -6,8 +6,6 @@ every step. Equations in `conv_motion`; the neuron is Norse's, stepped with the 
     I = BN(Conv1d(x));   I^ = GLP(I) where `shaped`;   v* = v + kappa (I^ - v);   z = v* > theta_t
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

@@ -16,8 +16,6 @@ is frozen to its mean at export; GLP inside a block squashes currents, which no 
 kernel over time is three delayed synapses, which a `BranchSpec` does not hold.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
@@ -30,16 +28,9 @@ from neurozsl.models.pathways import PathwayBranch
 
 
 class ConvSpikingBranch(PathwayBranch[ConvSpikingLayer]):
-    """Pathways of convolutional blocks.
+    """Pathways of convolutional blocks, one channel count and stride for each block of a pathway.
 
-    Args:
-        codes: input name -> `InputCode`; the pathways have the inputs' names.
-        channels: of every block, the same for every pathway.
-        strides: of every block.
-        neuron: of every block.
-        steps: T of a sample.
-        dt_s: length of a chip step in seconds, for export and energy.
-        axis, kernel, norm, shaped, loop, detach: as of `ConvSpikingLayer`.
+    codes, steps, dt_s: as of `PathwayBranch`. The others: of every block, as of `ConvSpikingLayer`.
     """
 
     def __init__(

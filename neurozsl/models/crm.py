@@ -10,8 +10,6 @@ Out: `(batch, E)`. Time is the token axis, so that attention has more than one k
 gives W j as further keys beside a, so that motion can add what the scene lacks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

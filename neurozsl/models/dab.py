@@ -8,8 +8,6 @@ broadcast. beta is kept positive because the printed factor may reach 0. The add
 [0, 1).
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

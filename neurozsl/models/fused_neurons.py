@@ -13,8 +13,6 @@ An integrator has u_t = v_{t-1} + I_t, dI_t = h_{t-1} = d_t. The tanh is torch's
 bit differs from the one of the C library.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -38,13 +36,10 @@ def fits(drive: Tensor, surrogate: str) -> bool:
 
 
 def fused(drive: Tensor, theta: Tensor, *, kappa: float | None, slope: float) -> Tensor:
-    """Spikes `(batch, time, neuron)`.
+    """Spikes of the `drive`, both `(batch, time, neuron)`; float32 or float64, on the CPU.
 
-    Args:
-        drive: `(batch, time, neuron)`, float32 or float64, on the CPU.
-        theta: `(batch, time)`, or one number that learns nothing; of the same type.
-        kappa: leak per step; None integrates without one.
-        slope: of the surrogate tanh.
+    `theta` `(batch, time)`, or one number that learns nothing, has its type. `kappa` is the leak
+    per step, None integrates without one; `slope` that of the surrogate tanh.
     """
     spikes: Tensor = _Fused.apply(drive, theta, kappa, slope)  # type: ignore[no-untyped-call]
     return spikes

@@ -8,8 +8,6 @@ step, broadcast over I. The weights in P_all sum to 2, as printed. I^ lies in (0
 kappa and a threshold of 1 or more would never fire, so the threshold must be lower (0.5).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

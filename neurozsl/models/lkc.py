@@ -22,8 +22,6 @@ same stored slots and updates its own copy step by step, with gradients and a le
 takes (batch, k, E, E) numbers per step, so it is for small E.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, Literal
 
@@ -70,7 +68,6 @@ class LatentKnowledge(nn.Module):
         self.gate_video = nn.Linear(width, width)
         self.attend = Attention(width, heads, head_width)
         self.feed = FeedForward(width, hidden, dropout)
-
         self._scope: Any = None
 
     def share(self, scope: Any) -> None:

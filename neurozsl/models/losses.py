@@ -12,8 +12,6 @@ negative; Eq. 14 is a mean of signed differences, unbounded below; Eq. 15 compar
 projected O_w although it should "keep the original distribution": it compares with w, as AVCA does.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -21,10 +21,8 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
     Fig. 5   threshold=fixed with theta=VALUE, inputs=["video"] or ["audio"]
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -35,16 +33,15 @@ from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.events.generate import feature_events
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.blocks import Encoder, masked_mean
+from neurozsl.models.blocks import Encoder, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
-from neurozsl.models.heads import last_map
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.threshold import saturated_share, thresholds
+from neurozsl.models.threshold import degenerated, saturated_share, thresholds
 from neurozsl.models.with_branch import WithBranch
 
 
@@ -70,12 +67,9 @@ class MDFT(WithBranch[SpikingBranch]):
         super().__init__()
         self.config = c = config
         attention = {"heads": c.heads, "head_width": c.head_width}
-        self.encode_audio = (
-            Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc) if "audio" in c.inputs else None
-        )
-        self.encode_video = (
-            Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc) if "video" in c.inputs else None
-        )
+        sizes = (c.hidden, c.embed, c.drop_enc)
+        self.encode_audio = Encoder(c.audio_dim, *sizes) if "audio" in c.inputs else None
+        self.encode_video = Encoder(c.video_dim, *sizes) if "video" in c.inputs else None
         self.rjlu = (
             RJLU(c.embed, **attention, slots=c.slots, dropout=c.drop_enc, literal=c.literal)
             if c.rjlu
@@ -89,7 +83,7 @@ class MDFT(WithBranch[SpikingBranch]):
             if c.motion and c.egm and "audio" in c.motion_inputs
             else None
         )
-        self.branch = self._make_branch() if c.motion else None
+        self.branch = self._make_branch(norm=c.norm) if c.motion else None
         self.fuse: CRM | MeanFusion = (
             CRM(c.embed, motion, **attention, gate=c.gate, dropout=c.drop_enc)
             if c.crm
@@ -106,17 +100,15 @@ class MDFT(WithBranch[SpikingBranch]):
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0)
         if not c.egm:
             video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
-        elif (
-            c.events == "pixel"
-        ):  # ON and OFF counts on a 16 x 16 grid, see data.events.pool_events
+        elif c.events == "pixel":  # ON and OFF counts, 16 x 16, see data.events.pool_events
             video = InputCode(512, "binary", 1, False, 1.0)
         elif c.video_code == "on_off":
             video = on_off_code(c.video_dim)
         codes = {"audio": audio, "video": video}
         return {name: codes[name] for name in c.motion_inputs}
 
-    def _make_branch(self) -> SpikingBranch:
-        return self._branch_of(self.config.motion_widths, norm=self.config.norm)
+    def _make_branch(self, *, norm: bool) -> SpikingBranch:
+        return self._branch_of(self.config.motion_widths, norm=norm)
 
     def _branch_of(
         self, widths: Sequence[int], *, norm: bool, taps: Sequence[str] = ()
@@ -173,13 +165,9 @@ class MDFT(WithBranch[SpikingBranch]):
             if code.kind == "graded":
                 self.branch.set_code(name, graded_code(motion, bits=c.audio_bits))
             elif code.encoder in ("level", "rate"):
-                # The tail of audio features is long and few levels reach into it: a tenth is
-                # clipped.
+                # The tail of audio features is long, few levels reach into it: a tenth is clipped.
                 step = spread(motion, 0.9) / c.audio_levels
-                chosen = level_code(
-                    c.audio_dim, levels=c.audio_levels, step=step, encoder=code.encoder
-                )
-                self.branch.set_code(name, chosen)
+                self.branch.set_code(name, replace(code, step=step))
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""
@@ -189,13 +177,7 @@ class MDFT(WithBranch[SpikingBranch]):
             chip_input = self.prepare(batch).chip_input
         assert chip_input is not None and chip_input.theta is not None
         share = max(saturated_share(t, self.config.theta) for t in chip_input.theta.values())
-        if share < 0.25:
-            return []
-        return [
-            f"threshold={self.config.threshold}: {100 * share:.0f} % of the steps sit on an end of "
-            "the allowed range, the recurrence of Eq. 7 has degenerated; threshold=dynamic is the "
-            "form without it"
-        ]
+        return degenerated(self.config.threshold, share, "the steps", "Eq. 7")
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Do all that comes before the chip: encoders, RJLU, events, audio motion, thresholds."""
@@ -223,13 +205,12 @@ class MDFT(WithBranch[SpikingBranch]):
     def _thresholds(self, joint: Tensor, motion: dict[str, Tensor]) -> dict[str, Tensor]:
         assert self.branch is not None
         joint = joint.detach() if self.config.detach_threshold else joint
-        table = {}
+        table: dict[str, Tensor] = {}
         for name, features in motion.items():
             theta = thresholds(
                 joint, features, theta_0=self.config.theta, mode=self.config.threshold
             )
-            assert theta is not None
-            table.update(dict.fromkeys(self.branch.layer_names(name), theta))
+            table |= dict.fromkeys(self.branch.layer_names(name), theta)
         return table
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:

@@ -5,9 +5,6 @@
 Where the paper does not say what takes the place of what it removes, the row's reading does.
 """
 
-from __future__ import annotations
-
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -45,11 +42,7 @@ def _plain(value: Any) -> Any:
 
 
 def ablation_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of the row `name`; {} for the name "".
-
-    Args:
-        name: of the row.
-        given: the user's own options, which must not undo the row.
+    """Options of the row `name`; {} for the name "". What the user gave must not undo the row.
 
     Raises:
         BadInput: unknown name, or a given option contradicts the row.

@@ -4,17 +4,15 @@ In: a preset, a motion profile, an ablation and the user's options, each over th
 an `MDFTConfig`, or an error that names the option, its value and what is allowed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.branch_config import BranchConfig, Modality, Preset
+from neurozsl.models.branch_config import BranchConfig, Modality
 from neurozsl.models.crm import Gate
 from neurozsl.models.mdft_ablations import ablation_options
-from neurozsl.models.options import check_choices, check_known, one_of
+from neurozsl.models.options import check_choices, check_known, check_rules, check_weights
 from neurozsl.models.profiles import profile_options
 from neurozsl.models.threshold import ThresholdMode
 
@@ -95,53 +93,35 @@ def resolve(
 ) -> Config:
     """The configuration of `model`, whose preset `paper` is given; see `configure`."""
     check_known(model, kind, options)
-    preset = options.get("preset", "deploy")
-    one_of(model, "preset", preset, get_args(Preset))
     profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
     ablated = ablation_options(options.get("ablation", ""), options)
-    values = {**(paper if preset == "paper" else {}), **profile, **ablated, **options}
+    chosen = paper if options.get("preset") == "paper" else {}
+    values = {**chosen, **profile, **ablated, **options}
     if "motion_widths" in values:
         values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
     for key in ("inputs", "motion_inputs"):
         if key in values:
             values[key] = _modalities(model, key, values[key])
-    config = kind(audio_dim=audio_dim, video_dim=video_dim, **values)
-    heard = tuple(name for name in config.motion_inputs if name in config.inputs)
-    if not heard:
-        raise BadInput(
-            f"model '{model}': motion_inputs={list(config.motion_inputs)} holds nothing of inputs="
-            f"{list(config.inputs)}; use motion=false to ablate motion"
-        )
-    config = replace(config, motion_inputs=heard)
-    check_choices(model, config)
-    if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
-        raise BadInput(
-            f"model '{model}': egm=false makes no events, events={config.events} and video_code="
-            f"{config.video_code} code them; leave these options (or the motion profile) out"
-        )
-    weights = (config.weight_n, config.weight_p, config.weight_r)
-    if min(weights) < 0 or max(weights) == 0:
-        raise BadInput(
-            f"model '{model}': loss weights {weights}, expected none below 0 and one above 0"
-        )
-    if config.theta <= 0:
-        raise BadInput(f"model '{model}': theta={config.theta}, expected a threshold above 0")
-    if not 1 <= config.audio_levels <= 16:
-        raise BadInput(f"model '{model}': audio_levels={config.audio_levels}, expected 1..16")
-    if config.threshold != "fixed" and not (config.rjlu and config.motion):
-        raise BadInput(
-            f"model '{model}': threshold={config.threshold} needs the RJLU's joint features and "
-            "the motion branch (Eq. 7); switch both on or use threshold=fixed"
-        )
-    if not 0 < config.decay_u12 < 4096:
-        raise BadInput(
-            f"model '{model}': decay_u12={config.decay_u12}, expected 1..4095 (a 12-bit decay)"
-        )
-    if config.embed % config.slots:
-        raise BadInput(
-            f"model '{model}': embed={config.embed} is not a multiple of slots={config.slots}"
-        )
-    return config
+    c = kind(audio_dim=audio_dim, video_dim=video_dim, **values)
+    check_choices(model, c)
+    heard = tuple(name for name in c.motion_inputs if name in c.inputs)
+    rules = {
+        f"motion_inputs={list(c.motion_inputs)} holds nothing of inputs={list(c.inputs)}; use "
+        "motion=false to ablate motion": bool(heard),
+        f"egm=false makes no events, events={c.events} and video_code={c.video_code} code them; "
+        "leave these options (or the motion profile) out": (
+            c.egm or (c.events, c.video_code) == ("feature", "ternary")
+        ),
+        f"theta={c.theta}, expected a threshold above 0": c.theta > 0,
+        f"audio_levels={c.audio_levels}, expected 1..16": 1 <= c.audio_levels <= 16,
+        f"threshold={c.threshold} needs the RJLU's joint features and the motion branch (Eq. 7); "
+        "switch both on or use threshold=fixed": c.threshold == "fixed" or (c.rjlu and c.motion),
+        f"decay_u12={c.decay_u12}, expected 1..4095 (a 12-bit decay)": 0 < c.decay_u12 < 4096,
+        f"embed={c.embed} is not a multiple of slots={c.slots}": c.embed % c.slots == 0,
+    }
+    check_rules(model, rules)
+    check_weights(model, (c.weight_n, c.weight_p, c.weight_r))
+    return replace(c, motion_inputs=heard)
 
 
 def _modalities(model: str, name: str, values: Any) -> tuple[Modality, ...]:
@@ -150,6 +130,4 @@ def _modalities(model: str, name: str, values: Any) -> tuple[Modality, ...]:
         raise BadInput(
             f"model '{model}': {name}={values!r}, expected a list of audio, video or both"
         )
-    for value in values:
-        one_of(model, name, value, ("audio", "video"))
     return tuple(values)

@@ -20,8 +20,6 @@ front of it (`host_parts` says so). Without attention (`ssa=false`) the first st
 and lies on the chip as a whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -31,16 +29,15 @@ import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
-from neurozsl.models.blocks import masked_mean
+from neurozsl.models.blocks import masked_mean, projection_map
 from neurozsl.models.coding import graded_code
-from neurozsl.models.heads import projection_map
 from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.models.options import one_of
+from neurozsl.models.options import check_rules, one_of
 from neurozsl.models.pathways import read_spikes
 from neurozsl.models.shrinkage import stage_lengths, stretch
 from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
@@ -59,14 +56,12 @@ class MDSTPPConfig(MDFTConfig):
     """
 
     motion_widths: tuple[int, ...] = (256, 128)
-    egm: bool = True
     ssa: bool = True
     tokens: Tokens = "slots"
     motion_slots: int = 8
     motion_heads: int = 1
-    attention_scale: float = (
-        1.0  # Spikformer's 1/8 is for 196 tokens: never fired with 8 (measured)
-    )
+    # Spikformer's 1/8 is for 196 tokens: it never fired with 8 (measured).
+    attention_scale: float = 1.0
     attention_theta: float = 0.5  # Spikformer's, where every other threshold is 1
     mlp_ratio: int = 2
     depth: int = 1
@@ -132,21 +127,14 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
         config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
     one_of(name, "neuron", config.neuron, ("lif", "if"))
     for option in ("stages", "depth", "mlp_ratio", "motion_slots", "motion_heads"):
-        if getattr(config, option) < 1:
-            raise BadInput(
-                f"model '{name}': {option}={getattr(config, option)}, expected 1 or more"
-            )
+        value = getattr(config, option)
+        check_rules(name, {f"{option}={value}, expected 1 or more": value >= 1})
     lengths = config.lengths
-    falling = all(later < earlier for earlier, later in pairwise(lengths))
-    if config.shrink != "none" and (lengths[0] != config.steps or lengths[-1] < 1 or not falling):
+    falling = all(later < earlier for earlier, later in pairwise((*lengths, 0)))
+    if config.shrink != "none" and not (lengths[0] == config.steps and falling):
         raise BadInput(
             f"model '{name}': stage_steps={list(lengths)} with steps={config.steps}, expected to "
             "start there and to fall from stage to stage, to 1 or more"
-        )
-    if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
-        raise BadInput(
-            f"model '{name}': egm=false shows the visual features themselves, as graded codes; "
-            "leave out events and video_code"
         )
     _ = config.attention  # checks its sizes
     return config
@@ -188,24 +176,14 @@ class MDSTPP(MDFT):
                 norm=c.norm,
             )
         if c.stage_losses:
-            own = len(c.lengths) - int(c.motion_head)  # the motion head is that of the last stage
             joined = width * len(c.motion_inputs)
-            for _ in range(own):
-                self.project_stages.append(
-                    projection_map(joined, c.hidden, c.proj, c.drop_dec, c.output)
-                )
+            # The motion head is that of the last stage.
+            self.project_stages.extend(
+                projection_map(joined, c.hidden, c.proj, c.drop_dec, c.output)
+                for _ in c.lengths[int(c.motion_head) :]
+            )
 
-    def _input_codes(self) -> dict[str, InputCode]:
-        codes = super()._input_codes()
-        if not self.config.egm and "video" in codes:
-            bits = self.config.audio_bits
-            codes["video"] = InputCode(self.config.video_dim, "graded", bits, False, 1.0)
-        return codes
-
-    def _make_branch(self) -> SpikingBranch:
-        return self._chip(norm=self.config.norm)
-
-    def _chip(self, *, norm: bool) -> SpikingBranch:
+    def _make_branch(self, *, norm: bool) -> SpikingBranch:
         """The embedding layers, and of the first stage what has no product of spikes in it."""
         c = self.config
         width = c.motion_widths[-1]
@@ -214,10 +192,6 @@ class MDSTPP(MDFT):
             return self._branch_of((*c.motion_widths, *plain), norm=norm)
         taps = TAPS if c.on_chip == "qkv" else ()
         return self._branch_of(c.motion_widths, norm=norm, taps=taps)
-
-    def _visual_events(self, batch: AVBatch) -> Tensor:
-        """Ternary or pixel events; without the EGM the visual features themselves."""
-        return super()._visual_events(batch) if self.config.egm else batch.video
 
     def calibrate(self, batch: AVBatch) -> None:
         """Choose the scales of the graded codes from training data."""
@@ -308,7 +282,7 @@ class MDSTPP(MDFT):
     def restore(self, codes: Mapping[str, Any], thetas: Mapping[str, float]) -> None:
         """As every branch; one with frozen thresholds is the deployed one, its BatchNorm folded."""
         if thetas and self.branch is not None:
-            self.branch = self._chip(norm=False)
+            self.branch = self._make_branch(norm=False)
         super().restore(codes, thetas)
 
     def host_parts(self) -> tuple[str, ...]:

@@ -8,8 +8,6 @@ holds too. What it shares with the other branch is in `pathways`.
 (`training.qat`); this module knows none of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -59,15 +57,9 @@ Override = Callable[["SpikingBranch", ChipInput], Trace]
 class SpikingBranch(PathwayBranch[SpikingLayer]):
     """Pathways of linear layers.
 
-    Args:
-        codes: input name -> `InputCode`; the pathways have the inputs' names.
-        widths: neurons per layer of the chain, the same for every pathway.
-        taps: names of further layers, as wide as the end of the chain, which they read.
-        steps: T of a sample.
-        dt_s: length of a chip step in seconds, for export and energy.
-        neuron: of every layer.
-        norm: whether a BatchNorm stands in front of it.
-        dynamic: the thresholds come with the input (`ChipInput.theta`).
+    codes, steps, dt_s: as of `PathwayBranch`. widths: neurons per layer of the chain, the same for
+    every pathway. taps: names of further layers, as wide as the end of the chain, which they read.
+    neuron, norm: of every layer. dynamic: the thresholds come with the input (`ChipInput.theta`).
     """
 
     def __init__(

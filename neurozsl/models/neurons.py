@@ -14,11 +14,10 @@ On the CPU and with the default surrogate all steps run in one pass (`models.fus
 same bits as Norse's cell, which runs everything else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -90,40 +89,18 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def stepper(config: NeuronConfig, like: Tensor) -> Step:
     """One step of Norse's neuron, for currents of the type and device of `like`."""
-    return _STEPPERS[config.neuron](config, like)
-
-
-def _leaky(config: NeuronConfig, like: Tensor) -> Step:
-    lif = LIFBoxParameters(
-        tau_mem_inv=like.new_tensor(config.kappa),
-        v_leak=like.new_tensor(0.0),
-        v_reset=like.new_tensor(0.0),
-        method=config.surrogate,
-        alpha=like.new_tensor(config.slope),
-    )
+    zero = like.new_tensor(0.0)
+    shared = {"v_reset": zero, "method": config.surrogate, "alpha": like.new_tensor(config.slope)}
+    run: Callable[..., Any]
+    if config.neuron == "if":  # the current enters the membrane with gain 1
+        state, run, parameters = IAFFeedForwardState, iaf_feed_forward_step, IAFParameters(**shared)
+    else:
+        state, run = LIFBoxFeedForwardState, partial(lif_box_feed_forward_step, dt=1.0)
+        kappa = like.new_tensor(config.kappa)
+        parameters = LIFBoxParameters(tau_mem_inv=kappa, v_leak=zero, **shared)
 
     def step(i: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        p = lif._replace(v_th=theta)
-        z, state = lif_box_feed_forward_step(i, LIFBoxFeedForwardState(v=v), p, dt=1.0)
-        return z, state.v
+        z, after = run(i, state(v=v), parameters._replace(v_th=theta))
+        return z, after.v
 
     return step
-
-
-def _integrating(config: NeuronConfig, like: Tensor) -> Step:
-    """Integrate and fire: the current enters the membrane with gain 1."""
-    iaf = IAFParameters(
-        v_reset=like.new_tensor(0.0),
-        method=config.surrogate,
-        alpha=like.new_tensor(config.slope),
-    )
-
-    def step(i: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        p = iaf._replace(v_th=theta)
-        z, state = iaf_feed_forward_step(i, IAFFeedForwardState(v=v), p)
-        return z, state.v
-
-    return step
-
-
-_STEPPERS = {"lif": _leaky, "if": _integrating}

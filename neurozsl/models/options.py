@@ -1,10 +1,8 @@
 """Options of a model, checked against its configuration class."""
 
-from __future__ import annotations
-
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neurozsl.core.errors import BadInput
 
@@ -21,14 +19,31 @@ def check_known(model: str, kind: type, options: Iterable[str]) -> None:
 
 
 def check_choices(model: str, config: object) -> None:
-    """Refuse a value that is none of those which the `Literal` of its option names."""
+    """Refuse the first option, a `Literal` or a tuple of it, with a value that it does not list."""
     for name, kind in get_type_hints(type(config)).items():
-        value, values = getattr(config, name, None), get_args(kind)
+        value: Any = getattr(config, name)
+        if get_origin(kind) is tuple:
+            kind, values = get_args(kind)[0], value
+        else:
+            values = (value,)
         if get_origin(kind) is Literal:
-            one_of(model, name, value, values)
-        elif get_origin(kind) is tuple and get_origin(values[0]) is Literal:
-            for each in value or ():
-                one_of(model, name, each, get_args(values[0]))
+            for one in values:
+                one_of(model, name, one, get_args(kind))
+
+
+def check_rules(model: str, rules: Mapping[str, bool]) -> None:
+    """Refuse a configuration by the first rule, a text that says what and why, that is not kept."""
+    for text, kept in rules.items():
+        if not kept:
+            raise BadInput(f"model '{model}': {text}")
+
+
+def check_weights(model: str, weights: Collection[float]) -> None:
+    """Refuse weights of losses that are negative, or all 0."""
+    if min(weights) < 0 or max(weights) == 0:
+        raise BadInput(
+            f"model '{model}': loss weights {weights}, expected none below 0 and one above 0"
+        )
 
 
 def one_of(model: str, name: str, value: object, allowed: Collection[str]) -> None:

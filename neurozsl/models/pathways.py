@@ -8,8 +8,6 @@ A pathway is a chain of layers; `taps` are further layers that all read the end 
 queries, keys and values of a spiking attention, whose product is the host's).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
@@ -27,13 +25,10 @@ Layer = TypeVar("Layer", bound=NeuronLayer)
 class PathwayBranch(nn.Module, Generic[Layer]):
     """Named pathways (one per modality), each a chain of spiking layers, and taps at its end.
 
-    Args:
-        codes: input name -> `InputCode`; the pathways have the inputs' names.
-        layers: makes a pathway's layers from the code that it reads: the chain, then the taps.
-        steps: T of a sample.
-        dt_s: length of a chip step in seconds, for export and energy.
-        policy: of the thresholds until `freeze` is called.
-        taps: their names.
+    codes: input name -> `InputCode`; the pathways have the inputs' names. layers: makes those of a
+    pathway from the code that it reads, the chain, then the taps. steps: T of a sample. dt_s:
+    length of a chip step in seconds, for export and energy. policy: of the thresholds until
+    `freeze` is called.
     """
 
     def __init__(
@@ -107,7 +102,7 @@ class PathwayBranch(nn.Module, Generic[Layer]):
         self.frozen_theta = {name: float(theta[name]) for name in layers}
         self.policy = "frozen"
 
-    def load_folded(self, other: PathwayBranch[Layer]) -> None:
+    def load_folded(self, other: "PathwayBranch[Layer]") -> None:
         """Take over the weights of a branch of the same shape, its BatchNorm folded in.
 
         Raises:

@@ -5,8 +5,6 @@ of the feature widths, because a chip's memory bounds the product of inputs and 
 of `PROFILES` each.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,9 +53,7 @@ def speck(audio_dim: int, video_dim: int) -> dict[str, Any]:
     }
 
 
-PROFILES: Mapping[str, Callable[[int, int], dict[str, Any]]] = {
-    "speck": speck,
-}
+PROFILES: Mapping[str, Callable[[int, int], dict[str, Any]]] = {"speck": speck}
 
 
 def profile_options(name: str, audio_dim: int, video_dim: int) -> dict[str, Any]:

@@ -14,8 +14,6 @@ tokens and h has one: the slot of h is kept. Eq. 3 uses C_a + C_v as a convex ga
 it: the sigmoid is ours, `literal=True` leaves it out. h_0 is learnt.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

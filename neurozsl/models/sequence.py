@@ -1,7 +1,5 @@
 """Batches as a model of T steps reads them: sequences as they are, averaged features T times."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 
@@ -13,13 +11,9 @@ Encode = Literal["sequence", "repeat"]
 
 
 def as_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
-    """The batch with `steps` steps.
+    """The batch with `steps` steps, T of the model.
 
-    Args:
-        batch: any number of steps.
-        steps: T of the model.
-        encode: `sequence` takes T steps as they are; `repeat` shows the average T times.
-        model: name for the message.
+    `sequence` takes T steps as they are; `repeat` shows the average T times.
 
     Raises:
         BadInput: a sequence of another length.

@@ -13,8 +13,6 @@ Your TimeStep", AAAI 2024 (arXiv 2401.01912); the caption of MDST++'s Fig. 4 des
 Their temporal transformer between two stages is left for the weighted mean.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -50,15 +48,10 @@ def groups(before: int, after: int) -> Tensor:
 
 
 def pool(x: Tensor, weight: Tensor, mask: Tensor | None) -> Tensor:
-    """Weighted mean over the real steps of every group.
+    """Weighted mean over the real steps of every group; 0 where a group has none.
 
-    Args:
-        x: `(batch, before, any)`.
-        weight: `(after, before)`.
-        mask: `(batch, before)`, True = real; None: all are.
-
-    Returns:
-        `(batch, after, any)`; 0 where a group has no real step.
+    `x` `(batch, before, any)`, `weight` `(after, before)`, `mask` `(batch, before)`, True = real,
+    None: all are -> `(batch, after, any)`.
     """
     if mask is None or bool(mask.all()):
         return (weight / weight.sum(1, keepdim=True)) @ x

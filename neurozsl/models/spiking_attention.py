@@ -18,8 +18,6 @@ the chunks of one step, causal like the neurons around it: `tokens="slots"`. `to
 the steps as tokens instead; every step then waits for the last one.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -108,10 +106,8 @@ class SpikingProduct(nn.Module):
 class SpikingBlock(nn.Module):
     """Attention and MLP of one transformer block; `neuron` and `norm` are those of its layers.
 
-    Args:
-        config: of the attention.
-        ratio: neurons of the MLP's hidden layer, in widths.
-        projected: Q, K and V come from elsewhere (they are on the chip), no layers for them here.
+    ratio: neurons of the MLP's hidden layer, in widths. projected: Q, K and V come from elsewhere
+    (they are on the chip), no layers for them here.
     """
 
     def __init__(
@@ -125,24 +121,17 @@ class SpikingBlock(nn.Module):
     ) -> None:
         super().__init__()
         width = config.width
-        self.project = (
-            None
-            if projected
-            else nn.ModuleList(
-                SpikingLayer(width, width, neuron, norm=norm) for _ in Projections._fields
-            )
-        )
+        self.project: nn.ModuleList | None = None
+        if not projected:
+            own = (SpikingLayer(width, width, neuron, norm=norm) for _ in Projections._fields)
+            self.project = nn.ModuleList(own)
         self.out = _reading_residual(width, width, neuron, norm)
         self.product = SpikingProduct(config, self.out.config)
         self.up = SpikingLayer(width, ratio * width, neuron, norm=norm)
         self.down = _reading_residual(ratio * width, width, neuron, norm)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        theta: Tensor | None,
-        qkv: Projections | None = None,
+        self, x: Tensor, mask: Tensor | None, theta: Tensor | None, qkv: Projections | None = None
     ) -> Tensor:
         """`x` `(batch, time, width)` -> the same; `qkv` where they come from elsewhere."""
         if qkv is None:
@@ -162,11 +151,7 @@ class PlainBlock(nn.Module):
         self.down = SpikingLayer(ratio * width, width, neuron, norm=norm)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None,
-        theta: Tensor | None,
-        qkv: Projections | None = None,
+        self, x: Tensor, mask: Tensor | None, theta: Tensor | None, qkv: Projections | None = None
     ) -> Tensor:
         """Same contract as `SpikingBlock.forward`; there is nothing to attend with."""
         spikes: Tensor = self.down(self.up(x, mask, theta), mask, theta)
@@ -193,6 +178,5 @@ def _add(
     With 1 and a full start the block forgets half of the residual spikes (one seed of the
     synthetic set, ten epochs: HM of the motion head 40 against 55).
     """
-    config = layer.config
-    drive = layer.drive(x, mask) + RESIDUAL * config.unit * residual
-    return fire(drive, config, theta)
+    drive = layer.drive(x, mask) + RESIDUAL * layer.config.unit * residual
+    return fire(drive, layer.config, theta)

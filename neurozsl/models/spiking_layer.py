@@ -4,8 +4,6 @@ In: spikes or codes over the steps of a sample; out: the layer as it is deployed
 folded into weight and bias.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -19,8 +19,6 @@ Two presets: `paper`, and `deploy` (compact; a second head on the spikes alone, 
 its reason: with one fused head the scene drowns the motion). Options in `stft_config`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,15 +29,14 @@ from torch import Tensor, nn
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.blocks import Attention, Encoder, FeedForward, masked_mean
-from neurozsl.models.closed_loop import RANGE
+from neurozsl.models.blocks import Attention, Encoder, FeedForward, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import ShapedInput
-from neurozsl.models.heads import last_map
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
+from neurozsl.models.threshold import degenerated, saturated_share
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
 from neurozsl.models.with_branch import WithBranch
@@ -86,7 +83,18 @@ class STFT(WithBranch[ConvSpikingBranch]):
         self.encoders = nn.ModuleDict()
         for name, width in self._encoded_inputs().items():
             self.encoders[name] = Encoder(width, c.hidden, c.embed, c.drop_enc)
-        self.lkc = self._make_lkc() if c.transformer and c.lkc else None
+        self.lkc: LatentKnowledge | None = None
+        if c.transformer and c.lkc:
+            self.lkc = LatentKnowledge(
+                c.embed,
+                slots=c.slots,
+                heads=c.lkc_heads,
+                head_width=c.head_width,
+                hidden=c.feed_hidden,
+                dropout=c.drop_enc,
+                tokens=c.lkc_tokens,
+                state=c.lkc_state,
+            )
         self.shape_input = nn.ModuleDict()
         if c.motion and c.glp == "input":
             for name in c.motion_inputs:
@@ -119,30 +127,13 @@ class STFT(WithBranch[ConvSpikingBranch]):
     def _encoded_inputs(self) -> dict[str, int]:
         """Modalities whose encoder somebody reads, and the width of their features."""
         c = self.config
-        widths = {"audio": c.audio_dim, "video": c.video_dim}
         if c.transformer:
-            return widths
-        read = c.motion_inputs if c.snn_input == "encoded" else ()
-        return {name: widths[name] for name in read}
+            return c.widths
+        return {name: c.widths[name] for name in c.motion_inputs if c.snn_input == "encoded"}
 
     def _snn_width(self, name: str) -> int:
         c = self.config
-        if c.snn_input == "encoded":
-            return c.embed
-        return c.audio_dim if name == "audio" else c.video_dim
-
-    def _make_lkc(self) -> LatentKnowledge:
-        c = self.config
-        return LatentKnowledge(
-            c.embed,
-            slots=c.slots,
-            heads=c.lkc_heads,
-            head_width=c.head_width,
-            hidden=c.feed_hidden,
-            dropout=c.drop_enc,
-            tokens=c.lkc_tokens,
-            state=c.lkc_state,
-        )
+        return c.embed if c.snn_input == "encoded" else c.widths[name]
 
     def _make_branch(self) -> ConvSpikingBranch:
         c = self.config
@@ -164,12 +155,11 @@ class STFT(WithBranch[ConvSpikingBranch]):
     def _code(self, width: int, values: Tensor | None = None) -> InputCode:
         """The code of an input; its scale comes from `values`, or from (0, 1) where GLP maps it."""
         c = self.config
-        inside = c.glp == "input" or values is None
         if c.input_code == "graded":
-            if inside or values is None:
+            if values is None:
                 return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
             return graded_code(values, bits=c.input_bits)
-        top = 1.0 if inside or values is None else spread(values, 0.9)
+        top = 1.0 if values is None else spread(values, 0.9)
         step = top / c.input_levels
         return level_code(width, levels=c.input_levels, step=step, encoder=c.input_code)
 
@@ -191,18 +181,8 @@ class STFT(WithBranch[ConvSpikingBranch]):
             prepared = self.prepare(batch)
             assert prepared.chip_input is not None
             thetas = self.branch.thresholds(prepared.chip_input)
-        share, name = max((self._saturated(theta), name) for name, theta in thetas.items())
-        if share < 0.25:
-            return []
-        return [
-            f"threshold={self.config.threshold}: {100 * share:.0f} % of the steps of layer "
-            f"'{name}' sit on an end of the allowed range, the recurrence of Eq. 9 has "
-            "degenerated; threshold=dynamic is the form without it"
-        ]
-
-    def _saturated(self, theta: Tensor) -> float:
-        low, high = self.config.theta / RANGE, self.config.theta * RANGE
-        return float(((theta <= low) | (theta >= high)).float().mean())
+        share, name = max((saturated_share(t, self.config.theta), n) for n, t in thetas.items())
+        return degenerated(self.config.threshold, share, f"the steps of layer '{name}'", "Eq. 9")
 
     def _encode(self, batch: AVBatch) -> dict[str, Tensor]:
         features = {"audio": batch.audio, "video": batch.video}
@@ -228,12 +208,10 @@ class STFT(WithBranch[ConvSpikingBranch]):
         """Do all that comes before the chip: encoders, LKC, and the coded input of the branch."""
         batch = self.sequence(batch)
         encoded = self._encode(batch)
-        semantic: dict[str, Tensor] = {}
-        if self.config.transformer:
-            semantic = encoded
-            if self.lkc is not None:
-                audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
-                semantic = {"audio": audio, "video": video}
+        semantic = encoded if self.config.transformer else {}
+        if self.lkc is not None:
+            audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
+            semantic = {"audio": audio, "video": video}
         context = STFTContext(semantic, batch.mask)
         if self.branch is None:
             return Prepared(None, context)

@@ -10,8 +10,6 @@ Table IX    motion=false (only Transformer), transformer=false (only SNN)
 Fig. 3      steps, rank, theta with threshold=fixed, motion_inputs (one modality)
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,16 +112,8 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
     values = {**(_PAPER if options.get("preset") == "paper" else {}), **options}
     for name in set(_TUPLES) & set(values):
         values[name] = tuple(values[name])
-    config = STFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
-    check_choices("stft", config)
-    faults = _faults(config)
-    if faults:
-        raise BadInput("model 'stft': " + "; ".join(faults))
-    return config
-
-
-def _faults(c: STFTConfig) -> list[str]:
-    """What does not go together, with the remedy."""
+    c = STFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
+    check_choices("stft", c)
     rules = {
         "motion_inputs is empty; use motion=false to ablate the branch": not c.motion_inputs,
         "loss_parts is empty; name at least one": not c.loss_parts,
@@ -146,4 +136,7 @@ def _faults(c: STFTConfig) -> list[str]:
         ),
         f"input_levels={c.input_levels}, expected 1..16": not 1 <= c.input_levels <= 16,
     }
-    return [text for text, broken in rules.items() if broken]
+    faults = [text for text, broken in rules.items() if broken]
+    if faults:
+        raise BadInput("model 'stft': " + "; ".join(faults))
+    return c

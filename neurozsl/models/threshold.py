@@ -17,8 +17,6 @@ has no recurrence; the others are ablations, and saturate:
     literal     theta_t = clip((phi_t + omega'_t) theta_{t-1}, same), omega' as printed
 """
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 
@@ -28,12 +26,7 @@ from torch import Tensor
 from neurozsl.models.blocks import resize_channels
 
 ThresholdMode = Literal["fixed", "dynamic", "literal", "clipped", "centred"]
-_RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0 in the recurrent ablations
-
-
-def context_gain(joint: Tensor) -> Tensor:
-    """Context gain phi of Eq. 7: sigmoid of the average-pooled joint features, `(batch, time)`."""
-    return torch.sigmoid(joint.mean(-1))
+RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0
 
 
 def motion_entropy(joint: Tensor, events: Tensor) -> Tensor:
@@ -56,26 +49,32 @@ def motion_entropy_literal(joint: Tensor, events: Tensor) -> Tensor:
     return (p * (log_p - torch.log(inside))).sum(-1)
 
 
-def thresholds(
-    joint: Tensor, events: Tensor, *, theta_0: float, mode: ThresholdMode
-) -> Tensor | None:
-    """Threshold of every sample and step, `(batch, time)`; None for the mode `fixed`."""
-    if mode == "fixed":
-        return None
+def thresholds(joint: Tensor, events: Tensor, *, theta_0: float, mode: ThresholdMode) -> Tensor:
+    """Threshold of every sample and step, `(batch, time)`; for a mode other than `fixed`."""
     omega = motion_entropy_literal if mode == "literal" else motion_entropy
-    factor = context_gain(joint) + omega(joint, events)
+    factor = torch.sigmoid(joint.mean(-1)) + omega(joint, events)  # phi + omega
     if mode == "dynamic":
         return theta_0 * factor / 1.5
     factor = factor - 0.5 if mode == "centred" else factor
     theta = torch.full_like(factor[:, 0], theta_0)
     steps = []
     for t in range(factor.shape[1]):
-        theta = (factor[:, t] * theta).clamp(theta_0 / _RANGE, theta_0 * _RANGE)
+        theta = (factor[:, t] * theta).clamp(theta_0 / RANGE, theta_0 * RANGE)
         steps.append(theta)
     return torch.stack(steps, 1)
 
 
 def saturated_share(theta: Tensor, theta_0: float) -> float:
     """Share of steps on either end of the allowed range: near 1 the recurrence has degenerated."""
-    ends = (theta <= theta_0 / _RANGE) | (theta >= theta_0 * _RANGE)
+    ends = (theta <= theta_0 / RANGE) | (theta >= theta_0 * RANGE)
     return float(ends.float().mean())
+
+
+def degenerated(mode: str, share: float, steps: str, equation: str) -> list[str]:
+    """What to say of a trained model where this share of `steps` is saturated, [] where few are."""
+    if share < 0.25:
+        return []
+    return [
+        f"threshold={mode}: {100 * share:.0f} % of {steps} sit on an end of the allowed range, the "
+        f"recurrence of {equation} has degenerated; threshold=dynamic is the form without it"
+    ]

@@ -10,8 +10,6 @@ The membrane starts at 0 in every stage. What the shrinkage gives are means, not
 entry layer of the stage reads them, so that the blocks and residuals see spikes alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -31,15 +29,10 @@ from neurozsl.models.spiking_attention import (
 class Timescales(nn.Module):
     """All stages of one modality.
 
-    Args:
-        config: attention of every block; None for plain blocks, whose first stage is on the chip.
-        width: neurons of every stage.
-        lengths: T_1, ..., T_m.
-        depth: blocks per stage.
-        ratio: neurons of a block's hidden layer, in widths.
-        learnt: weights of the shrinkage.
-        projected: Q, K, V of the first block are given to `forward`.
-        neuron, norm: of every layer.
+    config: attention of every block; None for plain blocks, whose first stage is on the chip.
+    width: neurons of every stage. lengths: T_1, ..., T_m. depth: blocks per stage. ratio: neurons
+    of a block's hidden layer, in widths. learnt: weights of the shrinkage. projected: Q, K, V of
+    the first block are given to `forward`. neuron, norm: of every layer.
     """
 
     def __init__(

@@ -7,8 +7,6 @@ of a neuron by itself; it is the output that is synthesised. The maximum over ch
 factors sum to more than 1, so they are divided by their sum; `literal=True` leaves that out.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -16,15 +14,9 @@ from torch import Tensor
 def time_step_factors(
     spikes: Tensor, mask: Tensor | None = None, *, literal: bool = False
 ) -> Tensor:
-    """The factors alpha of every real step.
+    """The factors alpha `(batch, time)`; each row sums to 1, unless literal; padded steps get 0.
 
-    Args:
-        spikes: `(batch, time, neuron)`.
-        mask: `(batch, time)`, True = real step; padded steps get 0.
-        literal: as printed, without normalisation over time.
-
-    Returns:
-        `(batch, time)`; each row sums to 1, unless literal.
+    `spikes` `(batch, time, neuron)`, `mask` `(batch, time)`, True = real step.
     """
     scores = spikes if mask is None else spikes.masked_fill(~mask.unsqueeze(-1), -torch.inf)
     factors = torch.softmax(scores, 1).amax(-1)

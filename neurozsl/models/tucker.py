@@ -9,8 +9,6 @@ Y has K entries, it is kept. r and s have a constant term, so that a silent bran
 also silence R; `literal=True` leaves it out, as printed.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 

@@ -5,8 +5,6 @@ and the frozen thresholds of the branch are among them. The deployed model is a 
 from changed values, with the same weights on the host and the folded ones in the branch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -17,6 +15,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
+from neurozsl.models.blocks import last_map, projection_map
 from neurozsl.models.branch_config import BranchConfig
 from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.pathways import PathwayBranch
@@ -37,6 +36,17 @@ class WithBranch(nn.Module, Generic[B]):
     deployed: ClassVar[Mapping[str, Any]] = {}
     config: BranchConfig
     branch: B | None
+    project_motion: nn.Sequential | None
+    project_word: nn.Module
+
+    def make_heads(self, joint: int, spiking: int) -> None:
+        """The projections of the fused vector, of the spikes (so many neurons), of the words."""
+        c = self.config
+        self.project_joint = projection_map(joint, c.hidden, c.proj, c.drop_dec, c.output)
+        self.project_motion = None
+        if c.motion and c.motion_head:
+            self.project_motion = projection_map(spiking, c.hidden, c.proj, c.drop_dec, c.output)
+        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
 
     @classmethod
     def build(
@@ -95,9 +105,6 @@ class WithBranch(nn.Module, Generic[B]):
 
     def frozen(self, theta: Mapping[str, float]) -> Self:
         """A copy that is ready to be deployed: BatchNorm folded, one constant threshold per layer.
-
-        Args:
-            theta: layer of the branch -> threshold.
 
         Raises:
             BadInput: the model has no spiking branch.

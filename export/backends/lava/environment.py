@@ -9,8 +9,6 @@ lives in an environment of its own, under
 not count and is built again. A virtual environment cannot be moved, so it is built in place.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -98,9 +96,8 @@ def locate() -> Path | None:
 
     Without one, `NEUROZSL_LAVA_PYTHON` counts too if lava-nc imports in it.
     """
-    python = _python(home() / "env")
     if _is_complete(home() / "env"):
-        return python
+        return _python(home() / "env")
     named = os.environ.get("NEUROZSL_LAVA_PYTHON")
     return Path(named) if named and _imports(named) else None
 
@@ -131,14 +128,9 @@ def _imports(python: str) -> bool:
 
 
 def create(where: Path | None = None, *, report: Callable[[str], None] = lambda line: None) -> Path:
-    """Build the environment; one that is complete is kept.
+    """The interpreter of the environment in `where`, by default `home()`; built if incomplete.
 
-    Args:
-        where: its home; None means `home()`.
-        report: called with one line per stage.
-
-    Returns:
-        The interpreter.
+    `report` is called with one line per stage.
 
     Raises:
         MissingPart: no interpreter runs, or the packages cannot be installed.
@@ -204,9 +196,7 @@ def _places() -> Iterator[tuple[str, str]]:
 
 def _probe(path: str, origin: str) -> Candidate:
     answer, problem = _run([path, "-c", _PROBE])
-    if problem is not None:
-        return Candidate(path, origin, None, problem)
-    return Candidate(path, origin, answer)
+    return Candidate(path, origin, None if problem else answer, problem or "")
 
 
 def _run(command: list[str], timeout_s: float = _TIMEOUT_S) -> tuple[str, str | None]:

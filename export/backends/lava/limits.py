@@ -6,8 +6,6 @@ synapses shift their own sums, so a right shift (`weight_exp` below 0) of a sum 
 synapses is another number. What is refused here runs in the emulator and the float simulator.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,8 +6,6 @@ group of its own, because Lava starts one process per Lava Process; whatever end
 worker's stdin closes and it ends itself.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -56,12 +54,9 @@ def run_lava(
 ) -> Trace:
     """Run samples on lava-nc's CPU simulation.
 
-    Args:
-        network: `Lowered` for Lava's floating-point models, `Program` for the bit-accurate ones.
-        chip: codes `(batch, time, size)`; theta where the policy is dynamic.
-        timeout_s: limit of the whole run; None allows 2 minutes and 1 second a sample.
-        progress: called with samples done and samples in all.
-        worker: the script to run.
+    `Lowered` runs on Lava's floating-point models, `Program` on the bit-accurate ones; `chip` has
+    codes `(batch, time, size)`, and theta where the policy is dynamic. Without a limit the whole
+    run may take 2 minutes and 1 second a sample.
 
     Returns:
         Trace with the spikes of every layer, uint8, aligned (Lava's lag per layer removed), and
@@ -81,10 +76,9 @@ def run_lava(
             f"chip input: {chip.steps} steps, Lava streams samples of {network.steps} steps; "
             "export the network with that number of steps"
         )
-    if isinstance(network, Program):
+    if isinstance(network, Program) and network.policy == "dynamic" and chip.theta is not None:
         for layer in network.layers:  # refuse here what the worker would silently round
-            if network.policy == "dynamic" and chip.theta is not None:
-                threshold_codes(layer, chip.theta[layer.name])
+            threshold_codes(layer, chip.theta[layer.name])
     limit = _START_S + _SAMPLE_S * chip.batch if timeout_s is None else timeout_s
     with tempfile.TemporaryDirectory(prefix="neurozsl-lava-") as name:
         folder = Path(name)

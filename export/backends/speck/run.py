@@ -5,8 +5,6 @@ stand-in in place of the closed module (see `worker/run_dynapcnn.py`): what is c
 discretisation and the forward of its discretised layers, not a chip and not samna's validation.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -45,11 +43,8 @@ def run_discretised(
 ) -> Trace:
     """Spikes of sinabs' own discretised layers, after a check that its integers are ours.
 
-    Args:
-        lowered: the float branch that sinabs discretises.
-        program: our integers of it.
-        chip_input: binary codes `(batch, time, size)`.
-        timeout_s: limit of the run; None allows 2 minutes and half a second a sample.
+    sinabs discretises `lowered`, `program` holds our integers of it; the input is binary codes
+    `(batch, time, size)`. Without a limit the run may take 2 minutes and half a second a sample.
 
     Raises:
         VerificationFailed: an integer of sinabs differs from ours.
@@ -151,13 +146,8 @@ def hand_over(
 
     sinabs builds the configuration of every core from the same layers that `run_discretised`
     compares, samna validates it, and it is applied. `DynapcnnNetwork` itself takes one input;
-    the branch has one per modality, so its configuration builder is called directly.
-
-    Args:
-        lowered: the float branch.
-        program: our integers of it.
-        device: for example speck2fdevkit:0.
-        cores: core of every layer; None lets sinabs choose.
+    the branch has one per modality, so its configuration builder is called directly. A device is
+    for example speck2fdevkit:0; without `cores`, one per layer, sinabs chooses them.
 
     Raises:
         BadInput: not a device of this chip.

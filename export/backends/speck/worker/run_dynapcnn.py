@@ -16,8 +16,6 @@ input.npz: `codes/<input>` `(batch, time, size)`. Out, per layer: `<name>/weight
 and `<name>/spikes`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -34,7 +32,7 @@ from torch import nn
 class Empty(type):
     """A class without content, of which every attribute is another one."""
 
-    def __getattr__(cls, name: str) -> Empty:
+    def __getattr__(cls, name: str) -> "Empty":
         if name.startswith("__"):
             raise AttributeError(name)
         return Empty(name, (), {})
