@@ -5,6 +5,7 @@
 Where the paper does not say what takes the place of what it removes, the row's reading does.
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files

@@ -17,7 +17,6 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import last_map, projection_map
 from neurozsl.models.branch_config import BranchConfig
-from neurozsl.models.heads import last_map, projection_map
 from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.sequence import as_steps
 
@@ -38,15 +37,6 @@ class WithBranch(nn.Module, Generic[B]):
     branch: B | None
     project_motion: nn.Sequential | None
     project_word: nn.Module
-
-    def make_heads(self, joint: int, spiking: int) -> None:
-        """The projections of the fused vector, of the spikes (so many neurons), of the words."""
-        c = self.config
-        self.project_joint = projection_map(joint, c.hidden, c.proj, c.drop_dec, c.output)
-        self.project_motion = None
-        if c.motion and c.motion_head:
-            self.project_motion = projection_map(spiking, c.hidden, c.proj, c.drop_dec, c.output)
-        self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
 
     @classmethod
     def build(
