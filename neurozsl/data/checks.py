@@ -1,7 +1,5 @@
 """One check for every data set, however it was made: shapes, ids, finite values, class counts."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from neurozsl.core.errors import BadInput

@@ -5,8 +5,6 @@ In: blocks, each the samples of one class in one split with a function that read
 memory of one block beside the result, however the features are stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal

@@ -7,8 +7,6 @@ in random order all of them would. `Pages.take` therefore reads the rows of a ba
 (from the system's cache, if they are there), and memory stays as it is.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import weakref

@@ -8,8 +8,6 @@
 are written into a temporary folder beside the target, which is renamed when complete.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

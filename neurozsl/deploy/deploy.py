@@ -6,8 +6,6 @@ function that scores the whole split model at every step of the deployment. Mode
 `export`, bundles stay unknown to `evaluation`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict

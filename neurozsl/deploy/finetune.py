@@ -9,8 +9,6 @@ chip's integers (`qat`), or in float: the control, which tells what rounding add
 The scores before are kept: as trained, frozen, and in integers without fine-tuning.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import asdict, replace

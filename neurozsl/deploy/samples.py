@@ -3,8 +3,6 @@
 In: an opened run or its model, and rows of a split. Out: `ChipInput`, integers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -8,8 +8,6 @@ joined by trapezoids. Idle power is sampled before the first call. What the host
 memory and the power supply take is not in it. The package is `nvidia-ml-py` (extra `gpu`).
 """
 
-from __future__ import annotations
-
 import importlib
 import threading
 import time

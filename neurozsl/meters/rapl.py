@@ -11,8 +11,6 @@ programs included; idle power is read before the first call. The rest of the boa
 supply are not in it.
 """
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Callable, Sequence

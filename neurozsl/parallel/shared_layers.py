@@ -13,8 +13,6 @@ While the scope names no rows, every process holds the whole batch (as in the lo
 do what one process would do.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ global batch in every process, so the mean of the processes' gradients is its gr
 with R processes the loss counts R times, in the sum of the adjoints, and the mean divides by R.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar

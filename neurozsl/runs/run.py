@@ -11,8 +11,6 @@ A fine-tuned run (`finetune`) has settings `qat`, and in its folder also
 Its model runs with these integers wherever it is opened, so that its scores are those of the chip.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

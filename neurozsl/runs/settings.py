@@ -4,8 +4,6 @@ The path of the data is kept relative to the run folder, with a fingerprint of i
 a folder can move with its data and changed data are noticed.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Mapping

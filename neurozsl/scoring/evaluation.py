@@ -7,8 +7,6 @@ backends there are; weights of the heads and beta are then chosen or applied on 
 distances.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar

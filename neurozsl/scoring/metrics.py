@@ -7,8 +7,6 @@ predicted. ZSL >= U always holds: taking seen classes away cannot make an unseen
 All scores are percentages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

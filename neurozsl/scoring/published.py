@@ -1,7 +1,5 @@
 """Published scores, from `published.toml`: each with its paper, table and column."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files

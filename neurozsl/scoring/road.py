@@ -9,8 +9,6 @@ batch by batch, so that memory is bounded by the batch; who wants something of t
 it per batch (`evaluation.walk`) and joins it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ A bundle that lies in its run folder (`RUN/deploy/TARGET`) is fed test samples o
 host part of the model names a class for each. A bundle on its own is fed its golden samples.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Seed s makes data set s and run s, so that variants are paired by seed. Finished
 study's folder are kept, so a stopped study goes on where it was.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -7,8 +7,6 @@ counts on test samples times the published figures of `ENERGY_CHIP`, never a mea
 scores stand beside it with paper, table and column; on stand-in data they are not comparable.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -6,8 +6,6 @@ draw, so that their differences are paired. The intervals tell what another test
 would change; they say nothing about other trainings (that is what the seeds are for).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -7,8 +7,6 @@ cannot be exported or that a chip cannot run or hold, and a failed verification 
 with their reason, not errors.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final

@@ -4,8 +4,6 @@ Results are means with the smallest and largest seed; the difference to the mode
 paired by seed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -11,8 +11,6 @@ In: finished runs, one per T and seed. Out: the document `pareto.json`:
 The front of a cost table is over HM (more is better) and its dynamic joules per inference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final

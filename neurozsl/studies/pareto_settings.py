@@ -1,7 +1,5 @@
 """What the Pareto study is asked for, and the trainings that follow from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -5,8 +5,6 @@ and in its header the position of the run as JSON. Reading it back continues the
 numbers.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ command again for each. Under torchrun, on one or several machines, the processe
 the environment says so, and its numbers win over `devices`.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import dataclass

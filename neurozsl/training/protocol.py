@@ -18,8 +18,6 @@ Which distance is scored (AVCA: the visual one) is an option of the model, which
 which class (`label_alignment`) one of the data reader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args

@@ -14,8 +14,6 @@ with W', b', theta of the dequantised layer (gain kappa folded). Where no weight
 this is Norse's own gradient (tested). Weights that a calibration clips keep their gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -4,8 +4,6 @@ The generator is seeded by (seed, stage, epoch), so a resumed run needs no sampl
 process of a training in parallel draws the same batches and takes its rows of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -9,8 +9,6 @@ Several processes each embed their rows of the same global batch; the loss is th
 batch in all of them (`team`), so their number changes nothing but rounding. The first one writes.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

@@ -15,8 +15,6 @@ training and validation data for that many epochs of the same schedule. The loop
 given number of epochs. Beta and head weight stay as stage 1 chose them; no validation data is left.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict

@@ -8,8 +8,6 @@ permutation: there class i receives the i-th vector in the order of the *vector*
 another class's wherever the two alphabetical orders differ (UCF: 79 of 101).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -9,8 +9,6 @@ In: a root. Out: names, lists and paths; no feature is read here. The vectors ma
 `.npz` with `names` and `vectors`, which is how this package writes them (it writes no pickle).
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Averaged features of one class: `<Class>.h5` with data (n, D) and video_urls (n,) bytes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

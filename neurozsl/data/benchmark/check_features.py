@@ -5,8 +5,6 @@ class with too few videos, per file with NaN, other widths, doubled urls, per pa
 modalities list other videos or another order, and per split whose count is not the published one.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ In: any folder that `load` takes. Out: a `CheckReport`. A benchmark root is walk
 `neurozsl data` wrote is opened and hashed.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -6,8 +6,6 @@ splits, `.csv` and `.txt` that name other classes, codes that are not the place 
 counts that are not the published ones.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

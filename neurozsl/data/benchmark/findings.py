@@ -4,8 +4,6 @@ error: the set cannot be used, or would give wrong numbers. warning: usable here
 published loader would read it, or doubtful. note: a difference worth knowing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Literal

@@ -11,8 +11,6 @@ on the way; `load_packed` reads names and labels alone as long as size and time 
 those noted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One class of one split: its audio file and its video file, joined on the video's name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -6,8 +6,6 @@ rebuilt by own code, because numpy's `__setstate__` believes the flags in the fi
 dtype without its flag would turn bytes into pointers).
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable
 from pathlib import Path

@@ -17,8 +17,6 @@ to its middle, the same span in both modalities (TCaF does so at test; its rando
 is not reproduced). Not done here, as it belongs to TCaF's model: division by 255, normalisation.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ with the reason; `strict` refuses them instead. A class whose training clips giv
 and evaluation rows of a class that lost its training clips, are left out and listed too.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

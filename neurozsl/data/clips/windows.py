@@ -1,7 +1,5 @@
 """A clip -> windows -> descriptors, or a batch that a trained model can read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

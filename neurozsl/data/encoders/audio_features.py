@@ -13,8 +13,6 @@ All but the level are taken from the waveform divided by the RMS of its window, 
 does not shift every band. Frames: 512 samples, hop 160 (10 ms), 64 mel bands up to 8 kHz.
 """
 
-from __future__ import annotations
-
 import librosa
 import numpy as np
 

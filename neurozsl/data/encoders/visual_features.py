@@ -8,8 +8,6 @@ Differences from classic HOG: no overlapping blocks; a cell is divided by the gr
 its 3 x 3 neighbourhood plus a constant, which keeps pixel noise in flat areas small.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 

@@ -9,8 +9,6 @@ Feature form: ternary events of a feature sequence, at most one per step; the re
 the current value. This is what the spiking motion branch receives from the visual stream.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 

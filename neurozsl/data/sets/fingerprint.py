@@ -5,8 +5,6 @@ the hash that was noted when it was written, so that opening a run does not read
 a process a folder whose files keep their sizes and times is hashed once.
 """
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A data set folder of any origin -> one `ZSLData`, or one memory-mapped file of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput

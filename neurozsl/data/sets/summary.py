@@ -1,7 +1,5 @@
 """What a data set holds, in numbers: splits, classes, feature statistics, event density."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 

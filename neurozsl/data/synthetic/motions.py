@@ -9,8 +9,6 @@ frame is nearly the same for all motions, and only time tells them apart:
     jumping    x and y phases are drawn anew every two or three steps
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

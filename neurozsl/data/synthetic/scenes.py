@@ -9,8 +9,6 @@ at least two training classes, and the unseen classes share sounds, so sound alo
 The clips are rendered pictures and waveforms and pass the same encoders as real clips.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections.abc import Mapping

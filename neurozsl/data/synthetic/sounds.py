@@ -5,8 +5,6 @@ beeping   tone switched on and off         hissing   band of noise, half an octa
 chiming   three steady partials (1, 1.26, 1.5: a major chord)
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -13,8 +13,6 @@ writes no pickle.
 `stage_2_train` has lists but no features: no loader reads them.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil
