@@ -50,13 +50,7 @@ class AVBatch:
 
     def to(self, device: torch.device | str) -> AVBatch:
         """Returns the batch on another device."""
-        return AVBatch(
-            audio=self.audio.to(device),
-            video=self.video.to(device),
-            mask=self.mask.to(device),
-            label=self.label.to(device),
-            events=None if self.events is None else self.events.to(device),
-        )
+        return AVBatch(**{k: None if v is None else v.to(device) for k, v in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)

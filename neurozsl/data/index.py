@@ -132,7 +132,7 @@ def assemble(index: Index, rows: Rows, alignment: Alignment) -> ZSLData:
             name=name,
             audio=rows.audio[start:stop],
             video=rows.video[start:stop],
-            label=_labels([block.label for block in blocks]),
+            label=np.concatenate([np.zeros(0, np.int64), *(block.label for block in blocks)]),
             mask=rows.mask[start:stop],
             names=tuple(text for block in blocks for text in block.names),
             events=None if rows.events is None else rows.events[start:stop],
@@ -216,7 +216,3 @@ def _blocks_of(split: Split, with_events: bool) -> tuple[Block, ...]:
         )
 
     return tuple(block(slice(i, i + BLOCK)) for i in range(0, len(split), BLOCK))
-
-
-def _labels(parts: list[I64]) -> I64:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -28,7 +28,8 @@ from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.models.base import branch_of
-from neurozsl.runs.run import Run, read_settings
+from neurozsl.runs.run import Run
+from neurozsl.runs.settings import read_settings
 from neurozsl.training.qat import Rounding, default_folder
 
 

@@ -9,15 +9,13 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
     from norse.torch.functional.iaf import IAFFeedForwardState, IAFParameters, iaf_feed_forward_step
-    from norse.torch.functional.leaky_integrator import LIParameters
-    from norse.torch.functional.leaky_integrator_box import LIBoxParameters
-    from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters
+    from norse.torch.functional.lif import LIFParameters
     from norse.torch.functional.lif_box import (
         LIFBoxFeedForwardState,
         LIFBoxParameters,
         lif_box_feed_forward_step,
     )
-    from norse.torch.functional.reset import reset_subtract, reset_value
+    from norse.torch.functional.reset import reset_subtract
     from norse.torch.functional.threshold import threshold
     from norse.torch.module.iaf import IAFCell
     from norse.torch.module.leaky_integrator import LICell
@@ -32,20 +30,16 @@ __all__ = [
     "IAFFeedForwardState",
     "IAFParameters",
     "LIBoxCell",
-    "LIBoxParameters",
     "LICell",
     "LIFBoxCell",
     "LIFBoxFeedForwardState",
     "LIFBoxParameters",
     "LIFCell",
-    "LIFFeedForwardState",
     "LIFParameters",
     "LIFRecurrentCell",
-    "LIParameters",
     "SequentialState",
     "iaf_feed_forward_step",
     "lif_box_feed_forward_step",
     "reset_subtract",
-    "reset_value",
     "threshold",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 from neurozsl.studies import base
 from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
 
+SCORES = ("S", "U", "HM", "ZSL")
 # variant -> model options on top of the preset `deploy`
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no motion": {"motion": False},
@@ -52,8 +53,16 @@ class MotionStudy:
 
     def tables(self, result: Mapping[str, Any]) -> list[Table]:
         """One table per scene bias."""
-        study = result["study"]
-        return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
+        return base.tables_by_bias(
+            result,
+            ", percent, mean (smallest to largest)",
+            ("variant", *SCORES, "HM against no motion"),
+            lambda row: (
+                row["variant"],
+                *(base.show_spread(row[k]) for k in SCORES),
+                "" if row["hm_gain"] is None else f"{row['hm_gain']:+.1f} points",
+            ),
+        )
 
 
 def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
@@ -69,7 +78,7 @@ def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
                     out=out / f"{slug}-bias{bias}-seed{seed}",
                     seed=seed,
                     epochs=settings.epochs,
-                    **options,
+                    options=options,
                 )
                 planned.append(PlannedVariant(variant, bias, seed, job))
     return planned
@@ -87,7 +96,7 @@ def summarise(settings: StudySettings, planned: list[PlannedVariant]) -> list[di
                 if x.variant == variant and x.bias == bias
             }
             row: dict[str, Any] = {"variant": variant, "scene_bias": bias}
-            for key in ("S", "U", "HM", "ZSL"):
+            for key in SCORES:
                 row[key] = base.spread([t[key] for t in tests.values()])
             reference = reference or {s: t["HM"] for s, t in tests.items()}
             gains = [t["HM"] - reference[s] for s, t in tests.items()]
@@ -95,20 +104,3 @@ def summarise(settings: StudySettings, planned: list[PlannedVariant]) -> list[di
             row["hm_gain_sd"] = stdev(gains) if len(gains) > 1 else None
             rows.append(row)
     return rows
-
-
-def _table(study: Mapping[str, Any], bias: float, rows: list[dict[str, Any]]) -> Table:
-    return Table(
-        f"scene bias {bias}: synthetic, {study['seeds']} seeds, {study['test_size']} test "
-        "samples, percent, mean (smallest to largest)",
-        ("variant", "S", "U", "HM", "ZSL", "HM against no motion"),
-        tuple(
-            (
-                row["variant"],
-                *(base.show_spread(row[k]) for k in ("S", "U", "HM", "ZSL")),
-                "" if row["hm_gain"] is None else f"{row['hm_gain']:+.1f} points",
-            )
-            for row in rows
-            if row["scene_bias"] == bias
-        ),
-    )

@@ -18,7 +18,6 @@ targets, steps and seeds may be added later without training again) and `pareto.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.studies import base
-from neurozsl.studies.base import Job, StudyProgress
+from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.pareto_points import measure
 from neurozsl.studies.pareto_settings import ParetoSettings as ParetoSettings
 from neurozsl.studies.pareto_settings import PlannedPoint
@@ -88,9 +87,9 @@ def run(
 
 
 def _given(settings: ParetoSettings) -> ZSLData | None:
-    from neurozsl.runs import run as runs
+    from neurozsl.runs.settings import load_as
 
-    return None if settings.data is None else runs.load_as(settings.data, "by_name", None)
+    return None if settings.data is None else load_as(settings.data, "by_name", None)
 
 
 def _definition(settings: ParetoSettings) -> Definition:
@@ -148,12 +147,16 @@ def _plan(
     folder = _data(settings, out, steps, seed, data, progress)
     options = settings.trained_options | ({"steps": steps} if kind == "repeated" else {})
     path = out / f"run-T{steps}-seed{seed}"
-    begin = ["--data", str(folder), "--out", str(path), "--model", settings.model]
-    begin += ["--seed", str(seed)]
-    begin += [] if settings.epochs is None else ["--epochs", str(settings.epochs)]
-    for key, value in options.items():
-        begin += ["--set", f"{key}={json.dumps(value)}"]
-    return PlannedPoint(steps, seed, Job(f"T={steps}, seed {seed}", path, tuple(begin)))
+    job = base.new_run(
+        f"T={steps}, seed {seed}",
+        out=path,
+        data=folder,
+        model=settings.model,
+        seed=seed,
+        epochs=settings.epochs,
+        options=options,
+    )
+    return PlannedPoint(steps, seed, job)
 
 
 def _data(

@@ -78,8 +78,18 @@ class QuantisationStudy:
 
     def tables(self, result: Mapping[str, Any]) -> list[Table]:
         """One table per scene bias."""
-        study = result["study"]
-        return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
+        return base.tables_by_bias(
+            result,
+            "; HM in percent, mean (smallest to largest seed); difference of the means in points "
+            "[95 % interval over test samples]",
+            ("condition", "HM", f"against {REFERENCE}", "against the control at these bits"),
+            lambda row: (
+                row["condition"],
+                base.show_spread(row["HM"]),
+                _cell(row["against"].get(REFERENCE)),
+                _cell(next((v for k, v in row["against"].items() if k != REFERENCE), None)),
+            ),
+        )
 
 
 def _shifted(progress: StudyProgress | None, start: int, total: int) -> StudyProgress | None:
@@ -102,7 +112,7 @@ def _first(settings: StudySettings, out: Path, bias: float, seed: int) -> Job:
         out=_folder(out, bias, seed),
         seed=seed,
         epochs=settings.epochs,
-        threshold="dynamic",
+        options={"threshold": "dynamic"},
     )
 
 
@@ -229,25 +239,6 @@ def _judged_against(name: str) -> list[str]:
 def _difference(points: float, draws: npt.NDArray[np.float64]) -> dict[str, float]:
     low, high = bootstrap.interval(draws)
     return {"points": float(points), "low": low, "high": high}
-
-
-def _table(study: Mapping[str, Any], bias: float, rows: list[dict[str, Any]]) -> Table:
-    return Table(
-        f"scene bias {bias}: synthetic, {study['seeds']} seeds, {study['test_size']} test "
-        "samples; HM in percent, mean (smallest to largest seed); difference of the means in "
-        "points [95 % interval over test samples]",
-        ("condition", "HM", f"against {REFERENCE}", "against the control at these bits"),
-        tuple(
-            (
-                row["condition"],
-                base.show_spread(row["HM"]),
-                _cell(row["against"].get(REFERENCE)),
-                _cell(next((v for k, v in row["against"].items() if k != REFERENCE), None)),
-            )
-            for row in rows
-            if row["scene_bias"] == bias
-        ),
-    )
 
 
 def _cell(difference: Mapping[str, Any] | None) -> str:

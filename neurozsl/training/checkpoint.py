@@ -63,6 +63,11 @@ def save_training(
     write(path, tensors, meta)
 
 
+def save_model(path: Path, model: TorchModule, name: str) -> None:
+    """The weights alone, as `load_model` reads them; `name` is that of the model."""
+    write(path, {_MODEL + k: v for k, v in model.state_dict().items()}, {"model": name})
+
+
 def load_training(
     path: Path, model: TorchModule, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:

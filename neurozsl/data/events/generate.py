@@ -60,14 +60,10 @@ def pixel_events(
     else:
         raise BadInput(f"pixel events: frames of shape {frames.shape}; give (F, H, W[, 3])")
     level = np.log(grey.astype(np.float64) / 255.0 + eps)
-    total = _count(level, contrast)
-    events = np.zeros(total, dtype=EVENT_DTYPE)
-    t, x, y, p = (np.empty(total, dtype=EVENT_DTYPE[name]) for name in ("t", "x", "y", "p"))
-    _fill(level, contrast, 1.0 / fps, t, x, y, p)
-    order = np.argsort(t, kind="stable")
-    for name, column in (("t", t), ("x", x), ("y", y), ("p", p)):
-        events[name] = column[order]
-    return events
+    total = _walk(level, contrast, 1.0 / fps, np.empty(0, dtype=EVENT_DTYPE))
+    events = np.empty(total, dtype=EVENT_DTYPE)
+    _walk(level, contrast, 1.0 / fps, events)
+    return events[np.argsort(events["t"], kind="stable")]
 
 
 def pool_events(
@@ -136,32 +132,11 @@ def feature_events(
     return torch.stack(steps, dim=1)
 
 
-def _count_loop(level: F64, contrast: float) -> int:
-    """Number of events; the same walk as `_fill_loop`."""
-    frames, height, width = level.shape
-    total = 0
-    for y in range(height):
-        for x in range(width):
-            reference = level[0, y, x]
-            for f in range(1, frames):
-                change = level[f, y, x] - reference
-                polarity = 1.0 if change > 0 else -1.0
-                while polarity * (level[f, y, x] - reference) >= contrast:
-                    reference += polarity * contrast
-                    total += 1
-    return total
+def _walk_loop(level: F64, contrast: float, gap_s: float, events: Events) -> int:
+    """Number of events; written pixel by pixel as far as there is room in `events`.
 
-
-def _fill_loop(
-    level: F64,
-    contrast: float,
-    gap_s: float,
-    t: F64,
-    xs: npt.NDArray[np.int16],
-    ys: npt.NDArray[np.int16],
-    ps: npt.NDArray[np.int8],
-) -> None:
-    """Writes the events pixel by pixel; a crossing at `reference` has its linear time."""
+    A crossing at `reference` has its linear time.
+    """
     frames, height, width = level.shape
     n = 0
     for y in range(height):
@@ -172,16 +147,14 @@ def _fill_loop(
                 polarity = 1.0 if now > reference else -1.0
                 while polarity * (now - reference) >= contrast:
                     reference += polarity * contrast
-                    part = (reference - before) / (now - before)
-                    t[n] = (f - 1 + min(max(part, 0.0), 1.0)) * gap_s
-                    xs[n] = x
-                    ys[n] = y
-                    ps[n] = polarity
+                    if n < len(events):
+                        part = (reference - before) / (now - before)
+                        event = events[n]
+                        event["t"] = (f - 1 + min(max(part, 0.0), 1.0)) * gap_s
+                        event["x"], event["y"], event["p"] = x, y, polarity
                     n += 1
+    return n
 
 
-# numba's decorator is untyped; naming the compiled functions keeps their signatures.
-_count: Callable[[F64, float], int] = numba.njit(cache=True)(_count_loop)
-_fill: Callable[..., None] = numba.njit(cache=True)(_fill_loop)
-
-__all__ = ["CONTRAST", "EVENT_DTYPE", "GRID", "feature_events", "pixel_events", "pool_events"]
+# numba's decorator is untyped; naming the compiled function keeps its signature.
+_walk: Callable[[F64, float, float, Events], int] = numba.njit(cache=True)(_walk_loop)
