@@ -100,9 +100,7 @@ def read_blocks(index: Index, progress: Progress | None = None) -> Iterator[tupl
                 progress(done, total)
 
 
-def gather(
-    index: Index, alignment: Alignment = "by_name", *, progress: Progress | None = None
-) -> ZSLData:
+def gather(index: Index, alignment: Alignment = "by_name") -> ZSLData:
     """Returns the data set with its features in memory, held once.
 
     All splits are views into one array per modality, in the order of `SPLITS`, so that joining
@@ -115,7 +113,7 @@ def gather(
     events = None
     if index.events_width is not None:
         events = np.empty((n, steps, index.events_width), dtype=np.uint8)
-    for place, rows in read_blocks(index, progress):
+    for place, rows in read_blocks(index):
         audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
         if events is not None and rows.events is not None:
             events[place] = rows.events

@@ -9,7 +9,6 @@ chip's integers (`qat`), or in float: the control, which tells what rounding add
 The scores before are kept: as trained, frozen, and in integers without fine-tuning.
 """
 
-import json
 import os
 from dataclasses import asdict, replace
 from functools import partial
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.core.signals import MotionBackend
 from neurozsl.deploy.deploy import branch_spec
 from neurozsl.deploy.samples import calibration_input
@@ -69,7 +69,13 @@ def create(
             f"'{parent.path / parent.settings.qat.parent}'"
         )
     if (path / "run.json").exists():
-        _check_same(path, qat, train)
+        found = read_settings(path)
+        if found.qat != qat or found.train != train:
+            raise BadInput(
+                f"run '{path}': exists with other settings ({found.qat}, {found.train}), asked for "
+                f"({qat}, {train}); continue it with `neurozsl train --resume {path}` or choose "
+                "another --out"
+            )
         return path
     model = frozen_model(parent)
     before = _scores_before(parent, model, rounding, progress)
@@ -121,16 +127,6 @@ def _step(step: str, backend: str, policy: str, scores: Any) -> dict[str, Any]:
     return {"step": step, "backend": backend, "policy": policy, **figures}
 
 
-def _check_same(path: Path, qat: FineTuning, train: TrainConfig) -> None:
-    found = read_settings(path)
-    if found.qat != qat or found.train != train:
-        raise BadInput(
-            f"run '{path}': exists with other settings ({found.qat}, {found.train}), asked for "
-            f"({qat}, {train}); continue it with `neurozsl train --resume {path}` or choose "
-            "another --out"
-        )
-
-
 def _write(
     path: Path, settings: RunSettings, model: BranchModel, before: list[dict[str, Any]], parent: Run
 ) -> None:
@@ -139,5 +135,5 @@ def _write(
     checkpoint.save_model(path / runs.START, model, settings.model)
     runs.write_model_options(path, settings.model, model)
     start = {"selected": asdict(parent.selected), "before": before}
-    (path / "start.json").write_text(json.dumps(start, indent=2) + "\n")
+    write_json(path / "start.json", start)
     write_settings(path, settings)

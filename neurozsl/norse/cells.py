@@ -9,13 +9,13 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
     from norse.torch.functional.iaf import IAFFeedForwardState, IAFParameters, iaf_feed_forward_step
-    from norse.torch.functional.lif import LIFParameters
+    from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters
     from norse.torch.functional.lif_box import (
         LIFBoxFeedForwardState,
         LIFBoxParameters,
         lif_box_feed_forward_step,
     )
-    from norse.torch.functional.reset import reset_subtract
+    from norse.torch.functional.reset import reset_subtract, reset_value
     from norse.torch.functional.threshold import threshold
     from norse.torch.module.iaf import IAFCell
     from norse.torch.module.leaky_integrator import LICell
@@ -35,11 +35,13 @@ __all__ = [
     "LIFBoxFeedForwardState",
     "LIFBoxParameters",
     "LIFCell",
+    "LIFFeedForwardState",
     "LIFParameters",
     "LIFRecurrentCell",
     "SequentialState",
     "iaf_feed_forward_step",
     "lif_box_feed_forward_step",
     "reset_subtract",
+    "reset_value",
     "threshold",
 ]

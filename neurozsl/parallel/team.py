@@ -111,11 +111,8 @@ def share(count: int, team: Team) -> Ints:
 def assembled(team: Team, part: Tensor, positions: Ints, count: int) -> Tensor:
     """Rows of all processes in their global order `(count, ...)`, with gradient.
 
-    Args:
-        team: of the processes.
-        part: this process's rows.
-        positions: where they belong; the processes' positions are disjoint and complete.
-        count: of all rows.
+    part: this process's rows. positions: where they belong; those of the processes are disjoint
+    and complete.
     """
     if team.size == 1:
         return part
@@ -147,10 +144,8 @@ def average_gradients(team: Team, parameters: Iterable[nn.Parameter]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     mean = team.total(flat) / team.size
-    start = 0
-    for g in gradients:
-        g.copy_(mean[start : start + g.numel()].view_as(g))
-        start += g.numel()
+    for g, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(part.view_as(g))
 
 
 def first_does(team: Team, work: Callable[[], object]) -> None:

@@ -64,7 +64,9 @@ def run(
         BadInput: the data cannot be read, the model never spikes, or `out` holds another study.
         NeuroZSLError: a training failed; its message is in the error.
     """
-    data = _given(settings)
+    from neurozsl.runs.settings import load_as
+
+    data = None if settings.data is None else load_as(settings.data, "by_name", None)
     _check_spikes(settings, data)
     base.claim(_definition(settings), out)
     kind, counts = _steps(settings, data)
@@ -84,12 +86,6 @@ def run(
     result = measure(settings, planned, refused, STEPS[kind], progress=progress)
     write_json(out / "pareto.json", result)
     return result
-
-
-def _given(settings: ParetoSettings) -> ZSLData | None:
-    from neurozsl.runs.settings import load_as
-
-    return None if settings.data is None else load_as(settings.data, "by_name", None)
 
 
 def _definition(settings: ParetoSettings) -> Definition:

@@ -121,13 +121,12 @@ def _tuned(out: Path, bias: float, seed: int) -> list[Job]:
     parent = _folder(out, bias, seed)
     jobs = []
     for bits in (*BITS, None):
-        chip = "none" if bits is None else "loihi2"
-        options = ["--resume", str(parent), "--qat", chip, "--threshold", "frozen"]
-        options += [] if bits is None else ["--bits", str(bits)]
-        name = "control" if bits is None else f"{bits}-bit"
-        label = f"fine-tuning, {name}, bias {bias}, seed {seed}"
+        name, qat = ("control", ["none"]) if bits is None else (f"{bits}-bit", ["loihi2"])
+        qat += [] if bits is None else ["--bits", str(bits)]
         path = tuned_folder(parent, bits)
-        jobs.append(Job(label, path, (*options, "--out", str(path))))
+        begin = ("--resume", str(parent), "--out", str(path), "--threshold", "frozen", "--qat")
+        label = f"fine-tuning, {name}, bias {bias}, seed {seed}"
+        jobs.append(Job(label, path, (*begin, *qat)))
     return jobs
 
 

@@ -34,14 +34,6 @@ Precision = Literal["32", "64", "bf16-mixed"]
 Dropout = Literal["torch", "counter"]
 
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "sampler": get_args(Sampler),
-    "negatives": get_args(Negatives),
-    "schedule": get_args(Schedule),
-    "stage2_epochs": get_args(Stage2Epochs),
-}
-
-
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise BadInput(f"{name}={value!r}, expected one of {', '.join(allowed)}")
@@ -83,27 +75,21 @@ class Protocol:
     stage2_validation: bool = False
 
     def __post_init__(self) -> None:
-        for name, kinds in _CHOICES.items():
-            _one_of(f"protocol: {name}", getattr(self, name), kinds)
+        _one_of("protocol: sampler", self.sampler, get_args(Sampler))
+        _one_of("protocol: negatives", self.negatives, get_args(Negatives))
+        _one_of("protocol: schedule", self.schedule, get_args(Schedule))
+        _one_of("protocol: stage2_epochs", self.stage2_epochs, get_args(Stage2Epochs))
         if not isinstance(self.stage2_validation, bool):
             raise BadInput(
                 f"protocol: stage2_validation={self.stage2_validation!r}, expected true or false"
             )
-        limits = {
-            "epoch_batches": (0, None),
-            "patience": (0, None),
-            "beta_max": (0, None),
-            "beta_count": (1, None),
-            "zero_beta": (0, None),
-            "factor": (0, 1),
-        }
-        for name, (low, high) in limits.items():
+        for name in ("epoch_batches", "patience", "beta_max", "beta_count", "zero_beta", "factor"):
             value = getattr(self, name)
             whole = name in ("epoch_batches", "patience", "beta_count")
-            kind = int if whole else int | float
-            bad = isinstance(value, bool) or not isinstance(value, kind)
-            if bad or value < low or (high is not None and value >= high):
-                below = "" if high is None else f" and below {high}"
+            low = 1 if name == "beta_count" else 0
+            bad = isinstance(value, bool) or not isinstance(value, int if whole else int | float)
+            if bad or value < low or (name == "factor" and value >= 1):
+                below = " and below 1" if name == "factor" else ""
                 raise BadInput(
                     f"protocol: {name}={value!r}, expected a{' whole' if whole else ''} number of "
                     f"at least {low}{below}"

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.progress import Progress
 from neurozsl.data.batch import F32, ZSLData
 from neurozsl.data.benchmark import averaged, tcaf
 from neurozsl.data.benchmark.avca_layout import (
@@ -51,10 +50,8 @@ def load_avca(
     *,
     dataset: str | None = None,
     feature_name: FeatureName | None = None,
-    split: str | None = None,
     label_alignment: Alignment = "by_name",
     max_steps: int | None = None,
-    progress: Progress | None = None,
 ) -> ZSLData:
     """Reads one benchmark data set into memory, once.
 
@@ -64,10 +61,8 @@ def load_avca(
         feature_name: "main" (SeLaVi 512/512) or "cls" (VGGish 128 / C3D 4096), averaged over time
             (T = 1), or "main_temporal", "cls_temporal" (`tcaf`); None takes the first that is
             there, in this order.
-        split: folder below `class-split`; None takes `main_split` or `cls_split`.
         label_alignment: "by_name" gives each class its vector, "legacy" the published order.
         max_steps: longer temporal features are cut to their middle; None takes `MAX_STEPS`.
-        progress: called with (samples done, samples in all).
 
     Raises:
         BadInput: a file or folder is missing or damaged, audio and video list other videos, or a
@@ -75,10 +70,8 @@ def load_avca(
     """
     if label_alignment not in ("by_name", "legacy"):
         raise BadInput(f"label_alignment: {label_alignment!r}; choose by_name or legacy")
-    index = index_avca(
-        root, dataset=dataset, feature_name=feature_name, split=split, max_steps=max_steps
-    )
-    data = gather(index, label_alignment, progress=progress)
+    index = index_avca(root, dataset=dataset, feature_name=feature_name, max_steps=max_steps)
+    data = gather(index, label_alignment)
     check_data(data, str(root))
     return data
 
@@ -88,7 +81,6 @@ def index_avca(
     *,
     dataset: str | None = None,
     feature_name: FeatureName | None = None,
-    split: str | None = None,
     max_steps: int | None = None,
 ) -> Index:
     """Opens one benchmark data set without its features; arguments as in `load_avca`."""
@@ -106,7 +98,7 @@ def index_avca(
     dataset = dataset or present_dataset(features / "text")
     if dataset not in DATASETS:
         raise BadInput(f"dataset: {dataset!r}; choose one of {tuple(DATASETS)}")
-    folder = root / "class-split" / (split or FEATURES[kind].split)
+    folder = root / "class-split" / FEATURES[kind].split
     classes = tuple(sorted(read_lines(root / "class-split" / "all_class.txt")))
     ids = {class_key(name, dataset): i for i, name in enumerate(classes)}
     pairs = {
@@ -116,9 +108,8 @@ def index_avca(
     every = [pair for split_pairs in pairs.values() for _, pair in split_pairs]
     if not every:
         raise BadInput(f"{folder}: its stage_*.txt name no class; copy the class lists again")
-    limit = max_steps or MAX_STEPS[dataset]
-    steps = max(pair.steps for pair in every)
-    steps = min(steps, limit) if limit else steps
+    longest = max(pair.steps for pair in every)
+    steps = min(longest, max_steps or MAX_STEPS[dataset] or longest)
     marker = read_marker(root)
     synthetic = marker is not None or any(pair.synthetic for pair in every)
     temporal = FEATURES[kind].suffix == ".pkl"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,8 +11,8 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32
 from neurozsl.data.benchmark.pair import Pair, join_names
 from neurozsl.data.index import Rows
+from neurozsl.data.store import DAMAGE
 
-DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
 MARK = "synthetic"  # attribute of generated files
 
 
@@ -24,6 +25,11 @@ class Header:
     synthetic: bool
 
 
+def read_urls(file: Any) -> tuple[str, ...]:
+    """Returns the videos of an open class file."""
+    return tuple(u.decode() if isinstance(u, bytes) else str(u) for u in file["video_urls"][:])
+
+
 def read_header(path: Path) -> Header:
     """Returns urls and width of a class file.
 
@@ -33,10 +39,7 @@ def read_header(path: Path) -> Header:
     try:
         with h5py.File(path, "r") as file:
             shape = file["data"].shape
-            urls = tuple(
-                url.decode() if isinstance(url, bytes) else str(url)
-                for url in file["video_urls"][:]
-            )
+            urls = read_urls(file)
             synthetic = bool(file.attrs.get(MARK, False))
     except DAMAGE as error:
         raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
@@ -61,18 +64,16 @@ def read_data(path: Path) -> F32:
         raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
 
 
-def open_pair(audio: Path, video: Path, kind: str) -> Pair:
-    """Opens the two files of a class; `kind` changes nothing here.
+def open_pair(audio: Path, video: Path, _kind: str) -> Pair:
+    """Opens the two files of a class.
 
     Raises:
         BadInput: one is damaged, or they list other videos.
     """
-    del kind
     heard, shown = read_header(audio), read_header(video)
     names, audio_rows, video_rows = join_names(heard.urls, shown.urls, video)
 
-    def read(steps: int) -> Rows:
-        del steps  # one
+    def read(_steps: int) -> Rows:  # one
         return Rows(
             read_data(audio)[audio_rows][:, None],
             read_data(video)[video_rows][:, None],

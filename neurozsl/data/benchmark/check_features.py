@@ -27,10 +27,11 @@ from neurozsl.data.benchmark.avca_layout import (
     class_key,
     vector_dataset,
 )
-from neurozsl.data.benchmark.averaged import DAMAGE, MARK
+from neurozsl.data.benchmark.averaged import MARK, read_urls
 from neurozsl.data.benchmark.check_lists import Lists
 from neurozsl.data.benchmark.findings import Found
 from neurozsl.data.benchmark.safe_pickle import load_npy, load_pickle
+from neurozsl.data.store import DAMAGE
 
 STAGE_2 = ("stage_1_train", "stage_1_val_seen", "stage_1_val_unseen")
 
@@ -179,10 +180,8 @@ def _read(path: Path, root: Path, found: Found) -> Content | None:
 def _read_h5(path: Path) -> Content:
     try:
         with h5py.File(path, "r") as file:
-            data, urls = file["data"], file["video_urls"][:]
-            values = np.asarray(data[:])
+            values, names = np.asarray(file["data"][:]), read_urls(file)
             synthetic = bool(file.attrs.get(MARK, False))
-        names = tuple(u.decode() if isinstance(u, bytes) else str(u) for u in urls)
     except DAMAGE as error:
         raise BadInput(f"cannot be read ({error}); copy the file again") from error
     if values.ndim != 2 or values.dtype.kind not in "fiu" or len(names) != len(values):

@@ -35,11 +35,7 @@ WORDS = 300
 
 
 def check_folder(folder: Path, *, progress: Progress | None = None) -> CheckReport:
-    """Returns every deviation of a data set folder.
-
-    Args:
-        folder: benchmark root, or a folder that `neurozsl data` wrote.
-        progress: called with (class files done, class files in all).
+    """Returns every deviation of a folder that `load` takes; progress counts class files.
 
     Raises:
         BadInput: the folder is missing or of neither kind.

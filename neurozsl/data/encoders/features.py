@@ -124,9 +124,8 @@ class FeatureEncoder:
 def describe(clips: Sequence[Clip], *, steps: int) -> Described:
     """Returns projected descriptors and pooled pixel events of clips of equal shape.
 
-    Args:
-        clips: n clips of one window each, all with the same frame count, size and samples.
-        steps: T; the frame nearest to the middle of a step stands for the step.
+    clips: n of one window each, all with the same frame count, size and samples. steps: T; the
+    frame nearest to the middle of a step stands for the step.
 
     Raises:
         BadInput: wrong audio rate, or fewer frames than steps.

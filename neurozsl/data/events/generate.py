@@ -37,16 +37,14 @@ def pixel_events(
 ) -> Events:
     """Returns the events of a clip, sorted by time.
 
-    The reference starts at the first frame, which sits at t = 0; frame i is at i / fps.
+    The reference starts at the first frame, which sits at t = 0; frame i is at i / fps. An event
+    has t (seconds), x, y (pixels) and p (+1 or -1).
 
     Args:
         frames: (F, H, W, 3) RGB or (F, H, W) grey, uint8.
         fps: frames per second.
         contrast: C > 0, change of log intensity per event.
         eps: added to the intensity (0..1) before the logarithm.
-
-    Returns:
-        Structured array with t (seconds), x, y (pixels), p (+1 or -1).
 
     Raises:
         BadInput: contrast or eps not positive, or frames of another shape.
@@ -69,17 +67,10 @@ def pixel_events(
 def pool_events(
     events: Events, *, steps: int, seconds: float, size: tuple[int, int], grid: int = GRID
 ) -> U8:
-    """Returns event counts per step on a coarse grid, ON cells first, then OFF; clipped at 255.
+    """Returns event counts (T, 2 * grid * grid), uint8: ON cells, then OFF, clipped at 255.
 
-    Args:
-        events: fields t, x, y, p as `pixel_events` gives them.
-        steps: T, equal steps of `seconds`.
-        seconds: length of the window; later events count in the last step.
-        size: height and width of the frames in px.
-        grid: cells a side.
-
-    Returns:
-        (T, 2 * grid * grid) uint8.
+    events: as `pixel_events` gives them. steps: T, equal steps of `seconds`, the length of the
+    window; later events count in the last step. size: height and width of the frames in px.
     """
     height, width = size
     step = np.minimum((events["t"] * (steps / seconds)).astype(np.int64), steps - 1)
@@ -99,7 +90,7 @@ def feature_events(
     log: bool = False,
     first: Literal["self", "zero"] = "self",
 ) -> Tensor:
-    """Returns ternary events of a feature sequence (not differentiable).
+    """Returns ternary events of a feature sequence, -1, 0, 1 in its type (not differentiable).
 
     With v = x, or v = log(relu(x) + 0.1) when `log`, and per feature:
 
@@ -112,8 +103,6 @@ def feature_events(
         first: "self" starts ref at v_0, so step 0 has no event; "zero" starts it at the value of
             x = 0, which is what lets repeated (constant) features give events in step 0.
 
-    Returns:
-        (B, T, D) in {-1, 0, 1}, of the dtype of `features`.
     """
     if threshold <= 0:
         raise BadInput(f"feature events: threshold {threshold}; it must be above 0")

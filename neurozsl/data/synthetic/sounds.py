@@ -19,13 +19,9 @@ F64 = npt.NDArray[np.float64]
 
 
 def render_sounds(rng: np.random.Generator, sound: I64, *, samples: int, noise: float) -> F32:
-    """Returns (n, samples) float32 at 16 kHz.
+    """Returns (n, samples) float32 at 16 kHz; `rng` draws everything but the pattern.
 
-    Args:
-        rng: draws everything but the pattern.
-        sound: (n,) index into `SOUNDS`.
-        samples: samples per clip.
-        noise: deviation of the white noise floor over that of the sound.
+    sound: (n,) index into `SOUNDS`. noise: deviation of the white noise floor over the sound's.
     """
     n = len(sound)
     time = np.arange(samples) / RATE_HZ

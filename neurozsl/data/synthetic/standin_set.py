@@ -76,8 +76,8 @@ def write_stand_ins(
         config: settings.
         splits: folder with `all_class.txt`, `main_split` and `cls_split`, or one above it.
         vectors: the benchmark's pickled `.npy`, or an `.npz` with names and vectors.
-        out: folder to write; an older stand-in set there is replaced.
-        progress: called with (videos done, videos in all).
+        out: an older stand-in set there is replaced.
+        progress: counts videos.
 
     Raises:
         BadInput: lists or vectors are missing or do not fit, or `out` holds something else.
@@ -169,9 +169,8 @@ def _invented(
     """As many rows as published, spread evenly over the classes of the main split."""
     labels = sorted(read_lines(source / "main_split" / f"{subsplit}.txt"))
     ids = {class_key(name, dataset.key): i for i, name in enumerate(classes)}
-    category = {}
-    for row in read_rows(source / dataset.names_csv, ("original",)):
-        category[row["original"]] = row.get("category", "")
+    names = read_rows(source / dataset.names_csv, ("original",))
+    category = {row["original"]: row.get("category", "") for row in names}
     rows = []
     for place, label in enumerate(labels):
         code = ids.get(class_key(label, dataset.key))
