@@ -64,10 +64,9 @@ def training_spikes(run: Run, samples: ChipInput) -> Trace:
     was_training = branch.training
     branch.train()
     try:
-        trace = branch(_as_float(samples))
+        return branch(_as_float(samples)).to_numpy()
     finally:
         branch.train(was_training)
-    return trace.to_numpy()
 
 
 def _as_float(chip: ChipInput) -> ChipInput:

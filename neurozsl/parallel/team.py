@@ -50,14 +50,12 @@ class Alone:
     size = 1
 
     def total(self, x: Tensor) -> Tensor:
-        """`x` itself."""
         return x
 
     def wait(self) -> None:
         """Nothing to wait for."""
 
     def tell(self, value: T) -> T:
-        """The value itself."""
         return value
 
 
@@ -144,7 +142,7 @@ def average_gradients(team: Team, parameters: Iterable[nn.Parameter]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     mean = team.total(flat) / team.size
-    for g, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+    for g, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
         g.copy_(part.view_as(g))
 
 

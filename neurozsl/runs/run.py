@@ -106,10 +106,8 @@ def create(
 def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | None = None) -> Run:
     """Train a created run, or continue it from its last checkpoint, and score it.
 
-    Args:
-        path: of the run folder; with several processes all of them see the same folder.
-        progress: called after every epoch, and while the test set is scored.
-        crew: devices and processes; None: this process, as the settings say.
+    path: several processes all see the same folder. progress: called after every epoch, and while
+    the test set is scored. crew: devices and processes; None: this process, as the settings say.
 
     Raises:
         BadInput: the run cannot be read or trained, or it is a fine-tuning and has several

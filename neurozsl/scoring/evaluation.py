@@ -107,7 +107,7 @@ def walk(
     their distances up at the samples' global index; every process returns all of them.
 
     Args:
-        model: keeps `models.base.ZSLModel`; its training mode is restored.
+        model: its training mode is restored.
         stage: whose `seen` and `unseen` splits are evaluated.
         vectors: `(classes, words)`.
         backends: each runs the spiking branch; None runs the model's own (Norse).

@@ -58,14 +58,9 @@ def at_rest(model: ZSLModel) -> Iterator[None]:
 def prepare(
     model: ZSLModel, split: Split, rows: Rows, *, first: int = 0, device: torch.device | str = "cpu"
 ) -> PreparedBatch:
-    """The host's part before the chip, for samples `rows` of a split.
+    """The host's part before the chip, for samples `rows` of a split; no motion weight is used.
 
-    Args:
-        model: keeps `models.base.ZSLModel`; no motion weight is used.
-        split: of the data.
-        rows: of the split.
-        first: place of the split's first sample in what is walked.
-        device: where the model is.
+    first: place of the split's first sample in what is walked. device: where the model is.
     """
     batch = cast(split.batch(rows).to(device), precision(model))
     return PreparedBatch(first + np.asarray(rows, np.int64), model.prepare(batch))

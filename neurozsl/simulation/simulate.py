@@ -5,14 +5,12 @@ host part of the model names a class for each. A bundle on its own is fed its go
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
-from neurozsl.data.batch import Split
 from neurozsl.deploy.deploy import check_belongs
 from neurozsl.deploy.samples import spread
 from neurozsl.export.bundle.bundle import Bundle
@@ -21,7 +19,7 @@ from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring import road
 from neurozsl.scoring.evaluation import Collected, problem_of
-from neurozsl.scoring.metrics import Ints, predict
+from neurozsl.scoring.metrics import predict
 
 DEFAULT_SAMPLES = 16
 
@@ -105,21 +103,17 @@ def simulate(
             heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
             distance = Collected(heads, problem).combined(run.selected.head_weight)
             chosen = predict(distance, problem, run.selected.beta)
-            predictions += _named(run.data.classes, split, parts.rows, chosen)
+            names = run.data.classes
+            predictions += [
+                Prediction(split.names[row], names[c], names[split.label[row]])
+                for row, c in zip(parts.rows, chosen, strict=True)
+            ]
             traces.append(trace)
             done += len(parts.rows)
             if progress is not None:
                 progress(done, count)
     whole = Trace.join(traces)
     return Simulation(backend, whole, seconds, tuple(predictions), _warning(whole))
-
-
-def _named(names: Sequence[str], split: Split, rows: Ints, chosen: Ints) -> list[Prediction]:
-    """Names of the predicted and true classes."""
-    return [
-        Prediction(split.names[row], names[c], names[split.label[row]])
-        for row, c in zip(rows, chosen, strict=True)
-    ]
 
 
 def _warning(trace: Trace) -> str:

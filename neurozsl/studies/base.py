@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol
@@ -132,17 +133,11 @@ def make_data(
     """Write the data sets that are missing; `unbiased_val` as in `SyntheticConfig`."""
     from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
-    for bias in settings.scene_biases:
-        for seed in range(settings.seeds):
-            folder = data_folder(out, bias, seed)
-            if not folder.exists():
-                config = SyntheticConfig(
-                    scene_bias=bias,
-                    seed=seed,
-                    test_size=settings.test_size,
-                    unbiased_val=unbiased_val,
-                )
-                write_synthetic(config, folder, progress=named(progress, folder.name))
+    for bias, seed in product(settings.scene_biases, range(settings.seeds)):
+        folder = data_folder(out, bias, seed)
+        if not folder.exists():
+            config = SyntheticConfig(bias, unbiased_val, seed=seed, test_size=settings.test_size)
+            write_synthetic(config, folder, progress=named(progress, folder.name))
 
 
 def named(progress: StudyProgress | None, text: str) -> Callable[[int, int], None] | None:

@@ -10,6 +10,7 @@ scores stand beside it with paper, table and column; on stand-in data they are n
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -92,25 +93,22 @@ class PlannedRun:
 def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedRun]:
     """All trainings, in the order of the table."""
     planned = []
-    for model in settings.models:
-        slug = model.replace("+", "p")
-        for alignment in settings.alignments:
-            for seed in range(settings.seeds):
-                folder = out / f"{slug}-{alignment}-seed{seed}"
-                job = new_run(
-                    f"{model} {alignment}, seed {seed}",
-                    out=folder,
-                    data=settings.data,
-                    model=model,
-                    seed=seed,
-                    protocol=settings.protocol,
-                    label_alignment=alignment,
-                    device=settings.device,
-                    epochs=settings.epochs,
-                    rules=settings.rules,
-                    options=settings.options.get(model, {}),
-                )
-                planned.append(PlannedRun(model, alignment, seed, job))
+    every = product(settings.models, settings.alignments, range(settings.seeds))
+    for model, alignment, seed in every:
+        job = new_run(
+            f"{model} {alignment}, seed {seed}",
+            out=out / f"{model.replace('+', 'p')}-{alignment}-seed{seed}",
+            data=settings.data,
+            model=model,
+            seed=seed,
+            protocol=settings.protocol,
+            label_alignment=alignment,
+            device=settings.device,
+            epochs=settings.epochs,
+            rules=settings.rules,
+            options=settings.options.get(model),
+        )
+        planned.append(PlannedRun(model, alignment, seed, job))
     return planned
 
 
@@ -168,10 +166,9 @@ def summarise(
 ) -> dict[str, Any]:
     """The whole result, as `benchmark.json` keeps it."""
     rows = []
-    for model in settings.models:
-        for alignment in settings.alignments:
-            own = [p for p in planned if (p.model, p.alignment) == (model, alignment)]
-            rows.append({"model": model, "label_alignment": alignment, **_row(own, data)})
+    for model, alignment in product(settings.models, settings.alignments):
+        own = [p for p in planned if (p.model, p.alignment) == (model, alignment)]
+        rows.append({"model": model, "label_alignment": alignment, **_row(own, data)})
     first = data[settings.alignments[0]]
     listed = of_data(first.name, str(first.meta.get("split", "")))
     return {

@@ -32,12 +32,7 @@ _FAILED: Final[Mapping[type[Exception], str]] = {
 def deploy_all(
     folders: Mapping[str, Path], targets: Sequence[str], *, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Export every run to every target.
-
-    Args:
-        folders: run folder of every model.
-        targets: keys of `export.targets`.
-        progress: called with exports done and in all.
+    """Export every run, in `folders` by model, to every target; progress counts exports.
 
     Returns:
         Per model its name, parameters, the layers of its spiking part (empty where there is none),

@@ -7,6 +7,7 @@ paired by seed.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -68,19 +69,17 @@ class MotionStudy:
 def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
     """All trainings of a study, in the order of its variants."""
     planned = []
-    for bias in settings.scene_biases:
-        for seed in range(settings.seeds):
-            for variant, options in VARIANTS.items():
-                slug = "".join(c if c.isalnum() else "-" for c in variant)
-                job = base.new_run(
-                    f"{variant}, bias {bias}, seed {seed}",
-                    data=base.data_folder(out, bias, seed),
-                    out=out / f"{slug}-bias{bias}-seed{seed}",
-                    seed=seed,
-                    epochs=settings.epochs,
-                    options=options,
-                )
-                planned.append(PlannedVariant(variant, bias, seed, job))
+    for bias, seed, variant in product(settings.scene_biases, range(settings.seeds), VARIANTS):
+        slug = "".join(c if c.isalnum() else "-" for c in variant)
+        job = base.new_run(
+            f"{variant}, bias {bias}, seed {seed}",
+            data=base.data_folder(out, bias, seed),
+            out=out / f"{slug}-bias{bias}-seed{seed}",
+            seed=seed,
+            epochs=settings.epochs,
+            options=VARIANTS[variant],
+        )
+        planned.append(PlannedVariant(variant, bias, seed, job))
     return planned
 
 

@@ -68,7 +68,16 @@ def run(
 
     data = None if settings.data is None else load_as(settings.data, "by_name", None)
     _check_spikes(settings, data)
-    base.claim(_definition(settings), out)
+    given = settings.data is not None
+    definition = Definition(
+        model=settings.model,
+        data=str(settings.data.resolve()) if settings.data is not None else "synthetic",
+        epochs=settings.epochs,
+        scene_bias=None if given else settings.scene_bias,
+        test_size=None if given else settings.test_size,
+        options=settings.trained_options,
+    )
+    base.claim(definition, out)
     kind, counts = _steps(settings, data)
     planned: list[PlannedPoint] = []
     refused: dict[int, str] = {}
@@ -86,18 +95,6 @@ def run(
     result = measure(settings, planned, refused, STEPS[kind], progress=progress)
     write_json(out / "pareto.json", result)
     return result
-
-
-def _definition(settings: ParetoSettings) -> Definition:
-    given = settings.data is not None
-    return Definition(
-        model=settings.model,
-        data=str(settings.data.resolve()) if settings.data is not None else "synthetic",
-        epochs=settings.epochs,
-        scene_bias=None if given else settings.scene_bias,
-        test_size=None if given else settings.test_size,
-        options=settings.trained_options,
-    )
 
 
 def _steps(settings: ParetoSettings, data: ZSLData | None) -> tuple[Steps, tuple[int, ...]]:

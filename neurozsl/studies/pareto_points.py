@@ -12,7 +12,7 @@ The front of a cost table is over HM (more is better) and its dynamic joules per
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput, DoesNotFit
@@ -85,7 +85,7 @@ def measure(
         for t, why in refused_steps.items()
     ]
     trained, tables = [], dict[str, dict[str, Any]]()
-    wanted, data = list(settings.deployments()), None
+    wanted, data = settings.deployments(), None
     for number, one in enumerate(planned):
         run = runs.open_run(one.job.out)
         data = run.data
@@ -98,8 +98,8 @@ def measure(
             what = {"steps": one.steps, "policy": policy, "bits": bits, "target": target}
             what["seed"] = one.seed
             try:
-                made = _deployed(spec, calibration, target, policy, bits)
-                deployed[f"{policy}, {bits} bits, {target}"] = replace(made, what=what)
+                made = _deployed(spec, calibration, what)
+                deployed[f"{policy}, {bits} bits, {target}"] = made
             except (BadInput, DoesNotFit) as error:
                 refused.append({**what, "reason": str(error)})
 
@@ -160,20 +160,19 @@ class _Deployed:
     what: the keys of its point. cores: of the chip, in use.
     """
 
+    what: Mapping[str, Any]
     program: ChipProgram
     backend: MotionBackend
     cores: int
-    what: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _deployed(
-    trained: BranchSpec, calibration: ChipInput, target: str, policy: Any, bits: int
-) -> _Deployed:
+def _deployed(trained: BranchSpec, calibration: ChipInput, what: Mapping[str, Any]) -> _Deployed:
     """Change the policy, round and place.
 
     Raises:
         BadInput: policy or integers cannot be made. DoesNotFit: not on this chip.
     """
+    target, policy = what["target"], what["policy"]
     chosen = find_target(target)
     if chosen.features[policy] == "no":
         raise BadInput(f"target '{target}': it has no {policy} thresholds, use frozen")
@@ -181,9 +180,9 @@ def _deployed(
     spec, _ = apply_policy(trained, policy, calibration)
     spec = canonical(spec)
     lowered = lower(to_nir(spec))
-    program = quantize(lowered, chosen.chip, bits=bits)
+    program = quantize(lowered, chosen.chip, bits=what["bits"])
     cores = len(place(program, program.chip).parts)
-    return _Deployed(program, backend("emulator", Parts(spec, lowered, program)), cores)
+    return _Deployed(what, program, backend("emulator", Parts(spec, lowered, program)), cores)
 
 
 def _point(

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,7 +61,7 @@ class QuantisationStudy:
     ) -> dict[str, Any]:
         """Train, fine-tune and compare; see `base.Study`."""
         base.make_data(settings, out, unbiased_val=True, progress=progress)
-        pairs = [(bias, seed) for bias in settings.scene_biases for seed in range(settings.seeds)]
+        pairs = list(product(settings.scene_biases, range(settings.seeds)))
         trained = [_first(settings, out, bias, seed) for bias, seed in pairs]
         tuned = [job for bias, seed in pairs for job in _tuned(out, bias, seed)]
         total = len(trained) + len(tuned)

@@ -93,8 +93,7 @@ def load_model(path: Path, model: TorchModule) -> None:
     tensors, _ = read(path)
     weights = _under(tensors, _MODEL)
     for name, value in weights.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            bad = int((~torch.isfinite(value)).sum())
+        if bad := int((~torch.isfinite(value)).sum()):
             raise BadInput(
                 f"checkpoint '{path}': tensor '{name}' holds {bad} NaN or infinite values, "
                 "expected finite numbers; train again with a lower learning rate"
@@ -102,9 +101,8 @@ def load_model(path: Path, model: TorchModule) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise BadInput(
-            f"checkpoint '{path}': does not fit the model of its run.json ({error})"
-        ) from error
+        problem = f"checkpoint '{path}': does not fit the model of its run.json ({error})"
+        raise BadInput(problem) from error
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

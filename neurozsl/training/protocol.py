@@ -169,12 +169,10 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 def train_config(
     protocol: str = "ours", *, rules: Mapping[str, Any] | None = None, **sizes: Any
 ) -> TrainConfig:
-    """The configuration of a named protocol.
+    """The configuration of a protocol of `PROTOCOLS`.
 
-    Args:
-        protocol: one of `PROTOCOLS`.
-        rules: fields of `Protocol` to change.
-        sizes: fields of `TrainConfig` to change; None leaves what the protocol says.
+    rules, sizes: fields of `Protocol` and of `TrainConfig` to change; a size of None stays as the
+    protocol says.
 
     Raises:
         BadInput: unknown protocol or rule, or a value that is not allowed.

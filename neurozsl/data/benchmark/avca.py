@@ -10,7 +10,6 @@ another class's wherever the two alphabetical orders differ (UCF: 79 of 101).
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from neurozsl.data.benchmark.avca_layout import (
     DATASETS,
     FEATURES,
     MARKER,
+    MODALITIES,
     SUBSPLITS,
     FeatureName,
     class_files,
@@ -37,7 +37,7 @@ from neurozsl.data.benchmark.avca_layout import (
 )
 from neurozsl.data.benchmark.pair import Pair
 from neurozsl.data.checks import check_data
-from neurozsl.data.index import Alignment, Block, Index, gather
+from neurozsl.data.index import Alignment, Index, gather
 
 READERS = {".h5": averaged.open_pair, ".pkl": tcaf.open_pair}
 REPEAT_STEP_S = 0.2  # time given to one step when an averaged feature is repeated
@@ -88,12 +88,17 @@ def index_avca(
         raise BadInput(
             f"{root}: no folders class-split and features; give the root of one benchmark data set"
         )
-    kind = feature_name or _first_features(root)
+    present = present_features(root)
+    if feature_name is None and not present:
+        raise BadInput(
+            f"{root / 'features'}: neither main_features nor cls_features; unpack one there"
+        )
+    kind = feature_name or present[0]
     features = feature_folder(root, kind)
     if features is None:
         raise BadInput(
             f"{root / 'features'}: no {' or '.join(FEATURES[kind].folders)}; unpack it there, or "
-            f"choose one of {list(present_features(root))}"
+            f"choose one of {list(present)}"
         )
     dataset = dataset or present_dataset(features / "text")
     if dataset not in DATASETS:
@@ -118,14 +123,7 @@ def index_avca(
         classes=classes,
         vectors=_vectors(root, features, dataset, classes),
         blocks={
-            name: tuple(
-                Block(
-                    np.full(len(pair.names), label, dtype=np.int64),
-                    pair.names,
-                    partial(pair.read, steps),
-                )
-                for label, pair in split_pairs
-            )
+            name: tuple(pair.block(label, steps) for label, pair in split_pairs)
             for name, split_pairs in pairs.items()
         },
         audio_shape=(steps, every[0].audio_dim),
@@ -209,9 +207,7 @@ def _open_split(
             f"{folder / subsplit}.txt: unknown class(es) {unknown[:5]}; see all_class.txt"
         )
     suffix = FEATURES[kind].suffix
-    audio, video = (
-        class_files(features / part / subsplit, dataset, suffix) for part in ("audio", "video")
-    )
+    audio, video = (class_files(features / part / subsplit, dataset, suffix) for part in MODALITIES)
     missing = [key for key in wanted if key not in audio or key not in video]
     if missing:
         raise BadInput(
@@ -220,12 +216,3 @@ def _open_split(
         )
     read = READERS[suffix]
     return [(ids[key], read(audio[key], video[key], kind)) for key in wanted]
-
-
-def _first_features(root: Path) -> FeatureName:
-    found = present_features(root)
-    if not found:
-        raise BadInput(
-            f"{root / 'features'}: neither main_features nor cls_features; unpack one there"
-        )
-    return found[0]

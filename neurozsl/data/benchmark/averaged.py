@@ -1,5 +1,7 @@
 """Averaged features of one class: `<Class>.h5` with data (n, D) and video_urls (n,) bytes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,16 @@ class Header:
     synthetic: bool
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A class file; damage that shows while it is read is the user's bad input."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except DAMAGE as error:
+        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+
+
 def read_urls(file: Any) -> tuple[str, ...]:
     """Returns the videos of an open class file."""
     return tuple(u.decode() if isinstance(u, bytes) else str(u) for u in file["video_urls"][:])
@@ -36,13 +48,9 @@ def read_header(path: Path) -> Header:
     Raises:
         BadInput: it cannot be read, or urls and rows do not belong together.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            shape = file["data"].shape
-            urls = read_urls(file)
-            synthetic = bool(file.attrs.get(MARK, False))
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+    with _opened(path) as file:
+        shape, urls = file["data"].shape, read_urls(file)
+        synthetic = bool(file.attrs.get(MARK, False))
     if len(shape) != 2 or len(urls) != shape[0] or len(set(urls)) != len(urls):
         raise BadInput(
             f"{path}: data {shape} with {len(urls)} urls, {len(set(urls))} of them different; "
@@ -57,11 +65,8 @@ def read_data(path: Path) -> F32:
     Raises:
         BadInput: it cannot be read.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            return np.asarray(file["data"][:], dtype=np.float32)
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+    with _opened(path) as file:
+        return np.asarray(file["data"][:], dtype=np.float32)
 
 
 def open_pair(audio: Path, video: Path, _kind: str) -> Pair:

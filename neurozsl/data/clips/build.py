@@ -89,7 +89,8 @@ def build(
     encoded: list[_Encoded] = []
     for done, row in enumerate(kept, start=1):
         try:
-            encoded.append(_encode_row(clips_dir, row, spec))
+            clip = replace(read_clip(clips_dir / row.file), name=row.file)
+            encoded.append(_Encoded(row, *describe_windows(clip, spec)))
         except BadInput as error:
             skipped.append(_skip(row, _reason(error, clips_dir, row)))
         if progress is not None:
@@ -144,12 +145,6 @@ def _with_vectors(
         else:
             kept.append(row)
     return kept, skipped
-
-
-def _encode_row(clips_dir: Path, row: LabelRow, spec: WindowSpec) -> _Encoded:
-    clip = replace(read_clip(clips_dir / row.file), name=row.file)
-    described, names = describe_windows(clip, spec)
-    return _Encoded(row, described, names)
 
 
 def _reason(error: BadInput, clips_dir: Path, row: LabelRow) -> str:

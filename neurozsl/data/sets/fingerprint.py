@@ -36,6 +36,5 @@ def _hash_files(folder: Path, state: State) -> str:
     for name, _, _ in state:
         digest.update(name.encode())
         with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)  # goes on with it
     return digest.hexdigest()

@@ -131,14 +131,8 @@ def class_ids(split: str) -> I64:
     val = [order.index(pair) for pair in VAL_UNSEEN]
     test = [order.index(pair) for pair in TEST_UNSEEN]
     train = [i for i in range(len(order)) if i not in val and i not in test]
-    table = {
-        "train": train,
-        "val_seen": train,
-        "val_unseen": val,
-        "test_seen": sorted(train + val),
-        "test_unseen": test,
-    }
-    return np.array(table[split], dtype=np.int64)
+    seen = {"train": train, "val_seen": train, "test_seen": sorted(train + val)}
+    return np.array({**seen, "val_unseen": val, "test_unseen": test}[split], dtype=np.int64)
 
 
 def plan(config: SyntheticConfig, split: str) -> Plan:

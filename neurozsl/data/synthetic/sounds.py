@@ -56,10 +56,8 @@ def _tonal(name: str, time: F64, pitch: float, phase: float, beat_s: float) -> F
     if name == "beeping":
         return tone * (cycle < 0.5)
     if name == "chiming":
-        return sum(
-            (np.sin(2.0 * np.pi * pitch * part * time + phase * part) for part in CHORD),
-            start=np.zeros_like(time),
-        )
+        partials = (np.sin(2.0 * np.pi * pitch * part * time + phase * part) for part in CHORD)
+        return sum(partials, start=np.zeros_like(time))
     return tone
 
 
