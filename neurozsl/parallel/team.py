@@ -75,11 +75,9 @@ class FabricTeam:
         return summed.to(x.dtype)
 
     def wait(self) -> None:
-        """Barrier of all processes."""
         self._fabric.barrier()
 
     def tell(self, value: T) -> T:
-        """Broadcast from the first process."""
         told: T = self._fabric.broadcast(value)
         return told
 

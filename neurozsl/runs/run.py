@@ -24,16 +24,10 @@ from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
 from neurozsl.data.sets.fingerprint import fingerprint
+from neurozsl.data.sets.load import load
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import ZSLModel, needed_branch
-from neurozsl.runs.settings import (
-    RunSettings,
-    load_as,
-    load_data,
-    read_settings,
-    versions,
-    write_settings,
-)
+from neurozsl.runs.settings import RunSettings, load_data, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import TrainConfig
@@ -83,7 +77,7 @@ def create(
             f"run '{path}': already exists; continue it with `neurozsl train --resume {path}` or "
             "choose another --out"
         )
-    data = load_as(data_dir, label_alignment, feature_name)
+    data = load(data_dir, feature_name=feature_name, label_alignment=label_alignment)
     for number in (1, 2):  # an unusable class is refused before anything is written
         data.stage(number)
     resolved = make_model(model, data, options).options()

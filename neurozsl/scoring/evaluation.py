@@ -108,7 +108,7 @@ def walk(
 
     Args:
         model: its training mode is restored.
-        stage: whose `seen` and `unseen` splits are evaluated.
+        stage: its `seen` and `unseen` splits are evaluated.
         vectors: `(classes, words)`.
         backends: each runs the spiking branch; None runs the model's own (Norse).
         keep: what is kept of a batch after the backend of that name (counts, spikes, embeddings);

@@ -20,6 +20,7 @@ from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.index import Alignment
+from neurozsl.data.sets.load import load
 from neurozsl.deploy.samples import spread as spread_rows
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
@@ -27,7 +28,7 @@ from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
-from neurozsl.runs.settings import load_as, read_settings
+from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
 from neurozsl.studies.base import Job, StudyProgress, Table, new_run, spread, train_all
@@ -121,7 +122,9 @@ def run(
         BadInput: the data cannot be read as asked, or `out` holds runs made in another way.
         NeuroZSLError: a training failed; its message is in the error.
     """
-    data: dict[str, ZSLData] = {a: load_as(settings.data, a, None) for a in settings.alignments}
+    data: dict[str, ZSLData] = {
+        a: load(settings.data, label_alignment=a) for a in settings.alignments
+    }
     planned = plan(settings, out)
     for one in planned:
         _check_same(one, settings)

@@ -64,9 +64,9 @@ def run(
         BadInput: the data cannot be read, the model never spikes, or `out` holds another study.
         NeuroZSLError: a training failed; its message is in the error.
     """
-    from neurozsl.runs.settings import load_as
+    from neurozsl.data.sets.load import load
 
-    data = None if settings.data is None else load_as(settings.data, "by_name", None)
+    data = None if settings.data is None else load(settings.data)
     _check_spikes(settings, data)
     given = settings.data is not None
     definition = Definition(

@@ -58,15 +58,9 @@ def fit_stage(
 ) -> tuple[ZSLModel, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
 
-    Args:
-        number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data.
-        data: the data set.
-        start: makes the model to begin with.
-        config: sizes and rules.
-        out: run folder; every process sees the same one.
-        epochs: to train.
-        progress: called in the first process.
-        crew: devices and processes.
+    number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data. start: makes
+    the model to begin with. out: run folder; every process sees the same one. progress: called in
+    the first process.
 
     Raises:
         BadInput: loss or gradient are not finite.

@@ -37,7 +37,7 @@ from neurozsl.data.benchmark.avca_layout import (
 )
 from neurozsl.data.benchmark.pair import Pair
 from neurozsl.data.checks import check_data
-from neurozsl.data.index import Alignment, Index, gather
+from neurozsl.data.index import ALIGNMENTS, Alignment, Index, gather
 
 READERS = {".h5": averaged.open_pair, ".pkl": tcaf.open_pair}
 REPEAT_STEP_S = 0.2  # time given to one step when an averaged feature is repeated
@@ -68,7 +68,7 @@ def load_avca(
         BadInput: a file or folder is missing or damaged, audio and video list other videos, or a
             class of a split has no sample.
     """
-    if label_alignment not in ("by_name", "legacy"):
+    if label_alignment not in ALIGNMENTS:
         raise BadInput(f"label_alignment: {label_alignment!r}; choose by_name or legacy")
     index = index_avca(root, dataset=dataset, feature_name=feature_name, max_steps=max_steps)
     data = gather(index, label_alignment)
