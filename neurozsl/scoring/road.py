@@ -56,7 +56,12 @@ def at_rest(model: ZSLModel) -> Iterator[None]:
 
 
 def prepare(
-    model: ZSLModel, split: Split, rows: Rows, *, first: int = 0, device: torch.device | str = "cpu"
+    model: ZSLModel,
+    split: Split,
+    rows: npt.ArrayLike,
+    *,
+    first: int = 0,
+    device: torch.device | str = "cpu",
 ) -> PreparedBatch:
     """The host's part before the chip, for samples `rows` of a split; no motion weight is used.
 

@@ -206,7 +206,7 @@ def generate(config: SyntheticConfig, *, progress: Progress | None = None) -> ZS
         synthetic=True,
         step_s=WINDOW_S / config.steps,
         meta={
-            "source": "neurozsl.data.synthetic.scenes",
+            "source": "neurozsl.data.synthetic",
             "config": asdict(config),
             "encoder": encoder.to_meta(),
             "scenes": {split: planned.scene.tolist() for split, planned in plans.items()},
