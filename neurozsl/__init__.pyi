@@ -11,8 +11,8 @@ from .core.signals import ChipInput as ChipInput
 from .core.signals import InputCode as InputCode
 from .core.signals import Trace as Trace
 from .core.version import __version__ as __version__
-from .data.clips.build import encode_clip as encode_clip
-from .data.clips.build import read_clip as read_clip
+from .data.clips.video_file import read_clip as read_clip
+from .data.clips.windows import encode_clip as encode_clip
 from .data.synthetic.scenes import SyntheticConfig as SyntheticConfig
 from .data.synthetic.scenes import write_synthetic as write_synthetic
 from .export.backends.registry import Parts as Parts

@@ -64,7 +64,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from neurozsl.deploy import deploy
     from neurozsl.runs import run as runs
-    from neurozsl.training.train import TrainConfig
+    from neurozsl.training.protocol import TrainConfig
     from tests.factories.datasets import small_set
 
     torch.set_num_threads(1)

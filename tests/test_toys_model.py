@@ -113,7 +113,8 @@ def test_a_toy_that_never_spikes_is_trained_and_profiled_and_its_export_says_why
 
 
 def test_the_studies_take_both(folder: Path) -> None:
-    from neurozsl.runs.run import load_data, load_model, read_settings
+    from neurozsl.runs.run import load_model
+    from neurozsl.runs.settings import load_data, read_settings
     from neurozsl.studies.benchmark import activity
 
     rows = deployments.deploy_all({name: folder / name for name in TOYS}, ("sinabs",))

@@ -33,7 +33,7 @@ def benchmark_models(
     """Train every model with every seed, export the first one where targets are named."""
     from neurozsl.studies import benchmark as task
     from neurozsl.studies import deployments
-    from neurozsl.training.train import resolve_device
+    from neurozsl.training.crew import resolve_device
 
     assert of.data is not None  # what makes it this command
     settings = task.BenchmarkSettings(

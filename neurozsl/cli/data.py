@@ -33,7 +33,8 @@ def build(
     json_out: Json = False,
 ) -> None:
     """Build a data set from video clips with sound."""
-    from neurozsl.data.clips.build import WindowSpec, write_clips
+    from neurozsl.data.clips.build import write_clips
+    from neurozsl.data.clips.windows import WindowSpec
 
     with progress_bar("decoding and encoding") as step:
         data, _ = write_clips(

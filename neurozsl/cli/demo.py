@@ -33,7 +33,7 @@ def demo(
     from neurozsl.report import print_report, write_report
     from neurozsl.report.sections import build as report
     from neurozsl.runs import run as runs
-    from neurozsl.training.train import TrainConfig
+    from neurozsl.training.protocol import TrainConfig
 
     started = time.perf_counter()
     data = out.parent / f"{out.name}-data"

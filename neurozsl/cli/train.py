@@ -106,8 +106,10 @@ def train(
 
     from neurozsl.parallel.team import first_does
     from neurozsl.runs import run as runs
+    from neurozsl.runs.settings import read_settings
     from neurozsl.training import crew
-    from neurozsl.training.train import resolve_device, train_config
+    from neurozsl.training.crew import resolve_device
+    from neurozsl.training.protocol import train_config
 
     path = resume if resume is not None else out
     if qat is not None:
@@ -117,7 +119,7 @@ def train(
         path = _fine_tuned(resume, qat, threshold, bits, scale_rule, epochs, lr, device, out)
     assert path is not None
     if resume is not None:
-        config = runs.read_settings(path).train
+        config = read_settings(path).train
     else:
         config = train_config(
             protocol,
@@ -179,8 +181,8 @@ def _fine_tuned(
     from neurozsl.deploy import finetune
     from neurozsl.export.targets.names import chip_called
     from neurozsl.runs import run as runs
+    from neurozsl.training.crew import resolve_device
     from neurozsl.training.qat import rounding_from
-    from neurozsl.training.train import resolve_device
 
     if threshold != "frozen":
         raise BadInput(

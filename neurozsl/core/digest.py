@@ -1,7 +1,5 @@
 """Digests of files, for manifests and for what a run was made of."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Markdown in which data stays data: cells, code, tables."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

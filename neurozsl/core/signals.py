@@ -161,8 +161,7 @@ class Trace:
     """What a motion backend returns: spikes `(batch, time, neuron)` per layer, in layer order.
 
     overflow, saturation: integer backends count, per layer, wraps of the synaptic current and
-        clips of the membrane. membrane: per layer `(batch, time, neuron)` after the step, when
-        it was asked for.
+        clips of the membrane. membrane: `(batch, time, neuron)` after the step, when asked for.
     """
 
     spikes: Mapping[str, Array]

@@ -50,13 +50,8 @@ class AVBatch:
 
     def to(self, device: torch.device | str) -> AVBatch:
         """Returns the batch on another device."""
-        return AVBatch(
-            audio=self.audio.to(device),
-            video=self.video.to(device),
-            mask=self.mask.to(device),
-            label=self.label.to(device),
-            events=None if self.events is None else self.events.to(device),
-        )
+        moved: dict[str, Any] = {k: v if v is None else v.to(device) for k, v in vars(self).items()}
+        return AVBatch(**moved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +107,8 @@ class Split:
 class Stage:
     """What one stage of the protocol reads: a training split and two evaluation splits.
 
-    `seen_ids` and `unseen_ids` are the classes present in the evaluation splits; S and U
-    average over those.
+    `seen_ids` and `unseen_ids` are the classes present in the evaluation splits, which S and U
+    average over.
     """
 
     train: Split

@@ -1,7 +1,5 @@
 """One check for every data set, however it was made: shapes, ids, finite values, class counts."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from neurozsl.core.errors import BadInput
@@ -12,12 +10,9 @@ BLOCK = 1024  # samples whose values are looked at together; bounds memory
 
 
 def check_data(data: ZSLData, where: str, *, values: bool = True) -> None:
-    """Refuses a data set that training could not use.
+    """Refuses a data set that training could not use; `where` names it in messages.
 
-    Args:
-        data: any data set.
-        where: file or folder, for messages.
-        values: look at every feature too; off where they were looked at before.
+    values: look at every feature too; off where they were looked at before.
 
     Raises:
         BadInput: a split is missing, arrays disagree, a value is not finite, a label is out of
@@ -67,18 +62,17 @@ def check_split(split: Split, classes: int, where: str, *, values: bool = True) 
                 "remove the sample or encode it again"
             )
     steps = split.audio.shape[1]
-    expected = {"mask": (n, steps), "video": (n, steps), "names": (n,)}
-    actual = {
-        "mask": split.mask.shape,
-        "video": split.video.shape[:2],
-        "names": (len(split.names),),
+    shapes = {
+        "mask": (split.mask.shape, (n, steps)),
+        "video": (split.video.shape[:2], (n, steps)),
+        "names": ((len(split.names),), (n,)),
     }
     if split.events is not None:
-        expected["events"], actual["events"] = (n, steps), split.events.shape[:2]
-    for part, shape in expected.items():
-        if actual[part] != shape:
+        shapes["events"] = split.events.shape[:2], (n, steps)
+    for part, (actual, shape) in shapes.items():
+        if actual != shape:
             raise BadInput(
-                f"{place}, {part}: shape {actual[part]}, {shape} is needed as audio has {n} "
+                f"{place}, {part}: shape {actual}, {shape} is needed as audio has {n} "
                 f"samples of {steps} steps; rebuild the data set"
             )
     if n and not split.mask.any(axis=1).all():

@@ -35,6 +35,11 @@ class Rows:
     events: U8 | None = None
     pages: Pages | None = None
 
+    def part(self, rows: slice) -> Rows:
+        """Returns some of the samples, as views."""
+        events = None if self.events is None else self.events[rows]
+        return Rows(self.audio[rows], self.video[rows], self.mask[rows], events, self.pages)
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -102,9 +107,7 @@ def read_blocks(index: Index, progress: Progress | None = None) -> Iterator[tupl
                 progress(done, total)
 
 
-def gather(
-    index: Index, alignment: Alignment = "by_name", *, progress: Progress | None = None
-) -> ZSLData:
+def gather(index: Index, alignment: Alignment = "by_name") -> ZSLData:
     """Returns the data set with its features in memory, held once.
 
     All splits are views into one array per modality, in the order of `SPLITS`, so that joining
@@ -117,7 +120,7 @@ def gather(
     events = None
     if index.events_width is not None:
         events = np.empty((n, steps, index.events_width), dtype=np.uint8)
-    for place, rows in read_blocks(index, progress):
+    for place, rows in read_blocks(index):
         audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
         if events is not None and rows.events is not None:
             events[place] = rows.events
@@ -125,67 +128,50 @@ def gather(
 
 
 def assemble(index: Index, rows: Rows, alignment: Alignment) -> ZSLData:
-    """Returns the data set whose samples, in the order of `SPLITS`, have these features."""
-    splits, start = {}, 0
-    for name in SPLITS:
-        blocks = index.blocks[name]
-        stop = start + index.count(name)
-        splits[name] = Split(
-            name=name,
-            audio=rows.audio[start:stop],
-            video=rows.video[start:stop],
-            label=_labels([block.label for block in blocks]),
-            mask=rows.mask[start:stop],
-            names=tuple(text for block in blocks for text in block.names),
-            events=None if rows.events is None else rows.events[start:stop],
-            pages=rows.pages,
-        )
-        start = stop
-    return ZSLData(
-        name=index.name,
-        classes=index.classes,
-        vectors=aligned_vectors(index.name, index.vectors, alignment),
-        splits=splits,
-        synthetic=index.synthetic,
-        step_s=index.step_s,
-        meta=aligned_meta(index.meta, index.vectors, alignment),
-    )
-
-
-def aligned_vectors(name: str, vectors: Mapping[Alignment, F32], alignment: Alignment) -> F32:
-    """Returns the class vectors in one alignment.
+    """Returns the data set whose samples, in the order of `SPLITS`, have these features.
 
     Raises:
         BadInput: the alignment does not exist, or the data set has no such vectors.
     """
     if alignment not in ALIGNMENTS:
         raise BadInput(f"label_alignment: {alignment!r}; choose by_name or legacy")
-    if alignment not in vectors:
+    if alignment not in index.vectors:
         raise BadInput(
-            f"{name}: no {alignment} vectors; only the benchmark has them, one vector or more per "
-            "class; use by_name"
+            f"{index.name}: no {alignment} vectors; only the benchmark has them, one vector or "
+            "more per class; use by_name"
         )
-    return vectors[alignment]
-
-
-def aligned_meta(
-    meta: Mapping[str, object], vectors: Mapping[Alignment, F32], alignment: Alignment
-) -> dict[str, object]:
-    """Returns the facts with the alignment in them, where there is a choice."""
-    if "legacy" not in vectors and "label_alignment" not in meta:
-        return dict(meta)
-    own, used = vectors["by_name"], vectors[alignment]
-    wrong = int(np.any(own != used, axis=1).sum())
-    return {**meta, "label_alignment": alignment, "classes_with_another_vector": wrong}
+    meta = dict(index.meta)
+    if "legacy" in index.vectors or "label_alignment" in meta:  # there is a choice
+        wrong = np.any(index.vectors["by_name"] != index.vectors[alignment], axis=1)
+        meta |= {"label_alignment": alignment, "classes_with_another_vector": int(wrong.sum())}
+    splits, start = {}, 0
+    for name in SPLITS:
+        blocks = index.blocks[name]
+        stop = start + index.count(name)
+        splits[name] = Split(
+            name=name,
+            label=np.concatenate([np.zeros(0, np.int64), *(block.label for block in blocks)]),
+            names=tuple(text for block in blocks for text in block.names),
+            **vars(rows.part(slice(start, stop))),
+        )
+        start = stop
+    return ZSLData(
+        name=index.name,
+        classes=index.classes,
+        vectors=index.vectors[alignment],
+        splits=splits,
+        synthetic=index.synthetic,
+        step_s=index.step_s,
+        meta=meta,
+    )
 
 
 def index_of(data: ZSLData) -> Index:
     """Returns the index of a data set that is already open; blocks of `BLOCK` samples."""
     first = data.splits["train"]
     # As in `join`: events stay only if all splits have them.
-    width = None
-    if first.events is not None and all(s.events is not None for s in data.splits.values()):
-        width = first.events.shape[2]
+    every = all(s.events is not None for s in data.splits.values())
+    width = first.events.shape[2] if first.events is not None and every else None
     return Index(
         name=data.name,
         classes=data.classes,
@@ -204,21 +190,10 @@ BLOCK = 1024  # samples of an open data set that are read together
 
 
 def _blocks_of(split: Split, with_events: bool) -> tuple[Block, ...]:
+    events = split.events if with_events else None
+    whole = Rows(split.audio, split.video, split.mask, events)
+
     def block(rows: slice) -> Block:
-        events = split.events if with_events else None
-        return Block(
-            split.label[rows],
-            split.names[rows],
-            lambda: Rows(
-                split.audio[rows],
-                split.video[rows],
-                split.mask[rows],
-                None if events is None else events[rows],
-            ),
-        )
+        return Block(split.label[rows], split.names[rows], lambda: whole.part(rows))
 
     return tuple(block(slice(i, i + BLOCK)) for i in range(0, len(split), BLOCK))
-
-
-def _labels(parts: list[I64]) -> I64:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -7,8 +7,6 @@ in random order all of them would. `Pages.take` therefore reads the rows of a ba
 (from the system's cache, if they are there), and memory stays as it is.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import weakref
@@ -35,9 +33,7 @@ class Pages:
     def take(self, array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Returns `array[rows]`, read from the file where the array lies in it.
 
-        Args:
-            array: (n, ...), any array; one that lies elsewhere is indexed as usual.
-            rows: (k,) indices, -n to n - 1.
+        array: (n, ...); one that lies elsewhere is indexed as usual. rows: (k,), -n to n - 1.
 
         Raises:
             IndexError: a row does not exist.

@@ -5,8 +5,6 @@ its real steps r t .. r t + r - 1, and of the pixel events their sum, at most 25
 as long as it was. Statistics of an encoder belong to the steps they were fitted on and are dropped.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -8,8 +8,6 @@
 are written into a temporary folder beside the target, which is renamed when complete.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,6 +81,10 @@ def is_store(folder: Path) -> bool:
     return (folder / ARRAYS).exists() or (folder / FACTS).exists()
 
 
+DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+"""What h5py reports damage by; each means the same to the user."""
+
+
 def load_store(folder: Path) -> ZSLData:
     """Reads a data set and checks it.
 
@@ -98,8 +100,7 @@ def load_store(folder: Path) -> ZSLData:
             classes = tuple(str(name) for name in file["classes"].asstr()[:])
             vectors = np.asarray(file["vectors"][:], dtype=np.float32)
             splits = {name: _read_split(file, name) for name in SPLITS}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        # h5py reports damage by many built-in types; each means the same to the user.
+    except DAMAGE as error:
         raise BadInput(f"{path}: cannot be read ({_brief(error)}); {REBUILD}") from error
     data = ZSLData(
         name=str(facts["name"]),

@@ -1,7 +1,5 @@
 """Class vectors from NPZ files: `names` (C,) and `vectors` (C, 300), read without pickle."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -6,18 +6,15 @@ function that scores the whole split model at every step of the deployment. Mode
 `export`, bundles stay unknown to `evaluation`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import BranchSpec, ChipInput, Policy
+from neurozsl.core.signals import BranchSpec, Policy
 from neurozsl.deploy.samples import calibration_input, golden_input, training_spikes
 from neurozsl.deploy.score import RunScores, score_backend, score_steps
 from neurozsl.export.bundle.build_branch import Steps, StepScore, TrainedIntegers, build_bundle
@@ -30,7 +27,8 @@ from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.models.base import branch_of
-from neurozsl.runs.run import Run, read_settings
+from neurozsl.runs.run import Run
+from neurozsl.runs.settings import read_settings
 from neurozsl.training.qat import Rounding, default_folder
 
 
@@ -103,7 +101,11 @@ def deploy(
         scale=rounding.scale,
         correct_bias=correct_bias,
         threshold=threshold or default_policy(spec.policy, target),
-        integers=_trained_integers(run, golden),
+        integers=(
+            None
+            if run.program is None
+            else TrainedIntegers(run.program, training_spikes(run, golden))
+        ),
         score=score,
         max_hm_drop=max_hm_drop,
         # No backend of a bundle steps a closed loop: its score is the one of training.
@@ -129,13 +131,6 @@ def _rounding(run: Run, bits: int | None, scale: ScaleRule | None, correct_bias:
             "these options out, or export the run that it was fine-tuned from"
         )
     return own
-
-
-def _trained_integers(run: Run, golden: ChipInput) -> TrainedIntegers | None:
-    """The integers of a run with the spikes of its training forward; None of a float run."""
-    if run.program is None:
-        return None
-    return TrainedIntegers(run.program, training_spikes(run, golden))
 
 
 def _related_steps(run: Run, rounding: Rounding) -> Steps:
@@ -196,19 +191,15 @@ def check_belongs(run: Run, bundle: Bundle) -> None:
 def evaluate_run(
     run: Run, *, bundle: Path | None = None, backend: str = "", progress: Progress | None = None
 ) -> RunScores:
-    """Score a run on its test splits, with its own branch or with that of a bundle.
+    """Score a run on its test splits, with its own branch or with that of a bundle of it.
 
-    Args:
-        run: an opened run.
-        bundle: folder of a bundle of this run.
-        backend: of the bundle; default the first of its target.
-        progress: called with (done, total) samples.
+    backend: of the bundle; default the first of its target. progress: counts samples.
 
     Raises:
         BadInput: the bundle is damaged or belongs to another run, or there is no such backend.
     """
     if bundle is None:
-        name, policy, motion = _own_backend(run), _policy(run), None
+        (name, policy), motion = _own_branch(run), None
     else:
         opened = open_bundle(bundle)
         check_belongs(run, opened)
@@ -216,26 +207,17 @@ def evaluate_run(
         motion = opened.backend(name)
     result = score_backend(run, motion, progress=progress)
     return RunScores(
-        **asdict(result.scores),
-        chance=result.chance,
-        head_weight=result.head_weight,
-        samples=result.samples,
+        **result.as_json(),
         motion_backend=name,
         policy=policy,
         bundle=None if bundle is None else str(bundle),
     )
 
 
-def _own_backend(run: Run) -> str:
-    """Where a run's branch runs without a bundle; `none` where nothing spikes."""
+def _own_branch(run: Run) -> tuple[str, str]:
+    """Where a run's branch runs without a bundle, and its policy; `none` where nothing spikes."""
     if branch_of(run.model) is None:
-        return "none"
-    return "norse" if run.program is None else "emulator"
-
-
-def _policy(run: Run) -> str:
-    if branch_of(run.model) is None:
-        return "none"
-    if run.settings.qat is not None:
-        return run.settings.qat.threshold
-    return str(run.settings.options.get("threshold", "none"))
+        return "none", "none"
+    qat = run.settings.qat
+    policy = str(run.settings.options.get("threshold", "none")) if qat is None else qat.threshold
+    return "norse" if run.program is None else "emulator", policy

@@ -9,9 +9,6 @@ chip's integers (`qat`), or in float: the control, which tells what rounding add
 The scores before are kept: as trained, frozen, and in integers without fine-tuning.
 """
 
-from __future__ import annotations
-
-import json
 import os
 from dataclasses import asdict, replace
 from functools import partial
@@ -19,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import write_json
 from neurozsl.core.signals import MotionBackend
 from neurozsl.deploy.deploy import branch_spec
 from neurozsl.deploy.samples import calibration_input
@@ -29,10 +27,11 @@ from neurozsl.export.nir.graph import canonical
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.models.base import BranchModel, branch_model, needed_branch
 from neurozsl.runs import run as runs
-from neurozsl.runs.run import Run, RunSettings
+from neurozsl.runs.run import Run
+from neurozsl.runs.settings import RunSettings, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
+from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import FineTuning, Rounding, default_folder, learning, program_of
-from neurozsl.training.train import TrainConfig
 
 EPOCHS = 5
 LR = 1e-3
@@ -46,17 +45,16 @@ def create(
     out: Path | None = None,
     progress: StageProgress | None = None,
 ) -> Path:
-    """Make the folder of a fine-tuned run; `runs.train` then trains it.
+    """Make the folder of a fine-tuned run, by default beside its parent; `runs.train` trains it.
+
+    A folder that already holds this very fine-tuning is left as it is, to be continued.
 
     Args:
         parent: the finished run.
         rounding: the chip's integers; None for the control in float.
         train: epochs, learning rate and seed of the fine-tuning.
-        out: folder of the new run; default beside the parent.
+        out: folder of the new run.
         progress: called with the step that is scored, samples done, samples in all.
-
-    Returns:
-        The folder; one that already holds this very fine-tuning is left as it is, to be continued.
 
     Raises:
         BadInput: the folder holds something else, the parent has no branch or is fine-tuned
@@ -71,7 +69,13 @@ def create(
             f"'{parent.path / parent.settings.qat.parent}'"
         )
     if (path / "run.json").exists():
-        _check_same(path, qat, train)
+        found = read_settings(path)
+        if found.qat != qat or found.train != train:
+            raise BadInput(
+                f"run '{path}': exists with other settings ({found.qat}, {found.train}), asked for "
+                f"({qat}, {train}); continue it with `neurozsl train --resume {path}` or choose "
+                "another --out"
+            )
         return path
     model = frozen_model(parent)
     before = _scores_before(parent, model, rounding, progress)
@@ -82,7 +86,7 @@ def create(
         options=options,
         train=train,
         data=os.path.relpath(data, path.resolve()),
-        versions=runs.versions(),
+        versions=versions(),
         qat=qat,
     )
     _write(path, settings, model, before, parent)
@@ -123,24 +127,13 @@ def _step(step: str, backend: str, policy: str, scores: Any) -> dict[str, Any]:
     return {"step": step, "backend": backend, "policy": policy, **figures}
 
 
-def _check_same(path: Path, qat: FineTuning, train: TrainConfig) -> None:
-    found = runs.read_settings(path)
-    if found.qat != qat or found.train != train:
-        raise BadInput(
-            f"run '{path}': exists with other settings ({found.qat}, {found.train}), asked for "
-            f"({qat}, {train}); continue it with `neurozsl train --resume {path}` or choose "
-            "another --out"
-        )
-
-
 def _write(
     path: Path, settings: RunSettings, model: BranchModel, before: list[dict[str, Any]], parent: Run
 ) -> None:
     """All files of the new run; `run.json` last, so that a folder that has it is complete."""
     path.mkdir(parents=True, exist_ok=True)
-    weights = {f"model/{k}": v for k, v in model.state_dict().items()}
-    checkpoint.write(path / runs.START, weights, {"model": settings.model})
+    checkpoint.save_model(path / runs.START, model, settings.model)
     runs.write_model_options(path, settings.model, model)
     start = {"selected": asdict(parent.selected), "before": before}
-    (path / "start.json").write_text(json.dumps(start, indent=2) + "\n")
-    runs.write_settings(path, settings)
+    write_json(path / "start.json", start)
+    write_settings(path, settings)

@@ -3,8 +3,6 @@
 In: an opened run or its model, and rows of a split. Out: `ChipInput`, integers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -66,10 +64,9 @@ def training_spikes(run: Run, samples: ChipInput) -> Trace:
     was_training = branch.training
     branch.train()
     try:
-        trace = branch(_as_float(samples))
+        return branch(_as_float(samples)).to_numpy()
     finally:
         branch.train(was_training)
-    return trace.to_numpy()
 
 
 def _as_float(chip: ChipInput) -> ChipInput:

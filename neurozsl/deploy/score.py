@@ -3,8 +3,6 @@
 In: an opened `Run`; beta and head weight are those that it chose on validation data.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

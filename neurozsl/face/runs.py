@@ -26,7 +26,7 @@ from neurozsl.runs.run import Run
 from neurozsl.simulation import simulate as simulation
 from neurozsl.simulation.simulate import Simulation
 from neurozsl.training.protocol import TrainConfig
-from neurozsl.training.train import EpochProgress
+from neurozsl.training.stage_loop import EpochProgress
 
 Folder = str | Path
 

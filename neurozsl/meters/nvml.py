@@ -8,12 +8,11 @@ joined by trapezoids. Idle power is sampled before the first call. What the host
 memory and the power supply take is not in it. The package is `nvidia-ml-py` (extra `gpu`).
 """
 
-from __future__ import annotations
-
 import importlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -27,16 +26,15 @@ _SAMPLE_S: Final = 0.02
 def measure(
     work: Callable[[], object], *, gpu: int = 0, seconds: float = 2.0, idle_s: float = IDLE_S
 ) -> Measured | Refused:
-    """Run `work` on a CUDA device for at least `seconds`, and read what the board took.
+    """Run `work` on a CUDA device and read what the board took, or why that cannot be read.
+
+    Errors of `work` are not caught.
 
     Args:
         work: one call, e.g. a batch; whatever it leaves running on the device is waited for.
         gpu: number of the device as torch counts.
         seconds: least length of the measured part; the counter moves in steps of up to 0.1 s.
         idle_s: how long idle power is sampled before.
-
-    Returns:
-        The measurement, or the reason why there is none. Errors of `work` are not caught.
     """
     if not torch.cuda.is_available():
         return Refused("torch finds no CUDA device here")
@@ -62,10 +60,8 @@ def _handle(nvml: Any, gpu: int) -> Any:
     uuid = getattr(torch.cuda.get_device_properties(gpu), "uuid", None)
     if uuid is None:
         return nvml.nvmlDeviceGetHandleByIndex(gpu)
-    text = str(uuid)
-    return nvml.nvmlDeviceGetHandleByUUID(
-        text if text.startswith(("GPU-", "MIG-")) else f"GPU-{text}"
-    )
+    named = str(uuid).startswith(("GPU-", "MIG-"))
+    return nvml.nvmlDeviceGetHandleByUUID(str(uuid) if named else f"GPU-{uuid}")
 
 
 def _measure(
@@ -87,7 +83,8 @@ def _measure(
         try:
             before = nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         except nvml.NVMLError_NotSupported:
-            return _sampled(nvml, handle, name, work, synchronize, seconds, idle)
+            run = partial(repeat, work, synchronize, seconds)
+            return _sampled(nvml, handle, name, run, idle)
         calls, elapsed = repeat(work, synchronize, seconds)
         joules = (nvml.nvmlDeviceGetTotalEnergyConsumption(handle) - before) * 1e-3
         if joules > 0:
@@ -109,19 +106,11 @@ def _idle_power(nvml: Any, handle: Any, idle_s: float) -> float | None:
 
 
 def _sampled(
-    nvml: Any,
-    handle: Any,
-    name: str,
-    work: Callable[[], object],
-    synchronize: Callable[[], object],
-    seconds: float,
-    idle: float | None,
+    nvml: Any, handle: Any, name: str, run: Callable[[], tuple[int, float]], idle: float | None
 ) -> Measured | Refused:
     """Power sampled in a thread while the work runs, for boards without an energy counter."""
-    times: list[float] = []
-    watts: list[float] = []
+    times, watts, failed = list[float](), list[float](), list[str]()
     done = threading.Event()
-    failed: list[str] = []
 
     def read() -> None:
         times.append(time.perf_counter())
@@ -138,7 +127,7 @@ def _sampled(
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
     try:
-        calls, elapsed = repeat(work, synchronize, seconds)
+        calls, elapsed = run()
     finally:
         done.set()
         thread.join()

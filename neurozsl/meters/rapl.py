@@ -11,8 +11,6 @@ programs included; idle power is read before the first call. The rest of the boa
 supply are not in it.
 """
 
-from __future__ import annotations
-
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -50,15 +48,10 @@ class _Counter:
 def measure(
     work: Callable[[], object], *, seconds: float = 2.0, idle_s: float = IDLE_S
 ) -> Measured | Refused:
-    """Run `work` on the processor for at least `seconds`, and read what it took.
+    """Run `work` on the processor and read what it took, or why that cannot be read.
 
-    Args:
-        work: one call, e.g. a batch.
-        seconds: least length of the measured part; counters move about every millisecond.
-        idle_s: how long idle power is read before.
-
-    Returns:
-        The measurement, or the reason why there is none. Errors of `work` are not caught.
+    Errors of `work`, one call, are not caught. seconds: least length of the measured part; counters
+    move about every millisecond. idle_s: how long idle power is read before.
     """
     try:
         counters = _counters()

@@ -1,7 +1,5 @@
 """What a meter gives back, and the loop that it runs the work in."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

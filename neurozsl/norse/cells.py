@@ -9,8 +9,6 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
     from norse.torch.functional.iaf import IAFFeedForwardState, IAFParameters, iaf_feed_forward_step
-    from norse.torch.functional.leaky_integrator import LIParameters
-    from norse.torch.functional.leaky_integrator_box import LIBoxParameters
     from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters
     from norse.torch.functional.lif_box import (
         LIFBoxFeedForwardState,
@@ -32,7 +30,6 @@ __all__ = [
     "IAFFeedForwardState",
     "IAFParameters",
     "LIBoxCell",
-    "LIBoxParameters",
     "LICell",
     "LIFBoxCell",
     "LIFBoxFeedForwardState",
@@ -41,7 +38,6 @@ __all__ = [
     "LIFFeedForwardState",
     "LIFParameters",
     "LIFRecurrentCell",
-    "LIParameters",
     "SequentialState",
     "iaf_feed_forward_step",
     "lif_box_feed_forward_step",

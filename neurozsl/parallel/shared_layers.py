@@ -13,8 +13,6 @@ While the scope names no rows, every process holds the whole batch (as in the lo
 do what one process would do.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,10 +85,8 @@ class ReadsBatch(Protocol):
 def convert(model: TorchModule, scope: Scope, *, dropout: bool) -> None:
     """Put shared layers in the place of a model's batch norms (several processes) and dropout.
 
-    Args:
-        model: changed in place; parameters, buffers and their names stay.
-        scope: of this model alone.
-        dropout: replace dropout too.
+    model: changed in place; parameters, buffers and their names stay. scope: of this model alone.
+    dropout: replace dropout too.
 
     Raises:
         BadInput: the model has a dropout of another kind.
@@ -126,13 +122,8 @@ class SharedBatchNorm(nn.BatchNorm1d):
     """BatchNorm over the rows of all processes, for any number of axes behind the features."""
 
     def __init__(self, source: _BatchNorm, scope: Scope) -> None:
-        super().__init__(
-            source.num_features,
-            eps=source.eps,
-            momentum=source.momentum,
-            affine=source.affine,
-            track_running_stats=source.track_running_stats,
-        )
+        like = ("eps", "momentum", "affine", "track_running_stats")
+        super().__init__(source.num_features, **{key: getattr(source, key) for key in like})
         self.weight, self.bias = source.weight, source.bias
         self.running_mean, self.running_var = source.running_mean, source.running_var
         self.num_batches_tracked = source.num_batches_tracked
@@ -169,9 +160,7 @@ class SharedBatchNorm(nn.BatchNorm1d):
             return
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
-        part = self.momentum
-        if part is None:
-            part = 1.0 / float(self.num_batches_tracked)
+        part = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         unbiased = variance * (count / (count - 1).clamp_min(1))
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), part)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), part)
@@ -212,12 +201,8 @@ def keep_mask(
 ) -> Tensor:
     """Which values stay: bool `(rows, per_sample)`, True with probability 1 - p.
 
-    Args:
-        key: of the step and layer.
-        rows: global positions of the samples.
-        per_sample: values of one sample.
-        p: probability of being dropped.
-        device: of the mask; the bits are the same on every device.
+    key: of the step and layer. rows: global positions of the samples. The bits are the same on
+    every device.
     """
     seed = int(np.random.SeedSequence([int(k) for k in key]).generate_state(1, np.uint64)[0])
     start = torch.as_tensor(rows, device=device).unsqueeze(1) * per_sample

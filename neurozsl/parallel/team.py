@@ -6,8 +6,6 @@ global batch in every process, so the mean of the processes' gradients is its gr
 with R processes the loss counts R times, in the sum of the adjoints, and the mean divides by R.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -52,14 +50,12 @@ class Alone:
     size = 1
 
     def total(self, x: Tensor) -> Tensor:
-        """`x` itself."""
         return x
 
     def wait(self) -> None:
         """Nothing to wait for."""
 
     def tell(self, value: T) -> T:
-        """The value itself."""
         return value
 
 
@@ -79,11 +75,9 @@ class FabricTeam:
         return summed.to(x.dtype)
 
     def wait(self) -> None:
-        """Barrier of all processes."""
         self._fabric.barrier()
 
     def tell(self, value: T) -> T:
-        """Broadcast from the first process."""
         told: T = self._fabric.broadcast(value)
         return told
 
@@ -113,11 +107,8 @@ def share(count: int, team: Team) -> Ints:
 def assembled(team: Team, part: Tensor, positions: Ints, count: int) -> Tensor:
     """Rows of all processes in their global order `(count, ...)`, with gradient.
 
-    Args:
-        team: of the processes.
-        part: this process's rows.
-        positions: where they belong; the processes' positions are disjoint and complete.
-        count: of all rows.
+    part: this process's rows. positions: where they belong; those of the processes are disjoint
+    and complete.
     """
     if team.size == 1:
         return part
@@ -149,10 +140,8 @@ def average_gradients(team: Team, parameters: Iterable[nn.Parameter]) -> None:
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.reshape(-1) for g in gradients])
     mean = team.total(flat) / team.size
-    start = 0
-    for g in gradients:
-        g.copy_(mean[start : start + g.numel()].view_as(g))
-        start += g.numel()
+    for g, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
+        g.copy_(part.view_as(g))
 
 
 def first_does(team: Team, work: Callable[[], object]) -> None:

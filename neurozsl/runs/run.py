@@ -11,8 +11,6 @@ A fine-tuned run (`finetune`) has settings `qat`, and in its folder also
 Its model runs with these integers wherever it is opened, so that its scores are those of the chip.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -26,53 +24,16 @@ from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
 from neurozsl.data.sets.fingerprint import fingerprint
+from neurozsl.data.sets.load import load
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import ZSLModel, needed_branch
-from neurozsl.runs.settings import (
-    RunSettings,
-    load_as,
-    load_data,
-    read_settings,
-    versions,
-    write_settings,
-)
+from neurozsl.runs.settings import RunSettings, load_data, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import TrainConfig
-from neurozsl.training.qat import (
-    FineTuning,
-    IntegerForward,
-    learning,
-    program_of,
-    same_integers,
-)
-from neurozsl.training.train import (
-    EpochProgress,
-    Selected,
-    final_result,
-    fine_tune,
-    fit,
-    make_model,
-)
-
-__all__ = [
-    "INTEGERS",
-    "START",
-    "WEIGHTS",
-    "Run",
-    "RunSettings",
-    "create",
-    "load_as",
-    "load_data",
-    "load_model",
-    "open_run",
-    "read_settings",
-    "train",
-    "versions",
-    "with_integers",
-    "write_model_options",
-    "write_settings",
-]
+from neurozsl.training.qat import FineTuning, IntegerForward, learning, program_of, same_integers
+from neurozsl.training.stage_loop import EpochProgress, Selected
+from neurozsl.training.train import final_result, fine_tune, fit, make_model
 
 WEIGHTS, START, INTEGERS = "model.safetensors", "start.safetensors", "program.npz"
 
@@ -105,14 +66,8 @@ def create(
 ) -> RunSettings:
     """Make the run folder and write `run.json`.
 
-    Args:
-        path: of the run folder.
-        data_dir: data set folder.
-        model: name of the model.
-        options: of the model.
-        train: how to train it.
-        label_alignment: benchmark data alone: which vector a class gets, "by_name" or "legacy".
-        feature_name: benchmark data alone: which of its features.
+    label_alignment, feature_name: benchmark data alone: which vector a class gets, "by_name" or
+        "legacy", and which of its features are read.
 
     Raises:
         BadInput: the folder already holds a run, or the data cannot be read that way.
@@ -122,16 +77,11 @@ def create(
             f"run '{path}': already exists; continue it with `neurozsl train --resume {path}` or "
             "choose another --out"
         )
-    data = load_as(data_dir, label_alignment, feature_name)
+    data = load(data_dir, feature_name=feature_name, label_alignment=label_alignment)
     for number in (1, 2):  # an unusable class is refused before anything is written
         data.stage(number)
     resolved = make_model(model, data, options).options()
-    for derived in (
-        "codes",
-        "thetas",
-        "audio_dim",
-        "video_dim",
-    ):  # fixed by the data, not by the user
+    for derived in ("codes", "thetas", "audio_dim", "video_dim"):  # the data fix these, no user
         resolved.pop(derived, None)
     settings = RunSettings(
         model,
@@ -150,10 +100,8 @@ def create(
 def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | None = None) -> Run:
     """Train a created run, or continue it from its last checkpoint, and score it.
 
-    Args:
-        path: of the run folder; with several processes all of them see the same folder.
-        progress: called after every epoch, and while the test set is scored.
-        crew: devices and processes; None: this process, as the settings say.
+    path: several processes all see the same folder. progress: called after every epoch, and while
+    the test set is scored. crew: devices and processes; None: this process, as the settings say.
 
     Raises:
         BadInput: the run cannot be read or trained, or it is a fine-tuning and has several
@@ -167,8 +115,26 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
         crew.team.wait()  # all have looked before the first one can write it
     if done:
         return open_run(path)
-    train_it = _train_new if settings.qat is None else _train_fine
-    model, selected, extra = train_it(path, settings, data, progress, crew)
+    extra: dict[str, Any] = {}
+    if settings.qat is not None:
+        if crew is not None and crew.team.size > 1:
+            raise BadInput(
+                f"run '{path}': fine-tuning runs in one process, not in {crew.team.size}; leave "
+                "--devices out"
+            )
+        model, selected, extra["before"] = _fine_tuned(path, settings, settings.qat, data, progress)
+    else:
+        model, selected = fit(
+            data,
+            name=settings.model,
+            options=settings.options,
+            config=settings.train,
+            out=path,
+            progress=progress,
+            crew=crew,
+        )
+        if first:
+            write_model_options(path, settings.model, model)
     model.float()  # as `open_run` reads it, so that the scores are those of the stored model
     device = settings.train.device
     team = None if crew is None else crew.team
@@ -182,56 +148,26 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     return Run(path, settings, data, model.eval(), selected, result, program)
 
 
-Trained = tuple[ZSLModel, Selected, dict[str, Any]]
-
-
-def _train_new(
+def _fine_tuned(
     path: Path,
     settings: RunSettings,
+    qat: FineTuning,
     data: ZSLData,
     progress: EpochProgress | None,
-    crew: Crew | None,
-) -> Trained:
-    """Both stages from new weights."""
-    model, selected = fit(
-        data,
-        name=settings.model,
-        options=settings.options,
-        config=settings.train,
-        out=path,
-        progress=progress,
-        crew=crew,
-    )
-    if crew is None or crew.team.rank == 0:
-        write_model_options(path, settings.model, model)
-    return model, selected, {}
-
-
-def _train_fine(
-    path: Path,
-    settings: RunSettings,
-    data: ZSLData,
-    progress: EpochProgress | None,
-    crew: Crew | None,
-) -> Trained:
-    """More epochs from the weights that the run began with."""
-    if crew is not None and crew.team.size > 1:
-        raise BadInput(
-            f"run '{path}': fine-tuning runs in one process, not in {crew.team.size}; leave "
-            "--devices out"
-        )
+) -> tuple[ZSLModel, Selected, Any]:
+    """More epochs from the weights that the run began with; the scores before, as noted."""
     found = json.loads((path / "start.json").read_text())
     model = fine_tune(
         data,
         name=settings.model,
-        start=lambda: with_integers(load_model(path, START), settings.qat),
+        start=lambda: with_integers(load_model(path, START), qat),
         config=settings.train,
         out=path,
         progress=progress,
     )
-    if settings.qat is not None and settings.qat.rounding is not None:
-        program_of(needed_branch(model).spec(), settings.qat.rounding).save(path / INTEGERS)
-    return model, Selected(**found["selected"]), {"before": found["before"]}
+    if qat.rounding is not None:
+        program_of(needed_branch(model).spec(), qat.rounding).save(path / INTEGERS)
+    return model, Selected(**found["selected"]), found["before"]
 
 
 def with_integers(model: ZSLModel, qat: FineTuning | None) -> ZSLModel:

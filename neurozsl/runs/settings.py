@@ -4,8 +4,6 @@ The path of the data is kept relative to the run folder, with a fingerprint of i
 a folder can move with its data and changed data are noticed.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Mapping
@@ -59,21 +57,6 @@ class RunSettings:
     feature_name: FeatureName | None = None
 
 
-def load_as(folder: Path, label_alignment: Alignment, feature_name: FeatureName | None) -> ZSLData:
-    """Load a data set, its classes with their own vectors or in the published order.
-
-    Raises:
-        BadInput: it cannot be read, or it is no benchmark data and has no published order.
-    """
-    data = load(folder, feature_name=feature_name, label_alignment=label_alignment)
-    if label_alignment != "by_name" and data.meta.get("label_alignment") != label_alignment:
-        raise BadInput(
-            f"{folder}: label_alignment {label_alignment!r} exists for benchmark data alone; use "
-            "by_name"
-        )
-    return data
-
-
 def write_settings(path: Path, settings: RunSettings) -> None:
     """Write `run.json`, which makes the folder a run."""
     path.mkdir(parents=True, exist_ok=True)
@@ -111,7 +94,8 @@ def load_data(path: Path, settings: RunSettings) -> ZSLData:
         BadInput: it is missing or has changed.
     """
     folder = (path / settings.data).resolve()
-    data = load_as(folder, settings.label_alignment, settings.feature_name)
+    alignment, features = settings.label_alignment, settings.feature_name
+    data = load(folder, feature_name=features, label_alignment=alignment)
     if fingerprint(folder) != settings.data_fingerprint:
         raise BadInput(
             f"run '{path}': the data in '{settings.data}' changed since training; restore it or "

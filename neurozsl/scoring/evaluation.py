@@ -7,10 +7,8 @@ backends there are; weights of the heads and beta are then chosen or applied on 
 distances.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -66,6 +64,12 @@ class Walked(NamedTuple, Generic[T]):
     kept: tuple[T, ...]
 
 
+def problem_of(stage: Stage) -> Problem:
+    """What the test of a stage asks, seen samples before unseen."""
+    label = np.concatenate([stage.seen.label, stage.unseen.label])
+    return Problem(label, stage.seen_ids, stage.unseen_ids)
+
+
 def nothing(_backend: str, _passed: Passed) -> None:
     """What to keep where distances are all that is asked for."""
 
@@ -81,18 +85,8 @@ def collect(
     team: Team | None = None,
 ) -> Collected:
     """Distances of the model with its own branch (Norse); see `walk`."""
-    found = walk(
-        model,
-        stage,
-        vectors,
-        {"": None},
-        keep=nothing,
-        batch=batch,
-        device=device,
-        progress=progress,
-        team=team,
-    )
-    return found[""].collected
+    how: dict[str, Any] = {"batch": batch, "device": device, "progress": progress, "team": team}
+    return walk(model, stage, vectors, {"": None}, keep=nothing, **how)[""].collected
 
 
 def walk(
@@ -113,8 +107,8 @@ def walk(
     their distances up at the samples' global index; every process returns all of them.
 
     Args:
-        model: keeps `models.base.ZSLModel`; its training mode is restored.
-        stage: whose `seen` and `unseen` splits are evaluated.
+        model: its training mode is restored.
+        stage: its `seen` and `unseen` splits are evaluated.
         vectors: `(classes, words)`.
         backends: each runs the spiking branch; None runs the model's own (Norse).
         keep: what is kept of a batch after the backend of that name (counts, spikes, embeddings);
@@ -156,8 +150,7 @@ def walk(
         found = {name: _added(team, x, device) for name, x in found.items()}
         times = _added(team, times, device)
     assert np.all(times == 1), "a sample was evaluated twice or never"
-    label = np.concatenate([stage.seen.label, stage.unseen.label])
-    problem = Problem(label, stage.seen_ids, stage.unseen_ids)
+    problem = problem_of(stage)
     return {name: Walked(Collected(x, problem), tuple(kept[name])) for name, x in found.items()}
 
 
@@ -175,37 +168,24 @@ class Evaluation:
     recalls: dict[int, float]  # class id -> recall in percent
     samples: int
 
-    def as_json(self) -> dict[str, float | int]:
+    def as_json(self) -> dict[str, Any]:
         """The keys that `neurozsl evaluate --json` prints."""
-        s = self.scores
-        return {
-            "S": s.S,
-            "U": s.U,
-            "HM": s.HM,
-            "ZSL": s.ZSL,
-            "beta": s.beta,
-            "chance": self.chance,
-            "head_weight": self.head_weight,
-            "samples": self.samples,
-        }
+        more = ("chance", "head_weight", "samples")
+        return {**asdict(self.scores), **{key: getattr(self, key) for key in more}}
 
 
 def choose(
-    collected: Collected,
-    weights: Sequence[float] = HEAD_WEIGHTS,
-    betas: Sequence[float] = metrics.BETA_GRID,
+    collected: Collected, betas: Sequence[float] = metrics.BETA_GRID
 ) -> tuple[Scores, float]:
     """Beta and head weight with the best HM; the first on ties. Only for validation data."""
-    options = weights if len(collected.distance) > 1 else (0.0,)
+    options = HEAD_WEIGHTS if len(collected.distance) > 1 else (0.0,)
     tried = [
         (metrics.search_beta(collected.combined(w), collected.problem, betas), w) for w in options
     ]
     return max(tried, key=lambda pair: pair[0].HM)
 
 
-def evaluate(
-    collected: Collected, *, beta: float, head_weight: float, permutations: int = 100
-) -> Evaluation:
+def evaluate(collected: Collected, *, beta: float, head_weight: float) -> Evaluation:
     """Score at settings that were chosen elsewhere (on validation data)."""
     distance, problem = collected.combined(head_weight), collected.problem
     scores = metrics.score(distance, problem, beta)
@@ -215,7 +195,7 @@ def evaluate(
     return Evaluation(
         scores,
         head_weight,
-        metrics.chance_hm(distance, problem, beta, permutations=permutations),
+        metrics.chance_hm(distance, problem, beta),
         {int(c): float(r) for c, r in zip(ids, recalls, strict=True)},
         len(problem.label),
     )

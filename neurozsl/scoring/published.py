@@ -1,7 +1,5 @@
 """Published scores, from `published.toml`: each with its paper, table and column."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -36,33 +34,18 @@ def published() -> tuple[Published, ...]:
     text = files("neurozsl.scoring").joinpath("published.toml").read_text(encoding="utf-8")
     raw = tomllib.loads(text)
     rows = []
-    for name, model, dataset, features, key, S, U, HM, ZSL in raw["rows"]["all"]:
-        table = raw["tables"][key]
-        rows.append(
-            Published(
-                name,
-                model,
-                dataset,
-                features,
-                S,
-                U,
-                HM,
-                ZSL,
-                paper=table["paper"],
-                table=table["table"],
-                column=f"{_BLOCK[dataset]}{'cls' if features == 'cls' else ''}: S, U, HM, ZSL",
-                note=table["note"],
-            )
-        )
+    for name, model, dataset, features, key, *scores in raw["rows"]["all"]:
+        column = f"{_BLOCK[dataset]}{'cls' if features == 'cls' else ''}: S, U, HM, ZSL"
+        source = {**raw["tables"][key], "column": column}
+        rows.append(Published(name, model, dataset, features, *scores, **source))
     return tuple(rows)
 
 
 def of_data(name: str, split: str) -> tuple[Published, ...]:
     """Rows of a benchmark data set as the reader names it; none for any other data.
 
-    Args:
-        name: of the data set; its first word is "ucf", "vggsound" or "activity".
-        split: "main_split" or "cls_split".
+    The first word of `name` is "ucf", "vggsound" or "activity", `split` "main_split" or
+    "cls_split".
     """
     dataset, features = name.split(" ")[0], split.removesuffix("_split")
     return tuple(r for r in published() if (r.dataset, r.features) == (dataset, features))

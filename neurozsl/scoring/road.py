@@ -9,8 +9,6 @@ batch by batch, so that memory is bounded by the batch; who wants something of t
 it per batch (`evaluation.walk`) and joins it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -67,12 +65,7 @@ def prepare(
 ) -> PreparedBatch:
     """The host's part before the chip, for samples `rows` of a split; no motion weight is used.
 
-    Args:
-        model: of the split's features.
-        split: of the data.
-        rows: of the split.
-        first: place of the split's first sample in what is walked.
-        device: where the model is.
+    first: place of the split's first sample in what is walked. device: where the model is.
     """
     batch = cast(split.batch(rows).to(device), precision(model))
     return PreparedBatch(first + np.asarray(rows, np.int64), model.prepare(batch))

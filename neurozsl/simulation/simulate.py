@@ -4,19 +4,13 @@ A bundle that lies in its run folder (`RUN/deploy/TARGET`) is fed test samples o
 host part of the model names a class for each. A bundle on its own is fed its golden samples.
 """
 
-from __future__ import annotations
-
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
-from neurozsl.data.batch import Split
 from neurozsl.deploy.deploy import check_belongs
 from neurozsl.deploy.samples import spread
 from neurozsl.export.bundle.bundle import Bundle
@@ -24,8 +18,8 @@ from neurozsl.models.base import distances
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring import road
-from neurozsl.scoring.evaluation import Collected
-from neurozsl.scoring.metrics import Ints, Problem, predict
+from neurozsl.scoring.evaluation import Collected, problem_of
+from neurozsl.scoring.metrics import predict
 
 DEFAULT_SAMPLES = 16
 
@@ -80,11 +74,7 @@ def run_of(bundle: Bundle) -> Run | None:
 
 
 def simulate(
-    bundle: Bundle,
-    *,
-    backend: str,
-    limit: int | None = None,
-    progress: Progress | None = None,
+    bundle: Bundle, *, backend: str, limit: int | None = None, progress: Progress | None = None
 ) -> Simulation:
     """Run `limit` samples (default 16) on a backend of the bundle."""
     motion = bundle.backend(backend)
@@ -98,8 +88,7 @@ def simulate(
         return Simulation(backend, trace, seconds, (), _warning(trace))
     check_belongs(run, bundle)
     stage = run.data.stage(2)
-    label = np.concatenate([stage.seen.label, stage.unseen.label])
-    problem = Problem(label, stage.seen_ids, stage.unseen_ids)
+    problem = problem_of(stage)
     traces, predictions, seconds, done = [], list[Prediction](), 0.0, 0
     with road.at_rest(run.model):
         words = road.words(run.model, run.data.vectors)
@@ -114,7 +103,11 @@ def simulate(
             heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
             distance = Collected(heads, problem).combined(run.selected.head_weight)
             chosen = predict(distance, problem, run.selected.beta)
-            predictions += _named(run.data.classes, split, parts.rows, chosen)
+            names = run.data.classes
+            predictions += [
+                Prediction(split.names[row], names[c], names[split.label[row]])
+                for row, c in zip(parts.rows, chosen, strict=True)
+            ]
             traces.append(trace)
             done += len(parts.rows)
             if progress is not None:
@@ -123,23 +116,13 @@ def simulate(
     return Simulation(backend, whole, seconds, tuple(predictions), _warning(whole))
 
 
-def _named(names: Sequence[str], split: Split, rows: Ints, chosen: Ints) -> list[Prediction]:
-    """Names of the predicted and true classes."""
-    return [
-        Prediction(split.names[row], names[c], names[split.label[row]])
-        for row, c in zip(rows, chosen, strict=True)
-    ]
-
-
 def _warning(trace: Trace) -> str:
-    dead = [k for k, r in trace.rates().items() if r == 0]
-    full = [k for k, r in trace.rates().items() if r > 0.9]
-    parts = []
-    if dead:
-        parts.append(f"no spike in {', '.join(dead)}")
-    if full:
-        parts.append(f"more than 90 % spikes in {', '.join(full)}")
-    return f"warning: {'; '.join(parts)}" if parts else ""
+    odd = {
+        "no spike in": [k for k, r in trace.rates().items() if r == 0],
+        "more than 90 % spikes in": [k for k, r in trace.rates().items() if r > 0.9],
+    }
+    parts = "; ".join(f"{what} {', '.join(names)}" for what, names in odd.items() if names)
+    return f"warning: {parts}" if parts else ""
 
 
 def draw_raster(simulation: Simulation, bundle: Path) -> Path:

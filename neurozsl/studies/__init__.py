@@ -3,8 +3,6 @@
 Importing this package loads no torch; `run` does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

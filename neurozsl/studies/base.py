@@ -5,8 +5,6 @@ Seed s makes data set s and run s, so that variants are paired by seed. Finished
 study's folder are kept, so a stopped study goes on where it was.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -15,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol
@@ -80,20 +79,31 @@ class Job:
     begin: tuple[str, ...]
 
 
-def new_run(label: str, *, data: Path, out: Path, seed: int, epochs: int, **options: Any) -> Job:
-    """The job that trains a model from new weights; options as in `--set`."""
-    begin = ["--data", str(data), "--out", str(out), "--seed", str(seed), "--epochs", str(epochs)]
-    for key, value in options.items():
-        begin += ["--set", f"{key}={json.dumps(value)}"]
+def new_run(
+    label: str,
+    *,
+    out: Path,
+    options: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
+    **flags: object,
+) -> Job:
+    """The job that trains a model from new weights.
+
+    options, rules: as in `--set`, `--rule`. flags: of `neurozsl train`; None leaves one out.
+    """
+    begin = ["--out", str(out)]
+    for name, value in flags.items():
+        begin += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+    for flag, values in (("--rule", rules or {}), ("--set", options or {})):
+        for key, value in values.items():
+            begin += [flag, f"{key}={json.dumps(value)}"]
     return Job(label, out, tuple(begin))
 
 
 def claim(settings: Any, out: Path) -> None:
-    """Write the study's definition; refuse a folder with another one.
+    """Write the study's definition into its folder; refuse a folder with another one.
 
-    Args:
-        settings: a dataclass, all that the runs in the folder depend on.
-        out: folder of the study.
+    settings: a dataclass, all that the runs in the folder depend on.
 
     Raises:
         BadInput: the folder holds another study.
@@ -120,27 +130,14 @@ def make_data(
     unbiased_val: bool = False,
     progress: StudyProgress | None = None,
 ) -> None:
-    """Write the data sets that are missing.
-
-    Args:
-        settings: biases, seeds and test size.
-        out: folder of the study.
-        unbiased_val: see `data.synthetic.scenes.SyntheticConfig`.
-        progress: called with clips done, clips in all and which set.
-    """
+    """Write the data sets that are missing; `unbiased_val` as in `SyntheticConfig`."""
     from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
-    for bias in settings.scene_biases:
-        for seed in range(settings.seeds):
-            folder = data_folder(out, bias, seed)
-            if not folder.exists():
-                config = SyntheticConfig(
-                    scene_bias=bias,
-                    seed=seed,
-                    test_size=settings.test_size,
-                    unbiased_val=unbiased_val,
-                )
-                write_synthetic(config, folder, progress=named(progress, folder.name))
+    for bias, seed in product(settings.scene_biases, range(settings.seeds)):
+        folder = data_folder(out, bias, seed)
+        if not folder.exists():
+            config = SyntheticConfig(bias, unbiased_val, seed=seed, test_size=settings.test_size)
+            write_synthetic(config, folder, progress=named(progress, folder.name))
 
 
 def named(progress: StudyProgress | None, text: str) -> Callable[[int, int], None] | None:
@@ -216,11 +213,7 @@ def _train(job: Job, processes: set[subprocess.Popen[str]]) -> None:
     # Its stderr is read where it fails alone, and then nothing but the error is wanted.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEUROZSL_PROGRESS": "off"}
     with subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         processes.add(process)
         message = process.communicate()[1].strip()
@@ -240,6 +233,25 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
         "sd": stdev(values) if len(values) > 1 else None,
         "values": list(values),
     }
+
+
+def tables_by_bias(
+    result: Mapping[str, Any],
+    title: str,
+    columns: tuple[str, ...],
+    cells: Callable[[Mapping[str, Any]], tuple[str, ...]],
+) -> list[Table]:
+    """One table per scene bias: its rows as `cells`; `title` goes on after the sizes."""
+    study, rows = result["study"], result["rows"]
+    return [
+        Table(
+            f"scene bias {bias}: synthetic, {study['seeds']} seeds, {study['test_size']} test "
+            f"samples{title}",
+            columns,
+            tuple(cells(row) for row in rows if row["scene_bias"] == bias),
+        )
+        for bias in study["scene_biases"]
+    ]
 
 
 def show_spread(row: Mapping[str, Any]) -> str:

@@ -7,11 +7,10 @@ counts on test samples times the published figures of `ENERGY_CHIP`, never a mea
 scores stand beside it with paper, table and column; on stand-in data they are not comparable.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.index import Alignment
+from neurozsl.data.sets.load import load
 from neurozsl.deploy.samples import spread as spread_rows
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
@@ -28,9 +28,10 @@ from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
+from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, spread, train_all
+from neurozsl.studies.base import Job, StudyProgress, Table, new_run, spread, train_all
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -93,23 +94,22 @@ class PlannedRun:
 def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedRun]:
     """All trainings, in the order of the table."""
     planned = []
-    for model in settings.models:
-        slug = model.replace("+", "p")
-        for alignment in settings.alignments:
-            for seed in range(settings.seeds):
-                folder = out / f"{slug}-{alignment}-seed{seed}"
-                begin = ["--data", str(settings.data), "--out", str(folder), "--model", model]
-                begin += ["--seed", str(seed), "--protocol", settings.protocol]
-                begin += ["--label-alignment", alignment, "--device", settings.device]
-                begin += [] if settings.epochs is None else ["--epochs", str(settings.epochs)]
-                for name, values in (
-                    ("--rule", settings.rules),
-                    ("--set", settings.options.get(model, {})),
-                ):
-                    for key, value in values.items():
-                        begin += [name, f"{key}={json.dumps(value)}"]
-                label = f"{model} {alignment}, seed {seed}"
-                planned.append(PlannedRun(model, alignment, seed, Job(label, folder, tuple(begin))))
+    every = product(settings.models, settings.alignments, range(settings.seeds))
+    for model, alignment, seed in every:
+        job = new_run(
+            f"{model} {alignment}, seed {seed}",
+            out=out / f"{model.replace('+', 'p')}-{alignment}-seed{seed}",
+            data=settings.data,
+            model=model,
+            seed=seed,
+            protocol=settings.protocol,
+            label_alignment=alignment,
+            device=settings.device,
+            epochs=settings.epochs,
+            rules=settings.rules,
+            options=settings.options.get(model),
+        )
+        planned.append(PlannedRun(model, alignment, seed, job))
     return planned
 
 
@@ -123,7 +123,7 @@ def run(
         NeuroZSLError: a training failed; its message is in the error.
     """
     data: dict[str, ZSLData] = {
-        a: runs.load_as(settings.data, a, None) for a in settings.alignments
+        a: load(settings.data, label_alignment=a) for a in settings.alignments
     }
     planned = plan(settings, out)
     for one in planned:
@@ -145,7 +145,7 @@ def _check_same(one: PlannedRun, settings: BenchmarkSettings) -> None:
     path = one.job.out
     if not (path / "run.json").exists():
         return
-    found = runs.read_settings(path)
+    found = read_settings(path)
     asked = {
         "model": one.model,
         "label_alignment": one.alignment,
@@ -169,10 +169,9 @@ def summarise(
 ) -> dict[str, Any]:
     """The whole result, as `benchmark.json` keeps it."""
     rows = []
-    for model in settings.models:
-        for alignment in settings.alignments:
-            own = [p for p in planned if (p.model, p.alignment) == (model, alignment)]
-            rows.append({"model": model, "label_alignment": alignment, **_row(own, data)})
+    for model, alignment in product(settings.models, settings.alignments):
+        own = [p for p in planned if (p.model, p.alignment) == (model, alignment)]
+        rows.append({"model": model, "label_alignment": alignment, **_row(own, data)})
     first = data[settings.alignments[0]]
     listed = of_data(first.name, str(first.meta.get("split", "")))
     return {
@@ -244,10 +243,15 @@ def activity(model: ZSLModel, data: ZSLData) -> MotionActivity:
         return MotionActivity(rate, None, str(error))
 
 
-def table(result: Mapping[str, Any]) -> Table:
-    """The one table: own rows, then the published ones of the same models."""
+def _cited(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The published rows of the models that were trained."""
     own = {row["model"] for row in result["rows"]}
     own |= {"mdft"} if "mdst" in own else set()
+    return [p for p in result["published"] if p["model"] in own]
+
+
+def table(result: Mapping[str, Any]) -> Table:
+    """The one table: own rows, then the published ones of the same models."""
     printed = "published" if result["comparable"] else "published *"
     rows = [
         (
@@ -260,8 +264,7 @@ def table(result: Mapping[str, Any]) -> Table:
         for row in result["rows"]
     ] + [
         (f"{p['name']} ({printed})", *(f"{p[key]:.2f}" for key in SCORES), "", "", "")
-        for p in result["published"]
-        if p["model"] in own
+        for p in _cited(result)
     ]
     data = result["data"]
     kind = "synthetic data, " if data["synthetic"] else ""
@@ -276,21 +279,18 @@ def table(result: Mapping[str, Any]) -> Table:
 def footnotes(result: Mapping[str, Any]) -> list[str]:
     """Sources and limits of the table's figures, one line each."""
     notes = ["weights: all parameters; spikes: share of neuron-steps of the motion branch with one"]
-    for row in result["rows"]:
-        if row["energy_source"]:
-            notes.append(
-                f"energy: estimate for the motion branch on {row['energy_name']}, per inference, "
-                f"nothing was measured; {row['energy_source']}"
-            )
-            break
+    notes += [
+        f"energy: estimate for the motion branch on {row['energy_name']}, per inference, "
+        f"nothing was measured; {row['energy_source']}"
+        for row in result["rows"]
+        if row["energy_source"]
+    ][:1]
     notes += [
         f"{row['model']}, {row['label_alignment']}: {row['note']}"
         for row in result["rows"]
         if row["note"]
     ]
-    own = {row["model"] for row in result["rows"]}
-    own |= {"mdft"} if "mdst" in own else set()
-    cited = [p for p in result["published"] if p["model"] in own]
+    cited = _cited(result)
     for p in cited:
         note = f"; {p['note']}" if p["note"] else ""
         notes.append(f"{p['name']}: {p['paper']}, {p['table']}, columns {p['column']}{note}")

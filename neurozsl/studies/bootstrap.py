@@ -6,8 +6,6 @@ draw, so that their differences are paired. The intervals tell what another test
 would change; they say nothing about other trainings (that is what the seeds are for).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,11 +16,8 @@ Ints = npt.NDArray[np.int64]
 def harmonic_means(correct: npt.NDArray[np.bool_], label: Ints, seen: Ints, unseen: Ints) -> Floats:
     """HM in percent of every condition, `(condition,)`.
 
-    Args:
-        correct: `(condition, sample)`.
-        label: class of every sample.
-        seen: ids of the seen classes, every one with a sample.
-        unseen: of the others.
+    correct: `(condition, sample)`. label: class of every sample. seen, unseen: ids of the classes,
+    every one with a sample.
     """
     s, u = (_recall(correct, label, ids)[:, 0] for ids in (seen, unseen))
     return _harmonic(s, u)

@@ -7,8 +7,6 @@ cannot be exported or that a chip cannot run or hold, and a failed verification 
 with their reason, not errors.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -34,12 +32,7 @@ _FAILED: Final[Mapping[type[Exception], str]] = {
 def deploy_all(
     folders: Mapping[str, Path], targets: Sequence[str], *, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Export every run to every target.
-
-    Args:
-        folders: run folder of every model.
-        targets: keys of `export.targets`.
-        progress: called with exports done and in all.
+    """Export every run, in `folders` by model, to every target; progress counts exports.
 
     Returns:
         Per model its name, parameters, the layers of its spiking part (empty where there is none),
@@ -79,19 +72,16 @@ def deploy_all(
 
 def table(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> list[tuple[str, ...]]:
     """Header and rows as text."""
-    header = ("model", "weights", "spiking layers", *targets)
-    return [
-        header,
-        *(
-            (
-                row["model"],
-                f"{row['parameters']:,}",
-                str(len(row["spiking"])) if row["spiking"] else "none",
-                *(_cell(row["targets"][name]) for name in targets),
-            )
-            for row in rows
-        ),
+    body = [
+        (
+            row["model"],
+            f"{row['parameters']:,}",
+            str(len(row["spiking"]) or "none"),
+            *(_cell(row["targets"][name]) for name in targets),
+        )
+        for row in rows
     ]
+    return [("model", "weights", "spiking layers", *targets), *body]
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], targets: Sequence[str]) -> str:
@@ -136,25 +126,13 @@ def _one(run: runs.Run, target: str) -> dict[str, Any]:
         word = next(word for kind, word in _FAILED.items() if isinstance(error, kind))
         return _none(str(error), word)
     cores = None if manifest.mapping is None else manifest.mapping["cores_used"]
-    return {
-        "verdict": manifest.verdict,
-        "reason": "",
-        "policy": manifest.policy,
-        "changed": manifest.policy != policy,
-        "cores": cores,
-        "bundle": str(out),
-    }
+    deployed = {"policy": manifest.policy, "changed": manifest.policy != policy}
+    return {**_none("", manifest.verdict), **deployed, "cores": cores, "bundle": str(out)}
 
 
 def _none(reason: str, verdict: str) -> dict[str, Any]:
-    return {
-        "verdict": verdict,
-        "reason": reason,
-        "policy": None,
-        "changed": False,
-        "cores": None,
-        "bundle": None,
-    }
+    without = {"policy": None, "changed": False, "cores": None, "bundle": None}
+    return {"verdict": verdict, "reason": reason, **without}
 
 
 def _cell(found: Mapping[str, Any]) -> str:

@@ -4,8 +4,6 @@ A point is beaten where another has at most its cost and at least its gain, and 
 strictly. So equal points are on the front together or not at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

@@ -4,11 +4,10 @@ Results are means with the smallest and largest seed; the difference to the mode
 paired by seed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from neurozsl.studies import base
 from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
 
+SCORES = ("S", "U", "HM", "ZSL")
 # variant -> model options on top of the preset `deploy`
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no motion": {"motion": False},
@@ -54,26 +54,32 @@ class MotionStudy:
 
     def tables(self, result: Mapping[str, Any]) -> list[Table]:
         """One table per scene bias."""
-        study = result["study"]
-        return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
+        return base.tables_by_bias(
+            result,
+            ", percent, mean (smallest to largest)",
+            ("variant", *SCORES, "HM against no motion"),
+            lambda row: (
+                row["variant"],
+                *(base.show_spread(row[k]) for k in SCORES),
+                "" if row["hm_gain"] is None else f"{row['hm_gain']:+.1f} points",
+            ),
+        )
 
 
 def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
     """All trainings of a study, in the order of its variants."""
     planned = []
-    for bias in settings.scene_biases:
-        for seed in range(settings.seeds):
-            for variant, options in VARIANTS.items():
-                slug = "".join(c if c.isalnum() else "-" for c in variant)
-                job = base.new_run(
-                    f"{variant}, bias {bias}, seed {seed}",
-                    data=base.data_folder(out, bias, seed),
-                    out=out / f"{slug}-bias{bias}-seed{seed}",
-                    seed=seed,
-                    epochs=settings.epochs,
-                    **options,
-                )
-                planned.append(PlannedVariant(variant, bias, seed, job))
+    for bias, seed, variant in product(settings.scene_biases, range(settings.seeds), VARIANTS):
+        slug = "".join(c if c.isalnum() else "-" for c in variant)
+        job = base.new_run(
+            f"{variant}, bias {bias}, seed {seed}",
+            data=base.data_folder(out, bias, seed),
+            out=out / f"{slug}-bias{bias}-seed{seed}",
+            seed=seed,
+            epochs=settings.epochs,
+            options=VARIANTS[variant],
+        )
+        planned.append(PlannedVariant(variant, bias, seed, job))
     return planned
 
 
@@ -89,7 +95,7 @@ def summarise(settings: StudySettings, planned: list[PlannedVariant]) -> list[di
                 if x.variant == variant and x.bias == bias
             }
             row: dict[str, Any] = {"variant": variant, "scene_bias": bias}
-            for key in ("S", "U", "HM", "ZSL"):
+            for key in SCORES:
                 row[key] = base.spread([t[key] for t in tests.values()])
             reference = reference or {s: t["HM"] for s, t in tests.items()}
             gains = [t["HM"] - reference[s] for s, t in tests.items()]
@@ -97,20 +103,3 @@ def summarise(settings: StudySettings, planned: list[PlannedVariant]) -> list[di
             row["hm_gain_sd"] = stdev(gains) if len(gains) > 1 else None
             rows.append(row)
     return rows
-
-
-def _table(study: Mapping[str, Any], bias: float, rows: list[dict[str, Any]]) -> Table:
-    return Table(
-        f"scene bias {bias}: synthetic, {study['seeds']} seeds, {study['test_size']} test "
-        "samples, percent, mean (smallest to largest)",
-        ("variant", "S", "U", "HM", "ZSL", "HM against no motion"),
-        tuple(
-            (
-                row["variant"],
-                *(base.show_spread(row[k]) for k in ("S", "U", "HM", "ZSL")),
-                "" if row["hm_gain"] is None else f"{row['hm_gain']:+.1f} points",
-            )
-            for row in rows
-            if row["scene_bias"] == bias
-        ),
-    )

@@ -18,7 +18,6 @@ targets, steps and seeds may be added later without training again) and `pareto.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.studies import base
-from neurozsl.studies.base import Job, StudyProgress
+from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.pareto_points import measure
 from neurozsl.studies.pareto_settings import ParetoSettings as ParetoSettings
 from neurozsl.studies.pareto_settings import PlannedPoint
@@ -65,9 +64,20 @@ def run(
         BadInput: the data cannot be read, the model never spikes, or `out` holds another study.
         NeuroZSLError: a training failed; its message is in the error.
     """
-    data = _given(settings)
+    from neurozsl.data.sets.load import load
+
+    data = None if settings.data is None else load(settings.data)
     _check_spikes(settings, data)
-    base.claim(_definition(settings), out)
+    given = settings.data is not None
+    definition = Definition(
+        model=settings.model,
+        data=str(settings.data.resolve()) if settings.data is not None else "synthetic",
+        epochs=settings.epochs,
+        scene_bias=None if given else settings.scene_bias,
+        test_size=None if given else settings.test_size,
+        options=settings.trained_options,
+    )
+    base.claim(definition, out)
     kind, counts = _steps(settings, data)
     planned: list[PlannedPoint] = []
     refused: dict[int, str] = {}
@@ -85,24 +95,6 @@ def run(
     result = measure(settings, planned, refused, STEPS[kind], progress=progress)
     write_json(out / "pareto.json", result)
     return result
-
-
-def _given(settings: ParetoSettings) -> ZSLData | None:
-    from neurozsl.runs import run as runs
-
-    return None if settings.data is None else runs.load_as(settings.data, "by_name", None)
-
-
-def _definition(settings: ParetoSettings) -> Definition:
-    given = settings.data is not None
-    return Definition(
-        model=settings.model,
-        data=str(settings.data.resolve()) if settings.data is not None else "synthetic",
-        epochs=settings.epochs,
-        scene_bias=None if given else settings.scene_bias,
-        test_size=None if given else settings.test_size,
-        options=settings.trained_options,
-    )
 
 
 def _steps(settings: ParetoSettings, data: ZSLData | None) -> tuple[Steps, tuple[int, ...]]:
@@ -148,12 +140,16 @@ def _plan(
     folder = _data(settings, out, steps, seed, data, progress)
     options = settings.trained_options | ({"steps": steps} if kind == "repeated" else {})
     path = out / f"run-T{steps}-seed{seed}"
-    begin = ["--data", str(folder), "--out", str(path), "--model", settings.model]
-    begin += ["--seed", str(seed)]
-    begin += [] if settings.epochs is None else ["--epochs", str(settings.epochs)]
-    for key, value in options.items():
-        begin += ["--set", f"{key}={json.dumps(value)}"]
-    return PlannedPoint(steps, seed, Job(f"T={steps}, seed {seed}", path, tuple(begin)))
+    job = base.new_run(
+        f"T={steps}, seed {seed}",
+        out=path,
+        data=folder,
+        model=settings.model,
+        seed=seed,
+        epochs=settings.epochs,
+        options=options,
+    )
+    return PlannedPoint(steps, seed, job)
 
 
 def _data(

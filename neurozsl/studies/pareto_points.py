@@ -11,8 +11,6 @@ In: finished runs, one per T and seed. Out: the document `pareto.json`:
 The front of a cost table is over HM (more is better) and its dynamic joules per inference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -76,14 +74,10 @@ def measure(
     *,
     progress: StudyProgress | None = None,
 ) -> dict[str, Any]:
-    """The whole document.
+    """The whole document of finished runs.
 
-    Args:
-        settings: what is asked for.
-        planned: the finished runs.
-        refused_steps: T that the data cannot have, with the reason.
-        steps_from: what T means on this data.
-        progress: called with points done, points in all and the point.
+    refused_steps: T that the data cannot have, with the reason. steps_from: what T means on this
+    data. progress: called with points done, points in all and the point.
     """
     points: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = [
@@ -91,7 +85,7 @@ def measure(
         for t, why in refused_steps.items()
     ]
     trained, tables = [], dict[str, dict[str, Any]]()
-    wanted, data = list(settings.deployments()), None
+    wanted, data = settings.deployments(), None
     for number, one in enumerate(planned):
         run = runs.open_run(one.job.out)
         data = run.data
@@ -112,7 +106,7 @@ def measure(
         ).items():
             found, rows = _point(run, deployed[name], walked)
             points.append({**deployed[name].what, **found})
-            tables |= {row.key: {key: getattr(row, key) for key in _FACTS} for row in rows}
+            tables |= {row.key: {key: _json(getattr(row, key)) for key in _FACTS} for row in rows}
         if progress is not None:
             progress((number + 1) * len(wanted), len(planned) * len(wanted), one.job.label)
     assert data is not None
@@ -125,7 +119,7 @@ def measure(
         "seeds": settings.seeds,
         "steps_from": steps_from,
         "notes": list(NOTES),
-        "tables": {k: {n: _json(v) for n, v in facts.items()} for k, facts in tables.items()},
+        "tables": tables,
         "trained": trained,
         "points": marked(points, by_seed=True),
         "settings": marked(over_seeds(points), by_seed=False),
@@ -207,7 +201,7 @@ def _point(
     found = {
         **{key: result[key] for key in SCORES},
         "counts": {key: counts.total(key) for key in COUNTS},
-        "spike_rate": _rate(counts),
+        "spike_rate": counts.total("spikes") / sum(x.neurons * x.steps for x in counts.layers),
         "cores": deployed.cores,
         "energy": {
             row.key: {key: getattr(row, key) for key in (*_JOULES, "interval", *_STATIC)}
@@ -221,12 +215,6 @@ def energy_rows(counts: Counts, chip: str) -> tuple[EnergyRow, ...]:
     """The rows that grow with the counts of a spiking run, one per cost table."""
     rows = estimate_all(counts, TABLES[chip])
     return tuple(row for row in rows if row.method not in ("dense_pass", ANCHOR))
-
-
-def _rate(counts: Counts) -> float:
-    """Spikes per neuron and step."""
-    places = sum(layer.neurons * layer.steps for layer in counts.layers)
-    return counts.total("spikes") / places
 
 
 # --- all points ------------------------------------------------------------------------------

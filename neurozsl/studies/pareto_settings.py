@@ -1,9 +1,8 @@
 """What the Pareto study is asked for, and the trainings that follow from it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -65,12 +64,9 @@ class ParetoSettings:
         following = {"threshold": "dynamic"} if self.model in _FOLLOWING else {}
         return {**following, **self.options}
 
-    def deployments(self) -> Iterator[tuple[str, str, int]]:
+    def deployments(self) -> list[tuple[str, str, int]]:
         """(target, policy, bits) of every point of one run, in the order of the table."""
-        for target in self.targets:
-            for policy in self.policies:
-                for bits in self.bits:
-                    yield target, policy, bits
+        return list(product(self.targets, self.policies, self.bits))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """`pareto.json` for people: one table, what was refused, and what the figures mean."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Final
 

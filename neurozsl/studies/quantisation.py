@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,7 +61,7 @@ class QuantisationStudy:
     ) -> dict[str, Any]:
         """Train, fine-tune and compare; see `base.Study`."""
         base.make_data(settings, out, unbiased_val=True, progress=progress)
-        pairs = [(bias, seed) for bias in settings.scene_biases for seed in range(settings.seeds)]
+        pairs = list(product(settings.scene_biases, range(settings.seeds)))
         trained = [_first(settings, out, bias, seed) for bias, seed in pairs]
         tuned = [job for bias, seed in pairs for job in _tuned(out, bias, seed)]
         total = len(trained) + len(tuned)
@@ -78,8 +79,18 @@ class QuantisationStudy:
 
     def tables(self, result: Mapping[str, Any]) -> list[Table]:
         """One table per scene bias."""
-        study = result["study"]
-        return [_table(study, bias, result["rows"]) for bias in study["scene_biases"]]
+        return base.tables_by_bias(
+            result,
+            "; HM in percent, mean (smallest to largest seed); difference of the means in points "
+            "[95 % interval over test samples]",
+            ("condition", "HM", f"against {REFERENCE}", "against the control at these bits"),
+            lambda row: (
+                row["condition"],
+                base.show_spread(row["HM"]),
+                _cell(row["against"].get(REFERENCE)),
+                _cell(next((v for k, v in row["against"].items() if k != REFERENCE), None)),
+            ),
+        )
 
 
 def _shifted(progress: StudyProgress | None, start: int, total: int) -> StudyProgress | None:
@@ -102,7 +113,7 @@ def _first(settings: StudySettings, out: Path, bias: float, seed: int) -> Job:
         out=_folder(out, bias, seed),
         seed=seed,
         epochs=settings.epochs,
-        threshold="dynamic",
+        options={"threshold": "dynamic"},
     )
 
 
@@ -111,13 +122,12 @@ def _tuned(out: Path, bias: float, seed: int) -> list[Job]:
     parent = _folder(out, bias, seed)
     jobs = []
     for bits in (*BITS, None):
-        chip = "none" if bits is None else "loihi2"
-        options = ["--resume", str(parent), "--qat", chip, "--threshold", "frozen"]
-        options += [] if bits is None else ["--bits", str(bits)]
-        name = "control" if bits is None else f"{bits}-bit"
-        label = f"fine-tuning, {name}, bias {bias}, seed {seed}"
+        name, qat = ("control", ["none"]) if bits is None else (f"{bits}-bit", ["loihi2"])
+        qat += [] if bits is None else ["--bits", str(bits)]
         path = tuned_folder(parent, bits)
-        jobs.append(Job(label, path, (*options, "--out", str(path))))
+        begin = ("--resume", str(parent), "--out", str(path), "--threshold", "frozen", "--qat")
+        label = f"fine-tuning, {name}, bias {bias}, seed {seed}"
+        jobs.append(Job(label, path, (*begin, *qat)))
     return jobs
 
 
@@ -229,25 +239,6 @@ def _judged_against(name: str) -> list[str]:
 def _difference(points: float, draws: npt.NDArray[np.float64]) -> dict[str, float]:
     low, high = bootstrap.interval(draws)
     return {"points": float(points), "low": low, "high": high}
-
-
-def _table(study: Mapping[str, Any], bias: float, rows: list[dict[str, Any]]) -> Table:
-    return Table(
-        f"scene bias {bias}: synthetic, {study['seeds']} seeds, {study['test_size']} test "
-        "samples; HM in percent, mean (smallest to largest seed); difference of the means in "
-        "points [95 % interval over test samples]",
-        ("condition", "HM", f"against {REFERENCE}", "against the control at these bits"),
-        tuple(
-            (
-                row["condition"],
-                base.show_spread(row["HM"]),
-                _cell(row["against"].get(REFERENCE)),
-                _cell(next((v for k, v in row["against"].items() if k != REFERENCE), None)),
-            )
-            for row in rows
-            if row["scene_bias"] == bias
-        ),
-    )
 
 
 def _cell(difference: Mapping[str, Any] | None) -> str:

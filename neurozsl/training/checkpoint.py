@@ -5,8 +5,6 @@ and in its header the position of the run as JSON. Reading it back continues the
 numbers.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,6 +63,11 @@ def save_training(
     write(path, tensors, meta)
 
 
+def save_model(path: Path, model: TorchModule, name: str) -> None:
+    """The weights alone, as `load_model` reads them; `name` is that of the model."""
+    write(path, {_MODEL + k: v for k, v in model.state_dict().items()}, {"model": name})
+
+
 def load_training(
     path: Path, model: TorchModule, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
@@ -90,8 +93,7 @@ def load_model(path: Path, model: TorchModule) -> None:
     tensors, _ = read(path)
     weights = _under(tensors, _MODEL)
     for name, value in weights.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            bad = int((~torch.isfinite(value)).sum())
+        if bad := int((~torch.isfinite(value)).sum()):
             raise BadInput(
                 f"checkpoint '{path}': tensor '{name}' holds {bad} NaN or infinite values, "
                 "expected finite numbers; train again with a lower learning rate"
@@ -99,9 +101,8 @@ def load_model(path: Path, model: TorchModule) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise BadInput(
-            f"checkpoint '{path}': does not fit the model of its run.json ({error})"
-        ) from error
+        problem = f"checkpoint '{path}': does not fit the model of its run.json ({error})"
+        raise BadInput(problem) from error
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

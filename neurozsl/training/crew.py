@@ -5,8 +5,6 @@ command again for each. Under torchrun, on one or several machines, the processe
 the environment says so, and its numbers win over `devices`.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from dataclasses import dataclass
@@ -51,11 +49,7 @@ def resolve_device(name: str) -> str:
 def alone(config: TrainConfig) -> Crew:
     """One process on one device."""
     _, _, number = config.device.partition(":")
-    fabric = Fabric(
-        accelerator=_accelerator(config),
-        devices=[int(number)] if number else 1,
-        precision=_precision(config),
-    )
+    fabric = _fabric(config, devices=[int(number)] if number else 1)
     return Crew(fabric, Alone(), _dtype(config))
 
 
@@ -72,10 +66,8 @@ def by_torchrun() -> bool:
 def start(config: TrainConfig, *, devices: int = 1, strategy: Strategy = "auto") -> Crew:
     """Start the processes of a training; the same command runs from its beginning in each.
 
-    Args:
-        config: device, precision and dropout.
-        devices: processes on this machine; torchrun's own number wins.
-        strategy: `ddp`, or `auto`, which is the same for more than one process.
+    devices: processes on this machine; torchrun's own number wins. strategy: `ddp`, or `auto`,
+    which is the same for more than one process.
 
     Raises:
         BadInput: the numbers do not fit together, or dropout would depend on them.
@@ -104,23 +96,14 @@ def start(config: TrainConfig, *, devices: int = 1, strategy: Strategy = "auto")
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = count // devices
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # ranks, one line each
-    fabric = Fabric(
-        accelerator=_accelerator(config),
-        devices=devices,
-        num_nodes=nodes,
-        strategy="ddp",
-        precision=_precision(config),
-    )
+    fabric = _fabric(config, devices=devices, num_nodes=nodes, strategy="ddp")
     fabric.launch()
     return Crew(fabric, FabricTeam(fabric), _dtype(config))
 
 
-def _accelerator(config: TrainConfig) -> str:
-    return "cuda" if config.device.startswith("cuda") else "cpu"
-
-
-def _precision(config: TrainConfig) -> str:
-    return _PRECISION[config.precision]
+def _fabric(config: TrainConfig, **processes: Any) -> Fabric:
+    accelerator = "cuda" if config.device.startswith("cuda") else "cpu"
+    return Fabric(accelerator=accelerator, precision=_PRECISION[config.precision], **processes)
 
 
 def _dtype(config: TrainConfig) -> torch.dtype:

@@ -18,8 +18,6 @@ Which distance is scored (AVCA: the visual one) is an option of the model, which
 which class (`label_alignment`) one of the data reader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -34,14 +32,6 @@ Schedule = Literal["cosine", "plateau"]
 Stage2Epochs = Literal["best", "all"]
 Precision = Literal["32", "64", "bf16-mixed"]
 Dropout = Literal["torch", "counter"]
-
-
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "sampler": get_args(Sampler),
-    "negatives": get_args(Negatives),
-    "schedule": get_args(Schedule),
-    "stage2_epochs": get_args(Stage2Epochs),
-}
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -85,27 +75,21 @@ class Protocol:
     stage2_validation: bool = False
 
     def __post_init__(self) -> None:
-        for name, kinds in _CHOICES.items():
-            _one_of(f"protocol: {name}", getattr(self, name), kinds)
+        _one_of("protocol: sampler", self.sampler, get_args(Sampler))
+        _one_of("protocol: negatives", self.negatives, get_args(Negatives))
+        _one_of("protocol: schedule", self.schedule, get_args(Schedule))
+        _one_of("protocol: stage2_epochs", self.stage2_epochs, get_args(Stage2Epochs))
         if not isinstance(self.stage2_validation, bool):
             raise BadInput(
                 f"protocol: stage2_validation={self.stage2_validation!r}, expected true or false"
             )
-        limits = {
-            "epoch_batches": (0, None),
-            "patience": (0, None),
-            "beta_max": (0, None),
-            "beta_count": (1, None),
-            "zero_beta": (0, None),
-            "factor": (0, 1),
-        }
-        for name, (low, high) in limits.items():
+        for name in ("epoch_batches", "patience", "beta_max", "beta_count", "zero_beta", "factor"):
             value = getattr(self, name)
             whole = name in ("epoch_batches", "patience", "beta_count")
-            kind = int if whole else int | float
-            bad = isinstance(value, bool) or not isinstance(value, kind)
-            if bad or value < low or (high is not None and value >= high):
-                below = "" if high is None else f" and below {high}"
+            low = 1 if name == "beta_count" else 0
+            bad = isinstance(value, bool) or not isinstance(value, int if whole else int | float)
+            if bad or value < low or (name == "factor" and value >= 1):
+                below = " and below 1" if name == "factor" else ""
                 raise BadInput(
                     f"protocol: {name}={value!r}, expected a{' whole' if whole else ''} number of "
                     f"at least {low}{below}"
@@ -185,12 +169,10 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 def train_config(
     protocol: str = "ours", *, rules: Mapping[str, Any] | None = None, **sizes: Any
 ) -> TrainConfig:
-    """The configuration of a named protocol.
+    """The configuration of a protocol of `PROTOCOLS`.
 
-    Args:
-        protocol: one of `PROTOCOLS`.
-        rules: fields of `Protocol` to change.
-        sizes: fields of `TrainConfig` to change; None leaves what the protocol says.
+    rules, sizes: fields of `Protocol` and of `TrainConfig` to change; a size of None stays as the
+    protocol says.
 
     Raises:
         BadInput: unknown protocol or rule, or a value that is not allowed.

@@ -14,12 +14,10 @@ with W', b', theta of the dequantised layer (gain kappa folded). Where no weight
 this is Norse's own gradient (tested). Weights that a scale rule clips keep their gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -82,10 +80,10 @@ def rounding_from(chip: str, bits: int, scale: str) -> Rounding | None:
     """
     if chip == "none":
         return None
-    for rule in get_args(ScaleRule):
-        if scale == rule:
-            return Rounding(chip, bits, rule)
-    raise BadInput(f"scale rule '{scale}' is not known; choose {', '.join(get_args(ScaleRule))}")
+    if scale not in get_args(ScaleRule):
+        known = ", ".join(get_args(ScaleRule))
+        raise BadInput(f"scale rule '{scale}' is not known; choose {known}")
+    return Rounding(chip, bits, cast(ScaleRule, scale))
 
 
 def default_folder(parent: Path, rounding: Rounding | None) -> Path:
@@ -208,34 +206,23 @@ class _Emulated(torch.autograd.Function):
         gradient = {name: torch.zeros_like(value) for name, value in values.items()}
         for layer, given in zip(program.layers, grads, strict=True):
             gradient[layer.name] = given
-        weights: dict[str, Tensor] = {}
-        biases: dict[str, Tensor] = {}
+        weights, biases = dict[str, Tensor](), dict[str, Tensor]()
         pairs = list(zip(program.layers, dequantize(program).layers, strict=True))
         for layer, twin in reversed(pairs):
-            membrane = _like(ctx.membrane[layer.name], run.like) * (
-                layer.unit / (1 << fp.ALIGN_BITS)
-            )
-            drive = _layer_backward(
-                twin,
-                values[layer.source],
-                values[layer.name],
-                membrane,
-                gradient[layer.name],
-                run.surrogate,
-            )
-            flat, x = drive.flatten(0, 1), values[layer.source].flatten(0, 1)
-            gain = _gain(twin)  # d W' / d W
+            unit = layer.unit / (1 << fp.ALIGN_BITS)
+            membrane = _like(ctx.membrane[layer.name], run.like) * unit
+            x, spikes, given = values[layer.source], values[layer.name], gradient[layer.name]
+            drive = _layer_backward(twin, x, spikes, membrane, given, run.surrogate)
+            flat, x = drive.flatten(0, 1), x.flatten(0, 1)
+            # d W' / d W: the input gain that lowering folded; kappa, 1 for a neuron without leak
+            gain = float(twin.leak[0]) or 1.0
             weights[layer.name] = gain * (flat.t() @ x)
             biases[layer.name] = gain * flat.sum(0)
             back = drive @ _like(twin.weight, run.like)
             gradient[layer.source] = gradient[layer.source] + back
+        inputs = [gradient[name] for name in program.inputs]
         order = [layer.name for layer in program.layers]
-        return (
-            None,
-            *(gradient[name] for name in program.inputs),
-            *(weights[name] for name in order),
-            *(biases[name] for name in order),
-        )
+        return None, *inputs, *(weights[x] for x in order), *(biases[x] for x in order)
 
 
 def _layer_backward(
@@ -248,13 +235,9 @@ def _layer_backward(
 ) -> Tensor:
     """Gradient with respect to the drive W' x + b', `(batch, time, out)`.
 
-    Args:
-        twin: the dequantised layer.
-        x: its input `(batch, time, in)`.
-        spikes: `(batch, time, out)`.
-        membrane: v after each step, real.
-        gradient: with respect to the spikes.
-        surrogate: Norse's name and slope.
+    twin: the dequantised layer. x: its input `(batch, time, in)`. spikes: `(batch, time, out)`.
+    membrane: v after each step, real. gradient: with respect to the spikes. surrogate: Norse's
+    name and slope.
     """
     keep = 1.0 - float(twin.leak[0])
     before = torch.cat([torch.zeros_like(membrane[:, :1]), membrane[:, :-1]], 1)
@@ -279,11 +262,6 @@ def _slope(x: Tensor, surrogate: tuple[str, float]) -> Tensor:
     return found
 
 
-def _gain(twin: LoweredLayer) -> float:
-    """The input gain that lowering folded: kappa, 1 for a neuron without leak."""
-    return float(twin.leak[0]) or 1.0
-
-
 def _like(array: Any, like: Tensor) -> Tensor:
     return torch.as_tensor(array).to(device=like.device, dtype=like.dtype)
 
@@ -295,13 +273,9 @@ def _check(program: Program) -> None:
             f"integer training: the policy is '{program.policy}', the backward knows constant "
             "thresholds; freeze them first (--threshold frozen)"
         )
-    slow = [layer.name for layer in program.layers if not _forgetful(layer)]
+    slow = [layer.name for layer in program.layers if layer.du != fp.DECAY_MAX]
     if slow:
         raise BadInput(
             f"integer training: layers {', '.join(slow)} have a synaptic current, the backward "
             "knows neurons without one"
         )
-
-
-def _forgetful(layer: ProgramLayer) -> bool:
-    return layer.du == fp.DECAY_MAX

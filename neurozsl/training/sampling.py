@@ -4,8 +4,6 @@ The generator is seeded by (seed, stage, epoch), so a resumed run needs no sampl
 process of a training in parallel draws the same batches and takes its rows of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,11 +31,9 @@ def batches(
         BadInput: there is only one class, so no negative exists.
     """
     draws = batch_count(len(label), batch, protocol)
-    if protocol.sampler == "balanced" and protocol.negatives == "in_batch":
-        return balanced_batches(
-            label, batch=batch, seed=seed, stage=stage, epoch=epoch, count=draws
-        )
-    return _weighted_batches(label, protocol, batch, draws, [seed, stage, epoch])
+    plain = protocol.sampler == "balanced" and protocol.negatives == "in_batch"
+    drawn_by = _balanced_batches if plain else _weighted_batches
+    return drawn_by(label, protocol, batch, draws, [seed, stage, epoch])
 
 
 def batch_count(samples: int, batch: int, protocol: Protocol) -> int:
@@ -45,21 +41,14 @@ def batch_count(samples: int, batch: int, protocol: Protocol) -> int:
     return protocol.epoch_batches or -(-samples // batch)
 
 
-def balanced_batches(
-    label: Ints, *, batch: int, seed: int, stage: int, epoch: int, count: int | None = None
+def _balanced_batches(
+    label: Ints, _protocol: Protocol, batch: int, count: int, seed: list[int]
 ) -> Batches:
-    """Yield (rows, negatives) of `count` batches, about one pass over the data where None.
-
-    rows: indices into the split, `(batch,)`: a class drawn uniformly, then a sample of it.
-    negatives: per position, the position in this batch of a sample of another class.
-
-    Raises:
-        BadInput: there is only one class, so no negative exists.
-    """
+    """A class drawn uniformly, then a sample of it."""
     classes = _classes(label)
-    generator = np.random.default_rng([seed, stage, epoch])
+    generator = np.random.default_rng(seed)
     members = [np.flatnonzero(label == c) for c in classes]
-    for _ in range(-(-len(label) // batch) if count is None else count):
+    for _ in range(count):
         drawn = _mixed(generator, len(classes), batch)
         rows = np.array([generator.choice(members[c]) for c in drawn], dtype=np.int64)
         yield rows, torch.from_numpy(_negatives(drawn, generator))

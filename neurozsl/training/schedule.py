@@ -3,8 +3,6 @@
 Nothing is kept between calls, so that a run which is continued goes on with the same rate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

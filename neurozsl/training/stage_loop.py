@@ -9,8 +9,6 @@ Several processes each embed their rows of the same global batch; the loss is th
 batch in all of them (`team`), so their number changes nothing but rounding. The first one writes.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +28,7 @@ from neurozsl.scoring.evaluation import choose, collect
 from neurozsl.scoring.road import cast
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
-from neurozsl.training.protocol import Protocol, TrainConfig
+from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.sampling import batch_count, batches
 from neurozsl.training.schedule import learning_rate, plateau_rate
 
@@ -60,22 +58,18 @@ def fit_stage(
 ) -> tuple[ZSLModel, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
 
-    Args:
-        number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data.
-        data: the data set.
-        start: makes the model to begin with.
-        config: sizes and rules.
-        out: run folder; every process sees the same one.
-        epochs: to train.
-        progress: called after every epoch, in the first process.
-        crew: devices and processes.
+    number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data. start: makes
+    the model to begin with. out: run folder; every process sees the same one. progress: called in
+    the first process.
 
     Raises:
         BadInput: loss or gradient are not finite.
     """
     fabric, team, rules = crew.fabric, crew.team, config.protocol
     stage = data.stage(1 if number == 1 else 2)
-    validated = _validated(number, data, rules)
+    # Whose evaluation splits are scored after every epoch: those of validation, or none.
+    scored = number == 1 or (number == 2 and rules.stage2_validation)
+    validated = data.stage(1) if scored else None
     folder = out / f"stage{number}"
 
     # 1. the model, from a seed of its own so that stages do not depend on each other
@@ -107,14 +101,8 @@ def fit_stage(
         model.train()
         sums: dict[str, float] = {}
         plateau = plateau_rate([line.get("HM", 0.0) for line in history], config)
-        drawn = batches(
-            stage.train.label,
-            protocol=rules,
-            batch=config.batch,
-            seed=config.seed,
-            stage=number,
-            epoch=epoch,
-        )
+        place = {"seed": config.seed, "stage": number, "epoch": epoch}
+        drawn = batches(stage.train.label, protocol=rules, batch=config.batch, **place)
         seen, began = 0, time.perf_counter()
         for index, (rows, negative) in enumerate(drawn):
             step = epoch * per_epoch + index
@@ -162,13 +150,6 @@ def fit_stage(
             if progress is not None:
                 progress(epoch + 1, epochs, _describe(line))
     return model, best
-
-
-def _validated(number: int, data: ZSLData, rules: Protocol) -> Stage | None:
-    """Whose evaluation splits are scored after every epoch: those of validation, or none."""
-    if number == 1 or (number == 2 and rules.stage2_validation):
-        return data.stage(1)
-    return None
 
 
 def _clip(

@@ -15,8 +15,6 @@ training and validation data for that many epochs of the same schedule. The loop
 given number of epochs. Beta and head weight stay as stage 1 chose them; no validation data is left.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -32,24 +30,9 @@ from neurozsl.models.base import ZSLModel
 from neurozsl.parallel.team import Team
 from neurozsl.scoring.evaluation import collect, evaluate
 from neurozsl.training import checkpoint
-from neurozsl.training.crew import Crew, alone, resolve_device
-from neurozsl.training.protocol import Protocol, TrainConfig, train_config
-from neurozsl.training.schedule import learning_rate
+from neurozsl.training.crew import Crew, alone
+from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.stage_loop import EpochProgress, Selected, fit_stage
-
-__all__ = [
-    "EpochProgress",
-    "Protocol",
-    "Selected",
-    "TrainConfig",
-    "final_result",
-    "fine_tune",
-    "fit",
-    "learning_rate",
-    "make_model",
-    "resolve_device",
-    "train_config",
-]
 
 FINE_TUNING = 3  # number of the stage that `fine_tune` runs
 
@@ -69,17 +52,6 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
         video_dim=split.video.shape[2],
         **{**fitting, **options},
     )
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads inside, and what it used before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fit(
@@ -111,7 +83,7 @@ def fit(
         epochs = best.epochs if config.protocol.stage2_epochs == "best" else config.epochs
         final, _ = fit_stage(2, data, fresh, config, out, epochs, progress, crew)
     if crew.team.rank == 0:
-        _save_model(out, final, name)
+        checkpoint.save_model(out / "model.safetensors", final, name)
     return final, best
 
 
@@ -126,26 +98,16 @@ def fine_tune(
 ) -> ZSLModel:
     """Train a finished model for `config.epochs` more epochs, continuing from the checkpoint.
 
-    Args:
-        data: what it was trained on.
-        name: of the model, for the file.
-        start: makes the model to begin with, with its weights.
-        config: epochs, learning rate and seed of the fine-tuning.
-        out: run folder.
-        progress: called after every epoch.
+    start: makes the model to begin with, with its weights.
     """
+
+    def begin(_stage: Stage) -> ZSLModel:
+        return start()
+
     with _undisturbed(config):
-        final, _ = fit_stage(
-            FINE_TUNING,
-            data,
-            lambda stage: start(),
-            config,
-            out,
-            config.epochs,
-            progress,
-            alone(config),
-        )
-    _save_model(out, final, name)
+        crew = alone(config)
+        final, _ = fit_stage(FINE_TUNING, data, begin, config, out, config.epochs, progress, crew)
+    checkpoint.save_model(out / "model.safetensors", final, name)
     return final
 
 
@@ -153,13 +115,13 @@ def fine_tune(
 def _undisturbed(config: TrainConfig) -> Iterator[None]:
     """Random state and threads are as before afterwards."""
     devices = [] if config.device == "cpu" else [torch.device(config.device)]
-    with torch.random.fork_rng(devices=devices), torch_threads(config.threads):
-        yield
-
-
-def _save_model(out: Path, model: ZSLModel, name: str) -> None:
-    weights = {f"model/{k}": v for k, v in model.state_dict().items()}
-    checkpoint.write(out / "model.safetensors", weights, {"model": name})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _calibration_batch(stage: Stage) -> AVBatch:
@@ -181,20 +143,10 @@ def final_result(
 
     progress: called with samples done, samples in all and what is done.
     """
-    collected = collect(
-        model,
-        data.stage(2),
-        data.vectors,
-        device=_home(model, device),
-        team=team,
-        progress=None if progress is None else lambda done, of: progress(done, of, "test set"),
-    )
+    stage, first = data.stage(2), next(model.parameters(), None)
+    home = device if first is None else first.device  # several processes have a device each
+    told = None if progress is None else lambda done, of: progress(done, of, "test set")
+    collected = collect(model, stage, data.vectors, device=home, team=team, progress=told)
     result = evaluate(collected, beta=selected.beta, head_weight=selected.head_weight)
-    warnings = model.eval().warnings(_calibration_batch(data.stage(2)).to(_home(model, device)))
+    warnings = model.eval().warnings(_calibration_batch(stage).to(home))
     return {"selected": asdict(selected), "test": result.as_json(), "warnings": warnings}
-
-
-def _home(model: ZSLModel, device: str) -> torch.device | str:
-    """Where the weights are; several processes have a device each."""
-    first = next(model.parameters(), None)
-    return device if first is None else first.device

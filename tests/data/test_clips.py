@@ -11,8 +11,10 @@ import pytest
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS
 from neurozsl.data.clip import Clip
-from neurozsl.data.clips.build import WindowSpec, build, encode_clip, read_clip, write_clips
+from neurozsl.data.clips.build import build, write_clips
 from neurozsl.data.clips.labels import LabelRow, check_roles, read_labels
+from neurozsl.data.clips.video_file import read_clip
+from neurozsl.data.clips.windows import WindowSpec, encode_clip
 from neurozsl.data.store import load_store
 from neurozsl.data.vectors import find_vector, read_vectors
 

@@ -23,7 +23,7 @@ from neurozsl.data.sets.load import convert, load
 from neurozsl.data.sets.summary import summarise
 from neurozsl.data.synthetic.scenes import SyntheticConfig, generate
 from neurozsl.runs import run as runs
-from neurozsl.training.train import TrainConfig
+from neurozsl.training.protocol import TrainConfig
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from neurozsl.report import read_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
 from neurozsl.simulation.simulate import simulate
-from neurozsl.training.train import TrainConfig
+from neurozsl.training.protocol import TrainConfig
 
 
 def test_the_deployed_score_needs_no_motion_weight_on_the_host(

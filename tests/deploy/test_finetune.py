@@ -26,8 +26,8 @@ from neurozsl.models.base import needed_branch
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
+from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import Rounding
-from neurozsl.training.train import TrainConfig
 from tests.factories.datasets import small_set
 
 FINE = TrainConfig(epochs=2, lr=1e-3, batch=16)

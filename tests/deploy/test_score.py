@@ -11,7 +11,7 @@ from neurozsl.deploy.score import RunScores, score_backend, score_each
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.targets import lava as lava_target
 from neurozsl.runs import run as runs
-from neurozsl.training.train import TrainConfig
+from neurozsl.training.protocol import TrainConfig
 
 SMALL = {"motion_widths": [32, 16, 16], "embed": 16, "hidden": 32}
 

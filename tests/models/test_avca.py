@@ -28,7 +28,8 @@ from neurozsl.models.base import (
 )
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
-from neurozsl.training.train import TrainConfig, fit
+from neurozsl.training.protocol import TrainConfig
+from neurozsl.training.train import fit
 
 F64 = Any  # numpy arrays of float64
 SMALL: dict[str, Any] = {

@@ -20,7 +20,7 @@ from neurozsl.models.mdft import MDFT, build
 from neurozsl.models.mdft_ablations import ablation_options, ablations
 from neurozsl.models.mdft_config import configure
 from neurozsl.runs import run as runs
-from neurozsl.training.train import TrainConfig
+from neurozsl.training.protocol import TrainConfig
 from tests.factories import batches
 
 ABLATIONS = ablations()

@@ -25,10 +25,11 @@ from neurozsl.models.base import needed_branch
 from neurozsl.models.stft import STFT, build
 from neurozsl.report.sections import build as report
 from neurozsl.runs import run as runs
+from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.training import checkpoint
+from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import Rounding, program_of
-from neurozsl.training.train import TrainConfig
 from tests.factories.batches import batch
 
 SMALL: dict[str, Any] = {
@@ -246,7 +247,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_epochs_with_one_seed_give_one_set_of_weights(run_dir: Path, tmp_path: Path) -> None:
-    settings = runs.read_settings(run_dir)
+    settings = read_settings(run_dir)
     runs.create(
         tmp_path / "again",
         data_dir=(run_dir / settings.data).resolve(),

@@ -15,9 +15,10 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.runs import run as runs
+from neurozsl.runs.settings import read_settings, write_settings
 from neurozsl.studies import deployments
 from neurozsl.training import checkpoint
-from neurozsl.training.train import TrainConfig
+from neurozsl.training.protocol import TrainConfig
 from tests.factories.datasets import small_set
 
 SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
@@ -69,9 +70,9 @@ def test_layers_that_spike_but_cannot_be_exported_are_counted_and_the_reason_is_
         {"glp": "blocks", "channels": [2, 1], "strides": [2, 2], "embed": 16, "hidden": 32},
     )
     damaged = Path(shutil.copytree(folders["mdft"], tmp_path / "mdft"))
-    settings = runs.read_settings(folders["mdft"])
+    settings = read_settings(folders["mdft"])
     data = (folders["mdft"] / settings.data).resolve()
-    runs.write_settings(damaged, replace(settings, data=os.path.relpath(data, damaged)))
+    write_settings(damaged, replace(settings, data=os.path.relpath(data, damaged)))
     weights, _ = checkpoint.read(damaged / "model.safetensors")
     key = "model/branch.pathways.audio.1.norm.norm.running_var"
     weights[key] = torch.full_like(weights[key], -1.0)  # finite, and NaN where it is folded

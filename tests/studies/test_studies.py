@@ -128,7 +128,7 @@ def test_progress_moves_within_a_training_and_ends_at_all_of_them(
     data = base.data_folder(tmp_path, 0.9, 0)
     small = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
     jobs = [
-        base.new_run(f"run {s}", data=data, out=tmp_path / str(s), seed=s, epochs=4, **small)
+        base.new_run(f"run {s}", data=data, out=tmp_path / str(s), seed=s, epochs=4, options=small)
         for s in range(2)
     ]
     monkeypatch.setattr(base, "_LOOK_S", 0.02)

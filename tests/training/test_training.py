@@ -18,8 +18,10 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import Split
 from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
-from neurozsl.training.sampling import balanced_batches
-from neurozsl.training.train import TrainConfig, learning_rate, resolve_device, train_config
+from neurozsl.training.crew import resolve_device
+from neurozsl.training.protocol import Protocol, TrainConfig, train_config
+from neurozsl.training.sampling import batches
+from neurozsl.training.schedule import learning_rate
 
 EPOCHS = 4
 
@@ -166,7 +168,9 @@ def test_batches_of_a_mapped_file_read_the_rows_of_the_batch_alone(tmp_path: Pat
     label = np.arange(4000) % 7
     split = Split("train", features, features, label, np.ones((4000, 1), bool), ("",) * 4000)
     tracemalloc.start()
-    for rows, _ in balanced_batches(label, batch=32, seed=0, stage=1, epoch=0, count=4):
+    for rows, _ in batches(
+        label, protocol=Protocol(epoch_batches=4), batch=32, seed=0, stage=1, epoch=0
+    ):
         assert split.batch(rows).audio.shape == (32, 1, 1024)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -196,7 +200,7 @@ def test_zsl_is_at_least_u_in_every_logged_epoch(whole: Path) -> None:
 def test_balanced_batches_draw_classes_uniformly_with_a_negative_of_another_class() -> None:
     label = np.repeat([0, 1, 2], [300, 20, 4])
     drawn = []
-    for rows, negative in balanced_batches(label, batch=54, seed=0, stage=1, epoch=0):
+    for rows, negative in batches(label, protocol=Protocol(), batch=54, seed=0, stage=1, epoch=0):
         assert np.all(label[rows[negative.numpy()]] != label[rows])
         drawn.append(label[rows])
     share = np.bincount(np.concatenate(drawn)) / sum(map(len, drawn))
@@ -208,7 +212,7 @@ def test_batches_depend_on_seed_stage_and_epoch_alone() -> None:
     settings = [(0, 1, 0), (0, 1, 0), (1, 1, 0), (0, 2, 0), (0, 1, 1)]
     rows = [
         np.concatenate(
-            [r for r, _ in balanced_batches(label, batch=8, seed=s, stage=g, epoch=e)]
+            [r for r, _ in batches(label, protocol=Protocol(), batch=8, seed=s, stage=g, epoch=e)]
         ).tolist()
         for s, g, e in settings
     ]
@@ -218,7 +222,7 @@ def test_batches_depend_on_seed_stage_and_epoch_alone() -> None:
 
 def test_a_single_training_class_is_refused() -> None:
     with pytest.raises(BadInput, match="1 class, expected at least 2"):
-        next(balanced_batches(np.zeros(5, np.int64), batch=2, seed=0, stage=1, epoch=0))
+        next(batches(np.zeros(5, np.int64), protocol=Protocol(), batch=2, seed=0, stage=1, epoch=0))
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:

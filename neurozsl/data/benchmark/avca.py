@@ -8,23 +8,20 @@ permutation: there class i receives the i-th vector in the order of the *vector*
 another class's wherever the two alphabetical orders differ (UCF: 79 of 101).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.progress import Progress
 from neurozsl.data.batch import F32, ZSLData
 from neurozsl.data.benchmark import averaged, tcaf
 from neurozsl.data.benchmark.avca_layout import (
     DATASETS,
     FEATURES,
     MARKER,
+    MODALITIES,
     SUBSPLITS,
     FeatureName,
     class_files,
@@ -40,7 +37,7 @@ from neurozsl.data.benchmark.avca_layout import (
 )
 from neurozsl.data.benchmark.pair import Pair
 from neurozsl.data.checks import check_data
-from neurozsl.data.index import Alignment, Block, Index, gather
+from neurozsl.data.index import ALIGNMENTS, Alignment, Index, gather
 
 READERS = {".h5": averaged.open_pair, ".pkl": tcaf.open_pair}
 REPEAT_STEP_S = 0.2  # time given to one step when an averaged feature is repeated
@@ -53,10 +50,8 @@ def load_avca(
     *,
     dataset: str | None = None,
     feature_name: FeatureName | None = None,
-    split: str | None = None,
     label_alignment: Alignment = "by_name",
     max_steps: int | None = None,
-    progress: Progress | None = None,
 ) -> ZSLData:
     """Reads one benchmark data set into memory, once.
 
@@ -66,21 +61,17 @@ def load_avca(
         feature_name: "main" (SeLaVi 512/512) or "cls" (VGGish 128 / C3D 4096), averaged over time
             (T = 1), or "main_temporal", "cls_temporal" (`tcaf`); None takes the first that is
             there, in this order.
-        split: folder below `class-split`; None takes `main_split` or `cls_split`.
         label_alignment: "by_name" gives each class its vector, "legacy" the published order.
         max_steps: longer temporal features are cut to their middle; None takes `MAX_STEPS`.
-        progress: called with (samples done, samples in all).
 
     Raises:
         BadInput: a file or folder is missing or damaged, audio and video list other videos, or a
             class of a split has no sample.
     """
-    if label_alignment not in ("by_name", "legacy"):
+    if label_alignment not in ALIGNMENTS:
         raise BadInput(f"label_alignment: {label_alignment!r}; choose by_name or legacy")
-    index = index_avca(
-        root, dataset=dataset, feature_name=feature_name, split=split, max_steps=max_steps
-    )
-    data = gather(index, label_alignment, progress=progress)
+    index = index_avca(root, dataset=dataset, feature_name=feature_name, max_steps=max_steps)
+    data = gather(index, label_alignment)
     check_data(data, str(root))
     return data
 
@@ -90,7 +81,6 @@ def index_avca(
     *,
     dataset: str | None = None,
     feature_name: FeatureName | None = None,
-    split: str | None = None,
     max_steps: int | None = None,
 ) -> Index:
     """Opens one benchmark data set without its features; arguments as in `load_avca`."""
@@ -98,17 +88,22 @@ def index_avca(
         raise BadInput(
             f"{root}: no folders class-split and features; give the root of one benchmark data set"
         )
-    kind = feature_name or _first_features(root)
+    present = present_features(root)
+    if feature_name is None and not present:
+        raise BadInput(
+            f"{root / 'features'}: neither main_features nor cls_features; unpack one there"
+        )
+    kind = feature_name or present[0]
     features = feature_folder(root, kind)
     if features is None:
         raise BadInput(
             f"{root / 'features'}: no {' or '.join(FEATURES[kind].folders)}; unpack it there, or "
-            f"choose one of {list(present_features(root))}"
+            f"choose one of {list(present)}"
         )
     dataset = dataset or present_dataset(features / "text")
     if dataset not in DATASETS:
         raise BadInput(f"dataset: {dataset!r}; choose one of {tuple(DATASETS)}")
-    folder = root / "class-split" / (split or FEATURES[kind].split)
+    folder = root / "class-split" / FEATURES[kind].split
     classes = tuple(sorted(read_lines(root / "class-split" / "all_class.txt")))
     ids = {class_key(name, dataset): i for i, name in enumerate(classes)}
     pairs = {
@@ -118,9 +113,8 @@ def index_avca(
     every = [pair for split_pairs in pairs.values() for _, pair in split_pairs]
     if not every:
         raise BadInput(f"{folder}: its stage_*.txt name no class; copy the class lists again")
-    limit = max_steps or MAX_STEPS[dataset]
-    steps = max(pair.steps for pair in every)
-    steps = min(steps, limit) if limit else steps
+    longest = max(pair.steps for pair in every)
+    steps = min(longest, max_steps or MAX_STEPS[dataset] or longest)
     marker = read_marker(root)
     synthetic = marker is not None or any(pair.synthetic for pair in every)
     temporal = FEATURES[kind].suffix == ".pkl"
@@ -129,14 +123,7 @@ def index_avca(
         classes=classes,
         vectors=_vectors(root, features, dataset, classes),
         blocks={
-            name: tuple(
-                Block(
-                    np.full(len(pair.names), label, dtype=np.int64),
-                    pair.names,
-                    partial(pair.read, steps),
-                )
-                for label, pair in split_pairs
-            )
+            name: tuple(pair.block(label, steps) for label, pair in split_pairs)
             for name, split_pairs in pairs.items()
         },
         audio_shape=(steps, every[0].audio_dim),
@@ -220,9 +207,7 @@ def _open_split(
             f"{folder / subsplit}.txt: unknown class(es) {unknown[:5]}; see all_class.txt"
         )
     suffix = FEATURES[kind].suffix
-    audio, video = (
-        class_files(features / part / subsplit, dataset, suffix) for part in ("audio", "video")
-    )
+    audio, video = (class_files(features / part / subsplit, dataset, suffix) for part in MODALITIES)
     missing = [key for key in wanted if key not in audio or key not in video]
     if missing:
         raise BadInput(
@@ -231,12 +216,3 @@ def _open_split(
         )
     read = READERS[suffix]
     return [(ids[key], read(audio[key], video[key], kind)) for key in wanted]
-
-
-def _first_features(root: Path) -> FeatureName:
-    found = present_features(root)
-    if not found:
-        raise BadInput(
-            f"{root / 'features'}: neither main_features nor cls_features; unpack one there"
-        )
-    return found[0]

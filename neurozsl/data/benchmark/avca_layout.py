@@ -9,8 +9,6 @@ In: a root. Out: names, lists and paths; no feature is read here. The vectors ma
 `.npz` with `names` and `vectors`, which is how this package writes them (it writes no pickle).
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,10 +112,9 @@ def feature_name(text: str) -> FeatureName:
     Raises:
         BadInput: it is none.
     """
-    found = next((name for name in FEATURES if name == text), None)
-    if found is None:
+    if text not in FEATURES:
         raise BadInput(f"features: {text!r}; choose one of {', '.join(FEATURES)}")
-    return found
+    return text
 
 
 def is_avca(root: Path) -> bool:
@@ -237,7 +234,7 @@ def read_table(path: Path) -> dict[str, F32]:
     bad = [
         str(name)
         for name, vector in value.items()
-        if not isinstance(name, str) or not isinstance(vector, np.ndarray) or vector.ndim != 1
+        if not (isinstance(name, str) and isinstance(vector, np.ndarray) and vector.ndim == 1)
     ]
     if bad:
         raise BadInput(f"{path}: {len(bad)} entries are no vectors, first {bad[0]!r}; replace it")

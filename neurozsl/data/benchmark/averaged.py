@@ -1,9 +1,10 @@
 """Averaged features of one class: `<Class>.h5` with data (n, D) and video_urls (n,) bytes."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,8 +13,8 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32
 from neurozsl.data.benchmark.pair import Pair, join_names
 from neurozsl.data.index import Rows
+from neurozsl.data.store import DAMAGE
 
-DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
 MARK = "synthetic"  # attribute of generated files
 
 
@@ -26,22 +27,30 @@ class Header:
     synthetic: bool
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A class file; damage that shows while it is read is the user's bad input."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except DAMAGE as error:
+        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+
+
+def read_urls(file: Any) -> tuple[str, ...]:
+    """Returns the videos of an open class file."""
+    return tuple(u.decode() if isinstance(u, bytes) else str(u) for u in file["video_urls"][:])
+
+
 def read_header(path: Path) -> Header:
     """Returns urls and width of a class file.
 
     Raises:
         BadInput: it cannot be read, or urls and rows do not belong together.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            shape = file["data"].shape
-            urls = tuple(
-                url.decode() if isinstance(url, bytes) else str(url)
-                for url in file["video_urls"][:]
-            )
-            synthetic = bool(file.attrs.get(MARK, False))
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+    with _opened(path) as file:
+        shape, urls = file["data"].shape, read_urls(file)
+        synthetic = bool(file.attrs.get(MARK, False))
     if len(shape) != 2 or len(urls) != shape[0] or len(set(urls)) != len(urls):
         raise BadInput(
             f"{path}: data {shape} with {len(urls)} urls, {len(set(urls))} of them different; "
@@ -56,25 +65,20 @@ def read_data(path: Path) -> F32:
     Raises:
         BadInput: it cannot be read.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            return np.asarray(file["data"][:], dtype=np.float32)
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
+    with _opened(path) as file:
+        return np.asarray(file["data"][:], dtype=np.float32)
 
 
-def open_pair(audio: Path, video: Path, kind: str) -> Pair:
-    """Opens the two files of a class; `kind` changes nothing here.
+def open_pair(audio: Path, video: Path, _kind: str) -> Pair:
+    """Opens the two files of a class.
 
     Raises:
         BadInput: one is damaged, or they list other videos.
     """
-    del kind
     heard, shown = read_header(audio), read_header(video)
     names, audio_rows, video_rows = join_names(heard.urls, shown.urls, video)
 
-    def read(steps: int) -> Rows:
-        del steps  # one
+    def read(_steps: int) -> Rows:  # one
         return Rows(
             read_data(audio)[audio_rows][:, None],
             read_data(video)[video_rows][:, None],

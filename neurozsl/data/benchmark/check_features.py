@@ -5,11 +5,8 @@ class with too few videos, per file with NaN, other widths, doubled urls, per pa
 modalities list other videos or another order, and per split whose count is not the published one.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -17,8 +14,6 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.data.batch import F32
-from neurozsl.data.benchmark import tcaf
 from neurozsl.data.benchmark.avca_layout import (
     DATASETS,
     FEATURES,
@@ -29,22 +24,14 @@ from neurozsl.data.benchmark.avca_layout import (
     class_key,
     vector_dataset,
 )
-from neurozsl.data.benchmark.averaged import DAMAGE, MARK
-from neurozsl.data.benchmark.check_lists import Lists
-from neurozsl.data.benchmark.findings import Found
+from neurozsl.data.benchmark.averaged import MARK, read_urls
+from neurozsl.data.benchmark.check_lists import Lists, check_shared
+from neurozsl.data.benchmark.findings import Found, repeated
 from neurozsl.data.benchmark.safe_pickle import load_npy, load_pickle
+from neurozsl.data.benchmark.tcaf import ClassFile, read_class
+from neurozsl.data.store import DAMAGE
 
 STAGE_2 = ("stage_1_train", "stage_1_val_seen", "stage_1_val_unseen")
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """One class file: its urls in order, a (T, D) or (D,) array each, and whether generated."""
-
-    urls: tuple[str, ...]
-    rows: tuple[F32, ...]
-    width: int
-    synthetic: bool = False
 
 
 def check_features(
@@ -66,38 +53,38 @@ def check_features(
     for number, subsplit in enumerate(SUBSPLITS.values()):
         files = _files(features, subsplit, form.suffix, lists, found)
         samples[subsplit] = {}
-        twice: dict[str, list[str]] = {}
+        heard: list[str] = []
         for key, name in sorted(lists.splits[subsplit].items()):
             pair = {}
             for part in MODALITIES:
                 path = files[part].get(key)
-                if path is None:
-                    continue
-                content = _read(path, root, found)
-                if content is None:
+                content = None if path is None else _read(path, root, found)
+                if path is None or content is None:
                     continue
                 pair[part] = content
                 synthetic |= content.synthetic
-                if content.urls:
+                if content.names:
                     widths[part][content.width] += 1
-                    places[part].setdefault(content.width, []).append(
-                        str(path.relative_to(features))
-                    )
+                    place = str(path.relative_to(features))
+                    places[part].setdefault(content.width, []).append(place)
             samples[subsplit][key] = _check_pair(pair, features, subsplit, name, found)
-            for url in pair["audio"].urls if "audio" in pair else ():
-                if homes.setdefault(url, subsplit) != subsplit:
-                    twice.setdefault(homes[url], []).append(url)
-            if key in lists.videos.get(subsplit, {}) and "audio" in pair:
-                _check_listed(
-                    set(pair["audio"].urls), lists.videos[subsplit][key], subsplit, name, found
-                )
+            if "audio" in pair:
+                urls = pair["audio"].names
+                heard += urls
+                if key in lists.videos.get(subsplit, {}):
+                    _check_listed(
+                        set(urls), lists.videos[subsplit][key], f"{subsplit}/{name}", found
+                    )
             done += 1
             if progress is not None:
                 progress(done, total)
-        for other, urls in twice.items():
-            text = f"features of video(s) that {other} has too"
-            found.add("warning", "shared-video", f"{features.name}/{subsplit}", text, urls)
-        _check_count(features.name, lists, subsplit, number, sum(samples[subsplit].values()), found)
+        check_shared(homes, subsplit, heard, f"{features.name}/{subsplit}", "features of ", found)
+        count, published = sum(samples[subsplit].values()), DATASETS[lists.dataset].counts[number]
+        # cls_split drops test classes; their published sum is not that of the table.
+        dropped = lists.folder == "cls_split" and subsplit == "stage_2_test_unseen"
+        if count != published and not dropped:
+            text = f"{count} videos, published {published}"
+            found.add("note", "count", f"{features.name}/{subsplit}", text)
     _check_widths(features.name, form.widths, widths, places, found)
     _check_training(features.name, samples, lists, found)
     return synthetic
@@ -105,12 +92,8 @@ def check_features(
 
 def check_pickles(features: Path, kinds: tuple[FeatureName, ...], found: Found) -> None:
     """Reads every pickle and array file that is neither class vectors nor temporal features."""
-    temporal = {
-        folder
-        for kind in kinds
-        if FEATURES[kind].suffix == ".pkl"
-        for folder in FEATURES[kind].folders
-    }
+    forms = [FEATURES[kind] for kind in kinds if FEATURES[kind].suffix == ".pkl"]
+    temporal = {folder for form in forms for folder in form.folders}
     for path in sorted(p for p in features.rglob("*") if p.suffix in (".pkl", ".pickle", ".npy")):
         place = path.relative_to(features)
         in_class_folder = place.parts[0] in temporal and "text" not in place.parts
@@ -139,13 +122,9 @@ def _files(
             files[part] = {}
             continue
         missing = sorted(name for key, name in wanted.items() if key not in files[part])
-        text = f"no {suffix} for {len(missing)} class(es)"
-        found.some("error", "missing-class", where, text, missing)
-        stems = Counter(
-            class_key(path.stem, lists.dataset)
-            for path in (features / part / subsplit).glob(f"*{suffix}")
-        )
-        doubled = [key for key, times in stems.items() if times > 1]
+        found.some("error", "missing-class", where, f"no {suffix} for {{n}} class(es)", missing)
+        paths = (features / part / subsplit).glob(f"*{suffix}")
+        doubled = repeated(class_key(path.stem, lists.dataset) for path in paths)
         found.some("error", "duplicate-class", where, "two files of one class", doubled)
         known = {class_key(name, lists.dataset) for name in lists.classes}
         extra = [path.name for key, path in files[part].items() if key not in wanted]
@@ -158,33 +137,30 @@ def _files(
     return files
 
 
-def _read(path: Path, root: Path, found: Found) -> Content | None:
+def _read(path: Path, root: Path, found: Found) -> ClassFile | None:
     """One class file, its own deviations added; None where it cannot be read."""
     where = path.relative_to(root / "features")
     try:
-        content = _read_pickle(path) if path.suffix == ".pkl" else _read_h5(path)
+        content = read_class(path) if path.suffix == ".pkl" else _read_h5(path)
     except BadInput as error:
-        refused = path.suffix == ".pkl"
-        found.add("error", "pickle" if refused else "damaged", where, str(error))
+        found.add("error", "pickle" if path.suffix == ".pkl" else "damaged", where, str(error))
         return None
-    twice = [url for url, times in Counter(content.urls).items() if times > 1]
-    found.some("error", "duplicate-video", where, f"{len(twice)} url(s) twice", twice)
+    twice = repeated(content.names)
+    found.some("error", "duplicate-video", where, "{n} url(s) twice", twice)
     bad = [
         f"row {i} ({url})"
-        for i, (url, row) in enumerate(zip(content.urls, content.rows, strict=True))
+        for i, (url, row) in enumerate(zip(content.names, content.sequences, strict=True))
         if not np.isfinite(row).all()
     ]
-    found.some("error", "not-finite", where, f"NaN or infinity in {len(bad)} row(s)", bad)
+    found.some("error", "not-finite", where, "NaN or infinity in {n} row(s)", bad)
     return content
 
 
-def _read_h5(path: Path) -> Content:
+def _read_h5(path: Path) -> ClassFile:
     try:
         with h5py.File(path, "r") as file:
-            data, urls = file["data"], file["video_urls"][:]
-            values = np.asarray(data[:])
+            values, names = np.asarray(file["data"][:]), read_urls(file)
             synthetic = bool(file.attrs.get(MARK, False))
-        names = tuple(u.decode() if isinstance(u, bytes) else str(u) for u in urls)
     except DAMAGE as error:
         raise BadInput(f"cannot be read ({error}); copy the file again") from error
     if values.ndim != 2 or values.dtype.kind not in "fiu" or len(names) != len(values):
@@ -192,60 +168,37 @@ def _read_h5(path: Path) -> Content:
             f"data {values.dtype} {values.shape} with {len(names)} urls; numbers (n, D) and n urls "
             "are needed"
         )
-    return Content(names, tuple(values), values.shape[1], synthetic)
-
-
-def _read_pickle(path: Path) -> Content:
-    read = tcaf.read_class(path)
-    width = read.sequences[0].shape[1] if read.sequences else 0
-    return Content(read.names, read.sequences, width)
+    return ClassFile(names, tuple(values), values.shape[1], synthetic)
 
 
 def _check_pair(
-    pair: Mapping[str, Content], features: Path, subsplit: str, name: str, found: Found
+    pair: Mapping[str, ClassFile], features: Path, subsplit: str, name: str, found: Found
 ) -> int:
     """Both modalities of one class; returns the videos that both have."""
     where = f"{features.name}/{subsplit}/{name}"
     for part, content in pair.items():
-        if not content.urls:
+        if not content.names:
             found.add("error", "empty-class", f"{where} ({part})", "no video; 1 or more are needed")
     if len(pair) < 2:
         return 0
-    heard, shown = pair["audio"].urls, pair["video"].urls
-    for part, odd in (
-        ("video", sorted(set(heard) - set(shown))),
-        ("audio", sorted(set(shown) - set(heard))),
-    ):
-        text = f"{len(odd)} url(s) missing in the {part} file"
-        found.some("error", "missing-video", where, text, odd)
+    heard, shown = pair["audio"].names, pair["video"].names
+    for part, odd in (("video", set(heard) - set(shown)), ("audio", set(shown) - set(heard))):
+        text = f"{{n}} url(s) missing in the {part} file"
+        found.some("error", "missing-video", where, text, sorted(odd))
     if set(heard) == set(shown) and heard != shown and len(set(heard)) == len(heard) == len(shown):
         moved = [url for url, other in zip(heard, shown, strict=True) if url != other]
         text = (
-            f"{len(moved)} url(s) in another order in the video file; we join on the url, the "
-            "published loader stops"
+            "{n} url(s) in another order in the video file; we join on the url, the published "
+            "loader stops"
         )
-        found.add("warning", "order", where, text, moved)
+        found.some("warning", "order", where, text, moved)
     return len(set(heard) & set(shown))
 
 
-def _check_listed(
-    urls: set[str], listed: frozenset[str], subsplit: str, name: str, found: Found
-) -> None:
-    where = f"{subsplit}/{name}"
+def _check_listed(urls: set[str], listed: frozenset[str], where: str, found: Found) -> None:
     absent, extra = sorted(listed - urls), sorted(urls - listed)
-    text = f"{len(absent)} video(s) of the .csv without features"
-    found.some("note", "csv-features", where, text, absent)
-    found.some("note", "csv-features", where, f"{len(extra)} video(s) not in the .csv", extra)
-
-
-def _check_count(
-    name: str, lists: Lists, subsplit: str, number: int, count: int, found: Found
-) -> None:
-    published = DATASETS[lists.dataset].counts[number]
-    # cls_split drops test classes; their published sum is not that of the table.
-    dropped = lists.folder == "cls_split" and subsplit == "stage_2_test_unseen"
-    if count != published and not dropped:
-        found.add("note", "count", f"{name}/{subsplit}", f"{count} videos, published {published}")
+    found.some("note", "csv-features", where, "{n} video(s) of the .csv without features", absent)
+    found.some("note", "csv-features", where, "{n} video(s) not in the .csv", extra)
 
 
 def _check_widths(

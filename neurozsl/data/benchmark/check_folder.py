@@ -5,8 +5,6 @@ In: any folder that `load` takes. Out: a `CheckReport`. A benchmark root is walk
 `neurozsl data` wrote is opened and hashed.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +35,7 @@ WORDS = 300
 
 
 def check_folder(folder: Path, *, progress: Progress | None = None) -> CheckReport:
-    """Returns every deviation of a data set folder.
-
-    Args:
-        folder: benchmark root, or a folder that `neurozsl data` wrote.
-        progress: called with (class files done, class files in all).
+    """Returns every deviation of a folder that `load` takes; progress counts class files.
 
     Raises:
         BadInput: the folder is missing or of neither kind.
@@ -62,7 +56,7 @@ def _check_written(folder: Path) -> CheckReport:
     found = Found()
     kind = "memory-mapped" if packed.is_packed(folder) else "store"
     synthetic = False
-    try:
+    with found.refused("unusable", folder.name):
         if kind == "store":
             data = store.load_store(folder)
         else:
@@ -73,18 +67,14 @@ def _check_written(folder: Path) -> CheckReport:
         synthetic = data.synthetic
         for number in (1, 2):
             data.stage(number)
-    except BadInput as error:
-        found.add("error", "unusable", folder.name, str(error))
     return CheckReport(str(folder), kind, synthetic, found.ordered())
 
 
 def _check_benchmark(root: Path, progress: Progress | None) -> CheckReport:
     found = Found()
     synthetic = False
-    try:
+    with found.refused("marker", root.name):
         synthetic = read_marker(root) is not None
-    except BadInput as error:
-        found.add("error", "marker", root.name, str(error))
     kinds = present_features(root)
     if not kinds:
         names = [name for form in FEATURES.values() for name in form.folders]
@@ -107,17 +97,14 @@ def _check_benchmark(root: Path, progress: Progress | None) -> CheckReport:
 
 
 def _dataset(features: Path, found: Found) -> str | None:
-    text = features / "text"
-    present = [name for name in DATASETS if vector_file(text, name) is not None]
+    present = [name for name in DATASETS if vector_file(features / "text", name) is not None]
     if len(present) == 1:
         return present[0]
-    found.add(
-        "error",
-        "vector-file",
-        f"{features.name}/text",
+    text = (
         f"word vectors of {present or 'no data set'}; one word_embeddings_<name>_normed.npy is "
-        f"needed, of {', '.join(DATASETS)}",
+        f"needed, of {', '.join(DATASETS)}"
     )
+    found.add("error", "vector-file", f"{features.name}/text", text)
     return None
 
 
@@ -137,12 +124,12 @@ def _check_vectors(
     missing = [
         f"{name} ({key})" for name, key in zip(lists.classes, keys, strict=True) if key not in table
     ]
-    found.some("error", "vectors", where, f"no vector for {len(missing)} class(es)", missing)
+    found.some("error", "vectors", where, "no vector for {n} class(es)", missing)
     odd = [f"{name} {vector.shape}" for name, vector in table.items() if vector.shape != (WORDS,)]
-    found.some("error", "vector-width", where, f"{len(odd)} vector(s) not {WORDS} wide", odd)
+    found.some("error", "vector-width", where, f"{{n}} vector(s) not {WORDS} wide", odd)
     length = {name: float(np.linalg.norm(vector)) for name, vector in table.items()}
     wrong = [f"{name} {size:.4g}" for name, size in length.items() if not abs(size - 1.0) < 1e-3]
-    found.some("error", "vector-length", where, f"{len(wrong)} vector(s) not of length 1", wrong)
+    found.some("error", "vector-length", where, "{n} vector(s) not of length 1", wrong)
     if path.suffix != ".npy":
         found.add("note", "vector-form", where, "the published loader reads only the pickled .npy")
     if len(table) < len(keys):
@@ -153,20 +140,19 @@ def _check_vectors(
         for name, own, used in zip(lists.classes, keys, legacy, strict=True)
         if own != used
     }
-    rows = [AlignedSplit("all_class", len(other), len(keys))]
-    for subsplit, names in lists.splits.items():
-        rows.append(
-            AlignedSplit(f"{lists.folder}/{subsplit}", len(other & names.keys()), len(names))
-        )
     if other:
-        found.add(
-            "note",
-            "label-alignment",
-            where,
+        text = (
             f"the published loader gives {len(other)} of {len(keys)} classes another class's "
-            "vector; by_name (default) does not, legacy does",
+            "vector; by_name (default) does not, legacy does"
         )
-    return rows
+        found.add("note", "label-alignment", where, text)
+    return [
+        AlignedSplit("all_class", len(other), len(keys)),
+        *(
+            AlignedSplit(f"{lists.folder}/{subsplit}", len(other & names.keys()), len(names))
+            for subsplit, names in lists.splits.items()
+        ),
+    ]
 
 
 def _check_cache(root: Path, features: Path, found: Found) -> None:
@@ -181,14 +167,12 @@ def _check_cache(root: Path, features: Path, found: Found) -> None:
     )
     caches = [path for folder in folders for path in sorted(folder.glob("*.pkl"))]
     stale = [path for path in caches if path.stat().st_mtime_ns < newest]
-    found.some(
-        "warning",
-        "stale-cache",
-        f"_features_processed/{features.name}",
-        f"{len(stale)} file(s) older than the features; the published loader would use them "
-        "without a word; delete them (we do not read them)",
-        stale,
+    where = f"_features_processed/{features.name}"
+    text = (
+        "{n} file(s) older than the features; the published loader would use them without a word; "
+        "delete them (we do not read them)"
     )
+    found.some("warning", "stale-cache", where, text, stale)
     fresh = [path for path in caches if path not in stale]
     text = "cache of the published loader; it is not read here"
-    found.some("note", "cache", f"_features_processed/{features.name}", text, fresh)
+    found.some("note", "cache", where, text, fresh)

@@ -6,10 +6,7 @@ splits, `.csv` and `.txt` that name other classes, codes that are not the place 
 counts that are not the published ones.
 """
 
-from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from neurozsl.data.benchmark.avca_layout import (
     read_lines,
     read_rows,
 )
-from neurozsl.data.benchmark.findings import Found
+from neurozsl.data.benchmark.findings import Found, Level, repeated
 
 CLASSES = {"ucf": 101, "activity": 200, "vggsound": 309}
 FOLDERS = ("main_split", "cls_split")
@@ -50,19 +47,14 @@ def check_lists(root: Path, dataset: str, folder: str, found: Found) -> Lists:
     """Returns the lists of one split folder and adds what contradicts itself."""
     base = root / "class-split"
     classes: tuple[str, ...] = ()
-    try:
+    where = "class-split/all_class.txt"
+    with found.refused("class-list", where):
         listed = read_lines(base / "all_class.txt")
         classes = tuple(sorted(listed))
         _doubled(listed, dataset, "all_class.txt", found)
-    except BadInput as error:
-        found.add("error", "class-list", "class-split/all_class.txt", str(error))
     if classes and len(classes) != CLASSES[dataset]:
-        found.add(
-            "note",
-            "count",
-            "class-split/all_class.txt",
-            f"{len(classes)} classes, published {CLASSES[dataset]}",
-        )
+        text = f"{len(classes)} classes, published {CLASSES[dataset]}"
+        found.add("note", "count", where, text)
     codes = {class_key(name, dataset): str(i) for i, name in enumerate(classes)}
     splits, videos = {}, {}
     for number, subsplit in enumerate(SUBSPLITS.values()):
@@ -109,9 +101,8 @@ def _video_list(
     except BadInput as error:
         found.add("error", "video-list", where, str(error))
         return None
-    counts = Counter(row["filename"] for row in rows)
-    twice = [name for name, times in counts.items() if times > 1]
-    found.some("error", "duplicate-video", where, f"{len(twice)} video(s) listed twice", twice)
+    twice = repeated(row["filename"] for row in rows)
+    found.some("error", "duplicate-video", where, "{n} video(s) listed twice", twice)
     videos: dict[str, set[str]] = {}
     for row in rows:
         videos.setdefault(class_key(row["label"], dataset), set()).add(row["filename"])
@@ -128,13 +119,9 @@ def _video_list(
     found.some("error", "csv-txt", where, f"no video of class(es) that {folder} names", empty)
     # cls_split drops classes of the lists that both split folders share.
     extra = [name for key, name in labels.items() if key in codes and key not in names]
-    found.some(
-        "note" if folder == "cls_split" else "warning",
-        "csv-txt",
-        where,
-        f"videos of class(es) that {folder} does not name; they are left out",
-        extra,
-    )
+    level: Level = "note" if folder == "cls_split" else "warning"
+    text = f"videos of class(es) that {folder} does not name; they are left out"
+    found.some(level, "csv-txt", where, text, extra)
     published = DATASETS[dataset].counts[number]
     if len(rows) != published:
         found.add("note", "count", where, f"{len(rows)} videos, published {published}")
@@ -142,8 +129,7 @@ def _video_list(
 
 
 def _doubled(lines: list[str], dataset: str, where: str, found: Found) -> None:
-    counts = Counter(class_key(line, dataset) for line in lines)
-    twice = [key for key, times in counts.items() if times > 1]
+    twice = repeated(class_key(line, dataset) for line in lines)
     found.some("error", "duplicate-class", where, "listed twice", twice)
 
 
@@ -164,23 +150,28 @@ def _overlap(
     ):
         for other in others:
             both = splits[unseen].keys() & splits[other].keys()
-            text = f"unseen, yet in {other}.txt"
-            found.some("error", "role", f"{folder}/{unseen}.txt", text, sorted(both))
+            where, text = f"{folder}/{unseen}.txt", f"unseen, yet in {other}.txt"
+            found.some("error", "role", where, text, sorted(both))
     for seen, known in (
         ("stage_1_val_seen", train.keys()),
         ("stage_2_test_seen", train.keys() | val.keys()),
     ):
-        untrained = splits[seen].keys() - known
-        text = "seen, yet never trained on"
-        found.some("error", "role", f"{folder}/{seen}.txt", text, sorted(untrained))
-    every: dict[str, str] = {}
+        untrained = sorted(splits[seen].keys() - known)
+        found.some("error", "role", f"{folder}/{seen}.txt", "seen, yet never trained on", untrained)
+    homes: dict[str, str] = {}
     for subsplit, classes in videos.items():
-        names = frozenset().union(*classes.values()) if classes else frozenset()
-        shared: dict[str, list[str]] = {}
-        for name in sorted(names):
-            if name in every:
-                shared.setdefault(every[name], []).append(name)
-            every.setdefault(name, subsplit)
-        for other, twice in shared.items():
-            text = f"video(s) that {other} has too"
-            found.add("warning", "shared-video", f"{folder}/{subsplit}", text, twice)
+        names = sorted(frozenset[str]().union(*classes.values()))
+        check_shared(homes, subsplit, names, f"{folder}/{subsplit}", "", found)
+
+
+def check_shared(
+    homes: dict[str, str], subsplit: str, names: Iterable[str], where: str, what: str, found: Found
+) -> None:
+    """Names videos that an earlier split has too; `homes` notes in which a video was first."""
+    shared: dict[str, list[str]] = {}
+    for name in names:
+        if (home := homes.setdefault(name, subsplit)) != subsplit:
+            shared.setdefault(home, []).append(name)
+    for home, twice in shared.items():
+        text = f"{what}video(s) that {home} has too"
+        found.add("warning", "shared-video", where, text, twice)

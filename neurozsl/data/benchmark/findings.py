@@ -4,11 +4,13 @@ error: the set cannot be used, or would give wrong numbers. warning: usable here
 published loader would read it, or doubtful. note: a difference worth knowing.
 """
 
-from __future__ import annotations
-
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Literal
+
+from neurozsl.core.errors import BadInput
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -46,6 +48,11 @@ class Finding:
         return f"{self.where}: {self.text}: {listed}"
 
 
+def repeated(values: Iterable[str]) -> list[str]:
+    """What is listed more than once, in the order of the first time."""
+    return [value for value, times in Counter(values).items() if times > 1]
+
+
 @dataclass
 class Found:
     """Collects findings while a folder is walked; the one changing thing of a check."""
@@ -59,17 +66,25 @@ class Found:
         self.findings.append(Finding(level, what, str(where), text, tuple(map(str, items))))
 
     def some(
-        self, level: Level, what: str, where: object, text: str, items: Collection[object]
+        self, level: Level, what: str, where: object, text: str, items: Iterable[object]
     ) -> None:
-        """Adds one deviation if there is something that it concerns."""
-        if items:
-            self.add(level, what, where, text, items)
+        """Adds one deviation if there is something that it concerns; `{n}` stands for how much."""
+        listed = list(items)
+        if listed:
+            self.add(level, what, where, text.replace("{n}", str(len(listed))), listed)
+
+    @contextmanager
+    def refused(self, what: str, where: object) -> Iterator[None]:
+        """Adds the refusal of what is read inside as an error; what follows the block goes on."""
+        try:
+            yield
+        except BadInput as error:
+            self.add("error", what, where, str(error))
 
     def ordered(self) -> tuple[Finding, ...]:
         """Errors first; otherwise in the order in which they were found, each once."""
-        return tuple(
-            sorted(dict.fromkeys(self.findings), key=lambda each: LEVELS.index(each.level))
-        )
+        once = dict.fromkeys(self.findings)
+        return tuple(sorted(once, key=lambda each: LEVELS.index(each.level)))
 
 
 @dataclass(frozen=True)

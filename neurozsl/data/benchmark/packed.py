@@ -11,8 +11,6 @@ on the way; `load_packed` reads names and labels alone as long as size and time 
 those noted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
@@ -31,7 +29,7 @@ from neurozsl.data.benchmark.avca_layout import FEATURES, FeatureName
 from neurozsl.data.checks import check_data, first_not_finite
 from neurozsl.data.index import Alignment, Block, Index, Rows, assemble, read_blocks
 from neurozsl.data.mapped import Pages
-from neurozsl.data.store import ARRAYS, FACTS, check_target, write_facts
+from neurozsl.data.store import ARRAYS, DAMAGE, FACTS, check_target, write_facts
 
 SCHEMA = 2
 ALIGN_BYTES = 64  # of arrays in the file; a mapped float32 must lie on a multiple of 4
@@ -60,11 +58,7 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
             _write_small(file, index)
             _write_features(file, index, progress)
         state = path.stat()
-        arrays = {
-            "sha256": sha256(path),
-            "bytes": state.st_size,
-            "mtime_ns": state.st_mtime_ns,
-        }
+        arrays = {"sha256": sha256(path), "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
         counts = {name: index.count(name) for name in SPLITS}
         write_facts(temporary, index, SCHEMA, counts, arrays=arrays)
 
@@ -72,12 +66,10 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
 def load_packed(
     folder: Path, *, feature_name: FeatureName | None = None, label_alignment: Alignment = "by_name"
 ) -> ZSLData:
-    """Opens a data set; its features stay in the file.
+    """Opens what `write` wrote; its features stay in the file.
 
-    Args:
-        folder: what `write` wrote.
-        feature_name: refused where the file holds others.
-        label_alignment: "by_name", or "legacy" where it was made from the benchmark.
+    feature_name: refused where the file holds others. label_alignment: "by_name", or "legacy"
+    where it was made from the benchmark.
 
     Raises:
         BadInput: a file is missing or damaged, or has changed since it was written.
@@ -87,7 +79,7 @@ def load_packed(
     _check_unchanged(path, facts["arrays"])
     try:
         index, rows = _open(path, facts)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except DAMAGE as error:
         raise BadInput(f"{path}: cannot be read ({error}); {REPACK}") from error
     holds = index.meta.get("features")
     if feature_name is not None and holds not in FEATURES[feature_name].folders:

@@ -1,13 +1,14 @@
 """One class of one split: its audio file and its video file, joined on the video's name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from neurozsl.core.errors import BadInput
-from neurozsl.data.index import Rows
+from neurozsl.data.index import Block, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,11 @@ class Pair:
     video_dim: int
     synthetic: bool
     read: Callable[[int], Rows]
+
+    def block(self, label: int, steps: int) -> Block:
+        """Returns all videos as samples of class `label`, `steps` long."""
+        labels = np.full(len(self.names), label, dtype=np.int64)
+        return Block(labels, self.names, partial(self.read, steps))
 
 
 def join_names(

@@ -6,8 +6,6 @@ rebuilt by own code, because numpy's `__setstate__` believes the flags in the fi
 dtype without its flag would turn bytes into pointers).
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -141,11 +139,9 @@ def load_pickle(path: Path) -> object:
 
 
 def _read_npy(file: BinaryIO) -> object:
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
+    form = np.lib.format
+    read = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+    version = form.read_magic(file)
     if version not in read:
         raise ValueError(f"npy version {version}")
     _, _, dtype = read[version](file)

@@ -17,8 +17,6 @@ to its middle, the same span in both modalities (TCaF does so at test; its rando
 is not reproduced). Not done here, as it belongs to TCaF's model: division by 255, normalisation.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +33,12 @@ PERIOD_MS = {"main_temporal": (1000, 1000), "cls_temporal": (960, 640)}  # audio
 
 @dataclass(frozen=True, eq=False)
 class ClassFile:
-    """One modality of one class: n names and n sequences (T_i, D)."""
+    """One modality of one class: n names, n arrays (T_i, D) or (D,), D, and whether generated."""
 
     names: tuple[str, ...]
     sequences: tuple[F32, ...]
+    width: int
+    synthetic: bool = False
 
 
 def step_ms(kind: str) -> int:
@@ -81,7 +81,9 @@ def read_class(path: Path) -> ClassFile:
     widths = {item.shape[1] for item in found}
     if len(widths) > 1:
         raise BadInput(f"{path}: widths {sorted(widths)}; one width is needed")
-    return ClassFile(names, tuple(item.astype(np.float32) for item in found))
+    return ClassFile(
+        names, tuple(item.astype(np.float32) for item in found), max(widths, default=0)
+    )
 
 
 def open_pair(audio: Path, video: Path, kind: str) -> Pair:
@@ -100,12 +102,9 @@ def open_pair(audio: Path, video: Path, kind: str) -> Pair:
     def read(steps: int) -> Rows:
         # Read again rather than kept: all classes together may not fit into memory.
         files = (read_class(audio), read_class(video))
-        wide = [file.sequences[0].shape[1] for file in files]
-        parts = [np.zeros((len(names), steps, width), dtype=np.float32) for width in wide]
+        parts = [np.zeros((len(names), steps, file.width), dtype=np.float32) for file in files]
         mask = np.zeros((len(names), steps), dtype=np.bool_)
-        for i, (length, rows) in enumerate(
-            zip(lengths, zip(audio_rows, video_rows, strict=True), strict=True)
-        ):
+        for i, (length, *rows) in enumerate(zip(lengths, audio_rows, video_rows, strict=True)):
             kept = min(length, steps)
             begin = (length - kept) // 2
             mask[i, :kept] = True
@@ -114,9 +113,7 @@ def open_pair(audio: Path, video: Path, kind: str) -> Pair:
                 part[i, :kept] = grid[begin : begin + kept]
         return Rows(parts[0], parts[1], mask)
 
-    return Pair(
-        names, max(lengths), heard.sequences[0].shape[1], shown.sequences[0].shape[1], False, read
-    )
+    return Pair(names, max(lengths), heard.width, shown.width, False, read)
 
 
 def common_steps(audio: int, video: int, kind: str) -> int:

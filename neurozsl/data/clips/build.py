@@ -5,8 +5,6 @@ with the reason; `strict` refuses them instead. A class whose training clips giv
 and evaluation rows of a class that lost its training clips, are left out and listed too.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,19 +18,9 @@ from neurozsl.data import store
 from neurozsl.data.batch import SPLITS, Split, ZSLData
 from neurozsl.data.clips.labels import UNLABELLED, LabelRow, read_labels
 from neurozsl.data.clips.video_file import read_clip
-from neurozsl.data.clips.windows import WindowSpec, describe_windows, encode_clip
+from neurozsl.data.clips.windows import WindowSpec, describe_windows
 from neurozsl.data.encoders.features import Described, FeatureEncoder
 from neurozsl.data.vectors import VectorFile, find_vector, read_vectors
-
-__all__ = [
-    "BuildReport",
-    "Skipped",
-    "WindowSpec",
-    "build",
-    "encode_clip",
-    "read_clip",
-    "write_clips",
-]
 
 
 @dataclass(frozen=True)
@@ -76,7 +64,7 @@ def build(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
-    """Reads, cuts and encodes a folder of clips.
+    """Reads, cuts and encodes a folder of clips; returns the data set and what was left out.
 
     Args:
         clips_dir: folder that the `file` column is relative to.
@@ -85,9 +73,6 @@ def build(
         spec: windows.
         strict: refuse what would be left out (rows of role unlabelled are never refused).
         progress: called with (clips done, clips in all).
-
-    Returns:
-        The data set and what was left out.
 
     Raises:
         BadInput: an input file is unusable, a split ends up empty, or `strict` and something
@@ -104,7 +89,8 @@ def build(
     encoded: list[_Encoded] = []
     for done, row in enumerate(kept, start=1):
         try:
-            encoded.append(_encode_row(clips_dir, row, spec))
+            clip = replace(read_clip(clips_dir / row.file), name=row.file)
+            encoded.append(_Encoded(row, *describe_windows(clip, spec)))
         except BadInput as error:
             skipped.append(_skip(row, _reason(error, clips_dir, row)))
         if progress is not None:
@@ -118,7 +104,12 @@ def build(
             f"{labels}: {len(refused)} row(s) cannot be used, 0 are allowed with --strict; correct "
             f"them or leave --strict out:\n{lines}"
         )
-    _check_splits(encoded, labels)
+    empty = [name for name in SPLITS if not any(part.row.role == name for part in encoded)]
+    if empty:
+        raise BadInput(
+            f"{labels}: no usable clip for role(s) {', '.join(empty)}; each of {', '.join(SPLITS)} "
+            "needs one; give more vector files or change the roles"
+        )
     data = _assemble(encoded, files, spec, clips_dir.name, skipped)
     windows = {name: len(data.splits[name]) for name in SPLITS}
     return data, BuildReport(windows, len(encoded), tuple(skipped))
@@ -156,12 +147,6 @@ def _with_vectors(
     return kept, skipped
 
 
-def _encode_row(clips_dir: Path, row: LabelRow, spec: WindowSpec) -> _Encoded:
-    clip = replace(read_clip(clips_dir / row.file), name=row.file)
-    described, names = describe_windows(clip, spec)
-    return _Encoded(row, described, names)
-
-
 def _reason(error: BadInput, clips_dir: Path, row: LabelRow) -> str:
     """The message without the file name that the listing already gives."""
     return str(error).removeprefix(f"{clips_dir / row.file}: ").removeprefix(f"{row.file}: ")
@@ -183,15 +168,6 @@ def _drop_unusable(encoded: Sequence[_Encoded]) -> tuple[list[_Encoded], list[Sk
         else:
             dropped.append(_skip(part.row, f"its class has {count} training window(s)"))
     return kept, dropped
-
-
-def _check_splits(encoded: Sequence[_Encoded], labels: Path) -> None:
-    empty = [name for name in SPLITS if not any(part.row.role == name for part in encoded)]
-    if empty:
-        raise BadInput(
-            f"{labels}: no usable clip for role(s) {', '.join(empty)}; each of {', '.join(SPLITS)} "
-            "needs one; give more vector files or change the roles"
-        )
 
 
 def _assemble(
@@ -228,18 +204,9 @@ def _assemble(
 def _split(
     name: str, parts: Sequence[_Encoded], ids: dict[str, int], encoder: FeatureEncoder
 ) -> Split:
-    described = Described.join([part.described for part in parts])
-    audio, video = encoder.apply(described)
-    labels = [ids[part.row.label] for part in parts for _ in part.names]
-    return Split(
-        name=name,
-        audio=audio,
-        video=video,
-        label=np.array(labels, dtype=np.int64),
-        mask=np.ones(audio.shape[:2], dtype=np.bool_),
-        names=tuple(window for part in parts for window in part.names),
-        events=described.events,
-    )
+    label = np.array([ids[part.row.label] for part in parts for _ in part.names], dtype=np.int64)
+    names = [window for part in parts for window in part.names]
+    return encoder.split(name, Described.join([part.described for part in parts]), label, names)
 
 
 def _skip(row: LabelRow, reason: str) -> Skipped:

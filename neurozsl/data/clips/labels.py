@@ -1,7 +1,5 @@
 """The labels file of a folder of clips: CSV with `file,label,role,embedding_name`."""
 
-from __future__ import annotations
-
 import csv
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A video file -> `Clip`: RGB frames at a constant rate and 16 kHz mono sound on one clock."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A clip -> windows -> descriptors, or a batch that a trained model can read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +39,8 @@ def encode_clip(
 ) -> AVBatch:
     """Returns all windows of a clip, encoded as the data set's own clips were.
 
-    Args:
-        clip: any clip with 16 kHz sound, at least one window long.
-        data: data set whose meta holds the encoder, or the encoder itself.
-        hop_s: distance of window starts.
-        label: class id to note, -1 for unknown.
+    clip: with 16 kHz sound, at least one window long. data: its meta holds the encoder, or the
+    encoder itself. hop_s: distance of window starts. label: class id to note, -1 for unknown.
     """
     encoder = data if isinstance(data, FeatureEncoder) else FeatureEncoder.from_meta(data.meta)
     described, _ = describe_windows(clip, WindowSpec(encoder.window_s, hop_s, encoder.steps))

@@ -13,8 +13,6 @@ All but the level are taken from the waveform divided by the RMS of its window, 
 does not shift every band. Frames: 512 samples, hop 160 (10 ms), 64 mel bands up to 8 kHz.
 """
 
-from __future__ import annotations
-
 import librosa
 import numpy as np
 
@@ -31,14 +29,9 @@ RMS_FLOOR = 1e-4
 
 
 def audio_descriptors(waveform: F32, *, steps: int) -> F32:
-    """Returns one descriptor per step.
+    """Returns one descriptor per step, (B, T, 212) float32, all finite.
 
-    Args:
-        waveform: (B, N) float32 at 16 kHz; N samples span the whole window.
-        steps: T, steps of equal length in the window.
-
-    Returns:
-        (B, T, 212) float32, all finite.
+    waveform: (B, N) float32 at 16 kHz; N samples span the window. steps: T of equal length in it.
 
     Raises:
         BadInput: a step is shorter than one hop of 10 ms.

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.batch import F32, U8
+from neurozsl.data.batch import F32, I64, U8, Split
 from neurozsl.data.clip import Clip
 from neurozsl.data.encoders import audio_features as audio
 from neurozsl.data.encoders import visual_features as visual
-from neurozsl.data.events.generate import GRID as EVENT_GRID
 from neurozsl.data.events.generate import pixel_events, pool_events
 
 FEATURE_DIM = 256
@@ -30,6 +29,7 @@ TAPS = 6  # entries that one output reads
 SHIFT = 0.5  # relu(x + 0.5) keeps about 70 % of a unit-variance feature (facts: recipe, section 1)
 PROJECTION_SEED = 20_251
 ENCODER_SCHEMA = 1
+_STATISTICS = ("audio_mean", "audio_scale", "video_mean", "video_scale")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +89,19 @@ class FeatureEncoder:
         shown = (described.video - self.video_mean) / self.video_scale
         return np.maximum(heard + SHIFT, 0.0), np.maximum(shown + SHIFT, 0.0)
 
+    def split(self, name: str, described: Described, label: I64, names: Sequence[str]) -> Split:
+        """Returns described clips as a split in which every step is real."""
+        audio, video = self.apply(described)
+        mask = np.ones(audio.shape[:2], dtype=np.bool_)
+        return Split(name, audio, video, label, mask, tuple(names), described.events)
+
     def to_meta(self) -> dict[str, object]:
         """Returns a JSON-able form; `from_meta` reads it back exactly."""
         return {
             "schema": ENCODER_SCHEMA,
             "steps": self.steps,
             "window_s": self.window_s,
-            "audio_mean": self.audio_mean.tolist(),
-            "audio_scale": self.audio_scale.tolist(),
-            "video_mean": self.video_mean.tolist(),
-            "video_scale": self.video_scale.tolist(),
+            **{name: getattr(self, name).tolist() for name in _STATISTICS},
         }
 
     @staticmethod
@@ -114,17 +117,15 @@ class FeatureEncoder:
                 f"data set meta: no feature encoder of schema {ENCODER_SCHEMA}; clips can only be "
                 "encoded for data made by `neurozsl data synth` or `neurozsl data build`"
             )
-        names = ("audio_mean", "audio_scale", "video_mean", "video_scale")
-        vectors = [np.asarray(stored[name], dtype=np.float32) for name in names]
+        vectors = [np.asarray(stored[name], dtype=np.float32) for name in _STATISTICS]
         return FeatureEncoder(int(stored["steps"]), float(stored["window_s"]), *vectors)
 
 
 def describe(clips: Sequence[Clip], *, steps: int) -> Described:
     """Returns projected descriptors and pooled pixel events of clips of equal shape.
 
-    Args:
-        clips: n clips of one window each, all with the same frame count, size and samples.
-        steps: T; the frame nearest to the middle of a step stands for the step.
+    clips: n of one window each, all with the same frame count, size and samples. steps: T; the
+    frame nearest to the middle of a step stands for the step.
 
     Raises:
         BadInput: wrong audio rate, or fewer frames than steps.
@@ -196,13 +197,8 @@ def _taps(rng: np.random.Generator) -> F32:
 
 def _pooled(clip: Clip, steps: int) -> U8:
     events = pixel_events(clip.frames, clip.fps)
-    return pool_events(
-        events,
-        steps=steps,
-        seconds=len(clip.frames) / clip.fps,
-        size=clip.frames.shape[1:3],
-        grid=EVENT_GRID,
-    )
+    seconds = len(clip.frames) / clip.fps
+    return pool_events(events, steps=steps, seconds=seconds, size=clip.frames.shape[1:3])
 
 
 def _moments(values: F32) -> tuple[F32, F32]:

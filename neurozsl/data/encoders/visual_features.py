@@ -8,8 +8,6 @@ Differences from classic HOG: no overlapping blocks; a cell is divided by the gr
 its 3 x 3 neighbourhood plus a constant, which keeps pixel noise in flat areas small.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 
@@ -28,13 +26,9 @@ FLAT_ENERGY = 0.5  # gradient per pixel that counts as texture; 3 % noise has ab
 
 
 def visual_descriptors(frames: U8) -> F32:
-    """Returns gradient and colour cells.
+    """Returns gradient and colour cells of (n, H, W, 3) uint8 RGB.
 
-    Args:
-        frames: (n, H, W, 3) uint8 RGB.
-
-    Returns:
-        (n, 8, 8, 11) float32: 8 directions (bin k is centred on k * pi / 8), then R, G, B.
+    (n, 8, 8, 11) float32: 8 directions (bin k is centred on k * pi / 8), then R, G, B.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or min(frames.shape[1:3]) < GRID:
         raise BadInput(

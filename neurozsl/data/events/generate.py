@@ -9,8 +9,6 @@ Feature form: ternary events of a feature sequence, at most one per step; the re
 the current value. This is what the spiking motion branch receives from the visual stream.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal
 
@@ -39,16 +37,14 @@ def pixel_events(
 ) -> Events:
     """Returns the events of a clip, sorted by time.
 
-    The reference starts at the first frame, which sits at t = 0; frame i is at i / fps.
+    The reference starts at the first frame, which sits at t = 0; frame i is at i / fps. An event
+    has t (seconds), x, y (pixels) and p (+1 or -1).
 
     Args:
         frames: (F, H, W, 3) RGB or (F, H, W) grey, uint8.
         fps: frames per second.
         contrast: C > 0, change of log intensity per event.
         eps: added to the intensity (0..1) before the logarithm.
-
-    Returns:
-        Structured array with t (seconds), x, y (pixels), p (+1 or -1).
 
     Raises:
         BadInput: contrast or eps not positive, or frames of another shape.
@@ -62,30 +58,19 @@ def pixel_events(
     else:
         raise BadInput(f"pixel events: frames of shape {frames.shape}; give (F, H, W[, 3])")
     level = np.log(grey.astype(np.float64) / 255.0 + eps)
-    total = _count(level, contrast)
-    events = np.zeros(total, dtype=EVENT_DTYPE)
-    t, x, y, p = (np.empty(total, dtype=EVENT_DTYPE[name]) for name in ("t", "x", "y", "p"))
-    _fill(level, contrast, 1.0 / fps, t, x, y, p)
-    order = np.argsort(t, kind="stable")
-    for name, column in (("t", t), ("x", x), ("y", y), ("p", p)):
-        events[name] = column[order]
-    return events
+    total = _walk(level, contrast, 1.0 / fps, np.empty(0, dtype=EVENT_DTYPE))
+    events = np.empty(total, dtype=EVENT_DTYPE)
+    _walk(level, contrast, 1.0 / fps, events)
+    return events[np.argsort(events["t"], kind="stable")]
 
 
 def pool_events(
     events: Events, *, steps: int, seconds: float, size: tuple[int, int], grid: int = GRID
 ) -> U8:
-    """Returns event counts per step on a coarse grid, ON cells first, then OFF; clipped at 255.
+    """Returns event counts (T, 2 * grid * grid), uint8: ON cells, then OFF, clipped at 255.
 
-    Args:
-        events: fields t, x, y, p as `pixel_events` gives them.
-        steps: T, equal steps of `seconds`.
-        seconds: length of the window; later events count in the last step.
-        size: height and width of the frames in px.
-        grid: cells a side.
-
-    Returns:
-        (T, 2 * grid * grid) uint8.
+    events: as `pixel_events` gives them. steps: T, equal steps of `seconds`, the length of the
+    window; later events count in the last step. size: height and width of the frames in px.
     """
     height, width = size
     step = np.minimum((events["t"] * (steps / seconds)).astype(np.int64), steps - 1)
@@ -105,7 +90,7 @@ def feature_events(
     log: bool = False,
     first: Literal["self", "zero"] = "self",
 ) -> Tensor:
-    """Returns ternary events of a feature sequence (not differentiable).
+    """Returns ternary events of a feature sequence, -1, 0, 1 in its type (not differentiable).
 
     With v = x, or v = log(relu(x) + 0.1) when `log`, and per feature:
 
@@ -118,8 +103,6 @@ def feature_events(
         first: "self" starts ref at v_0, so step 0 has no event; "zero" starts it at the value of
             x = 0, which is what lets repeated (constant) features give events in step 0.
 
-    Returns:
-        (B, T, D) in {-1, 0, 1}, of the dtype of `features`.
     """
     if threshold <= 0:
         raise BadInput(f"feature events: threshold {threshold}; it must be above 0")
@@ -138,32 +121,11 @@ def feature_events(
     return torch.stack(steps, dim=1)
 
 
-def _count_loop(level: F64, contrast: float) -> int:
-    """Number of events; the same walk as `_fill_loop`."""
-    frames, height, width = level.shape
-    total = 0
-    for y in range(height):
-        for x in range(width):
-            reference = level[0, y, x]
-            for f in range(1, frames):
-                change = level[f, y, x] - reference
-                polarity = 1.0 if change > 0 else -1.0
-                while polarity * (level[f, y, x] - reference) >= contrast:
-                    reference += polarity * contrast
-                    total += 1
-    return total
+def _walk_loop(level: F64, contrast: float, gap_s: float, events: Events) -> int:
+    """Number of events; written pixel by pixel as far as there is room in `events`.
 
-
-def _fill_loop(
-    level: F64,
-    contrast: float,
-    gap_s: float,
-    t: F64,
-    xs: npt.NDArray[np.int16],
-    ys: npt.NDArray[np.int16],
-    ps: npt.NDArray[np.int8],
-) -> None:
-    """Writes the events pixel by pixel; a crossing at `reference` has its linear time."""
+    A crossing at `reference` has its linear time.
+    """
     frames, height, width = level.shape
     n = 0
     for y in range(height):
@@ -174,16 +136,14 @@ def _fill_loop(
                 polarity = 1.0 if now > reference else -1.0
                 while polarity * (now - reference) >= contrast:
                     reference += polarity * contrast
-                    part = (reference - before) / (now - before)
-                    t[n] = (f - 1 + min(max(part, 0.0), 1.0)) * gap_s
-                    xs[n] = x
-                    ys[n] = y
-                    ps[n] = polarity
+                    if n < len(events):
+                        part = (reference - before) / (now - before)
+                        event = events[n]
+                        event["t"] = (f - 1 + min(max(part, 0.0), 1.0)) * gap_s
+                        event["x"], event["y"], event["p"] = x, y, polarity
                     n += 1
+    return n
 
 
-# numba's decorator is untyped; naming the compiled functions keeps their signatures.
-_count: Callable[[F64, float], int] = numba.njit(cache=True)(_count_loop)
-_fill: Callable[..., None] = numba.njit(cache=True)(_fill_loop)
-
-__all__ = ["CONTRAST", "EVENT_DTYPE", "GRID", "feature_events", "pixel_events", "pool_events"]
+# numba's decorator is untyped; naming the compiled function keeps its signature.
+_walk: Callable[[F64, float, float, Events], int] = numba.njit(cache=True)(_walk_loop)

@@ -5,8 +5,6 @@ the hash that was noted when it was written, so that opening a run does not read
 a process a folder whose files keep their sizes and times is hashed once.
 """
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +36,5 @@ def _hash_files(folder: Path, state: State) -> str:
     for name, _, _ in state:
         digest.update(name.encode())
         with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)  # goes on with it
     return digest.hexdigest()

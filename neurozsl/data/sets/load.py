@@ -1,7 +1,5 @@
 """A data set folder of any origin -> one `ZSLData`, or one memory-mapped file of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
@@ -11,7 +9,7 @@ from neurozsl.data.benchmark.avca import index_avca, load_avca
 from neurozsl.data.benchmark.avca_layout import FeatureName, is_avca
 from neurozsl.data.benchmark.packed import is_packed, load_packed
 from neurozsl.data.benchmark.packed import write as write_packed
-from neurozsl.data.index import Alignment, Index, index_of
+from neurozsl.data.index import Alignment, index_of
 from neurozsl.data.store import is_store, load_store
 
 
@@ -20,10 +18,7 @@ def load(
 ) -> ZSLData:
     """Opens a data set folder: one that `neurozsl data` wrote, or an AVCA benchmark root.
 
-    Args:
-        path: the folder.
-        feature_name: benchmark only: "main", "cls", "main_temporal" or "cls_temporal".
-        label_alignment: benchmark only, "by_name" or "legacy".
+    feature_name, label_alignment: of a benchmark, as in `load_avca`.
 
     Raises:
         BadInput: the folder is missing, of neither kind, or unusable.
@@ -52,20 +47,14 @@ def convert(
 ) -> ZSLData:
     """Writes any data set as one memory-mapped file and opens it.
 
-    A benchmark is streamed class by class, so that it may be larger than memory.
-
-    Args:
-        path: what `load` opens.
-        out: folder to write; an older data set there is replaced.
-        feature_name: benchmark only, as in `load_avca`.
-        max_steps: benchmark only, as in `load_avca`.
-        progress: called with (samples done, samples in all).
+    A benchmark is streamed class by class, so that it may be larger than memory; `feature_name`
+    and `max_steps` are as in `load_avca`. An older data set in `out` is replaced. Progress counts
+    samples.
     """
     path, out = Path(path), Path(out)
     _check_kind(path)
     if path.resolve() == out.resolve():
         raise BadInput(f"{out}: is what is converted; choose another --out")
-    index: Index
     if is_store(path):
         index = index_of(load(path, feature_name=feature_name))
     else:

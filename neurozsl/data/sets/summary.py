@@ -1,7 +1,5 @@
 """What a data set holds, in numbers: splits, classes, feature statistics, event density."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -94,14 +92,14 @@ def _summarise_split(data: ZSLData, split: Split) -> SplitSummary:
         samples=len(split),
         classes=len(counts),
         class_names=tuple(data.classes[i] for i in split.classes()),
-        fewest=int(counts.min(initial=0) if not counts.size else counts.min()),
+        fewest=int(counts.min()) if counts.size else 0,
         most=int(counts.max(initial=0)),
-        audio_mean=_number(audio.mean),
-        audio_std=_number(audio.std),
-        video_mean=_number(video.mean),
-        video_std=_number(video.std),
-        event_density=_number(events.mean),
-        pixel_event_density=None if not pixel.count else _number(pixel.mean),
+        audio_mean=round(audio.mean, 4),
+        audio_std=round(audio.std, 4),
+        video_mean=round(video.mean, 4),
+        video_std=round(video.std, 4),
+        event_density=round(events.mean, 4),
+        pixel_event_density=None if not pixel.count else round(pixel.mean, 4),
     )
 
 
@@ -133,7 +131,3 @@ def _skipped(meta: Mapping[str, object]) -> tuple[dict[str, str], ...]:
     if not isinstance(listed, list):
         return ()
     return tuple({str(k): str(v) for k, v in skip.items()} for skip in listed)
-
-
-def _number(value: float | np.floating) -> float:
-    return round(float(value), 4)

@@ -9,8 +9,6 @@ frame is nearly the same for all motions, and only time tells them apart:
     jumping    x and y phases are drawn anew every two or three steps
 """
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np
@@ -43,18 +41,11 @@ def render_frames(
     noise: float,
     camera_shake: float,
 ) -> U8:
-    """Returns (n, frames, 32, 32, 3) uint8.
+    """Returns (n, frames, 32, 32, 3) uint8; `rng` draws everything but motion and scene.
 
-    Args:
-        rng: draws everything but motion and scene.
-        motion: (n,) index into `MOTIONS`.
-        scene: (n,) index of the background, below `SCENES`.
-        frames: frames per clip.
-        fps: frames per second.
-        blob: brightness of the blob, of full scale.
-        background: deviation of the scene's texture, of full scale.
-        noise: deviation of the pixel noise, of full scale.
-        camera_shake: largest shift of the whole picture per frame in px, each way.
+    motion: (n,) index into `MOTIONS`. scene: (n,) index of the background, below `SCENES`.
+    blob: its brightness; background, noise: deviations of the scene's texture and of the pixel
+    noise; all of full scale. camera_shake: largest shift of the picture per frame in px, each way.
     """
     n = len(motion)
     place_x, place_y, radius = _trajectory(rng, motion, frames, fps)  # (n, F) each

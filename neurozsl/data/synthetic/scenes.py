@@ -9,11 +9,9 @@ at least two training classes, and the unseen classes share sounds, so sound alo
 The clips are rendered pictures and waveforms and pass the same encoders as real clips.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +20,7 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.data import store
-from neurozsl.data.batch import F32, I64, SPLITS, Split, ZSLData
+from neurozsl.data.batch import F32, I64, SPLITS, ZSLData
 from neurozsl.data.clip import Clip
 from neurozsl.data.encoders.audio_features import RATE_HZ
 from neurozsl.data.encoders.features import Described, FeatureEncoder, describe
@@ -133,14 +131,8 @@ def class_ids(split: str) -> I64:
     val = [order.index(pair) for pair in VAL_UNSEEN]
     test = [order.index(pair) for pair in TEST_UNSEEN]
     train = [i for i in range(len(order)) if i not in val and i not in test]
-    table = {
-        "train": train,
-        "val_seen": train,
-        "val_unseen": val,
-        "test_seen": sorted(train + val),
-        "test_unseen": test,
-    }
-    return np.array(table[split], dtype=np.int64)
+    seen = {"train": train, "val_seen": train, "test_seen": sorted(train + val)}
+    return np.array({**seen, "val_unseen": val, "test_unseen": test}[split], dtype=np.int64)
 
 
 def plan(config: SyntheticConfig, split: str) -> Plan:
@@ -182,17 +174,13 @@ def render(config: SyntheticConfig, split: str, chunk: int = 0) -> list[Clip]:
     samples = round(WINDOW_S * RATE_HZ)
     waves = render_sounds(rng, pair[:, 1], samples=samples, noise=config.sound_noise)
     return [
-        Clip(frames[i], FPS, waves[i], RATE_HZ, f"{split}/{row:05d}") for i, row in enumerate(rows)
+        Clip(shown, FPS, heard, RATE_HZ, name)
+        for shown, heard, name in zip(frames, waves, _names(split, rows), strict=True)
     ]
 
 
 def generate(config: SyntheticConfig, *, progress: Progress | None = None) -> ZSLData:
-    """Renders and encodes the whole set.
-
-    Args:
-        config: settings.
-        progress: called with (clips done, clips in all) after each chunk.
-    """
+    """Renders and encodes the whole set; progress counts clips, after each chunk."""
     plans = {split: plan(config, split) for split in SPLITS}
     total = sum(len(p.label) for p in plans.values())
     done = 0
@@ -211,10 +199,19 @@ def generate(config: SyntheticConfig, *, progress: Progress | None = None) -> ZS
         name="scenes and motions",
         classes=class_names(),
         vectors=class_vectors(),
-        splits={s: _split(s, plans[s], described[s], encoder) for s in SPLITS},
+        splits={
+            s: encoder.split(s, described[s], plans[s].label, _names(s, range(len(plans[s].label))))
+            for s in SPLITS
+        },
         synthetic=True,
         step_s=WINDOW_S / config.steps,
-        meta=_meta(config, plans, encoder),
+        meta={
+            "source": "neurozsl.data.synthetic",
+            "config": asdict(config),
+            "encoder": encoder.to_meta(),
+            "scenes": {split: planned.scene.tolist() for split, planned in plans.items()},
+            "words": [*MOTIONS, *SOUNDS],
+        },
     )
 
 
@@ -228,29 +225,8 @@ def write_synthetic(
     return data
 
 
-def _split(name: str, planned: Plan, described: Described, encoder: FeatureEncoder) -> Split:
-    audio, video = encoder.apply(described)
-    return Split(
-        name=name,
-        audio=audio,
-        video=video,
-        label=planned.label,
-        mask=np.ones(audio.shape[:2], dtype=np.bool_),
-        names=tuple(f"{name}/{row:05d}" for row in range(len(planned.label))),
-        events=described.events,
-    )
-
-
-def _meta(
-    config: SyntheticConfig, plans: Mapping[str, Plan], encoder: FeatureEncoder
-) -> dict[str, object]:
-    return {
-        "source": "neurozsl.data.synthetic",
-        "config": asdict(config),
-        "encoder": encoder.to_meta(),
-        "scenes": {split: planned.scene.tolist() for split, planned in plans.items()},
-        "words": [*MOTIONS, *SOUNDS],
-    }
+def _names(split: str, rows: Iterable[int]) -> list[str]:
+    return [f"{split}/{row:05d}" for row in rows]
 
 
 def _rng(config: SyntheticConfig, split: str, stream: int) -> np.random.Generator:

@@ -5,8 +5,6 @@ beeping   tone switched on and off         hissing   band of noise, half an octa
 chiming   three steady partials (1, 1.26, 1.5: a major chord)
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 
@@ -21,13 +19,9 @@ F64 = npt.NDArray[np.float64]
 
 
 def render_sounds(rng: np.random.Generator, sound: I64, *, samples: int, noise: float) -> F32:
-    """Returns (n, samples) float32 at 16 kHz.
+    """Returns (n, samples) float32 at 16 kHz; `rng` draws everything but the pattern.
 
-    Args:
-        rng: draws everything but the pattern.
-        sound: (n,) index into `SOUNDS`.
-        samples: samples per clip.
-        noise: deviation of the white noise floor over that of the sound.
+    sound: (n,) index into `SOUNDS`. noise: deviation of the white noise floor over the sound's.
     """
     n = len(sound)
     time = np.arange(samples) / RATE_HZ
@@ -62,10 +56,8 @@ def _tonal(name: str, time: F64, pitch: float, phase: float, beat_s: float) -> F
     if name == "beeping":
         return tone * (cycle < 0.5)
     if name == "chiming":
-        return sum(
-            (np.sin(2.0 * np.pi * pitch * part * time + phase * part) for part in CHORD),
-            start=np.zeros_like(time),
-        )
+        partials = (np.sin(2.0 * np.pi * pitch * part * time + phase * part) for part in CHORD)
+        return sum(partials, start=np.zeros_like(time))
     return tone
 
 

@@ -13,8 +13,6 @@ writes no pickle.
 `stage_2_train` has lists but no features: no loader reads them.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil
@@ -78,8 +76,8 @@ def write_stand_ins(
         config: settings.
         splits: folder with `all_class.txt`, `main_split` and `cls_split`, or one above it.
         vectors: the benchmark's pickled `.npy`, or an `.npz` with names and vectors.
-        out: folder to write; an older stand-in set there is replaced.
-        progress: called with (videos done, videos in all).
+        out: an older stand-in set there is replaced.
+        progress: counts videos.
 
     Raises:
         BadInput: lists or vectors are missing or do not fit, or `out` holds something else.
@@ -171,9 +169,8 @@ def _invented(
     """As many rows as published, spread evenly over the classes of the main split."""
     labels = sorted(read_lines(source / "main_split" / f"{subsplit}.txt"))
     ids = {class_key(name, dataset.key): i for i, name in enumerate(classes)}
-    category = {}
-    for row in read_rows(source / dataset.names_csv, ("original",)):
-        category[row["original"]] = row.get("category", "")
+    names = read_rows(source / dataset.names_csv, ("original",))
+    category = {row["original"]: row.get("category", "") for row in names}
     rows = []
     for place, label in enumerate(labels):
         code = ids.get(class_key(label, dataset.key))
@@ -243,17 +240,12 @@ def _write_features(
     """Writes a file per class, split and modality; returns videos per subsplit."""
     ids = {class_key(name, dataset.key): i for i, name in enumerate(classes)}
     split = FEATURES[feature_name(maker.config.features)].split
-    wanted = {
-        subsplit: {
-            class_key(name, dataset.key): name
-            for name in read_lines(source / split / f"{subsplit}.txt")
-        }
-        for subsplit in lists
-    }
     counts = dict.fromkeys(lists, 0)
     total, done = sum(len(found.rows) for found in lists.values()), 0
     for number, (subsplit, found) in enumerate(lists.items()):
-        urls: dict[str, list[str]] = {key: [] for key in wanted[subsplit]}
+        listed = read_lines(source / split / f"{subsplit}.txt")
+        wanted = {class_key(name, dataset.key): name for name in listed}
+        urls: dict[str, list[str]] = {key: [] for key in wanted}
         for row in found.rows:
             # The lists keep the videos of classes that cls_split drops; they get no features.
             if (key := class_key(row["label"], dataset.key)) in urls:
@@ -263,13 +255,12 @@ def _write_features(
         for key, names in urls.items():
             if not names:
                 raise BadInput(
-                    f"{source / split}, {subsplit}: class {wanted[subsplit][key]!r} is in the "
-                    ".txt but has no video in the .csv; complete the lists"
+                    f"{source / split}, {subsplit}: class {wanted[key]!r} is in the .txt but has "
+                    "no video in the .csv; complete the lists"
                 )
             parts = maker.features(ids[key], number, len(names))
             for modality, values in zip(MODALITIES, parts, strict=True):
-                path = features / modality / subsplit / f"{wanted[subsplit][key]}.h5"
-                _write_class(path, values, names)
+                _write_class(features / modality / subsplit / f"{wanted[key]}.h5", values, names)
             counts[subsplit] += len(names)
             done += len(names)
             if progress is not None:

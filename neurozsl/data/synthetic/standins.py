@@ -95,12 +95,7 @@ class FeatureMaker:
 
     @classmethod
     def make(cls, config: StandInConfig, vectors: F32) -> FeatureMaker:
-        """Prepares the maps.
-
-        Args:
-            config: settings.
-            vectors: (C, words), one row per class, in the order of the class ids.
-        """
+        """Prepares the maps for `vectors` (C, words), one row per class in the order of the ids."""
         centred = vectors - vectors.mean(axis=0, keepdims=True)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         words = vectors.shape[1]
@@ -117,16 +112,9 @@ class FeatureMaker:
         return cls(config, latent, (drawn[0], drawn[1]))
 
     def features(self, label: int, subsplit: int, count: int) -> tuple[F32, F32]:
-        """Returns audio and video features of one class in one split.
+        """Returns audio (n, Da) and video (n, Dv), float32, of `count` videos of a class and split.
 
-        Args:
-            label: class id.
-            subsplit: number of the split; seeds are per class and split, so each can be made
-                alone and in any order.
-            count: videos n.
-
-        Returns:
-            (n, Da) and (n, Dv) float32.
+        Seeds are per class and number of the split, so each can be made alone and in any order.
         """
         config = self.config
         rng = np.random.default_rng((config.seed, subsplit, label))

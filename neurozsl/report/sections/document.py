@@ -13,7 +13,7 @@ from neurozsl.report.schema import Provenance, Report
 from neurozsl.report.sections import registry
 from neurozsl.report.sections.context import Context
 from neurozsl.report.sections.provenance import machine
-from neurozsl.runs.run import versions
+from neurozsl.runs.settings import versions
 
 D = TypeVar("D", bound=Report)
 
