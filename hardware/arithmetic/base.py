@@ -2,7 +2,8 @@
 
     quantize    float network + chip + options -> program    refuses what the chip cannot compute
     emulate     program + input + options      -> Trace      bit for bit
-    dequantize  program                        -> float network that computes the same
+    dequantize  program                        -> float network that computes the same;
+                                                  dequantize_input: what it is then fed
     load        a file of its program          -> program
     notes       program + chip                 -> what a user of the chip has to know
 
@@ -78,5 +79,6 @@ class Arithmetic:
     emulate: Callable[[Any, ChipInput, EmulatorOptions], Trace]
     dequantize: Callable[[Any], Lowered]
     load: Callable[[Path], ChipProgram]
+    dequantize_input: Callable[[Any, ChipInput], ChipInput] = lambda program, chip_input: chip_input
     notes: Callable[[Any, Chip], tuple[str, ...]] = lambda program, chip: ()
     compares_membranes: bool = True

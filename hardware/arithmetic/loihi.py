@@ -6,7 +6,6 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, QuantiserOptions
 from neurozsl.hardware.chips.chip import Chip
-from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.bias import quantize_corrected
 from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
@@ -22,19 +21,15 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Progra
     Raises:
         BadInput: what `_check` and `quantize_layer` refuse, a correction without calibration input.
     """
-    bits, scale, calibration = options.bits, options.scale, options.calibration
+    bits, scale = options.bits, options.scale
     _check(lowered, chip, bits)
     if not options.correct_bias:
         made = [quantize_layer(x, lowered, bits, scale) for x in lowered.layers]
-    elif calibration is None:
+    elif options.calibration is None:
         raise BadInput("quantise: correct_bias needs calibration input; pass calibration=")
     else:
-        made = quantize_corrected(lowered, calibration, bits, scale)
-    program = Program.made_of(lowered, chip.key, made)
-    if calibration is None:
-        return program
-    twin_run = simulate(dequantize(program), dequantize_input(program, calibration))
-    return program.with_agreement(simulate(lowered, calibration), twin_run)
+        made = quantize_corrected(lowered, options.calibration, bits, scale)
+    return Program.of(lowered, chip.key, made)
 
 
 def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
@@ -82,5 +77,6 @@ LOIHI: Final = Arithmetic(
     quantize=_quantize,
     emulate=_emulate,
     dequantize=dequantize,
+    dequantize_input=dequantize_input,
     load=Program.load,
 )

@@ -112,6 +112,11 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
 
     Raises:
         BadInput: trace and input do not belong together.
+
+    Example::
+
+        counts = nz.count(program, chip_input, nz.emulate(program, chip_input))
+        counts.total("synops"), [row.joules for row in nz.estimate_all(counts)]
     """
     found, link = tally(network, chip_input, trace), host_link(network, chip_input, trace)
     return counts_of(found, link, chip_input.batch, chip_input.steps)

@@ -38,7 +38,7 @@ def dequantize(program: Program) -> Lowered:
 
     For the policy dynamic, thresholds of the input go through `dequantize_input`.
     """
-    return program.in_float(float_twin(layer, program.inputs) for layer in program.layers)
+    return program.twin(float_twin(layer, program.inputs) for layer in program.layers)
 
 
 def dequantize_input(program: Program, chip_input: ChipInput) -> ChipInput:

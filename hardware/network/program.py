@@ -6,15 +6,14 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 (`lowered`) answer the questions of counters too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self
 
-import numpy as np
 import numpy.typing as npt
 
-from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Policy
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.lowered import Lowered, LoweredLayer
@@ -95,32 +94,16 @@ class ChipProgram:
     loss_type: ClassVar[type]
 
     @classmethod
-    def made_of(cls, lowered: Lowered, chip: str, made: Sequence[tuple[Any, Any]]) -> Self:
-        """The program of a float network; made: per layer its integers, and what they lost."""
-        return cls(
-            chip=chip,
-            inputs=lowered.inputs,
-            layers=tuple(layer for layer, _ in made),
-            outputs=lowered.outputs,
-            steps=lowered.steps,
-            dt_s=lowered.dt_s,
-            policy=lowered.policy,
-            loss=tuple(loss for _, loss in made),
-        )
+    def of(cls, lowered: Lowered, chip: str, made: Iterable[tuple[Any, Any]]) -> Self:
+        """The integers of a network, made of its layers and what each of them lost."""
+        layers, loss = zip(*made, strict=True)
+        shared = (lowered.outputs, lowered.steps, lowered.dt_s, lowered.policy)
+        return cls(chip, lowered.inputs, layers, *shared, loss)
 
-    def in_float(self, twins: Iterable[LoweredLayer]) -> Lowered:
-        """The float network that has these layers in the place of the integers."""
-        return Lowered(self.inputs, tuple(twins), self.outputs, self.dt_s, self.steps, self.policy)
-
-    def with_agreement(self, float_run: Trace, twin_run: Trace) -> Self:
-        """The program with `spike_agreement` filled: the float network against its twin."""
-        before, after = float_run.spikes, twin_run.spikes
-        agree = {
-            x.name: float(np.mean(before[x.name] == after[x.name])) if x.rule.spiking else None
-            for x in self.layers
-        }
-        loss = tuple(replace(x, spike_agreement=agree[x.name]) for x in self.loss)
-        return replace(self, loss=loss)
+    def twin(self, layers: Iterable[LoweredLayer]) -> Lowered:
+        """The float network of these layers, one for each of the program's."""
+        shared = (self.outputs, self.dt_s, self.steps, self.policy)
+        return Lowered(self.inputs, tuple(layers), *shared)
 
     def check(self, chip_input: ChipInput) -> ChipInput:
         """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.

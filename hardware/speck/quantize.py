@@ -30,9 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.core.signals import InputCode
 from neurozsl.hardware.chips.chip import Chip, load_chip
-from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.dequantize import short_unit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.network.neuron import NeuronRule
@@ -59,7 +58,6 @@ def quantize_speck(
     chip: Chip | str = "speck2f",
     *,
     bits: int = WEIGHT_BITS,
-    calibration: ChipInput | None = None,
     lower_bound: LowerBound = "rule",
 ) -> SpeckProgram:
     """The integers that Speck runs for an integrate-and-fire network.
@@ -83,17 +81,13 @@ def quantize_speck(
     if bits != WEIGHT_BITS:
         raise BadInput(f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}; use --bits 8")
     check_speck(lowered, chip)
-    made = [_quantize_layer(x, lowered.inputs.get(x.source), lower_bound) for x in lowered.layers]
-    program = SpeckProgram.made_of(lowered, chip.key, made)
-    if calibration is None:
-        return program
-    twin_run = simulate(dequantize_speck(program), calibration)
-    return program.with_agreement(simulate(lowered, calibration), twin_run)
+    made = (_quantize_layer(x, lowered.inputs.get(x.source), lower_bound) for x in lowered.layers)
+    return SpeckProgram.of(lowered, chip.key, made)
 
 
 def dequantize_speck(program: SpeckProgram) -> Lowered:
     """The float network that computes what the integers compute, away from the state's 16 bits."""
-    return program.in_float(_float_twin(x, program.inputs.get(x.source)) for x in program.layers)
+    return program.twin(_float_twin(x, program.inputs.get(x.source)) for x in program.layers)
 
 
 def fit_scale(values: npt.ArrayLike, bits: int) -> np.float32:

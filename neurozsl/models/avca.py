@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ from neurozsl.models.avca_attention import CrossAttention, Norm, PosEmb
 from neurozsl.models.avca_losses import NAMES, Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
-from neurozsl.models.options import check_known, one_of
+from neurozsl.models.options import check_choices, check_known, one_of
 
 Score = Literal["video", "audio", "both", "mean", "min"]
 Preset = Literal[
@@ -98,13 +98,6 @@ PRESETS: Mapping[str, tuple[float, float, float, float]] = {
     "vggsound_main": (0.0, 0.0, 0.1, 0.1),
     "vggsound_cls": (0.0, 0.0, 0.0, 0.99),
 }
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
-    "attention": get_args(Norm),
-    "pos_emb": get_args(PosEmb),
-    "residual": ("double", "single"),
-    "score": get_args(Score),
-}
 # score -> what is compared with the classes, and how two distances become one
 _SCORES: Mapping[str, tuple[tuple[str, ...], Combine]] = {
     "video": (("theta_v",), "weighted"),
@@ -123,11 +116,10 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> AVCAConfig:
         BadInput: an option does not exist or has a value that is not allowed.
     """
     check_known("avca", AVCAConfig, options)
-    for name, allowed in _CHOICES.items():
-        if name in options:
-            one_of("avca", name, options[name], allowed)
+    one_of("avca", "preset", options.get("preset", "ucf_main"), PRESETS)
     preset = dict(zip(_ORDER, PRESETS[options.get("preset", "ucf_main")], strict=True))
     config = AVCAConfig(audio_dim=audio_dim, video_dim=video_dim, **{**preset, **options})
+    check_choices("avca", config)
     for name in ("drop_enc", "drop_proj", "drop_dec"):
         if not 0 <= getattr(config, name) < 1:
             raise BadInput(f"model 'avca': {name}={getattr(config, name)}, expected 0 to below 1")

@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 
 ClosedLoop = Literal["fixed", "dynamic", "clipped", "literal"]
-MODES: tuple[ClosedLoop, ...] = ("fixed", "dynamic", "clipped", "literal")
 RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0, as MDFT's
 
 

@@ -13,13 +13,10 @@ from typing import Any, Literal, TypeVar, get_args
 from neurozsl.core.errors import BadInput
 from neurozsl.models.branch_config import BranchConfig, Modality, Preset
 from neurozsl.models.crm import Gate
-from neurozsl.models.heads import Output
 from neurozsl.models.mdft_ablations import ablation_options
-from neurozsl.models.neurons import Neuron, Surrogate
 from neurozsl.models.options import check_choices, check_known, one_of
 from neurozsl.models.profiles import profile_options
-from neurozsl.models.sequence import Encode
-from neurozsl.models.threshold import MODES, ThresholdMode
+from neurozsl.models.threshold import ThresholdMode
 
 
 @dataclass(frozen=True)
@@ -76,20 +73,6 @@ PAPER: dict[str, Any] = {
 }
 
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "encode": get_args(Encode),
-    "output": get_args(Output),
-    "gate": get_args(Gate),
-    "neuron": get_args(Neuron),
-    "surrogate": get_args(Surrogate),
-    "threshold": MODES,
-    "events": ("feature", "pixel"),
-    "dab": ("elementwise", "norm"),
-    "audio_code": ("graded", "level", "rate"),
-    "video_code": ("ternary", "on_off"),
-}
-
-
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
     """Resolve a preset and the options on top of it.
 
@@ -130,7 +113,7 @@ def resolve(
             f"{list(config.inputs)}; use motion=false to ablate motion"
         )
     config = replace(config, motion_inputs=heard)
-    check_choices(model, config, _CHOICES)
+    check_choices(model, config)
     if not config.egm and (config.events != "feature" or config.video_code != "ternary"):
         raise BadInput(
             f"model '{model}': egm=false makes no events, events={config.events} and video_code="

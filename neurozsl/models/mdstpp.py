@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ from neurozsl.models.heads import projection_map
 from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.models.options import check_choices
+from neurozsl.models.options import one_of
 from neurozsl.models.pathways import read_spikes
 from neurozsl.models.shrinkage import stage_lengths, stretch
 from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
@@ -110,14 +110,6 @@ _PAPER: dict[str, Any] = {
 }
 
 
-_CHOICES = {
-    "neuron": ("lif", "if"),
-    "shrink": ("mean", "learnt", "none"),
-    "tokens": get_args(Tokens),
-    "on_chip": ("qkv", "embedding"),
-}
-
-
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig:
     """Resolve a preset and the options on top of it.
 
@@ -138,7 +130,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
     if "stage_steps" in options:
         lengths = tuple(int(t) for t in options["stage_steps"])
         config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
-    check_choices(name, config, _CHOICES)
+    one_of(name, "neuron", config.neuron, ("lif", "if"))
     for option in ("stages", "depth", "mlp_ratio", "motion_slots", "motion_heads"):
         if getattr(config, option) < 1:
             raise BadInput(

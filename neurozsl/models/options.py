@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import fields
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from neurozsl.core.errors import BadInput
 
@@ -19,10 +20,15 @@ def check_known(model: str, kind: type, options: Iterable[str]) -> None:
         )
 
 
-def check_choices(model: str, config: object, choices: Mapping[str, Collection[str]]) -> None:
-    """Refuse the first option whose value is none of its `choices`."""
-    for name, allowed in choices.items():
-        one_of(model, name, getattr(config, name), allowed)
+def check_choices(model: str, config: object) -> None:
+    """Refuse a value that is none of those which the `Literal` of its option names."""
+    for name, kind in get_type_hints(type(config)).items():
+        value, values = getattr(config, name, None), get_args(kind)
+        if get_origin(kind) is Literal:
+            one_of(model, name, value, values)
+        elif get_origin(kind) is tuple and get_origin(values[0]) is Literal:
+            for each in value or ():
+                one_of(model, name, each, get_args(values[0]))
 
 
 def one_of(model: str, name: str, value: object, allowed: Collection[str]) -> None:

@@ -13,17 +13,14 @@ Fig. 3      steps, rank, theta with threshold=fixed, motion_inputs (one modality
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.branch_config import BranchConfig, Modality, Preset
+from neurozsl.models.branch_config import BranchConfig
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis
-from neurozsl.models.heads import Output
 from neurozsl.models.lkc import State, Tokens
-from neurozsl.models.neurons import Neuron, Surrogate
-from neurozsl.models.options import check_choices, check_known, one_of
-from neurozsl.models.sequence import Encode
+from neurozsl.models.options import check_choices, check_known
 
 LossPart = Literal["triplet", "projection", "reconstruction"]
 
@@ -105,20 +102,6 @@ _PAPER: dict[str, Any] = {
     "rank": 60,
 }
 _TUPLES = ("channels", "strides", "motion_inputs", "loss_parts")
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "preset": get_args(Preset),
-    "encode": get_args(Encode),
-    "output": get_args(Output),
-    "lkc_tokens": get_args(Tokens),
-    "lkc_state": get_args(State),
-    "snn_input": ("features", "change", "encoded"),
-    "glp": ("blocks", "input", "off"),
-    "neuron": get_args(Neuron),
-    "conv_axis": get_args(Axis),
-    "surrogate": get_args(Surrogate),
-    "threshold": get_args(ClosedLoop),
-    "input_code": ("graded", "level", "rate"),
-}
 
 
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
@@ -132,11 +115,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
     for name in set(_TUPLES) & set(values):
         values[name] = tuple(values[name])
     config = STFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
-    check_choices("stft", config, _CHOICES)
-    for name in config.motion_inputs:
-        one_of("stft", "motion_inputs", name, get_args(Modality))
-    for name in config.loss_parts:
-        one_of("stft", "loss_parts", name, get_args(LossPart))
+    check_choices("stft", config)
     faults = _faults(config)
     if faults:
         raise BadInput("model 'stft': " + "; ".join(faults))

@@ -28,7 +28,6 @@ from torch import Tensor
 from neurozsl.models.blocks import resize_channels
 
 ThresholdMode = Literal["fixed", "dynamic", "literal", "clipped", "centred"]
-MODES: tuple[ThresholdMode, ...] = ("fixed", "dynamic", "literal", "clipped", "centred")
 _RANGE = 4.0  # theta stays within theta_0 / 4 .. 4 theta_0 in the recurrent ablations
 
 

@@ -1,6 +1,7 @@
 """RJLU, DAB and dynamic threshold against slow loops that follow the equations one by one."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.dab import DAB
 from neurozsl.models.rjlu import RJLU
-from neurozsl.models.threshold import MODES, saturated_share, thresholds
+from neurozsl.models.threshold import ThresholdMode, saturated_share, thresholds
 from tests.models.slow_blocks import F64, draw, sigmoid, slow_attention, slow_feed, value
 
 B, T, E = 3, 5, 8
@@ -91,7 +92,7 @@ def slow_factor(s: F64, e: F64, mode: str) -> float:
     return float(phi + sum(terms) / np.log(len(s)))
 
 
-@pytest.mark.parametrize("mode", [m for m in MODES if m != "fixed"])
+@pytest.mark.parametrize("mode", [m for m in get_args(ThresholdMode) if m != "fixed"])
 def test_dynamic_threshold_follows_equation_7(mode: str) -> None:
     joint, events = draw(B, T, E), np.sign(draw(B, T, E, seed=4)) * (draw(B, T, E, seed=5) > 0.5)
     theta_0 = 1.25

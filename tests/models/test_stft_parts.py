@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from torch import nn
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode
-from neurozsl.models.closed_loop import MODES, next_theta
+from neurozsl.models.closed_loop import ClosedLoop, next_theta
 from neurozsl.models.conv_layer import ConvSpikingLayer
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.glp import GlobalLocalPooling
@@ -255,7 +255,7 @@ def slow_factor(mode: str, p_all: float, spikes: F64) -> float:
 
 @pytest.mark.parametrize("shaped", [False, True])
 @pytest.mark.parametrize("neuron", ["lif", "if"])
-@pytest.mark.parametrize("loop", MODES)
+@pytest.mark.parametrize("loop", get_args(ClosedLoop))
 def test_a_block_follows_equations_5_to_9(loop: str, neuron: Neuron, shaped: bool) -> None:
     torch.manual_seed(1)
     block = layer(loop=loop, neuron=neuron, shaped=shaped)
@@ -302,7 +302,7 @@ def test_a_threshold_sees_the_spikes_of_the_step_before_and_no_others() -> None:
     assert bool((theta[0, 3] > calm[0, 3]).all())  # spikes raise it
 
 
-@pytest.mark.parametrize("loop", [m for m in MODES if m != "fixed"])
+@pytest.mark.parametrize("loop", [m for m in get_args(ClosedLoop) if m != "fixed"])
 def test_thetas_stay_inside_the_clip(loop: str) -> None:
     block = layer(loop=loop)
     _, theta = block(torch.randn(8, 40, 18, dtype=torch.float64) * 20, None)
