@@ -109,12 +109,9 @@ def _of_arithmetic(table: Mapping[str, Any], made: CoreTables, limit: Limits) ->
     """What the integers of an arithmetic are checked against is there."""
     arithmetic = table.get("arithmetic", "")
     asked = ASKED.get(arithmetic, AskedFigures())
-    groups: tuple[tuple[str, tuple[str, ...], Mapping[str, Any]], ...] = (
-        ("limit", asked.limit, limit),
-        ("allowed", asked.allowed, made.allowed),
-    )
-    for group, keys, held in groups:
-        missing = [key for key in keys if key not in held]
+    groups: dict[str, Mapping[str, Any]] = {"limit": limit, "allowed": made.allowed}
+    for group, held in groups.items():
+        missing = [key for key in getattr(asked, group) if key not in held]
         if missing:
             yield (
                 ("arithmetic",),

@@ -96,15 +96,15 @@ def weighted_sums(
     narrow = device == "cpu" and max(worst, window) < _FLOAT32_EXACT
     dtype = torch.float32 if narrow else torch.float64
     weight = torch.from_numpy(layer.weight).to(device, dtype)
-    batch, steps = codes.shape[:2]
+    batch, steps, wide = codes.shape
     found = np.empty((batch * steps, layer.size), np.int64)
-    values = np.ascontiguousarray(codes).reshape(batch * steps, -1)
+    values = np.ascontiguousarray(codes).reshape(batch * steps, wide)
     size = max(1, _PATCH_VALUES // _patch_values(layer))
     for start in range(0, len(values), size):
         rows = torch.from_numpy(values[start : start + size]).to(device, dtype)
         part = _weigh(layer.link.conv, weight, _pool(layer.link.pools, rows))
         found[start : start + size] = part.to(torch.int64).cpu().numpy()
-    return found.reshape(batch, steps, -1)
+    return found.reshape(batch, steps, layer.size)
 
 
 def _pool(pools: tuple[Pool, ...], rows: torch.Tensor) -> torch.Tensor:

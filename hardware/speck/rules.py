@@ -53,9 +53,8 @@ def notes(network: Lowered | SpeckProgram, chip: Chip) -> tuple[str, ...]:
             "they are a constant drift, between events"
         )
     readout = int(chip.limit["readout_classes"].value)
-    wide = [x.name for x in network.layers if x.name in network.outputs and x.size > readout]
-    if wide:
-        outputs = [x.name for x in network.layers if x.name in network.outputs]
+    outputs = {x.name: x.size for x in network.layers if x.name in network.outputs}
+    if any(size > readout for size in outputs.values()):
         found.append(
             f"outputs {', '.join(outputs)} are wider than the readout block ({readout} classes): "
             "read them as monitored spikes"
