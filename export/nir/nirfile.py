@@ -117,23 +117,25 @@ class _GraphReader:
         self.path = path
         self.repairs: list[str] = []
 
+    def refuse(self, text: str) -> BadInput:
+        return BadInput(f"{self.path}: {text}")
+
     def check(self, root: Stored) -> None:
         """Counts, nesting and types, before anything is built."""
         if _text(root.get("type")) != "NIRGraph" or not isinstance(root.get("nodes"), dict):
-            raise BadInput(
-                f"{self.path}: the root node is {_text(root.get('type'))[:40] or None!r}, expected "
-                "a NIRGraph"
+            raise self.refuse(
+                f"the root node is {_text(root.get('type'))[:40] or None!r}, expected a NIRGraph"
             )
         nodes = edges = 0
         unknown: list[str] = []
         for name, stored, depth in _walk(root):
             nodes += 1
             if depth > MAX_NESTING:
-                raise BadInput(
-                    f"{self.path}: node '{name}' is nested {depth} graphs deep, limit {MAX_NESTING}"
+                raise self.refuse(
+                    f"node '{name}' is nested {depth} graphs deep, limit {MAX_NESTING}"
                 )
             if not isinstance(stored, dict):
-                raise BadInput(f"{self.path}: node '{name}' is not a group of parameters")
+                raise self.refuse(f"node '{name}' is not a group of parameters")
             kind = _text(stored.get("type"))
             if kind == "NIRGraph":
                 edges += len(np.atleast_1d(np.asarray(stored.get("edges", ()), object)))
@@ -141,9 +143,8 @@ class _GraphReader:
                 unknown.append(f"{name} ({kind[:40] or 'no type'})")
         edges += len(np.atleast_1d(np.asarray(root.get("edges", ()), object)))
         if nodes > MAX_NODES or edges > MAX_EDGES:
-            raise BadInput(
-                f"{self.path}: {nodes} nodes and {edges} edges, at most {MAX_NODES} and "
-                f"{MAX_EDGES} are read"
+            raise self.refuse(
+                f"{nodes} nodes and {edges} edges, at most {MAX_NODES} and {MAX_EDGES} are read"
             )
         if unknown:
             known = ", ".join(sorted((*TYPES, "NIRGraph")))
@@ -153,7 +154,7 @@ class _GraphReader:
         """The graph and, in it, its nested ones; `where` is '' or 'outer.'."""
         name = where.removesuffix(".")
         if not isinstance(stored.get("nodes"), dict):
-            raise BadInput(f"{self.path}: graph '{name}' lacks the group 'nodes'")
+            raise self.refuse(f"graph '{name}' lacks the group 'nodes'")
         self._refuse_unknown(name or "node", stored, ("nodes", "edges", "input_type"))
         nodes = {
             key: self.graph(node, f"{where}{key}.")
@@ -181,8 +182,8 @@ class _GraphReader:
             and all(isinstance(end, str | int) and not isinstance(end, bool) for end in row)
             for row in rows
         ):
-            raise BadInput(
-                f"{self.path}: the edges of {graph} are not pairs of node names; store an array "
+            raise self.refuse(
+                f"the edges of {graph} are not pairs of node names; store an array "
                 "of strings of shape (n, 2)"
             )
         if rows and not isinstance(rows[0][0], str):
@@ -196,9 +197,7 @@ class _GraphReader:
         known = (*fields.required, *fields.optional, *fields.defaults)
         missing = [key for key in fields.required if key not in stored]
         if missing:
-            raise BadInput(
-                f"{self.path}: node '{name}' ({kind}) lacks {', '.join(missing)}; export it again"
-            )
+            raise self.refuse(f"node '{name}' ({kind}) lacks {', '.join(missing)}; export it again")
         self._refuse_unknown(name, stored, known)
         values = {key: self._value(name, key, stored[key]) for key in known if key in stored}
         for key, default in fields.defaults.items():
@@ -214,8 +213,8 @@ class _GraphReader:
         try:
             node = fields.build(**values)
         except (AssertionError, AttributeError, TypeError, ValueError, LookupError) as error:
-            raise BadInput(
-                f"{self.path}: node '{name}' ({kind}) has parameters that do not fit together "
+            raise self.refuse(
+                f"node '{name}' ({kind}) has parameters that do not fit together "
                 f"({hdf5tree.short(error)})"
             ) from error
         if reset is not None:
@@ -229,9 +228,7 @@ class _GraphReader:
         if key == "padding" and _text(value) in _WORDS:
             return _text(value)
         if not isinstance(value, np.ndarray | np.generic):
-            raise BadInput(
-                f"{self.path}: node '{name}': {key} holds {str(value)[:40]!r}, expected numbers"
-            )
+            raise self.refuse(f"node '{name}': {key} holds {str(value)[:40]!r}, expected numbers")
         return value
 
     def _same_shape(self, name: str, kind: str, values: Stored) -> Stored:
@@ -243,8 +240,8 @@ class _GraphReader:
             if np.shape(value) == full:
                 continue
             if np.size(value) != 1:
-                raise BadInput(
-                    f"{self.path}: node '{name}' ({kind}) has parameters that do not fit together: "
+                raise self.refuse(
+                    f"node '{name}' ({kind}) has parameters that do not fit together: "
                     f"{key} has shape {np.shape(value)}, {shapes[full]} has {full}"
                 )
             filled[key] = np.full(full, np.ravel(value)[0])
@@ -269,8 +266,8 @@ class _GraphReader:
     def _refuse_unknown(self, name: str, stored: Stored, known: tuple[str, ...]) -> None:
         rest = [key for key in stored if key not in (*known, "type", "metadata", "version")]
         if rest:
-            raise BadInput(
-                f"{self.path}: node '{name}' ({_text(stored['type'])}) stores {', '.join(rest)}, "
+            raise self.refuse(
+                f"node '{name}' ({_text(stored['type'])}) stores {', '.join(rest)}, "
                 f"which the type does not have (it has {', '.join(known)}); delete what has no "
                 "meaning with h5py"
             )
@@ -278,7 +275,7 @@ class _GraphReader:
     def _metadata(self, stored: Stored, name: str) -> Stored:
         metadata = stored.get("metadata", {})
         if not isinstance(metadata, dict):
-            raise BadInput(f"{self.path}: the metadata of '{name}' is not a group")
+            raise self.refuse(f"the metadata of '{name}' is not a group")
         return metadata
 
 
