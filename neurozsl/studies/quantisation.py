@@ -94,9 +94,7 @@ class QuantisationStudy:
 
 
 def _shifted(progress: StudyProgress | None, start: int, total: int) -> StudyProgress | None:
-    if progress is None:
-        return None
-    return lambda done, _, text: progress(start + done, total, text)
+    return None if progress is None else lambda done, _, text: progress(start + done, total, text)
 
 
 # --- the runs --------------------------------------------------------------------------------

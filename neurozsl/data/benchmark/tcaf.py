@@ -148,6 +148,4 @@ def on_grid(sequence: F32, period_ms: int, step_ms: int, steps: int) -> F32:
 
 
 def _listed(value: object) -> list[object]:
-    if isinstance(value, np.ndarray):
-        return list(value)
-    return list(value) if isinstance(value, (list, tuple)) else []
+    return list(value) if isinstance(value, (np.ndarray, list, tuple)) else []
