@@ -18,10 +18,7 @@ from pathlib import Path
 
 import torch
 
-from neurozsl.data.clips.build import encode_clip, read_clip
-from neurozsl.export.bundle.bundle import open_bundle
-from neurozsl.models.base import distances
-from neurozsl.runs import run as runs
+import neurozsl as nz
 
 
 def main() -> None:
@@ -32,10 +29,10 @@ def main() -> None:
     parser.add_argument("--nearest", type=int, default=3, help="classes to list")
     given = parser.parse_args()
 
-    run = runs.open_run(given.run)
-    bundle = open_bundle(given.run / "deploy" / "lava")
-    clip = read_clip(given.clip)
-    batch = encode_clip(clip, run.data)  # with the encoder that the run's own data passed
+    run = nz.load(given.run)
+    bundle = nz.open_bundle(given.run / "deploy" / "lava")
+    clip = nz.read_clip(given.clip)
+    batch = nz.encode_clip(clip, run.data)  # with the encoder that the run's own data passed
     print(f"{clip.name}: {clip.seconds:.1f} s, {len(batch)} windows")
 
     with torch.no_grad():
@@ -47,7 +44,7 @@ def main() -> None:
         # 3. host: fuse with the scene context, compare with the class vectors
         output = run.model.finish(trace, prepared.context)
         words = run.model.embed_words(torch.as_tensor(run.data.vectors))
-        heads = distances(output, words).mean(dim=1)  # over the windows: (head, class)
+        heads = nz.distances(output, words).mean(dim=1)  # over the windows: (head, class)
     weight = run.selected.head_weight
     distance = heads[0] if len(heads) == 1 else (1 - weight) * heads[0] + weight * heads[1]
 

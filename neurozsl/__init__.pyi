@@ -21,7 +21,7 @@ from .export.bundle.bundle import Bundle as Bundle
 from .export.nir.graph import to_nir as to_nir
 from .export.nir.graph_reading import from_nir as from_nir
 from .export.norse.graph import from_norse as from_norse
-from .face.files import load_data as load_data
+from .face.data import load_data as load_data
 from .face.files import read_nir as read_nir
 from .face.files import write_nir as write_nir
 from .face.runs import evaluate as evaluate
@@ -41,6 +41,7 @@ from .hardware.energy.tables import estimate_all as estimate_all
 from .hardware.lower.lower import Lowered as Lowered
 from .hardware.lower.lower import lower as lower
 from .hardware.place.place import place as place
+from .models.base import distances as distances
 from .report import print_report as print_report
 from .report import write_report as write_report
 from .runs.run import Run as Run

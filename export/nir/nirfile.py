@@ -37,8 +37,16 @@ _WORDS: Final = ("same", "valid")  # the texts that a padding may be
 def write(path: Path | str, graph: nir.NIRGraph) -> Path:
     """Write a graph; the file appears whole or not at all.
 
+    Args:
+        path: of the file; an older one is replaced.
+        graph: in the layout of nir 1.0.4, which versions up to 1.0.8 read.
+
     Raises:
         BadInput: a parameter is NaN or infinite, or the folder cannot be written.
+
+    Example::
+
+        nz.write_nir("own.nir", nz.from_norse(stack, example))
     """
     path = Path(path)
     faults = _not_finite(graph)
@@ -76,6 +84,10 @@ def read(path: Path | str) -> nir.NIRGraph:
         BadInput: not there, not HDF5, truncated, no NIR inside, a field missing or unknown,
             parameters whose shapes disagree, NaN, a limit passed.
         UnsupportedNode: lists every node of a type that is not in the table, nested ones too.
+
+    Example::
+
+        network = nz.lower(nz.read_nir("own.nir"))
     """
     path = Path(path)
     content = hdf5tree.load(path)

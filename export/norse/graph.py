@@ -62,6 +62,11 @@ def from_norse(
         UnsupportedNode: lists every module that cannot be carried over, with its reason.
         BadInput: the example has no batch, time and features; holds values that need a code; no
             cell is there; cells with different dt and no dt_s.
+
+    Example::
+
+        stack = SequentialState(nn.Linear(64, 10), LIFCell())
+        graph = nz.from_norse(stack, torch.zeros(1, 40, 64))
     """
     shape, steps, code = _read_example(example, input_code)
     built = _Building({"input": nir.Input(input_type={"input": np.array(shape)})}, shape)

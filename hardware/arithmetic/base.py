@@ -2,7 +2,8 @@
 
     quantize    float network + chip + options -> program    refuses what the chip cannot compute
     emulate     program + input + options      -> Trace      bit for bit
-    dequantize  program                        -> float network that computes the same
+    dequantize  program                        -> float network that computes the same;
+                                                  dequantize_input: what it is then fed
     load        a file of its program          -> program
     notes       program + chip                 -> what a user of the chip has to know
 
@@ -65,6 +66,10 @@ class EmulatorOptions:
 _DEFAULTS: Final = EmulatorOptions()
 
 
+def _same(program: Any, chip_input: ChipInput) -> ChipInput:
+    return chip_input
+
+
 def _no_notes(program: Any, chip: Chip) -> tuple[str, ...]:
     return ()
 
@@ -84,5 +89,6 @@ class Arithmetic:
     emulate: Callable[[Any, ChipInput, EmulatorOptions], Trace]
     dequantize: Callable[[Any], Lowered]
     load: Callable[[Path], ChipProgram]
+    dequantize_input: Callable[[Any, ChipInput], ChipInput] = _same
     notes: Callable[[Any, Chip], tuple[str, ...]] = _no_notes
     compares_membranes: bool = True

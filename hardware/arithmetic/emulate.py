@@ -37,6 +37,12 @@ def emulate(
     Raises:
         BadInput: the input does not belong to the program, or an option that the emulator of this
             arithmetic does not have.
+
+    Example::
+
+        codes = np.random.default_rng(0).integers(0, 2, (16, 40, 64))  # (sample, time, input)
+        trace = nz.emulate(program, nz.ChipInput({"input": codes}, network.inputs))
+        trace.spikes["1"].shape, trace.rates()
     """
     options = EmulatorOptions(record, batch, device, kernel, progress)
     return of_program(program).emulate(program, chip_input, options)

@@ -10,8 +10,7 @@ from neurozsl.hardware.arithmetic.base import Arithmetic, EmulatorOptions, Quant
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.bias import quantize_corrected
-from neurozsl.hardware.loihi.dequantize import dequantize
-from neurozsl.hardware.loihi.loss import with_agreement
+from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
 from neurozsl.hardware.loihi.program import ARITHMETIC, Program
 from neurozsl.hardware.loihi.quantize import quantize_layer
 from neurozsl.hardware.network.lowered import Lowered
@@ -24,25 +23,15 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Progra
     Raises:
         BadInput: what `_check` and `quantize_layer` refuse, a correction without calibration input.
     """
-    bits, scale, calibration = options.bits, options.scale, options.calibration
+    bits, scale = options.bits, options.scale
     _check(lowered, chip, bits)
     if not options.correct_bias:
         made = [quantize_layer(x, lowered, bits, scale) for x in lowered.layers]
-    elif calibration is None:
+    elif options.calibration is None:
         raise BadInput("quantise: correct_bias needs calibration input; pass calibration=")
     else:
-        made = quantize_corrected(lowered, calibration, bits, scale)
-    program = Program(
-        chip=chip.key,
-        inputs=lowered.inputs,
-        layers=tuple(layer for layer, _ in made),
-        outputs=lowered.outputs,
-        steps=lowered.steps,
-        dt_s=lowered.dt_s,
-        policy=lowered.policy,
-        loss=tuple(loss for _, loss in made),
-    )
-    return program if calibration is None else with_agreement(program, lowered, calibration)
+        made = quantize_corrected(lowered, options.calibration, bits, scale)
+    return Program.of(lowered, chip.key, made)
 
 
 def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
@@ -90,5 +79,6 @@ LOIHI: Final = Arithmetic(
     quantize=_quantize,
     emulate=_emulate,
     dequantize=dequantize,
+    dequantize_input=dequantize_input,
     load=Program.load,
 )

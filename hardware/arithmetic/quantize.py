@@ -6,14 +6,17 @@ verb, which asks the table for them, and the way back.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, TypeAlias, TypedDict, Unpack, overload
 
 import nir
+import numpy as np
 
 from neurozsl.core.signals import ChipInput
 from neurozsl.hardware.arithmetic.base import QuantiserOptions
 from neurozsl.hardware.arithmetic.registry import of_chip, of_program
 from neurozsl.hardware.chips.chip import Chip, load_chip
+from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.loihi.scales import ScaleRule
@@ -70,11 +73,30 @@ def quantize(
         BadInput: a chip without arithmetic, an input code or spike count that it cannot carry,
             decays or thresholds that differ inside a layer, a threshold beyond 17 bits, a
             correction without calibration input or of a recurrent network.
+
+    Example::
+
+        program = nz.quantize(network, "loihi2", bits=6, calibration=chip_input)
+        [loss for loss in program.loss]  # per layer, what the integers cost
     """
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     options = QuantiserOptions(calibration, bits, scale, correct_bias)
-    return of_chip(chip).quantize(lowered, chip, options)
+    program = of_chip(chip).quantize(lowered, chip, options)
+    return program if calibration is None else _with_agreement(program, lowered, calibration)
+
+
+def _with_agreement(program: ChipProgram, lowered: Lowered, calibration: ChipInput) -> ChipProgram:
+    """The program with `spike_agreement` filled: float network against its rounded twin."""
+    one = of_program(program)
+    before = simulate(lowered, calibration).spikes
+    after = simulate(one.dequantize(program), one.dequantize_input(program, calibration)).spikes
+    agree = {
+        x.name: float(np.mean(before[x.name] == after[x.name])) if x.rule.spiking else None
+        for x in program.layers
+    }
+    loss = tuple(replace(x, spike_agreement=agree[x.name]) for x in program.loss)
+    return replace(program, loss=loss)
 
 
 def dequantize(program: ChipProgram) -> Lowered:

@@ -22,7 +22,7 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> SpeckP
             f"chip '{chip.key}': scale {options.scale!r}, correct_bias {options.correct_bias}; its "
             "one scale a layer follows sinabs and takes neither, use scale='max' without correction"
         )
-    return quantize_speck(lowered, chip, bits=options.bits, calibration=options.calibration)
+    return quantize_speck(lowered, chip, bits=options.bits)
 
 
 def _emulate(program: SpeckProgram, chip_input: ChipInput, options: EmulatorOptions) -> Trace:

@@ -117,6 +117,11 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
 
     Raises:
         BadInput: trace and input do not belong together.
+
+    Example::
+
+        counts = nz.count(program, chip_input, nz.emulate(program, chip_input))
+        counts.total("synops"), [row.joules for row in nz.estimate_all(counts)]
     """
     return counts_of(
         tally(network, chip_input, trace),

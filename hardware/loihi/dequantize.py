@@ -41,14 +41,7 @@ def dequantize(program: Program) -> Lowered:
 
     For the policy dynamic, thresholds of the input go through `dequantize_input`.
     """
-    return Lowered(
-        inputs=program.inputs,
-        layers=tuple(float_twin(layer, program.inputs) for layer in program.layers),
-        outputs=program.outputs,
-        dt_s=program.dt_s,
-        steps=program.steps,
-        policy=program.policy,
-    )
+    return program.twin(float_twin(layer, program.inputs) for layer in program.layers)
 
 
 def dequantize_input(program: Program, chip_input: ChipInput) -> ChipInput:

@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from neurozsl.core.signals import ChipInput
-from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi import fixedpoint as fp
-from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
-from neurozsl.hardware.loihi.program import LayerLoss, Program, ProgramLayer, accumulator_bound
+from neurozsl.hardware.loihi.program import LayerLoss, ProgramLayer, accumulator_bound
 from neurozsl.hardware.loihi.scales import ScaleRule
-from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Floats, LoweredLayer
 from neurozsl.hardware.network.ranges import Range
 
 
@@ -73,19 +69,6 @@ def layer_loss(
         accumulator_bound=accumulator_bound(made, reach),
         accumulator_limit=fp.ACCUMULATOR_LIMIT,
         scale_rule=scale_rule,
-    )
-
-
-def with_agreement(program: Program, lowered: Lowered, calibration: ChipInput) -> Program:
-    """The program with `spike_agreement` filled: float network against its rounded twin."""
-    before = simulate(lowered, calibration).spikes
-    after = simulate(dequantize(program), dequantize_input(program, calibration)).spikes
-    agree = {
-        x.name: float(np.mean(before[x.name] == after[x.name])) if x.rule.spiking else None
-        for x in program.layers
-    }
-    return replace(
-        program, loss=tuple(replace(x, spike_agreement=agree[x.name]) for x in program.loss)
     )
 
 

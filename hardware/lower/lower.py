@@ -80,6 +80,11 @@ def lower(
         UnsupportedNode: names every node that has no converter.
         BadInput: dt or T unknown, a value that is not finite, a decay outside (0, 1], a shape that
             does not fit, a loop of linear nodes, a read-out that feeds a layer.
+
+    Example::
+
+        network = nz.lower(graph, dt_s=1e-3, steps=40)  # of another tool's file
+        [(layer.name, layer.size) for layer in network.layers]
     """
     check_nodes(graph)
     metadata = stored.read(graph)

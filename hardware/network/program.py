@@ -8,7 +8,7 @@ and how it is made and run, is its entry in `hardware.arithmetic`. The layers of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from neurozsl.core.signals import ChipInput, InputCode, Policy
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.chip_input import check_input
+from neurozsl.hardware.network.lowered import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.program_file import read_program, write_program
 from neurozsl.hardware.network.synapse import HasSynapses
@@ -105,6 +106,18 @@ class ChipProgram:
     arrays: ClassVar[tuple[str, ...]]
     layer_type: ClassVar[type]
     loss_type: ClassVar[type]
+
+    @classmethod
+    def of(cls, lowered: Lowered, chip: str, made: Iterable[tuple[Any, Any]]) -> Self:
+        """The integers of a network, made of its layers and what each of them lost."""
+        layers, loss = zip(*made, strict=True)
+        shared = (lowered.outputs, lowered.steps, lowered.dt_s, lowered.policy)
+        return cls(chip, lowered.inputs, layers, *shared, loss)
+
+    def twin(self, layers: Iterable[LoweredLayer]) -> Lowered:
+        """The float network of these layers, one for each of the program's."""
+        shared = (self.outputs, self.dt_s, self.steps, self.policy)
+        return Lowered(self.inputs, tuple(layers), *shared)
 
     def check(self, chip_input: ChipInput) -> ChipInput:
         """The input as int16 codes and float64 thresholds, refused where the chip cannot take it.

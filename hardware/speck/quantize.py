@@ -33,9 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.core.signals import InputCode
 from neurozsl.hardware.chips.chip import Chip, load_chip
-from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.dequantize import short_unit
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer, lower
 from neurozsl.hardware.network.neuron import NeuronRule, Reset
@@ -62,7 +61,6 @@ def quantize_speck(
     chip: Chip | str = "speck2f",
     *,
     bits: int = WEIGHT_BITS,
-    calibration: ChipInput | None = None,
     lower_bound: LowerBound = "rule",
     reset: Reset | None = None,
     max_spikes: int | None = None,
@@ -73,7 +71,6 @@ def quantize_speck(
         network: a NIR graph with our metadata, or the result of `lower`.
         chip: with the arithmetic `speck_if`, or its key.
         bits: weight bits; the chip has 8.
-        calibration: input on which the loss report compares spikes with the float network.
         lower_bound: of the membrane, real and at most 0; "lowest" is -32767 LSB; "rule" is the
             bound of each layer's rule, "lowest" where it has none. None is refused.
         reset: "zero", or "subtract", which takes the threshold off; None is as each rule says.
@@ -103,29 +100,12 @@ def quantize_speck(
         )
         code = lowered.inputs.get(layer.source)
         made.append(_quantize_layer(replace(layer, rule=rule), code, lower_bound))
-    program = SpeckProgram(
-        chip=chip.key,
-        inputs=lowered.inputs,
-        layers=tuple(layer for layer, _ in made),
-        outputs=lowered.outputs,
-        steps=lowered.steps,
-        dt_s=lowered.dt_s,
-        policy=lowered.policy,
-        loss=tuple(loss for _, loss in made),
-    )
-    return program if calibration is None else _with_agreement(program, lowered, calibration)
+    return SpeckProgram.of(lowered, chip.key, made)
 
 
 def dequantize_speck(program: SpeckProgram) -> Lowered:
     """The float network that computes what the integers compute, away from the state's 16 bits."""
-    return Lowered(
-        inputs=program.inputs,
-        layers=tuple(_float_twin(x, program.inputs.get(x.source)) for x in program.layers),
-        outputs=program.outputs,
-        dt_s=program.dt_s,
-        steps=program.steps,
-        policy=program.policy,
-    )
+    return program.twin(_float_twin(x, program.inputs.get(x.source)) for x in program.layers)
 
 
 def fit_scale(values: npt.ArrayLike, bits: int) -> np.float32:
@@ -230,18 +210,6 @@ def _loss(layer: LoweredLayer, made: SpeckLayer, weight: F32, limited_by: Limite
         weight_rms_error=math.sqrt(float(np.mean(error**2))) / rms if rms else 0.0,
         bias_max_error=float(np.abs(layer.bias - made.bias * made.unit).max() / theta),
         threshold_error=(theta - made.threshold * made.unit) / theta,
-    )
-
-
-def _with_agreement(
-    program: SpeckProgram, lowered: Lowered, calibration: ChipInput
-) -> SpeckProgram:
-    """The program with `spike_agreement` filled: float network against its rounded twin."""
-    before = simulate(lowered, calibration).spikes
-    after = simulate(dequantize_speck(program), calibration).spikes
-    agree = {name: float(np.mean(before[name] == after[name])) for name in before}
-    return replace(
-        program, loss=tuple(replace(x, spike_agreement=agree[x.name]) for x in program.loss)
     )
 
 

@@ -5,9 +5,8 @@ In: an opened run or its model, and rows of a split. Out: `ChipInput`, integers.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from neurozsl.core.errors import BadInput
@@ -16,16 +15,17 @@ from neurozsl.data.batch import Split
 from neurozsl.models.base import ZSLModel, closed_loop, needed_branch
 from neurozsl.runs.run import Run
 from neurozsl.scoring import road
+from neurozsl.scoring.road import Rows
 
 CALIBRATION_ROWS = 256
 
 
-def spread(split: Split, count: int) -> Any:
+def spread(split: Split, count: int) -> Rows:
     """Up to `count` rows of a split, evenly spread, so that all classes appear."""
     return np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
 
 
-def chip_input(model: ZSLModel, split: Split, rows: Any) -> ChipInput:
+def chip_input(model: ZSLModel, split: Split, rows: npt.ArrayLike) -> ChipInput:
     """What the chip would read for samples `rows` of a split, as integers.
 
     Raises:

@@ -58,12 +58,17 @@ def at_rest(model: ZSLModel) -> Iterator[None]:
 
 
 def prepare(
-    model: ZSLModel, split: Split, rows: Rows, *, first: int = 0, device: torch.device | str = "cpu"
+    model: ZSLModel,
+    split: Split,
+    rows: npt.ArrayLike,
+    *,
+    first: int = 0,
+    device: torch.device | str = "cpu",
 ) -> PreparedBatch:
-    """The host's part before the chip, for samples `rows` of a split.
+    """The host's part before the chip, for samples `rows` of a split; no motion weight is used.
 
     Args:
-        model: keeps `models.base.ZSLModel`; no motion weight is used.
+        model: of the split's features.
         split: of the data.
         rows: of the split.
         first: place of the split's first sample in what is walked.

@@ -14,7 +14,7 @@ The front of a cost table is over HM (more is better) and its dynamic joules per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput, DoesNotFit
@@ -97,19 +97,9 @@ def measure(
         data = run.data
         test = {key: run.result["test"][key] for key in (*SCORES, "samples")}
         trained.append({"steps": one.steps, "seed": one.seed, **test})
-        deployed: dict[str, _Deployed] = {}
-        spec = canonical(branch_spec(run))
-        calibration = calibration_input(run, spec)
-        for target, policy, bits in wanted:
-            what = {"steps": one.steps, "policy": policy, "bits": bits, "target": target}
-            what["seed"] = one.seed
-            try:
-                made = _deployed(spec, calibration, target, policy, bits)
-                deployed[f"{policy}, {bits} bits, {target}"] = replace(made, what=what)
-            except (BadInput, DoesNotFit) as error:
-                refused.append({**what, "reason": str(error)})
-
-        every = (number * len(wanted), len(wanted), len(planned) * len(wanted))
+        deployed, reasons = _all_deployed(run, one, wanted)
+        refused += reasons
+        done = (number * len(wanted), len(wanted), len(planned) * len(wanted))
         # All operations of a step count as MACs where any sample has a graded value in it, so what
         # was read and spiked is counted together.
         for name, walked in walk(
@@ -118,7 +108,7 @@ def measure(
             run.data.vectors,
             {name: x.backend for name, x in deployed.items()},
             keep=lambda _, passed: passed.on_chip,
-            progress=_part(progress, one.job.label, *every),
+            progress=_part(progress, one.job.label, *done),
         ).items():
             found, rows = _point(run, deployed[name], walked)
             points.append({**deployed[name].what, **found})
@@ -156,7 +146,7 @@ def _json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-# --- one point -------------------------------------------------------------------------------
+# --- the points of one run -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -166,30 +156,45 @@ class _Deployed:
     what: the keys of its point. cores: of the chip, in use.
     """
 
+    what: Mapping[str, Any]
     program: ChipProgram
     backend: MotionBackend
     cores: int
-    what: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _deployed(
-    trained: BranchSpec, calibration: ChipInput, target: str, policy: Any, bits: int
-) -> _Deployed:
+def _all_deployed(
+    run: Run, planned: PlannedPoint, wanted: Sequence[tuple[str, str, int]]
+) -> tuple[dict[str, _Deployed], list[dict[str, Any]]]:
+    """What can be made of (target, policy, bits), by names, and what cannot, with the reasons."""
+    made, refused = dict[str, _Deployed](), []
+    spec = canonical(branch_spec(run))
+    calibration = calibration_input(run, spec)
+    for target, policy, bits in wanted:
+        what = {"steps": planned.steps, "policy": policy, "bits": bits, "target": target}
+        what["seed"] = planned.seed
+        try:
+            made[f"{policy}, {bits} bits, {target}"] = _deployed(spec, calibration, what)
+        except (BadInput, DoesNotFit) as error:
+            refused.append({**what, "reason": str(error)})
+    return made, refused
+
+
+def _deployed(trained: BranchSpec, calibration: ChipInput, what: Mapping[str, Any]) -> _Deployed:
     """Change the policy, round and place.
 
     Raises:
         BadInput: policy or integers cannot be made. DoesNotFit: not on this chip.
     """
-    chosen = find_target(target)
+    policy, chosen = what["policy"], find_target(what["target"])
     if chosen.features[policy] == "no":
-        raise BadInput(f"target '{target}': it has no {policy} thresholds, use frozen")
+        raise BadInput(f"target '{what['target']}': it has no {policy} thresholds, use frozen")
     assert chosen.chip is not None
     spec, _ = apply_policy(trained, policy, calibration)
     spec = canonical(spec)
     lowered = lower(to_nir(spec))
-    program = quantize(lowered, chosen.chip, bits=bits)
+    program = quantize(lowered, chosen.chip, bits=what["bits"])
     cores = len(place(program, program.chip).parts)
-    return _Deployed(program, backend("emulator", Parts(spec, lowered, program)), cores)
+    return _Deployed(what, program, backend("emulator", Parts(spec, lowered, program)), cores)
 
 
 def _point(

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from neurozsl.cli import benchmark, export, profile, simulate
+from neurozsl.cli import benchmark, data_synth, export, profile, simulate
 from neurozsl.cli import inspect as inspect_files
 from neurozsl.cli.kinds import Form, kind
 from tests.factories import network_files as files
@@ -17,6 +17,7 @@ from tests.factories import network_files as files
 Command = Callable[..., Any]
 FORMS: Mapping[str, Mapping[str, Form]] = {
     "benchmark": benchmark.FORMS,
+    "data synth": data_synth.FORMS,
     "export": export.FORMS,
     "inspect": inspect_files.FORMS,
     "profile": profile.FORMS,
@@ -27,6 +28,8 @@ BEGIN = {
     ("benchmark", "models"): ("--data", "RUN"),
     ("benchmark", "pareto"): ("--pareto",),
     ("benchmark", "study"): (),
+    ("data synth", "like"): ("--out", "NONE", "--like", "ucf"),
+    ("data synth", "scenes"): ("--out", "NONE"),
     ("inspect", "files"): ("NETWORK",),
     ("inspect", "markdown"): ("NETWORK", "--markdown"),
     ("profile", "layers"): ("--layers", "8-8"),
@@ -40,7 +43,8 @@ def is_bool(option: inspect.Parameter) -> bool:
 def word(option: inspect.Parameter) -> str:
     """The option as it is written: the first name that its declaration gives, else its own."""
     given = get_args(option.annotation)[1].default
-    return given if isinstance(given, str) else "--" + option.name.replace("_", "-")
+    own = "--" + option.name.replace("_", "-")
+    return given.partition("/")[0] if isinstance(given, str) else own
 
 
 def value(option: inspect.Parameter) -> str:
@@ -74,15 +78,16 @@ def test_an_option_that_does_not_apply_is_refused(
         "BUNDLE": lava_bundle,
         "NETWORK": files.write(tmp_path / "net.nir", files.dense()),
         "REPORT": tmp_path / "r.json",
+        "NONE": tmp_path / "none",
     }
     begin = [places.get(x, x) for x in BEGIN.get((name, key), (key.upper(),))]
     if name == "export":
         begin += ["--target", "nir"]
     wrong = [x for x in foreign(FORMS[name], key) if word(x) not in begin]
     # The option that says which form it is belongs to the others alone.
-    wrong = [x for x in wrong if x.name not in ("data", "layers")]
+    wrong = [x for x in wrong if x.name not in ("data", "layers", "like")]
     given = [part for x in wrong for part in ([word(x)] if is_bool(x) else [word(x), value(x)])]
-    ran = neurozsl(name, *begin, *given)
+    ran = neurozsl(*name.split(), *begin, *given)
     assert (ran.code, ran.out) == (2, ""), ran.err
     [line] = ran.err.splitlines()
     assert line.startswith("error: ") and "only with" in line
@@ -104,7 +109,7 @@ def test_an_option_that_several_forms_take_is_declared_once(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_the_help_says_to_what_an_option_belongs(name: str, neurozsl: Command) -> None:
-    ran = neurozsl(name, "--help")
+    ran = neurozsl(*name.split(), "--help")
     assert ran.code == 0
     panels = [line for line in ran.out.splitlines() if line.startswith("╭")]
     assert len(panels) > 1 and any(" Options " in line for line in panels)

@@ -166,7 +166,7 @@ def test_the_manifest_says_which_core_holds_what(
     spec = make_branch()
     _build(spec, make_input(spec, 16), tmp_path / "lava", target="lava", bits=6)
     bundle = open_bundle(tmp_path / "lava")
-    assert bundle.program is not None
+    assert bundle.program is not None and bundle.manifest.mapping is not None
     found = placement(place(bundle.program, "loihi2")).as_json()
     assert bundle.manifest.mapping is not None
     assert bundle.manifest.mapping == json.loads(json.dumps(found))

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from neurozsl.core.signals import ChipInput
+from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.neuron import NeuronRule
@@ -216,7 +217,7 @@ def test_cnn_sinabs_keeps_its_eight_bits_and_its_spikes(
 ) -> None:
     network = cnn_sinabs(shared_data, rule)
     chip_input = drawn(network, 4, 0.05)
-    program = quantize_speck(network, calibration=chip_input)
+    program = quantize(network, "speck2f", calibration=chip_input)
     for made, loss in zip(program.layers, program.loss, strict=True):
         assert loss.limited_by == "weights" and loss.effective_bits >= np.log2(255)
         assert loss.weight_rms_error < 0.05

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from neurozsl.core.errors import BadInput, DoesNotFit
+from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
@@ -87,7 +88,7 @@ def test_a_lower_bound_beyond_the_threshold_takes_the_negative_end_of_sixteen_bi
 )
 def test_the_report_of_every_rule_is_what_the_integers_do(rule: NeuronRule) -> None:
     lowered, chip_input = maps(rule), binary(np.random.default_rng(1), 2 * 16 * 12, 20, 8, 0.1)
-    program = quantize_speck(lowered, calibration=chip_input)
+    program = quantize(lowered, "speck2f", calibration=chip_input)
     found, real = emulate_speck(program, chip_input), simulate(lowered, chip_input)
     twin = simulate(dequantize_speck(program), chip_input)
     for loss in program.loss:

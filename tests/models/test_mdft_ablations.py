@@ -17,12 +17,13 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.models.base import needed_branch
 from neurozsl.models.mdft import MDFT, build
-from neurozsl.models.mdft_ablations import ABLATIONS, ablation_options, markdown
+from neurozsl.models.mdft_ablations import ablation_options, ablations
 from neurozsl.models.mdft_config import configure
 from neurozsl.runs import run as runs
 from neurozsl.training.train import TrainConfig
 from tests.factories import batches
 
+ABLATIONS = ablations()
 SMALL: dict[str, Any] = {
     "embed": 16,
     "hidden": 24,
@@ -113,13 +114,9 @@ def test_every_row_goes_on_top_of_both_presets_and_is_rebuilt_from_its_options(
         assert torch.equal(left, right)
 
 
-def test_the_table_names_every_row_with_its_source_and_published_scores() -> None:
-    lines = markdown().splitlines()
-    assert len(lines) == 2 + len(ABLATIONS)
-    assert {len(line.split(" | ")) for line in lines[2:]} == {5}
-    text = markdown()
+def test_every_row_names_its_source_and_scores_that_agree_with_each_other() -> None:
     for name, row in ABLATIONS.items():
-        assert f"`{name}`" in text and f"{row.source}, {row.label}" in text
+        assert row.label and row.reading
         if row.published is not None:
             s, u, hm, _ = row.published
             # HM follows from S and U but for two rows of Table 3: 26.34 and 26.44 are printed where

@@ -152,7 +152,7 @@ def test_features_without_pictures_say_so(run_dir: Path) -> None:
     data = runs.open_run(run_dir).data
     for meta, said in (
         ({}, "none, the data are features"),
-        ({"source": "neurozsl.data.clips.build"}, "--clips"),
+        ({"source": "neurozsl.data.clips"}, "--clips"),
     ):
         found, note = pictures.frames(replace(data, meta=meta), "a.mp4#1s", 10, None)
         assert found == () and said in note
@@ -163,7 +163,7 @@ def test_a_recorded_clip_is_read_again_where_its_folder_is_named(
 ) -> None:
     [file] = sorted((shared_data / "clips" / "playing_cello").glob("*.mp4"))[:1]
     data = runs.open_run(run_dir).data
-    meta = {"source": "neurozsl.data.clips.build", "windows": {"window_s": 2.0}}
+    meta = {"source": "neurozsl.data.clips", "windows": {"window_s": 2.0}}
     known = replace(data, meta=meta)
     for folder in (file.parent, file.parent.parent):  # beside, or below
         found, note = pictures.frames(known, f"{file.name}#1s", 10, folder)

@@ -107,16 +107,7 @@ def quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> ToyProg
     if options.scale != "max" or options.correct_bias or lowered.policy not in ("fixed", "frozen"):
         raise BadInput(f"chip '{chip.key}': has one scale and one threshold a layer")
     made = [_layer(layer, lowered) for layer in lowered.layers]
-    return ToyProgram(
-        chip=chip.key,
-        inputs=lowered.inputs,
-        layers=tuple(layer for layer, _ in made),
-        outputs=lowered.outputs,
-        steps=lowered.steps,
-        dt_s=lowered.dt_s,
-        policy=lowered.policy,
-        loss=tuple(loss for _, loss in made),
-    )
+    return ToyProgram.of(lowered, chip.key, made)
 
 
 def _layer(layer: LoweredLayer, lowered: Lowered) -> tuple[ToyLayer, ToyLoss]:
@@ -161,9 +152,7 @@ def dequantize(program: ToyProgram) -> Lowered:
                 link=x.link,
             )
         )
-    return Lowered(
-        program.inputs, tuple(layers), program.outputs, program.dt_s, program.steps, program.policy
-    )
+    return program.twin(layers)
 
 
 def emulate(program: ToyProgram, chip_input: ChipInput, options: EmulatorOptions) -> Trace:
@@ -194,17 +183,20 @@ def slow_reference(parts: Parts, options: RunOptions) -> MotionBackend:
 
     def run(chip: ChipInput) -> Trace:
         values: dict[str, Any] = dict(program.check(chip).codes)
+        membranes: dict[str, Any] = {}
         for layer in program.layers:
             arriving = values[layer.source].astype(np.int64) @ matrix(layer.synapses[0]).T
             spikes = np.zeros(arriving.shape, np.uint8)
+            v_after = membranes[layer.name] = np.zeros(arriving.shape, np.int64)
             for sample, neuron in np.ndindex(arriving.shape[0], arriving.shape[2]):
                 v, dv = 0, int(layer.dv[neuron])
                 for t, arrives in enumerate(arriving[sample, :, neuron].tolist()):
                     v += arrives + int(layer.bias[neuron]) - (v * dv // 4096)
                     if v > int(layer.threshold[neuron]):
                         spikes[sample, t, neuron], v = 1, 0
+                    v_after[sample, t, neuron] = v
             values[layer.name] = spikes
-        return Trace({layer.name: values[layer.name] for layer in program.layers})
+        return Trace({x.name: values[x.name] for x in program.layers}, membrane=membranes)
 
     return run
 
@@ -214,7 +206,7 @@ def notes(program: ToyProgram, chip: Chip) -> tuple[str, ...]:
     return (f"{chip.name} cannot be bought",)
 
 
-ENTRY: Final = Arithmetic(KEY, (CHIP,), quantize, emulate, dequantize, ToyProgram.load, notes)
+ENTRY: Final = Arithmetic(KEY, (CHIP,), quantize, emulate, dequantize, ToyProgram.load, notes=notes)
 TARGET: Final = Target(
     name="toy",
     chip=CHIP,

@@ -144,7 +144,7 @@ def index_avca(
         synthetic=synthetic,
         step_s=tcaf.step_ms(kind) / 1000.0 if temporal else REPEAT_STEP_S,
         meta={
-            "source": "neurozsl.data.benchmark.avca",
+            "source": "neurozsl.data.avca",
             "averaged": not temporal,
             "features": features.name,
             "split": folder.name,

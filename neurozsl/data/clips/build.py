@@ -216,7 +216,7 @@ def _assemble(
         synthetic=False,
         step_s=spec.window_s / spec.steps,
         meta={
-            "source": "neurozsl.data.clips.build",
+            "source": "neurozsl.data.clips",
             "windows": asdict(spec),
             "vector_files": [file.path.name for file in files],
             "encoder": encoder.to_meta(),

@@ -245,7 +245,7 @@ def _meta(
     config: SyntheticConfig, plans: Mapping[str, Plan], encoder: FeatureEncoder
 ) -> dict[str, object]:
     return {
-        "source": "neurozsl.data.synthetic.scenes",
+        "source": "neurozsl.data.synthetic",
         "config": asdict(config),
         "encoder": encoder.to_meta(),
         "scenes": {split: planned.scene.tolist() for split, planned in plans.items()},

@@ -296,7 +296,7 @@ def _facts(
     invented = [name for name, found in lists.items() if found.invented]
     return {
         "synthetic": True,
-        "generator": "neurozsl.data.synthetic.standin_set",
+        "generator": "neurozsl.data.standin_set",
         "version": __version__,
         "config": asdict(config),
         "dataset": dataset.folder,

@@ -7,41 +7,28 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from neurozsl.core.quantities import percent
-from neurozsl.report.figures.drawing import (
-    BLUE,
-    GREEN,
-    GRID,
-    INK,
-    ORANGE,
-    SOFT,
-    Drawn,
-    blocks,
-    figure,
-    short,
-    spread,
-    wrap,
-)
+from neurozsl.report.figures import drawing as d
 from neurozsl.report.schema import BetaCurve, Confusion, DeploymentStep
 
 _WRITTEN = 12  # classes up to which a cell has its count written in it
 _LEVELS = 6  # shades of the confusion; the cells of one shade are one path
 
 
-def deployment(steps: Sequence[DeploymentStep]) -> Drawn:
+def deployment(steps: Sequence[DeploymentStep]) -> d.Drawn:
     """S, U, HM and ZSL over the steps of the deployment."""
-    made, axes = figure(3.0)
+    made, axes = d.figure(3.0)
     series = (
-        ("S", [x.S for x in steps], BLUE, "s"),
-        ("U", [x.U for x in steps], ORANGE, "^"),
-        ("HM", [x.HM for x in steps], INK, "o"),
-        ("ZSL", [x.ZSL for x in steps], GREEN, "D"),
+        ("S", [x.S for x in steps], d.BLUE, "s"),
+        ("U", [x.U for x in steps], d.ORANGE, "^"),
+        ("HM", [x.HM for x in steps], d.INK, "o"),
+        ("ZSL", [x.ZSL for x in steps], d.GREEN, "D"),
     )
     for name, values, colour, marker in series:
         width = 2.4 if name == "HM" else 1.4
         axes.plot(values, color=colour, marker=marker, linewidth=width, markersize=6)
     ends = {name: (f"{name} {values[-1]:.1f}", values, hue) for name, values, hue, _ in series}
     top = _label_ends(axes, ends, len(steps) - 1, 0.08)
-    axes.set_xticks(range(len(steps)), [wrap(x.step, 16) for x in steps])
+    axes.set_xticks(range(len(steps)), [d.wrap(x.step, 16) for x in steps])
     axes.set_xlim(-0.3, len(steps) - 1 + 0.3)
     axes.set_ylim(0, 1.08 * top)
     axes.set_ylabel("percent")
@@ -54,31 +41,23 @@ def deployment(steps: Sequence[DeploymentStep]) -> Drawn:
     return made, "S, U, HM and ZSL per deployment step", told
 
 
-def beta_curve(curve: BetaCurve) -> Drawn:
+def beta_curve(curve: BetaCurve) -> d.Drawn:
     """S, U and HM over the constant that is taken off the scores of seen classes."""
-    made, axes = figure(2.8)
+    made, axes = d.figure(2.8)
     points = sorted(curve.points, key=lambda x: x.beta)
     betas = [x.beta for x in points]
     series = (
-        ("S", [x.S for x in points], BLUE, "-"),
-        ("U", [x.U for x in points], ORANGE, "--"),
-        ("HM", [x.HM for x in points], INK, "-"),
+        ("S", [x.S for x in points], d.BLUE, "-"),
+        ("U", [x.U for x in points], d.ORANGE, "--"),
+        ("HM", [x.HM for x in points], d.INK, "-"),
     )
     for name, values, colour, style in series:
         axes.plot(betas, values, style, color=colour, linewidth=2.4 if name == "HM" else 1.4)
     ends = {name: (name, values, hue) for name, values, hue, _ in series}
     top = _label_ends(axes, ends, betas[-1], 0.09)
-    axes.axvline(curve.chosen, color=SOFT, linewidth=1, linestyle=":")
-    axes.annotate(
-        f"chosen {curve.chosen:g}",
-        (curve.chosen, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, -2),
-        textcoords="offset points",
-        va="top",
-        color=SOFT,
-        fontsize=9,
-    )
+    axes.axvline(curve.chosen, color=d.SOFT, linewidth=1, linestyle=":")
+    place = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
+    d.label(axes, f"chosen {curve.chosen:g}", (curve.chosen, 1.0), (4, -2), color=d.SOFT, **place)
     axes.set_xlim(betas[0], betas[-1] if betas[-1] > betas[0] else betas[0] + 1)
     axes.set_ylim(0, 1.15 * top)
     axes.set_xlabel("beta")
@@ -93,20 +72,22 @@ def beta_curve(curve: BetaCurve) -> Drawn:
     return made, "S, U and HM over the constant of calibrated stacking", told
 
 
-def confusion(found: Confusion) -> Drawn:
+def confusion(found: Confusion) -> d.Drawn:
     """True class by row, predicted class by column, shade by share of the row; others at the end.
 
     Columns carry the numbers of the rows, so that 70 classes stay readable.
     """
     size = len(found.classes)
     row_height = max(0.118, min(0.3, 3.4 / size))
-    made, axes = figure(0.75 + row_height * size)
+    made, axes = d.figure(0.75 + row_height * size)
     grey = size + 0.5  # the column of predictions outside of these classes, a little apart
     levels: dict[tuple[str, int], list[tuple[float, float, float, float]]] = {}
     for row, (counts, other) in enumerate(zip(found.counts, found.elsewhere, strict=True)):
         total = sum(counts) + other
-        cells = [(column, n, GREEN if column == row else ORANGE) for column, n in enumerate(counts)]
-        for x, n, colour in (*cells, (grey, other, SOFT)):
+        cells = [
+            (column, n, d.GREEN if column == row else d.ORANGE) for column, n in enumerate(counts)
+        ]
+        for x, n, colour in (*cells, (grey, other, d.SOFT)):
             if n:
                 level = min(_LEVELS - 1, int(_LEVELS * n / total))
                 levels.setdefault((colour, level), []).append((x, row, 1, 1))
@@ -114,10 +95,10 @@ def confusion(found: Confusion) -> Drawn:
                     axes.text(x + 0.5, row + 0.5, str(n), ha="center", va="center", fontsize=8)
     full = 0.6 if size <= _WRITTEN else 1.0  # ink must stay readable on the darkest shade
     for (colour, level), places in sorted(levels.items()):
-        blocks(axes, places, colour, full * (level + 1.2) / (_LEVELS + 0.2))
+        d.blocks(axes, places, colour, full * (level + 1.2) / (_LEVELS + 0.2))
     font = min(9.0, 72 * row_height * 0.78)
     gap = 3 * "\N{NO-BREAK SPACE}"  # ordinary ones run together in a page
-    names = [f"{short(x, 34)}{gap}{k + 1}" for k, x in enumerate(found.classes)]
+    names = [f"{d.short(x, 34)}{gap}{k + 1}" for k, x in enumerate(found.classes)]
     axes.set_yticks([k + 0.5 for k in range(size)], names, fontsize=font)
     every = 1 if size <= 40 else 5
     shown = [k for k in range(size) if (k + 1) % every == 0 or k == 0]
@@ -133,7 +114,7 @@ def confusion(found: Confusion) -> Drawn:
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xlabel("predicted (number of the row; other: outside of these)", fontsize=9)
-    axes.hlines(range(size + 1), 0, grey + 1, color=GRID, linewidth=0.5, zorder=0)
+    axes.hlines(range(size + 1), 0, grey + 1, color=d.GRID, linewidth=0.5, zorder=0)
     axes.tick_params(length=0)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
@@ -152,10 +133,9 @@ def _label_ends(
 ) -> float:
     """Text at the end of each line (text, values, colour); returns their largest value."""
     top = max(max(values) for _, values, _ in lines.values()) or 1.0
-    ends = spread([values[-1] for _, values, _ in lines.values()], gap=top * gap)
+    ends = d.spread([values[-1] for _, values, _ in lines.values()], gap=top * gap)
     for (name, (text, _, colour)), y in zip(lines.items(), ends, strict=True):
-        axes.annotate(
-            text, (x, y), xytext=(10, 0), textcoords="offset points", color=colour, va="center",
-            fontweight="bold" if name == "HM" else "normal", annotation_clip=False,
-        )  # fmt: skip
+        weight = "bold" if name == "HM" else "normal"
+        style = {"fontweight": weight, "annotation_clip": False}
+        d.label(axes, text, (x, y), (10, 0), color=colour, **style)
     return top

@@ -9,30 +9,19 @@ from matplotlib.figure import Figure
 
 from neurozsl.core.quantities import share
 from neurozsl.hardware.count.activity import LayerActivity
-from neurozsl.report.figures.drawing import (
-    BLUE,
-    INK,
-    ORANGE,
-    SMALL,
-    WIDTH,
-    Drawn,
-    coloured,
-    figure,
-    short,
-    wrap,
-)
+from neurozsl.report.figures import drawing as d
 from neurozsl.report.schema import Layer
 
-_GROUPS = {"seen": (BLUE, "s", "-"), "unseen": (ORANGE, "^", "--"), "all": (INK, "o", "-")}
+_GROUPS = {"seen": (d.BLUE, "s", "-"), "unseen": (d.ORANGE, "^", "--"), "all": (d.INK, "o", "-")}
 
 
-def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) -> Drawn:
+def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) -> d.Drawn:
     """One bar per layer, in the order of the network; marks for seen and unseen classes."""
-    made, axes = figure(0.9 + 0.34 * len(layers))
+    made, axes = d.figure(0.9 + 0.34 * len(layers))
     by_modality: dict[str, list[int]] = {}
     for place, layer in enumerate(layers):
         by_modality.setdefault(layer.modality, []).append(place)
-    for places, colour in coloured(by_modality):
+    for places, colour in d.coloured(by_modality):
         rates = [100 * layers[p].spike_rate for p in places]
         axes.barh(places, rates, 0.66, color=colour, alpha=0.45)
     rows = {x.name: place for place, x in enumerate(layers)}
@@ -47,8 +36,8 @@ def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) 
             [100 * x.spike_rate for x in found],
             [rows[x.layer] for x in found],
             marker,
-            color=INK,
-            markerfacecolor=INK if group == "seen" else "white",
+            color=d.INK,
+            markerfacecolor=d.INK if group == "seen" else "white",
             markersize=5,
             label=f"{group} classes",
         )
@@ -57,19 +46,13 @@ def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) 
             told[x.layer].append(f"{group} {share(x.spike_rate)}")
     for place, layer in enumerate(layers):
         dead = f", {layer.dead_neurons} silent" if layer.dead_neurons else ""
-        axes.annotate(
-            f"{share(layer.spike_rate)}{dead}",
-            (furthest[place], place),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL,
-        )
+        text = f"{share(layer.spike_rate)}{dead}"
+        d.label(axes, text, (furthest[place], place), (7, 0), fontsize=d.SMALL)
     if axes.get_legend_handles_labels()[1]:
         made.legend(
             loc="outside upper right", ncols=2, frameon=False, fontsize=9, handletextpad=0.2
         )
-    axes.set_yticks(range(len(layers)), [wrap(x.name, 28) for x in layers])
+    axes.set_yticks(range(len(layers)), [d.wrap(x.name, 28) for x in layers])
     axes.set_xlim(0, max(max(furthest) * 1.25, 1e-6))
     axes.invert_yaxis()
     axes.set_xlabel("spike rate (spikes per neuron and step, percent)")
@@ -79,7 +62,7 @@ def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) 
     return made, "Spike rate per layer", text
 
 
-def activity(rows: Sequence[LayerActivity], neurons: dict[str, int]) -> Drawn:
+def activity(rows: Sequence[LayerActivity], neurons: dict[str, int]) -> d.Drawn:
     """Spikes per neuron in every step, one panel per layer, all on one scale.
 
     neurons: of each layer, to turn spikes into a rate.
@@ -89,13 +72,13 @@ def activity(rows: Sequence[LayerActivity], neurons: dict[str, int]) -> Drawn:
         panels.setdefault(row.layer, []).append(row)
     across = min(3, len(panels))
     down = -(-len(panels) // across)
-    made = Figure(figsize=(WIDTH, 0.55 + 1.25 * down), layout="constrained")
+    made = Figure(figsize=(d.WIDTH, 0.55 + 1.25 * down), layout="constrained")
     grid = made.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     flat = [axes for line in grid for axes in line]
     told = []
     for axes, (name, groups) in zip(flat, panels.items(), strict=False):
         _over_steps(axes, groups, neurons.get(name, 1))
-        axes.set_title(short(name, 28), fontsize=9)
+        axes.set_title(d.short(name, 28), fontsize=9)
         axes.tick_params(labelbottom=True)
         peak = max(groups, key=lambda x: x.group == "all")
         rates = [x / neurons.get(name, 1) for x in peak.spikes]

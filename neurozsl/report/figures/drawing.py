@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,6 +38,13 @@ def figure(height: float) -> tuple[Figure, Axes]:
     """A figure without pyplot, so no global state and no display."""
     made = Figure(figsize=(WIDTH, height), layout="constrained")
     return made, made.subplots()
+
+
+def label(
+    axes: Axes, text: str, at: tuple[float, float], shift: tuple[float, float], **style: Any
+) -> None:
+    """Text beside a point; shift: points to the right and up."""
+    axes.annotate(text, at, xytext=shift, textcoords="offset points", **{"va": "center", **style})
 
 
 def coloured(groups: dict[str, T]) -> Iterator[tuple[T, str]]:

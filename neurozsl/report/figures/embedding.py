@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from neurozsl.core.quantities import share
-from neurozsl.report.figures.drawing import BLUE, INK, ORANGE, PAGE, Drawn, figure, short
+from neurozsl.report.figures.drawing import BLUE, INK, ORANGE, PAGE, Drawn, figure, label, short
 from neurozsl.report.schema import EmbeddedClass, Embedding
 
 _LETTER = (0.0105, 0.028)  # width and height of a letter, as shares of the axes
@@ -82,15 +82,10 @@ def _write_names(axes: Axes, classes: Sequence[EmbeddedClass]) -> None:
             free = all(b < start or end < a or abs(level - y) > _LETTER[1] for a, b, y in taken)
             if free and start > 0 and end < 1:
                 taken.append((start, end, level))
-                axes.annotate(
-                    text,
-                    (x.x, x.y),
-                    xytext=(6 if side == "left" else -6, 4),
-                    textcoords="offset points",
-                    ha=side,
-                    fontsize=8,
-                    fontweight="bold" if x.role == "unseen" else "normal",
-                    # Samples behind a name would make it illegible.
-                    bbox={"facecolor": PAGE, "edgecolor": "none", "alpha": 0.75, "pad": 0.4},
-                )
+                style = {"ha": side, "va": "baseline", "fontsize": 8}
+                style |= {"fontweight": "bold" if x.role == "unseen" else "normal"}
+                # Samples behind a name would make it illegible.
+                box = {"facecolor": PAGE, "edgecolor": "none", "alpha": 0.75, "pad": 0.4}
+                shift = 6 if side == "left" else -6
+                label(axes, text, (x.x, x.y), (shift, 4), bbox=box, **style)
                 break

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from neurozsl.core.progress import Progress
 from neurozsl.deploy.score import scored
@@ -92,7 +91,7 @@ def build(
         predicted=predicted,
         distance=distance,
         samples=test.embedded,
-        classes=_class_embeddings(run),
+        classes=test.classes,
         host=on_host,
     )
     return document(
@@ -108,11 +107,3 @@ def _roles(problem: Problem) -> dict[str, Any]:
     """Samples by the role of their class in the test."""
     unseen = np.isin(problem.label, problem.unseen_ids)
     return {"seen": ~unseen, "unseen": unseen}
-
-
-def _class_embeddings(run: Run) -> Any:
-    """`(class, proj)`, of every class of the data set."""
-    dtype = next(run.model.parameters()).dtype
-    with torch.no_grad():
-        words = run.model.embed_words(torch.as_tensor(run.data.vectors, dtype=dtype))
-    return words.double().cpu().numpy()

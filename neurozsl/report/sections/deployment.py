@@ -90,7 +90,7 @@ STEPS = (
     _operation("SynOps", "synops", on=t.PAPER),
     t.number("energy", "joules", "joules", on=t.PAPER),
     t.number("latency", "latency_s", "seconds", on=t.PAPER),
-    t.Column("on", lambda x, _: t.say(x.device, aside="as-if" * x.as_if), on=t.PAPER),
+    t.Column("priced on", lambda x, _: t.say(x.device, aside="as-if" * x.as_if), on=t.PAPER),
 )
 
 

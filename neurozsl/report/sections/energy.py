@@ -69,9 +69,9 @@ COLUMNS = (
 )
 
 
-def energy_table(part: str, rows: Iterable[EnergyRow], key: str) -> t.Table:
+def energy_table(part: str, rows: Iterable[EnergyRow], key: str, **more: Any) -> t.Table:
     """The rows of one part: of the network, of what it is compared with, of the host."""
-    return t.table("energy", "Energy per inference", COLUMNS, rows, key=key, part=part)
+    return t.table("energy", "Energy per inference", COLUMNS, rows, key=key, part=part, **more)
 
 
 def _part(report: Report) -> str:
@@ -79,7 +79,15 @@ def _part(report: Report) -> str:
 
 
 def _tables(report: Report) -> Iterator[t.Table]:
-    yield energy_table(_part(report), report.energy, "energy")
+    notes = (
+        "Energies of chips are estimates: counted events times published figures. An interval is "
+        "shown only where sources give both bounds; “unpublished” means that nobody has printed "
+        "one, not that it is small. “Inherited” figures belong to another chip. Static energy is "
+        "static power times latency (on a chip without steps: times the length of the input), and "
+        "comes on top of the dynamic part. “As-if”: the chip cannot run this network, and is "
+        "priced as if it did.",
+    )
+    yield energy_table(_part(report), report.energy, "energy", notes=notes)
 
 
 def _by_device(report: Report) -> Drawn:

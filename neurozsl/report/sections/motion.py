@@ -22,8 +22,8 @@ from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.base import branch_of
 from neurozsl.runs.run import Run
+from neurozsl.scoring import road
 from neurozsl.scoring.evaluation import Collected, Passed, walk
-from neurozsl.scoring.road import joined
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,13 @@ def motion(run: Run, opened: Bundle | None) -> Motion | None:
 class WholeTest:
     """Of all test samples, seen before unseen.
 
-    embedded: of the joint head, `(sample, proj)`. spiked: what the branch read and its spikes;
-    None without one.
+    embedded: of the joint head, `(sample, proj)`. classes: embedded too, every one of the data set.
+    spiked: what the branch read and its spikes; None without one.
     """
 
     collected: Collected
     embedded: npt.NDArray[np.float64]
+    classes: npt.NDArray[np.float64]
     spiked: tuple[ChipInput, Trace] | None
 
 
@@ -90,6 +91,12 @@ def whole_test(run: Run, branch: Motion | None, progress: Progress | None = None
     [(collected, kept)] = walk(
         run.model, run.data.stage(2), run.data.vectors, backends, keep=keep, progress=progress
     ).values()
-    embedded = np.concatenate([x for x, _ in kept])
+    with road.at_rest(run.model):
+        classes = road.words(run.model, run.data.vectors).double().cpu().numpy()
     spiked = [x for _, x in kept if x is not None]
-    return WholeTest(collected, embedded, joined(spiked) if spiked else None)
+    return WholeTest(
+        collected,
+        np.concatenate([x for x, _ in kept]),
+        classes,
+        road.joined(spiked) if spiked else None,
+    )

@@ -87,11 +87,11 @@ def frames(
     data: ZSLData, sample: str, steps: int, clips: Path | None
 ) -> tuple[tuple[schema.Frame, ...], str]:
     """Pictures of a sample, and what they are or why there are none."""
-    source = data.meta.get("source")
-    if source == "neurozsl.data.synthetic.scenes":
+    source = data.meta.get("source")  # names that stand in data sets on disk; modules may move
+    if source == "neurozsl.data.synthetic":
         clip = _rendered(data.meta, sample)
         note = "rendered again from the settings of the synthetic set; no recording"
-    elif source == "neurozsl.data.clips.build":
+    elif source == "neurozsl.data.clips":
         if clips is None:
             return (), "the data set keeps no pictures; name the folder of its clips with --clips"
         try:

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from neurozsl.core.quantities import si
-from neurozsl.report.figures.drawing import HUES, INK, PAGE, SOFT, figure
+from neurozsl.report.figures.drawing import HUES, INK, PAGE, SOFT, figure, label
 from neurozsl.report.show.plot import Plot, finish, style
 
 _SHAPES = {"dynamic": "o", "table": "s", "frozen": "^"}
@@ -91,14 +91,9 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
             zorder=3,
         )
     for row in _highest(rows):  # settings with equal T and bits lie close; one number for all
-        axes.annotate(
-            str(row["bits"]),
-            (row["energy"][table]["mean"], row["HM"]["mean"]),
-            xytext=(7, 4),
-            textcoords="offset points",
-            fontsize=8,
-            color=hue[row["steps"]],
-        )
+        at = (row["energy"][table]["mean"], row["HM"]["mean"])
+        style = {"fontsize": 8, "color": hue[row["steps"]], "va": "baseline"}
+        label(axes, str(row["bits"]), at, (7, 4), **style)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda joules, _: si(joules, "J")))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid()

@@ -243,5 +243,5 @@ def joined(tables: Iterable[Table]) -> Iterator[Table]:
 
 def texts(table: Table) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Titles and rows as plain text."""
-    titles = tuple(f"{x.group}: {x.title}".lower() if x.group else x.title for x in table.columns)
+    titles = tuple(f"{x.group.lower()}: {x.title}" if x.group else x.title for x in table.columns)
     return titles, [tuple(cell.with_aside for cell in row.cells) for row in table.rows]

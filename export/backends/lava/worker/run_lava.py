@@ -123,12 +123,12 @@ class PyThresholdLIFFixed(AbstractPyLifModelFixed):  # type: ignore[misc]
         return self.v > np.left_shift(self.theta, self.vth_shift)
 
 
-def rest_at_sample_start(model: Any) -> None:
+def rest_at_sample_start(neurons: Any) -> None:
     """Clear u and v when `LIFReset` would."""
-    interval = model.parameters["reset_interval"]
-    if model.time_step % interval == model.parameters["reset_offset"] % interval:
-        model.u *= 0
-        model.v *= 0
+    interval = neurons.parameters["reset_interval"]
+    if neurons.time_step % interval == neurons.parameters["reset_offset"] % interval:
+        neurons.u *= 0
+        neurons.v *= 0
 
 
 class ReadOut(LIFReset):  # type: ignore[misc]
