@@ -298,9 +298,9 @@ def test_an_example_without_time_or_with_other_values_says_what_is_missing() -> 
 
 def test_importing_export_imports_no_torch_until_from_norse_is_asked_for() -> None:
     code = (
-        "import sys, neurozsl.export as e\n"
+        "import sys, neurozsl as nz, neurozsl.export\n"
         "before = 'torch' in sys.modules\n"
-        "first, again = e.from_norse, e.from_norse\n"
+        "first, again = nz.from_norse, nz.from_norse\n"
         "print(before, callable(first), first is again)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
