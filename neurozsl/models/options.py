@@ -2,11 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
-<<<<<<< HEAD
 from typing import Any, Literal, get_args, get_origin, get_type_hints
-=======
-from typing import Literal, get_args, get_origin, get_type_hints
->>>>>>> w/slimex
 
 from neurozsl.core.errors import BadInput
 
@@ -23,7 +19,6 @@ def check_known(model: str, kind: type, options: Iterable[str]) -> None:
 
 
 def check_choices(model: str, config: object) -> None:
-<<<<<<< HEAD
     """Refuse the first option, a `Literal` or a tuple of it, with a value that it does not list."""
     for name, kind in get_type_hints(type(config)).items():
         value: Any = getattr(config, name)
@@ -34,16 +29,6 @@ def check_choices(model: str, config: object) -> None:
         if get_origin(kind) is Literal:
             for one in values:
                 one_of(model, name, one, get_args(kind))
-=======
-    """Refuse a value that is none of those which the `Literal` of its option names."""
-    for name, kind in get_type_hints(type(config)).items():
-        value, values = getattr(config, name, None), get_args(kind)
-        if get_origin(kind) is Literal:
-            one_of(model, name, value, values)
-        elif get_origin(kind) is tuple and get_origin(values[0]) is Literal:
-            for each in value or ():
-                one_of(model, name, each, get_args(values[0]))
->>>>>>> w/slimex
 
 
 def check_rules(model: str, rules: Mapping[str, bool]) -> None:
