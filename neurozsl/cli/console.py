@@ -8,8 +8,6 @@
     off     errors alone
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

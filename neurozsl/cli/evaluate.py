@@ -1,7 +1,5 @@
 """`neurozsl evaluate`: S, U, HM and ZSL of a run, with its branch on the host or in a bundle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

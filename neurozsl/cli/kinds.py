@@ -6,8 +6,6 @@ once. `takes` gives the public command the options of all its forms, in the help
 forms that take them; `call` runs one form and refuses what is not in its signature.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from copy import copy

@@ -10,8 +10,6 @@ where nothing is done yet, now. What is done within its first second was there b
 run that is continued, trainings that are kept), so (t_0, done_0) is read then.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`neurozsl setup lava` builds the Lava environment; `neurozsl doctor` says what is there."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import time

@@ -1,7 +1,5 @@
 """Figures of spiking: rate per layer, and over the steps, by seen and unseen classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """Figure of a placement: how full every core is, one panel per resource that has a limit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib.axes import Axes

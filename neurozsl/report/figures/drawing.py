@@ -5,8 +5,6 @@ sentence with its numbers for people who do not see it. Okabe-Ito hues, told apa
 readers, and never the only distinction (markers, labels, panels).
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence

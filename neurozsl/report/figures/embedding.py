@@ -1,7 +1,5 @@
 """Figure of the joint space: test samples and class vectors in the plane."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes

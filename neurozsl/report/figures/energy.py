@@ -5,8 +5,6 @@ mislead, so shares by cause are drawn apart, on a linear one. Bars are drawn onl
 both bounds.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

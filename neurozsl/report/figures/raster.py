@@ -3,8 +3,6 @@
 All dashes of a panel are one path: about 25 bytes a spike in SVG instead of 105 for a marker.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """What the layers did: counts from execution, per inference (one sample, all its steps)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated

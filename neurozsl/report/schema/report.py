@@ -7,8 +7,6 @@ seconds; operations, spikes and updates are counts *per inference* (one sample, 
 infinity are refused: a figure that is unknown is None, and reads as such.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar

@@ -5,8 +5,6 @@ and the host model uses none of its weights. Scores, predictions, embeddings, sp
 of operations come from the same pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Where the network lies on a chip: which chips it fits, and what every core holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Class by class: the recall of each, among all classes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

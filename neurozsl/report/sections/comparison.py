@@ -1,7 +1,5 @@
 """Spikes against a dense pass: every cost table against every other, and what follows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Every part is chosen by the numbers, also where they speak against spikes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

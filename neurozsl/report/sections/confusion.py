@@ -1,7 +1,5 @@
 """What samples of unseen classes are taken for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ of the first chip that the network fits (Loihi 1, else Loihi 2); hops need a mes
 published for Loihi 1 alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final

@@ -4,8 +4,6 @@ A step's operations were counted when it was scored, at export; bundles of earli
 hold them, and then only the step that this report ran itself has spikes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

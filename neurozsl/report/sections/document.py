@@ -1,7 +1,5 @@
 """The one way from what was profiled to the document: every section fills its own fields."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar

@@ -9,8 +9,6 @@ by singular value decomposition); samples are projected onto it:
 A direction's sign is arbitrary; here its largest component is positive.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

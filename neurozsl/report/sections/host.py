@@ -9,8 +9,6 @@ spans, from the peak rate of the best accelerator to a desktop CPU; the value is
 scale, and a label says so.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping

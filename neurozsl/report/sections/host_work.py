@@ -5,8 +5,6 @@ element. Bytes are the sizes of the tensors that every operator reads and writes
 activations alike; views move nothing, and caches, which save much of this, are not modelled.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """What the spikes do: counts of every layer, and its spikes over the steps."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 
 from neurozsl.core import quantities as q

@@ -5,8 +5,6 @@ The second kind of report: a file without data set, classes or host part. Counts
 joules. Page, card and terminal read a `NetworkReport` and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -3,8 +3,6 @@
 Input is synthetic, so spike rates and energies compare networks and say nothing about a task.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final

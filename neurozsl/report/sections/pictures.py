@@ -6,8 +6,6 @@ the folder of clips is given and still holds the file. For features without pict
 sets, stand-ins) there are none, and `frames_note` says so.
 """
 
-from __future__ import annotations
-
 import base64
 import struct
 import zlib

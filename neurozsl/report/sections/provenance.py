@@ -1,7 +1,5 @@
 """All that is needed to get the same numbers: command, seed, digests of what was read, machine."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 

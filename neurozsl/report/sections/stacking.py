@@ -1,7 +1,5 @@
 """Calibrated stacking: what the constant beta does to the scores of the test."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ the same rate (`hardware.energy.uniform`), so there is no raster, no dead neuron
 and the report says so. Energies are joules of one inference, as in a report of a run.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """The verdict, and every layer on the backends that were compared at export."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

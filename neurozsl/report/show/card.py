@@ -4,8 +4,6 @@ What it is, intended use and limits, then every section with its tables and sent
 YAML whose values are written as JSON strings, which YAML reads alike. Names are data and escaped.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 

@@ -9,8 +9,6 @@ side by side: such a row says so, and why, in `not_comparable`. The first row is
 held against.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ A number is a `<data value="..." data-key="path.in.the.json">` element that hold
 `t` holds its tables by name, `lines` its sentences, and `m` what templates share.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

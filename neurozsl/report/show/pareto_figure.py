@@ -6,8 +6,6 @@ horizontal ones along an interval of the cost table; filled markers are on the f
 dotted line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

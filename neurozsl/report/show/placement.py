@@ -1,7 +1,5 @@
 """A `Placement` as a table: one row per core, neighbours that use the same in one row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ per figure; no metadata, no namespace, same bytes every time); as files, an SVG 
 stays text (`svg.fonttype` none), which halves the size and lets readers search it.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Every sentence is chosen by the numbers, also where they speak against the chip;
 published is named as unknown. The paragraph has the sign of the advantage over a dense pass.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

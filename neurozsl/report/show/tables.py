@@ -5,8 +5,6 @@ so a definition is a list of them; one whose every cell is unknown is left out, 
 is not for the place where it is shown (`shown`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal

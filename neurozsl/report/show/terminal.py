@@ -4,8 +4,6 @@ They go to stderr (stdout belongs to `--json`). Rich decides about colour: plain
 not a terminal or NO_COLOR is set.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Literal
 

@@ -4,8 +4,6 @@
 is the document alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
