@@ -79,15 +79,9 @@ def call(
     options: Mapping[str, Any],
     where: str = "",
 ) -> Any:
-    """Run one form.
+    """Run one form of a command on `what` stands behind its name; options: of all forms.
 
-    Args:
-        context: of the command.
-        forms: of the command.
-        key: of the form.
-        what: stands behind the name.
-        options: of all forms.
-        where: why the form is this one; by default that `what` is nothing else.
+    where: why the form is this one; by default that `what` is nothing else.
 
     Raises:
         BadInput: an option was given that the form does not take.

@@ -110,12 +110,10 @@ def _versions() -> list[Check]:
         wanted = ranges.get(name, "")
         try:
             version = importlib.metadata.version(name)
+            fits, detail = in_range(version, wanted), version
+            detail += f" (needs {wanted})" if wanted else ""
         except importlib.metadata.PackageNotFoundError:
-            line = f"pip install '{name}{wanted}'"
-            findings.append(Check(name, "problem", "not installed", line))
-            continue
-        fits = in_range(version, wanted)
-        detail = version + (f" (needs {wanted})" if wanted else "")
+            fits, detail = False, "not installed"
         remedy = "" if fits else f"pip install '{name}{wanted}'"
         findings.append(Check(name, "ok" if fits else "problem", detail, remedy))
     return findings

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from neurozsl.core.quantities import share
 from neurozsl.hardware.place.placement import PlacedPart, Placement
-from neurozsl.report.figures.drawing import GRID, HUES, WIDTH, Drawn, short
+from neurozsl.report.figures.drawing import GRID, HUES, WIDTH, Drawn, legend, short
 
 _NAMED = 48  # layers are written under the cores while there is room
 
@@ -50,11 +50,7 @@ def cores(placement: Placement) -> Drawn:
 
 
 def _bars(
-    axes: Axes,
-    parts: tuple[PlacedPart, ...],
-    key: str,
-    places: dict[int, int],
-    layers: list[str],
+    axes: Axes, parts: tuple[PlacedPart, ...], key: str, places: dict[int, int], layers: list[str]
 ) -> float:
     """Draw one resource; returns how full its fullest core is, 0..1."""
     filled = dict.fromkeys(places, 0.0)
@@ -62,15 +58,8 @@ def _bars(
         use = part.use.get(key)
         if use is None or not use.limit:
             continue
-        k = layers.index(part.layer)
-        axes.bar(
-            places[part.core],
-            100 * use.used / use.limit,
-            0.82,
-            bottom=100 * filled[part.core],
-            **_shade(k),
-            linewidth=0,
-        )
+        style = {"bottom": 100 * filled[part.core], **_shade(layers.index(part.layer))}
+        axes.bar(places[part.core], 100 * use.used / use.limit, 0.82, **style, linewidth=0)
         filled[part.core] += use.used / use.limit
     axes.axhline(100, color=GRID, linewidth=1)
     axes.set_ylim(0, max(104.0, 104 * max(filled.values())))
@@ -87,13 +76,5 @@ def _shade(place: int) -> dict[str, Any]:
 
 def _legend(made: Figure, layers: list[str]) -> None:
     handles = [made.axes[0].bar(0, 0, **_shade(k))[0] for k in range(len(layers))]
-    made.legend(
-        handles,
-        [short(x, 24) for x in layers],
-        loc="outside upper left",
-        ncols=min(6, len(layers)),
-        frameon=False,
-        fontsize=8,
-        handlelength=1,
-        handleheight=1,
-    )
+    style = {"loc": "outside upper left", "fontsize": 8, "handlelength": 1, "handleheight": 1}
+    legend(made, handles, [short(x, 24) for x in layers], ncols=min(6, len(layers)), **style)

@@ -45,6 +45,22 @@ def label(
     axes.annotate(text, at, xytext=shift, textcoords="offset points", **{"va": "center", **style})
 
 
+def legend(made: Figure, handles: Iterable[Any], names: Iterable[str], **style: Any) -> None:
+    """A legend above the axes, on the right unless `loc` says otherwise."""
+    style = {"loc": "outside upper right", "frameon": False, "fontsize": 9, **style}
+    made.legend(list(handles), list(names), **style)
+
+
+def as_matrix(axes: Axes, across: float, down: float) -> None:
+    """Axes of cells of size 1: the first row above, titles of the columns above it, no frame."""
+    axes.set_xlim(0, across)
+    axes.set_ylim(down, 0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
 def coloured(groups: dict[str, T]) -> Iterator[tuple[T, str]]:
     """Each group with its colour, in order of appearance."""
     for place, group in enumerate(groups.values()):

@@ -40,16 +40,10 @@ def build(
     clips: Path | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Profile a run.
+    """Profile an opened run; command, devices and step_s as in `network.report_of`.
 
-    Args:
-        run: an opened run.
-        bundle: folder of a bundle of this run; None profiles the float branch (Norse).
-        command: the line that gives this report again.
-        devices: chips of the user, for energy rows of their own.
-        step_s: length of a step in seconds, for static power; None: each chip's own.
-        clips: folder of the recorded clips, to show pictures of one.
-        progress: called with (done, total) test samples.
+    bundle: folder of a bundle of this run; None profiles the float branch (Norse). clips: folder of
+    the recorded clips, to show pictures of one. progress: called with (done, total) test samples.
 
     Raises:
         BadInput: the bundle is damaged or belongs to another run.

@@ -23,10 +23,7 @@ def _fill(test: Tested) -> Mapping[str, Any]:
 def confusion(predicted: Ints, problem: Problem, names: Sequence[str]) -> Confusion:
     """Predictions of the samples of unseen classes; `elsewhere` were called a seen class.
 
-    Args:
-        predicted: class id per sample, among seen and unseen classes.
-        problem: labels and class sets.
-        names: of all classes.
+    predicted: class id per sample, among seen and unseen classes. names: of all classes.
     """
     ids = np.sort(problem.unseen_ids)
     rows = np.isin(problem.label, ids)

@@ -46,11 +46,8 @@ def deployment(
 ) -> tuple[DeploymentStep, ...]:
     """One row per step, from the trained model to the deployment.
 
-    Args:
-        opened: the bundle, or None.
-        ran: of the deployed branch, from this report's own pass: those of the last step.
-        step_s: length of a step on the chip; None: its own.
-        as_if: the chip whose figures price a step cannot run the network.
+    ran: of the deployed branch, from this report's own pass: those of the last step. step_s: length
+    of a step on the chip; None: its own. as_if: the chip that prices a step cannot run the network.
     """
     if opened is None:
         return ()

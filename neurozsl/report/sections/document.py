@@ -27,13 +27,8 @@ def document(
 ) -> D:
     """The report of a run, a file or an estimate.
 
-    Args:
-        kind: which of them.
-        context: what was profiled.
-        command: the line that gives this report again.
-        seed: of whatever was drawn.
-        files: SHA-256 of what was read.
-        head: fields that this kind alone has.
+    command: the line that gives this report again. seed: of whatever was drawn. files: SHA-256 of
+    what was read. head: fields that this kind alone has.
     """
     filled: dict[str, Any] = {}
     for section in registry.SECTIONS:

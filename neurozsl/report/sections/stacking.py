@@ -25,13 +25,9 @@ def beta_curve(
     chosen: float,
     betas: Sequence[float] = metrics.BETA_GRID,
 ) -> BetaCurve:
-    """Scores of the test over the grid of beta, and at the chosen one.
+    """Scores of the test over the grid of beta, and at the one that validation data chose.
 
-    Args:
-        distance: `(sample, class)`.
-        problem: labels and class sets.
-        chosen: beta that validation data selected; a point of its own where the grid has none.
-        betas: the grid.
+    distance: `(sample, class)`. chosen: a point of its own where the grid has none.
     """
     points = tuple(metrics.score(distance, problem, b) for b in sorted({*betas, chosen}))
     return BetaCurve(points=points, chosen=chosen)

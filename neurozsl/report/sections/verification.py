@@ -4,30 +4,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neurozsl.core import quantities as q
-from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.report.schema import RunReport, Verification
-from neurozsl.report.sections.context import Context
+from neurozsl.report.sections.context import Tested, of_test
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Line, Section
 
 
-def _fill(context: Context) -> Mapping[str, Any]:
-    opened = None if context.test is None else context.test.opened
-    return {} if opened is None else {"verification": verification(opened)}
-
-
-def verification(opened: Bundle) -> Verification:
+@of_test
+def _fill(test: Tested) -> Mapping[str, Any]:
     """The verdict and what it rests on, as the export found it."""
-    manifest, stored = opened.manifest, opened.manifest.verification
-    return Verification.model_validate(
-        {
-            "verdict": manifest.verdict,
-            "samples": stored["samples"],
-            "backends": {name: found["layers"] for name, found in stored["backends"].items()},
-            "oracle": None if manifest.oracle == "none" else manifest.oracle,
-            "notes": (*manifest.reasons, *manifest.losses),
-        }
-    )
+    if test.opened is None:
+        return {}
+    manifest, stored = test.opened.manifest, test.opened.manifest.verification
+    found = {
+        "verdict": manifest.verdict,
+        "samples": stored["samples"],
+        "backends": {name: found["layers"] for name, found in stored["backends"].items()},
+        "oracle": None if manifest.oracle == "none" else manifest.oracle,
+        "notes": (*manifest.reasons, *manifest.losses),
+    }
+    return {"verification": Verification.model_validate(found)}
 
 
 LAYERS = (

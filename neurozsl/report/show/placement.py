@@ -43,22 +43,15 @@ def placement_table(key: str, placement: Placement) -> Table:
     left_out = (f"not counted: {placement.left_out}",) * bool(placement.left_out)
     return table(
         key,
-        heading(placement),
+        f"{placement.name}: {placement.cores_used} of {placement.cores} cores "
+        f"({q.share(placement.cores_used / placement.cores)}); use per core and percent of its "
+        "limit",
         columns,
         [(label, part) for label, _, part in rows],
         keys=[f"{key}.parts.{place}" for _, place, _ in rows],
         further=(row(columns, {"core": say("all", below=cores), **totals}, "total"),),
         notes=(*left_out, *placement.notes),
         on=("page",),
-    )
-
-
-def heading(placement: Placement) -> str:
-    """What the table shows, and how full the chip is."""
-    share = q.share(placement.cores_used / placement.cores)
-    return (
-        f"{placement.name}: {placement.cores_used} of {placement.cores} cores ({share}); use per "
-        "core and percent of its limit"
     )
 
 

@@ -5,10 +5,11 @@ published is named as unknown. The paragraph has the sign of the advantage over 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from neurozsl.core import quantities as q
 from neurozsl.core.quantities import count, percent, points, share, si, times
+from neurozsl.hardware.count.counts import LayerCounts
 from neurozsl.hardware.energy import ANCHOR, EnergyRow
 from neurozsl.report.schema import NetworkReport, Report, RunReport
 
@@ -72,9 +73,14 @@ def warnings(rows: Sequence[EnergyRow]) -> Iterator[tuple[str, str]]:
 
 
 def spike_rate(report: Report) -> float:
-    """Mean rate: spikes / (neurons x steps), over all layers that spike."""
+    """The mean rate of all layers that spike."""
     quiet = report.readouts if isinstance(report, NetworkReport) else ()
-    layers = [x for x in report.layers if x.name not in quiet]
+    return mean_rate(x for x in report.layers if x.name not in quiet)
+
+
+def mean_rate(layers: Iterable[LayerCounts]) -> float:
+    """Spikes / (neurons x steps) over layers."""
+    layers = list(layers)
     updates = sum(x.neuron_updates for x in layers)
     return sum(x.spikes for x in layers) / updates if updates else 0.0
 

@@ -182,15 +182,8 @@ def table(
 ) -> Table:
     """One row per value.
 
-    Args:
-        name: of the table in its section.
-        title: above it.
-        columns: from left to right.
-        values: of the rows.
-        key: path of the list that holds the values; their places follow it.
-        keys: paths of the values, where they do not lie in one list.
-        further: rows of another kind, below.
-        more: other fields of `Table`.
+    key: path of the list that holds the values; their places follow it. keys: paths of the values,
+    where they do not lie in one list. further: rows of another kind, below. more: other fields.
     """
     values = tuple(values)
     paths = tuple(keys) if keys is not None else tuple(f"{key}.{k}" for k in range(len(values)))
