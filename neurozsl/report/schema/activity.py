@@ -94,6 +94,7 @@ def raster(
     for name, array in arrays.items():
         if array.ndim != 2:
             raise BadInput(f"raster of '{name}': shape {array.shape}, expected (time, neuron)")
+    spiked: dict[str, Any] = {name: np.argwhere(array).tolist() for name, array in arrays.items()}
     return Raster(
         sample=sample,
         true_class=true_class,
