@@ -101,12 +101,8 @@ def raster(
         predicted_class=predicted_class,
         steps=max((len(x) for x in arrays.values()), default=0),
         layers=tuple(
-            RasterLayer(
-                name=name,
-                neurons=x.shape[1],
-                spikes=tuple((t, n) for t, n in np.argwhere(x).tolist()),
-            )
-            for name, x in arrays.items()
+            RasterLayer(name=name, neurons=array.shape[1], spikes=tuple(map(tuple, spiked[name])))
+            for name, array in arrays.items()
         ),
         **more,
     )
