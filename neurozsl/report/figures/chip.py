@@ -19,11 +19,8 @@ def has_limits(placement: Placement) -> bool:
 
 def cores(placement: Placement) -> Drawn:
     """One bar per core and resource, up to its limit; parts of layers on a core are added up."""
-    resources = [
-        key
-        for key in placement.totals
-        if any(key in part.use and part.use[key].limit for part in placement.parts)
-    ]
+    limited = {key for part in placement.parts for key, use in part.use.items() if use.limit}
+    resources = [key for key in placement.totals if key in limited]
     places = {core: k for k, core in enumerate(sorted({x.core for x in placement.parts}))}
     layers = list(dict.fromkeys(x.layer for x in placement.parts))
     made = Figure(figsize=(WIDTH, 0.75 + 0.72 * len(resources)), layout="constrained")
@@ -40,8 +37,8 @@ def cores(placement: Placement) -> Drawn:
     last = panels[-1][0]
     last.set_xlim(-0.6, len(places) - 0.4)
     every = max(1, -(-len(places) // 32))
-    ticks = [(k, core) for core, k in places.items() if k % every == 0]
-    last.set_xticks([k for k, _ in ticks], [str(core) for _, core in ticks], fontsize=8)
+    cores_named = [str(core) for core in places][::every]
+    last.set_xticks(range(0, len(places), every), cores_named, fontsize=8)
     last.set_xlabel("core")
     if len(layers) <= 12 and len(places) <= _NAMED:
         _legend(made, layers)

@@ -7,7 +7,6 @@ of operations come from the same pass.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from neurozsl.report.sections.limits import notes
 from neurozsl.report.sections.motion import motion, whole_test
 from neurozsl.report.sections.provenance import digests
 from neurozsl.runs.run import Run
-from neurozsl.scoring.metrics import Problem, predict
+from neurozsl.scoring.metrics import predict
 
 _TIMED_ROWS = 32
 
@@ -58,12 +57,13 @@ def build(
     if branch is not None and test.spiked is not None:
         chip_input, trace = test.spiked
         seconds_in = run.data.step_s * chip_input.steps
+        unseen = np.isin(problem.label, problem.unseen_ids)
         cost = costs(
             branch.network,
             branch.lowered,
             chip_input,
             trace,
-            groups=_roles(problem),
+            groups={"seen": ~unseen, "unseen": unseen},
             devices=Devices(tuple(devices), step_s, seconds_in),
         )
         raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
@@ -93,9 +93,3 @@ def build(
         seed=run.settings.train.seed,
         files=digests(run, opened),
     )
-
-
-def _roles(problem: Problem) -> dict[str, Any]:
-    """Samples by the role of their class in the test."""
-    unseen = np.isin(problem.label, problem.unseen_ids)
-    return {"seen": ~unseen, "unseen": unseen}
