@@ -217,11 +217,9 @@ class _Left(ProgressColumn):
 
 
 def _tell_event(reading: Reading) -> None:
-    fields = asdict(reading)
-    fields["total"] = reading.total or None
-    fields["elapsed_s"] = round(reading.elapsed_s, 3)
-    fields["eta_s"] = None if reading.eta_s is None else round(reading.eta_s, 3)
-    _now.event("progress", **fields)
+    eta = None if reading.eta_s is None else round(reading.eta_s, 3)
+    known = {"total": reading.total or None, "elapsed_s": round(reading.elapsed_s, 3), "eta_s": eta}
+    _now.event("progress", **{**asdict(reading), **known})
 
 
 def _tell_line(reading: Reading) -> None:

@@ -40,15 +40,9 @@ COLUMNS = (
 
 def _tables(report: RunReport) -> Iterator[t.Table]:
     for role in ("seen", "unseen"):
-        places = [k for k, row in enumerate(report.classes) if row.role == role]
-        yield t.table(
-            role,
-            f"Recall of {role} classes, among all classes",
-            COLUMNS,
-            [report.classes[k] for k in places],
-            keys=[f"classes.{k}" for k in places],
-            on=("page",),
-        )
+        rows = {f"classes.{k}": x for k, x in enumerate(report.classes) if x.role == role}
+        title = f"Recall of {role} classes, among all classes"
+        yield t.table(role, title, COLUMNS, rows.values(), keys=rows, on=("page",))
 
 
 SECTION = Section("classes", "Class by class", ("classes",), fill=_fill, tables=_tables)

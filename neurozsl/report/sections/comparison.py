@@ -124,14 +124,8 @@ def _tables(report: Report) -> Iterator[t.Table]:
             on=t.PAPER,
             notes=("Break-even: mean spike rate of the inputs at which both cost the same.",),
         )
-        yield t.table(
-            "step_times",
-            "Energy by length of a step, per inference",
-            STEP_TIMES,
-            found.step_times,
-            key="comparison.step_times",
-            on=("page",),
-        )
+        title, key = "Energy by length of a step, per inference", "comparison.step_times"
+        yield t.table("step_times", title, STEP_TIMES, found.step_times, key=key, on=("page",))
     if base is not None:
         yield energy_table(base.name, base.energy, "baseline.energy")
 

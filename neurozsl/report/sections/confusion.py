@@ -54,15 +54,9 @@ def _tables(report: RunReport) -> Iterator[t.Table]:
         t.Column("called", lambda pair, _: t.say(found.classes[pair[1]])),
         t.Column("samples", lambda pair, key: t.figure(found.counts[pair[0]][pair[1]], key), True),
     )
-    pairs = most_confused(found)
-    yield t.table(
-        "pairs",
-        "Most frequent confusions among unseen classes",
-        columns,
-        pairs,
-        keys=[f"confusion.counts.{a}.{b}" for a, b in pairs],
-        on=("page",),
-    )
+    pairs, title = most_confused(found), "Most frequent confusions among unseen classes"
+    keys = [f"confusion.counts.{a}.{b}" for a, b in pairs]
+    yield t.table("pairs", title, columns, pairs, keys=keys, on=("page",))
 
 
 SECTION = Section(

@@ -105,14 +105,8 @@ def _tables(report: Report) -> Iterator[t.Table]:
             "simulation, whole run.",
         ),
     )
-    yield t.table(
-        "activity",
-        "Spikes, mean over the samples of a group",
-        ACTIVITY,
-        report.activity,
-        key="activity",
-        on=("page",),
-    )
+    title = "Spikes, mean over the samples of a group"
+    yield t.table("activity", title, ACTIVITY, report.activity, key="activity", on=("page",))
 
 
 def _activity(report: Report) -> Drawn | None:

@@ -42,18 +42,13 @@ LAYERS = (
 
 def _tables(report: RunReport) -> Iterator[t.Table]:
     backends = {} if report.verification is None else report.verification.backends
-    yield t.table(
-        "agreement",
-        "Equal spike bits, layer by layer",
-        LAYERS,
-        [layer for layers in backends.values() for layer in layers],
-        keys=[
-            f"verification.backends.{pair}.{k}"
-            for pair, layers in backends.items()
-            for k in range(len(layers))
-        ],
-        on=t.PAPER,
-    )
+    rows = {
+        f"verification.backends.{pair}.{k}": layer
+        for pair, layers in backends.items()
+        for k, layer in enumerate(layers)
+    }
+    title = "Equal spike bits, layer by layer"
+    yield t.table("agreement", title, LAYERS, rows.values(), keys=rows, on=t.PAPER)
 
 
 def _lines(report: RunReport) -> Iterator[Line]:

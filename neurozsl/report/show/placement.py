@@ -39,7 +39,7 @@ def placement_table(key: str, placement: Placement) -> Table:
     }
     used = Number(placement.cores_used, f"{key}.cores_used")
     cores = (used, " of ", Number(placement.cores, f"{key}.cores"))
-    rows = groups(placement)
+    rows = {f"{key}.parts.{place}": (label, part) for label, place, part in groups(placement)}
     left_out = (f"not counted: {placement.left_out}",) * bool(placement.left_out)
     return table(
         key,
@@ -47,8 +47,8 @@ def placement_table(key: str, placement: Placement) -> Table:
         f"({q.share(placement.cores_used / placement.cores)}); use per core and percent of its "
         "limit",
         columns,
-        [(label, part) for label, _, part in rows],
-        keys=[f"{key}.parts.{place}" for _, place, _ in rows],
+        rows.values(),
+        keys=rows,
         further=(row(columns, {"core": say("all", below=cores), **totals}, "total"),),
         notes=(*left_out, *placement.notes),
         on=("page",),
