@@ -122,12 +122,10 @@ def _versions() -> list[Check]:
 def _lava() -> list[Check]:
     from neurozsl.export.backends.lava import environment as lava
 
-    found: list[Check] = []
-    usable = False
+    found = []
     for one in lava.candidates():
-        usable = usable or one.usable
-        status = "ok" if one.usable else "note"
         detail = f"{one.path}: {one.version or one.problem}"
+        status = "ok" if one.usable else "note"
         found.append(Check(f"python {lava.PYTHON} ({one.origin})", status, detail))
     python = lava.locate()
     if python is not None:
@@ -135,7 +133,7 @@ def _lava() -> list[Check]:
         status = "problem" if problem else "ok"
         return [*found, Check("lava-nc", status, problem or str(python))]
     remedy = f"run: {lava.INSTALL_LINE}"
-    if not usable:
+    if all(one.status == "note" for one in found):
         remedy = f"install Python {lava.PYTHON} or set NEUROZSL_LAVA_PYTHON, then {remedy}"
     return [*found, Check("lava-nc", "note", f"not set up in {lava.home()}", remedy)]
 

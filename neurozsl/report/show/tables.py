@@ -201,7 +201,7 @@ def row(columns: Sequence[Column], cells: Mapping[str, Cell], style: str = "") -
 
 def facts(name: str, title: str, rows: Iterable[tuple[str, Cell]], **more: Any) -> Table:
     """A table of two columns without titles: what it is, and the value."""
-    columns = (Column("", lambda *_: EMPTY), Column("", lambda *_: EMPTY))
+    columns = (Column("", lambda *_: EMPTY),) * 2
     return Table(name, title, columns, tuple(Row((say(what), cell)) for what, cell in rows), **more)
 
 
