@@ -26,7 +26,11 @@ def _interval(row: Calibration, key: str) -> t.Cell:
     return t.say() if row.low is None or row.high is None else t.say(low, " to ", high)
 
 
-_RESULTS = {True: t.sign("holds"), False: t.sign("missed"), None: "shown only"}
+_RESULTS: dict[bool | None, t.Piece] = {
+    True: t.sign("holds"),
+    False: t.sign("missed"),
+    None: "shown only",
+}
 COLUMNS = (
     t.words("task", "task"),
     t.words("device", "device"),
