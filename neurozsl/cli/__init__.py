@@ -8,8 +8,6 @@ imports torch at the top, so that `--help` stays quick.
 or after the command; typer declares it for the help.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Any

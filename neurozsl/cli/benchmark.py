@@ -3,8 +3,6 @@
 With --pareto: HM against energy of one model over weight bits, steps and thresholds, on either.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 import typer

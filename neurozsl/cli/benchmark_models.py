@@ -1,7 +1,5 @@
 """`neurozsl benchmark --data DIR`: models on your data, next to published scores."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

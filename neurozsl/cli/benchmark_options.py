@@ -1,7 +1,5 @@
 """What several of the small commands behind `neurozsl benchmark` take."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`neurozsl benchmark --pareto`: HM against energy of one model; one table, one plot, one JSON."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """`neurozsl benchmark`: a study on the synthetic set, every variant of one model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

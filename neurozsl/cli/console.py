@@ -8,8 +8,6 @@
     off     errors alone
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -107,12 +105,9 @@ def fail(text: str, *, exit_code: int = 1) -> None:
     """An error for people, printed in every mode."""
     if _now.mode == "json":
         _now.event("error", message=text, exit_code=exit_code)
-    elif _now.mode == "off":
-        Console(file=_now.stream, highlight=False).print(
-            f"[bold red]error:[/] {escape(text)}", soft_wrap=True
-        )
     else:
-        err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        to = Console(file=_now.stream, highlight=False) if _now.mode == "off" else err
+        to.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
 
 
 def fail_unforeseen(error: Exception) -> None:
@@ -222,11 +217,9 @@ class _Left(ProgressColumn):
 
 
 def _tell_event(reading: Reading) -> None:
-    fields = asdict(reading)
-    fields["total"] = reading.total or None
-    fields["elapsed_s"] = round(reading.elapsed_s, 3)
-    fields["eta_s"] = None if reading.eta_s is None else round(reading.eta_s, 3)
-    _now.event("progress", **fields)
+    eta = None if reading.eta_s is None else round(reading.eta_s, 3)
+    known = {"total": reading.total or None, "elapsed_s": round(reading.elapsed_s, 3), "eta_s": eta}
+    _now.event("progress", **{**asdict(reading), **known})
 
 
 def _tell_line(reading: Reading) -> None:
@@ -260,9 +253,7 @@ def stages(update: Callable[..., None]) -> Callable[[str, int, int], None]:
 def epochs(update: Callable[..., None], run: Path) -> Callable[[int, int, str], None]:
     """The bar as training reports to it; in the mode json every epoch's line of the log beside it.
 
-    Args:
-        update: of a bar.
-        run: folder with `log.jsonl`, which is complete when an epoch is reported.
+    run: folder with `log.jsonl`, which is complete when an epoch is reported.
     """
     log = run / "log.jsonl"
     told = {(x["stage"], x["epoch"]) for x in _log_lines(log)}

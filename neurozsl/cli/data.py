@@ -1,7 +1,5 @@
 """`neurozsl data`: make, build, convert, check and look into data sets."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

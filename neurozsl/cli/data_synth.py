@@ -1,7 +1,5 @@
 """`neurozsl data synth`: the synthetic set, or with --like stand-ins for a benchmark."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote

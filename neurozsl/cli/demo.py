@@ -1,7 +1,5 @@
 """`neurozsl demo`: the whole path on synthetic data, on a laptop, without network or GPU."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import time

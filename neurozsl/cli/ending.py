@@ -4,8 +4,6 @@ Without this the process is gone at once; folders of intermediate files and proc
 started would stay. What was saved is kept in both cases, and `--resume` goes on from there.
 """
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

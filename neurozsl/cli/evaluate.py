@@ -1,13 +1,12 @@
 """`neurozsl evaluate`: S, U, HM and ZSL of a run, with its branch on the host or in a bundle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, show_table
+from neurozsl.cli.option_values import Json
 
 
 def evaluate(
@@ -18,7 +17,7 @@ def evaluate(
     backend: Annotated[
         str, typer.Option(help="Backend for the bundle: emulator, lava, lava_float, sinabs, norse.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
     from neurozsl.deploy import deploy

@@ -1,7 +1,5 @@
 """`neurozsl export FILE.nir`: the network of a file as a checked bundle for one target."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from neurozsl.cli.console import command, progress_bar, say_each, stages

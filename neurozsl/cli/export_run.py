@@ -1,7 +1,5 @@
 """`neurozsl export RUN`: the branch of a trained run as a checked and scored bundle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from shlex import quote
 from typing import Annotated

@@ -11,8 +11,6 @@ Each has "time" (ISO 8601, UTC) and "command" too. `Lines` is a text stream that
 every line that is written to it, so that text of any origin in this process keeps the form.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

@@ -6,8 +6,6 @@ once. `takes` gives the public command the options of all its forms, in the help
 forms that take them; `call` runs one form and refuses what is not in its signature.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
@@ -81,15 +79,9 @@ def call(
     options: Mapping[str, Any],
     where: str = "",
 ) -> Any:
-    """Run one form.
+    """Run one form of a command on `what` stands behind its name; options: of all forms.
 
-    Args:
-        context: of the command.
-        forms: of the command.
-        key: of the form.
-        what: stands behind the name.
-        options: of all forms.
-        where: why the form is this one; by default that `what` is nothing else.
+    where: why the form is this one; by default that `what` is nothing else.
 
     Raises:
         BadInput: an option was given that the form does not take.

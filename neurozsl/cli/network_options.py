@@ -81,11 +81,7 @@ class InputOptions:
     seed: Seed = None
 
     def source(self, samples: int | None = None, limit: int | None = None) -> Source:
-        """The same for the library.
-
-        Args:
-            samples: of synthetic input.
-            limit: of a file.
+        """The same for the library; samples: of synthetic input, limit: of a file.
 
         Raises:
             BadInput: a seed beside a file.

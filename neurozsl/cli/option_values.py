@@ -1,7 +1,5 @@
 """Values of options as they stand on the command line: lists with commas, `key=value` pairs."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 

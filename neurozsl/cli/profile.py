@@ -1,7 +1,5 @@
 """`neurozsl profile`: spikes, operations and energy of runs, bundles and `.nir` files."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args

@@ -10,8 +10,6 @@ where nothing is done yet, now. What is done within its first second was there b
 run that is continued, trainings that are kept), so (t_0, done_0) is read then.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,10 +120,8 @@ class Meter:
     def update(self, done: float, total: int, text: str = "") -> None:
         """Take one report of the work."""
         now = self._clock()
-        reading = Reading(
-            self._label, text, done, total, self._pace.eta_s(done, total), now - self._began
-        )
-        self._waiting = reading
+        eta = self._pace.eta_s(done, total)
+        self._waiting = Reading(self._label, text, done, total, eta, now - self._began)
         if done >= total or now - self._told >= self._every:
             self.flush()
 

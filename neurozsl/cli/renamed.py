@@ -1,7 +1,5 @@
 """Options that have a new name: the old one still works, and says so."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from typer.core import TyperCommand

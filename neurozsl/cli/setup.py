@@ -1,7 +1,5 @@
 """`neurozsl setup lava` builds the Lava environment; `neurozsl doctor` says what is there."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import time
@@ -112,12 +110,10 @@ def _versions() -> list[Check]:
         wanted = ranges.get(name, "")
         try:
             version = importlib.metadata.version(name)
+            fits, detail = in_range(version, wanted), version
+            detail += f" (needs {wanted})" if wanted else ""
         except importlib.metadata.PackageNotFoundError:
-            line = f"pip install '{name}{wanted}'"
-            findings.append(Check(name, "problem", "not installed", line))
-            continue
-        fits = in_range(version, wanted)
-        detail = version + (f" (needs {wanted})" if wanted else "")
+            fits, detail = False, "not installed"
         remedy = "" if fits else f"pip install '{name}{wanted}'"
         findings.append(Check(name, "ok" if fits else "problem", detail, remedy))
     return findings
@@ -126,12 +122,10 @@ def _versions() -> list[Check]:
 def _lava() -> list[Check]:
     from neurozsl.export.backends.lava import environment as lava
 
-    found: list[Check] = []
-    usable = False
+    found = []
     for one in lava.candidates():
-        usable = usable or one.usable
-        status = "ok" if one.usable else "note"
         detail = f"{one.path}: {one.version or one.problem}"
+        status = "ok" if one.usable else "note"
         found.append(Check(f"python {lava.PYTHON} ({one.origin})", status, detail))
     python = lava.locate()
     if python is not None:
@@ -139,7 +133,7 @@ def _lava() -> list[Check]:
         status = "problem" if problem else "ok"
         return [*found, Check("lava-nc", status, problem or str(python))]
     remedy = f"run: {lava.INSTALL_LINE}"
-    if not usable:
+    if all(one.status == "note" for one in found):
         remedy = f"install Python {lava.PYTHON} or set NEUROZSL_LAVA_PYTHON, then {remedy}"
     return [*found, Check("lava-nc", "note", f"not set up in {lava.home()}", remedy)]
 

@@ -1,7 +1,5 @@
 """`neurozsl simulate`: run a bundle's spiking branch, or the network of a `.nir` file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Final
 

@@ -3,8 +3,6 @@
 A bundle that lies in its run also gives the classes that the whole model names.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`neurozsl targets`: what each target can do, from the registry that runs them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`neurozsl verify`: run a bundle's golden samples on every backend and compare all spikes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

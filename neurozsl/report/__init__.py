@@ -16,8 +16,6 @@ The document stands in the middle: what fills it knows no layout, what shows it 
 The functions here show a report with the sections that are registered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar

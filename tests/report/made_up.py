@@ -124,7 +124,7 @@ def clip(rows: Sequence[Layer]) -> Raster:
     spikes = {x.name: rng.random((STEPS, x.neurons)) < x.spike_rate for x in rows}
     made = raster(spikes, sample="example #7", true_class=HOSTILE, predicted_class="circling hum")
     inputs = []
-    for name in dict.fromkeys(x.modality for x in rows):
+    for name in dict.fromkeys(x.name.rpartition(".")[0] for x in rows):
         where = np.argwhere(rng.random((STEPS, 96)) < 0.11)
         codes = rng.integers(1, 5, len(where)) * rng.choice([-1, 1], len(where))
         events = tuple((int(t), int(c), int(v)) for (t, c), v in zip(where, codes, strict=True))

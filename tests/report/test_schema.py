@@ -10,7 +10,15 @@ from pydantic import ValidationError
 
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.energy import EnergyRow
-from neurozsl.report.schema import Baseline, Host, RunReport, raster, read_report, to_json
+from neurozsl.report.schema import (
+    Baseline,
+    Host,
+    RunReport,
+    modality,
+    raster,
+    read_report,
+    to_json,
+)
 
 
 def test_json_gives_back_the_same_report(example: RunReport) -> None:
@@ -112,7 +120,7 @@ def test_raster_lists_every_spike_as_step_and_neuron() -> None:
     made = raster({"video.1": spikes}, sample="s", true_class="a", predicted_class="b")
     assert made.steps == 10
     assert made.layers[0].spikes == ((0, 69), (9, 0), (9, 1))
-    assert (made.layers[0].modality, made.layers[0].neurons) == ("video", 70)
+    assert (modality(made.layers[0]), made.layers[0].neurons) == ("video", 70)
 
 
 def test_raster_of_a_batch_is_refused() -> None:

@@ -1,39 +1,30 @@
 """Figures of recognition: scores per deployment step, calibrated stacking, confusion."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
 from neurozsl.core.quantities import percent
 from neurozsl.report.figures import drawing as d
 from neurozsl.report.schema import BetaCurve, Confusion, DeploymentStep
+from neurozsl.scoring.metrics import Scores
 
 _WRITTEN = 12  # classes up to which a cell has its count written in it
+_COLOURS = {"S": d.BLUE, "U": d.ORANGE, "HM": d.INK, "ZSL": d.GREEN}
+_MARKERS = {"S": "s", "U": "^", "HM": "o", "ZSL": "D"}
 _LEVELS = 6  # shades of the confusion; the cells of one shade are one path
 
 
 def deployment(steps: Sequence[DeploymentStep]) -> d.Drawn:
     """S, U, HM and ZSL over the steps of the deployment."""
     made, axes = d.figure(3.0)
-    series = (
-        ("S", [x.S for x in steps], d.BLUE, "s"),
-        ("U", [x.U for x in steps], d.ORANGE, "^"),
-        ("HM", [x.HM for x in steps], d.INK, "o"),
-        ("ZSL", [x.ZSL for x in steps], d.GREEN, "D"),
-    )
-    for name, values, colour, marker in series:
-        width = 2.4 if name == "HM" else 1.4
-        axes.plot(values, color=colour, marker=marker, linewidth=width, markersize=6)
-    ends = {name: (f"{name} {values[-1]:.1f}", values, hue) for name, values, hue, _ in series}
-    top = _label_ends(axes, ends, len(steps) - 1, 0.08)
+    styles = {name: {"marker": marker, "markersize": 6} for name, marker in _MARKERS.items()}
+    ends = {name: f"{name} {getattr(steps[-1], name):.1f}" for name in _MARKERS}
+    top = _lines(axes, range(len(steps)), steps, styles, ends, 0.08)
     axes.set_xticks(range(len(steps)), [d.wrap(x.step, 16) for x in steps])
     axes.set_xlim(-0.3, len(steps) - 1 + 0.3)
     axes.set_ylim(0, 1.08 * top)
-    axes.set_ylabel("percent")
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
     told = "; ".join(
         f"{x.step}: S {percent(x.S)}, U {percent(x.U)}, HM {percent(x.HM)}, ZSL {percent(x.ZSL)}"
         for x in steps
@@ -46,24 +37,14 @@ def beta_curve(curve: BetaCurve) -> d.Drawn:
     made, axes = d.figure(2.8)
     points = sorted(curve.points, key=lambda x: x.beta)
     betas = [x.beta for x in points]
-    series = (
-        ("S", [x.S for x in points], d.BLUE, "-"),
-        ("U", [x.U for x in points], d.ORANGE, "--"),
-        ("HM", [x.HM for x in points], d.INK, "-"),
-    )
-    for name, values, colour, style in series:
-        axes.plot(betas, values, style, color=colour, linewidth=2.4 if name == "HM" else 1.4)
-    ends = {name: (name, values, hue) for name, values, hue, _ in series}
-    top = _label_ends(axes, ends, betas[-1], 0.09)
+    styles = {"S": {}, "U": {"linestyle": "--"}, "HM": {}}
+    top = _lines(axes, betas, points, styles, {name: name for name in styles}, 0.09)
     axes.axvline(curve.chosen, color=d.SOFT, linewidth=1, linestyle=":")
     place = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
     d.label(axes, f"chosen {curve.chosen:g}", (curve.chosen, 1.0), (4, -2), color=d.SOFT, **place)
     axes.set_xlim(betas[0], betas[-1] if betas[-1] > betas[0] else betas[0] + 1)
     axes.set_ylim(0, 1.15 * top)
     axes.set_xlabel("beta")
-    axes.set_ylabel("percent")
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
     best = max(points, key=lambda x: x.HM)
     told = (
         f"{len(points)} values of beta from {betas[0]:g} to {betas[-1]:g}; chosen on validation "
@@ -109,15 +90,9 @@ def confusion(found: Confusion) -> d.Drawn:
         [*(str(k + 1) for k in shown), "other"],
         fontsize=min(8.5, max(6.5, font)),
     )
-    axes.set_xlim(0, grey + 1)
-    axes.set_ylim(size, 0)
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
+    d.as_matrix(axes, grey + 1, size)
     axes.set_xlabel("predicted (number of the row; other: outside of these)", fontsize=9)
     axes.hlines(range(size + 1), 0, grey + 1, color=d.GRID, linewidth=0.5, zorder=0)
-    axes.tick_params(length=0)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
     right = sum(found.counts[k][k] for k in range(size))
     samples = sum(map(sum, found.counts)) + sum(found.elsewhere)
     told = (
@@ -128,14 +103,24 @@ def confusion(found: Confusion) -> d.Drawn:
     return made, "What samples of unseen classes are taken for", told
 
 
-def _label_ends(
-    axes: Axes, lines: Mapping[str, tuple[str, list[float], str]], x: float, gap: float
+def _lines(
+    axes: Axes,
+    at: Sequence[float],
+    points: Sequence[Scores | DeploymentStep],
+    styles: Mapping[str, Mapping[str, Any]],
+    texts: Mapping[str, str],
+    gap: float,
 ) -> float:
-    """Text at the end of each line (text, values, colour); returns their largest value."""
-    top = max(max(values) for _, values, _ in lines.values()) or 1.0
-    ends = d.spread([values[-1] for _, values, _ in lines.values()], gap=top * gap)
-    for (name, (text, _, colour)), y in zip(lines.items(), ends, strict=True):
-        weight = "bold" if name == "HM" else "normal"
-        style = {"fontweight": weight, "annotation_clip": False}
-        d.label(axes, text, (x, y), (10, 0), color=colour, **style)
+    """A line per score with its text at the end, HM the heaviest; returns the largest value."""
+    lines = {name: [getattr(x, name) for x in points] for name in styles}
+    top = max(map(max, lines.values())) or 1.0
+    ends = d.spread([values[-1] for values in lines.values()], gap=top * gap)
+    for (name, values), y in zip(lines.items(), ends, strict=True):
+        colour, heavy = _COLOURS[name], name == "HM"
+        axes.plot(at, values, color=colour, linewidth=2.4 if heavy else 1.4, **styles[name])
+        style = {"fontweight": "bold" if heavy else "normal", "annotation_clip": False}
+        d.label(axes, texts[name], (at[-1], y), (10, 0), color=colour, **style)
+    axes.set_ylabel("percent")
+    axes.grid(axis="y")
+    axes.tick_params(length=0)
     return top

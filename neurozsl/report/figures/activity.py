@@ -1,7 +1,5 @@
 """Figures of spiking: rate per layer, and over the steps, by seen and unseen classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 from neurozsl.core.quantities import share
 from neurozsl.hardware.count.activity import LayerActivity
 from neurozsl.report.figures import drawing as d
-from neurozsl.report.schema import Layer
+from neurozsl.report.schema import Layer, modality
 
 _GROUPS = {"seen": (d.BLUE, "s", "-"), "unseen": (d.ORANGE, "^", "--"), "all": (d.INK, "o", "-")}
 
@@ -20,7 +18,7 @@ def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) 
     made, axes = d.figure(0.9 + 0.34 * len(layers))
     by_modality: dict[str, list[int]] = {}
     for place, layer in enumerate(layers):
-        by_modality.setdefault(layer.modality, []).append(place)
+        by_modality.setdefault(modality(layer), []).append(place)
     for places, colour in d.coloured(by_modality):
         rates = [100 * layers[p].spike_rate for p in places]
         axes.barh(places, rates, 0.66, color=colour, alpha=0.45)
@@ -49,9 +47,7 @@ def spike_rate(layers: Sequence[Layer], activity: Sequence[LayerActivity] = ()) 
         text = f"{share(layer.spike_rate)}{dead}"
         d.label(axes, text, (furthest[place], place), (7, 0), fontsize=d.SMALL)
     if axes.get_legend_handles_labels()[1]:
-        made.legend(
-            loc="outside upper right", ncols=2, frameon=False, fontsize=9, handletextpad=0.2
-        )
+        d.legend(made, *axes.get_legend_handles_labels(), ncols=2, handletextpad=0.2)
     axes.set_yticks(range(len(layers)), [d.wrap(x.name, 28) for x in layers])
     axes.set_xlim(0, max(max(furthest) * 1.25, 1e-6))
     axes.invert_yaxis()
@@ -74,7 +70,7 @@ def activity(rows: Sequence[LayerActivity], neurons: dict[str, int]) -> d.Drawn:
     down = -(-len(panels) // across)
     made = Figure(figsize=(d.WIDTH, 0.55 + 1.25 * down), layout="constrained")
     grid = made.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    flat = [axes for line in grid for axes in line]
+    flat = list(grid.flat)
     told = []
     for axes, (name, groups) in zip(flat, panels.items(), strict=False):
         _over_steps(axes, groups, neurons.get(name, 1))
@@ -92,10 +88,7 @@ def activity(rows: Sequence[LayerActivity], neurons: dict[str, int]) -> d.Drawn:
         line[0].set_ylabel("percent")
     handles = {line.get_label(): line for line in flat[0].lines}
     if len(handles) > 1:
-        made.legend(
-            handles.values(), handles.keys(), loc="outside upper right", ncols=3, frameon=False,
-            fontsize=9,
-        )  # fmt: skip
+        d.legend(made, handles.values(), handles, ncols=3)
     return made, "Spike rate over the time steps", "; ".join(told)
 
 

@@ -1,7 +1,5 @@
 """Figure of a placement: how full every core is, one panel per resource that has a limit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,7 +7,7 @@ from matplotlib.figure import Figure
 
 from neurozsl.core.quantities import share
 from neurozsl.hardware.place.placement import PlacedPart, Placement
-from neurozsl.report.figures.drawing import GRID, HUES, WIDTH, Drawn, short
+from neurozsl.report.figures.drawing import GRID, HUES, WIDTH, Drawn, legend, short
 
 _NAMED = 48  # layers are written under the cores while there is room
 
@@ -21,11 +19,8 @@ def has_limits(placement: Placement) -> bool:
 
 def cores(placement: Placement) -> Drawn:
     """One bar per core and resource, up to its limit; parts of layers on a core are added up."""
-    resources = [
-        key
-        for key in placement.totals
-        if any(key in part.use and part.use[key].limit for part in placement.parts)
-    ]
+    limited = {key for part in placement.parts for key, use in part.use.items() if use.limit}
+    resources = [key for key in placement.totals if key in limited]
     places = {core: k for k, core in enumerate(sorted({x.core for x in placement.parts}))}
     layers = list(dict.fromkeys(x.layer for x in placement.parts))
     made = Figure(figsize=(WIDTH, 0.75 + 0.72 * len(resources)), layout="constrained")
@@ -42,8 +37,8 @@ def cores(placement: Placement) -> Drawn:
     last = panels[-1][0]
     last.set_xlim(-0.6, len(places) - 0.4)
     every = max(1, -(-len(places) // 32))
-    ticks = [(k, core) for core, k in places.items() if k % every == 0]
-    last.set_xticks([k for k, _ in ticks], [str(core) for _, core in ticks], fontsize=8)
+    cores_named = [str(core) for core in places][::every]
+    last.set_xticks(range(0, len(places), every), cores_named, fontsize=8)
     last.set_xlabel("core")
     if len(layers) <= 12 and len(places) <= _NAMED:
         _legend(made, layers)
@@ -52,11 +47,7 @@ def cores(placement: Placement) -> Drawn:
 
 
 def _bars(
-    axes: Axes,
-    parts: tuple[PlacedPart, ...],
-    key: str,
-    places: dict[int, int],
-    layers: list[str],
+    axes: Axes, parts: tuple[PlacedPart, ...], key: str, places: dict[int, int], layers: list[str]
 ) -> float:
     """Draw one resource; returns how full its fullest core is, 0..1."""
     filled = dict.fromkeys(places, 0.0)
@@ -64,15 +55,8 @@ def _bars(
         use = part.use.get(key)
         if use is None or not use.limit:
             continue
-        k = layers.index(part.layer)
-        axes.bar(
-            places[part.core],
-            100 * use.used / use.limit,
-            0.82,
-            bottom=100 * filled[part.core],
-            **_shade(k),
-            linewidth=0,
-        )
+        style = {"bottom": 100 * filled[part.core], **_shade(layers.index(part.layer))}
+        axes.bar(places[part.core], 100 * use.used / use.limit, 0.82, **style, linewidth=0)
         filled[part.core] += use.used / use.limit
     axes.axhline(100, color=GRID, linewidth=1)
     axes.set_ylim(0, max(104.0, 104 * max(filled.values())))
@@ -89,13 +73,5 @@ def _shade(place: int) -> dict[str, Any]:
 
 def _legend(made: Figure, layers: list[str]) -> None:
     handles = [made.axes[0].bar(0, 0, **_shade(k))[0] for k in range(len(layers))]
-    made.legend(
-        handles,
-        [short(x, 24) for x in layers],
-        loc="outside upper left",
-        ncols=min(6, len(layers)),
-        frameon=False,
-        fontsize=8,
-        handlelength=1,
-        handleheight=1,
-    )
+    style = {"loc": "outside upper left", "fontsize": 8, "handlelength": 1, "handleheight": 1}
+    legend(made, handles, [short(x, 24) for x in layers], ncols=min(6, len(layers)), **style)

@@ -5,8 +5,6 @@ sentence with its numbers for people who do not see it. Okabe-Ito hues, told apa
 readers, and never the only distinction (markers, labels, panels).
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,6 +43,22 @@ def label(
 ) -> None:
     """Text beside a point; shift: points to the right and up."""
     axes.annotate(text, at, xytext=shift, textcoords="offset points", **{"va": "center", **style})
+
+
+def legend(made: Figure, handles: Iterable[Any], names: Iterable[str], **style: Any) -> None:
+    """A legend above the axes, on the right unless `loc` says otherwise."""
+    style = {"loc": "outside upper right", "frameon": False, "fontsize": 9, **style}
+    made.legend(list(handles), list(names), **style)
+
+
+def as_matrix(axes: Axes, across: float, down: float) -> None:
+    """Axes of cells of size 1: the first row above, titles of the columns above it, no frame."""
+    axes.set_xlim(0, across)
+    axes.set_ylim(down, 0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.tick_params(length=0)
+    axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def coloured(groups: dict[str, T]) -> Iterator[tuple[T, str]]:

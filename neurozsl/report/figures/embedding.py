@@ -1,14 +1,14 @@
 """Figure of the joint space: test samples and class vectors in the plane."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from neurozsl.core.quantities import share
 from neurozsl.report.figures.drawing import BLUE, INK, ORANGE, PAGE, Drawn, figure, label, short
-from neurozsl.report.schema import EmbeddedClass, Embedding
+from neurozsl.report.schema import EmbeddedClass, EmbeddedSample, Embedding
 
 _LETTER = (0.0105, 0.028)  # width and height of a letter, as shares of the axes
 _NAME = 22  # letters
@@ -17,39 +17,22 @@ _NAME = 22  # letters
 def embedding(found: Embedding) -> Drawn:
     """Samples as dots (open: called another class), class vectors as crosses with their names."""
     made, axes = figure(5.0)
-    handles = []
+    handles: list[Line2D] = []
+
+    def mark(points: Sequence[EmbeddedSample | EmbeddedClass], marker: str, **style: Any) -> None:
+        lines = axes.plot([x.x for x in points], [x.y for x in points], marker, **style)
+        handles.extend(lines if points else ())
+
     for role, colour, marker in (("seen", BLUE, "s"), ("unseen", ORANGE, "o")):
-        for hit in (True, False):
-            points = [
-                x
-                for x in found.samples
-                if found.classes[x.true].role == role and (x.true == x.predicted) is hit
-            ]
-            [line] = axes.plot(
-                [x.x for x in points],
-                [x.y for x in points],
-                marker,
-                color=colour,
-                markersize=4,
-                markerfacecolor=colour if hit else "none",
-                markeredgewidth=0.8,
-                alpha=0.6,
-                label=f"{role}, {'recognised' if hit else 'missed'}",
-            )
-            handles += [line] if points else []
-    for role, marker in (("seen", "x"), ("unseen", "P")):
+        of_role = [x for x in found.samples if found.classes[x.true].role == role]
+        for word, hit, fill in (("recognised", True, colour), ("missed", False, "none")):
+            points = [x for x in of_role if (x.true == x.predicted) is hit]
+            style = {"color": colour, "markerfacecolor": fill, "markeredgewidth": 0.8}
+            mark(points, marker, markersize=4, alpha=0.6, label=f"{role}, {word}", **style)
+    for role, marker, edge in (("seen", "x", 1.4), ("unseen", "P", 0.5)):
         vectors = [x for x in found.classes if x.role == role]
-        [line] = axes.plot(
-            [x.x for x in vectors],
-            [x.y for x in vectors],
-            marker,
-            color=INK,
-            markersize=7,
-            markeredgewidth=1.4 if role == "seen" else 0.5,
-            label=f"class vector, {role}",
-            zorder=4,  # above the names, which cover samples
-        )
-        handles += [line] if vectors else []
+        style = {"color": INK, "markeredgewidth": edge, "zorder": 4}  # above the names
+        mark(vectors, marker, markersize=7, label=f"class vector, {role}", **style)
     axes.margins(0.08)
     _write_names(axes, sorted(found.classes, key=lambda x: x.role, reverse=True))
     made.legend(

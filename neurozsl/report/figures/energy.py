@@ -5,13 +5,11 @@ mislead, so shares by cause are drawn apart, on a linear one. Bars are drawn onl
 both bounds.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from neurozsl.core.quantities import ratio, share, si, times
 from neurozsl.hardware.energy import Cause, EnergyRow, SignRow, StepTime
@@ -53,15 +51,10 @@ def energy(groups: Sequence[Group]) -> d.Drawn:
             labels.append((_energy_row(axes, row, place, colour), _beside(row)))
             told.append(f"{title}, {row.name}: {_told(row)}")
         place += 1
-    drawn = [
-        x
-        for _, energies in groups
-        for e in energies
-        for x in (e.joules_low, e.joules, e.joules_high, e.static_joules)
-    ]
-    _joules_axis(
-        axes, drawn, labels, longest=max(len(line) for _, x in ticks for line in x.split("\n"))
-    )
+    shown = [row for _, energies in groups for row in energies]
+    drawn = [x for e in shown for x in (e.joules_low, e.joules, e.joules_high, e.static_joules)]
+    longest = max(len(line) for _, x in ticks for line in x.split("\n"))
+    _joules_axis(axes, drawn, labels, longest)
     axes.set_yticks([y for y, _ in ticks], [text for _, text in ticks], fontsize=8)
     for k in headings:
         axes.get_yticklabels()[k].set_color(d.SOFT)
@@ -73,7 +66,7 @@ def energy(groups: Sequence[Group]) -> d.Drawn:
 
 
 def _joules_axis(
-    axes: Axes, drawn: Sequence[float | None], labels: Sequence[tuple[float, str]], *, longest: int
+    axes: Axes, drawn: Sequence[float | None], labels: Sequence[tuple[float, str]], longest: int
 ) -> None:
     """A log axis as wide as the texts beside the points need.
 
@@ -95,7 +88,7 @@ def _joules_axis(
     decades = range(first, last + 1, max(1, math.ceil((last - first) / 5)))
     axes.xaxis.set_major_locator(FixedLocator([math.pow(10, k) for k in decades]))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: d.tick(x)))
+    axes.xaxis.set_major_formatter(lambda x, _: d.tick(x))
 
 
 def _beside(row: EnergyRow) -> str:
@@ -144,7 +137,7 @@ def energy_split(rows: Sequence[EnergyRow]) -> d.Drawn:
     """What the dynamic energy is spent on, as shares of each device's own total."""
     made, axes = d.figure(0.95 + 0.36 * len(rows))
     told = []
-    seen: list[Cause] = []
+    seen: set[Cause] = set()
     for place, row in enumerate(rows):
         parts: dict[Cause, float] = {}
         for term in row.terms:
@@ -155,7 +148,7 @@ def energy_split(rows: Sequence[EnergyRow]) -> d.Drawn:
             width = 100 * parts.get(cause, 0.0) / total
             if not width:
                 continue
-            seen += [cause] * (cause not in seen)
+            seen.add(cause)
             colour, alpha = _CAUSES[cause]
             axes.barh(place, width, 0.62, left=left, color=colour, alpha=alpha, linewidth=0)
             if width > 7:
@@ -169,10 +162,8 @@ def energy_split(rows: Sequence[EnergyRow]) -> d.Drawn:
         axes.barh(0, 0, color=_CAUSES[cause][0], alpha=_CAUSES[cause][1], linewidth=0)[0]
         for cause in order
     ]
-    made.legend(
-        handles, order, loc="outside upper right", ncols=len(order), frameon=False, fontsize=9,
-        handlelength=1, handleheight=1, columnspacing=1.2,
-    )  # fmt: skip
+    size = {"handlelength": 1, "handleheight": 1, "columnspacing": 1.2}
+    d.legend(made, handles, order, ncols=len(order), **size)
     axes.set_yticks(range(len(rows)), [d.wrap(x.name, _LABEL) for x in rows], fontsize=8)
     axes.set_xlim(0, 100)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -212,12 +203,10 @@ def step_time(rows: Sequence[StepTime]) -> d.Drawn:
     for (text, _, colour), y in zip(ends, d.spread(logs, (high - low) * 0.075), strict=True):
         end = {"color": colour, "fontsize": d.SMALL, "annotation_clip": False}
         d.label(axes, text, (last, 10**y), (9, 0), **end)
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: d.tick(x).replace("J", "s") if x else "")
-    )
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: d.tick(x)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(lambda x, _: d.tick(x).replace("J", "s") if x else "")
+    axes.yaxis.set_major_formatter(lambda x, _: d.tick(x))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("length of a step")
     axes.set_ylabel("energy per inference")
     axes.grid()
@@ -246,14 +235,8 @@ def advantage(rows: Sequence[SignRow], names: Mapping[str, str]) -> d.Drawn:
     )
     labels = [f"{d.wrap(names[key], 27)}{' + static' if static else ''}" for key, static in spiking]
     axes.set_yticks([k + 0.5 for k in range(len(spiking))], labels, fontsize=8)
-    axes.set_xlim(0, len(dense))
-    axes.set_ylim(len(spiking), 0)
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
+    d.as_matrix(axes, len(dense), len(spiking))
     axes.set_xlabel("one dense pass, by cost table", color=d.SOFT, fontsize=9)
-    axes.tick_params(length=0)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
     axes.set_ylabel("spiking network", color=d.SOFT, fontsize=9)
     for text in axes.get_xticklabels():
         text.set_color(d.INK)

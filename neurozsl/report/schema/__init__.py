@@ -11,19 +11,18 @@ from neurozsl.report.schema.accuracy import DeploymentStep as DeploymentStep
 from neurozsl.report.schema.accuracy import EmbeddedClass as EmbeddedClass
 from neurozsl.report.schema.accuracy import EmbeddedSample as EmbeddedSample
 from neurozsl.report.schema.accuracy import Embedding as Embedding
-from neurozsl.report.schema.accuracy import Role as Role
 from neurozsl.report.schema.activity import Frame as Frame
 from neurozsl.report.schema.activity import Layer as Layer
 from neurozsl.report.schema.activity import Raster as Raster
 from neurozsl.report.schema.activity import RasterInput as RasterInput
 from neurozsl.report.schema.activity import RasterLayer as RasterLayer
+from neurozsl.report.schema.activity import modality as modality
 from neurozsl.report.schema.activity import raster as raster
 from neurozsl.report.schema.energy import Baseline as Baseline
 from neurozsl.report.schema.energy import Comparison as Comparison
 from neurozsl.report.schema.energy import Energy as Energy
 from neurozsl.report.schema.energy import Host as Host
 from neurozsl.report.schema.placement import Fit as Fit
-from neurozsl.report.schema.report import Document as Document
 from neurozsl.report.schema.report import NetworkReport as NetworkReport
 from neurozsl.report.schema.report import Provenance as Provenance
 from neurozsl.report.schema.report import Report as Report
@@ -35,6 +34,4 @@ from neurozsl.report.schema.subject import ClassNames as ClassNames
 from neurozsl.report.schema.subject import DataSummary as DataSummary
 from neurozsl.report.schema.subject import ModelSummary as ModelSummary
 from neurozsl.report.schema.subject import Parameters as Parameters
-from neurozsl.report.schema.value import Value as Value
-from neurozsl.report.schema.verification import Verdict as Verdict
 from neurozsl.report.schema.verification import Verification as Verification

@@ -3,8 +3,6 @@
 Accuracies and recalls are in percent.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, Self
 

@@ -1,10 +1,8 @@
 """What the layers did: counts from execution, per inference (one sample, all its steps)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -29,11 +27,6 @@ class Layer(LayerCounts):
     dead_neurons: int = 0
     overflow: int = 0
     saturation: int = 0
-
-    @property
-    def modality(self) -> str:
-        """The part of the network that it belongs to: "audio" of "audio.0"."""
-        return self.name.rpartition(".")[0]
 
 
 Layers = tuple[Annotated[Layer, Also(("synops", "neuron_updates"))], ...]
@@ -64,11 +57,6 @@ class RasterLayer(Value):
     neurons: int
     spikes: tuple[tuple[int, int], ...]
 
-    @property
-    def modality(self) -> str:
-        """The part of the network that it belongs to: "audio" of "audio.0"."""
-        return self.name.rpartition(".")[0]
-
 
 class Raster(Value):
     """Every spike of one sample, and what came in: the codes, and pictures where there are any.
@@ -86,39 +74,35 @@ class Raster(Value):
     frames_note: str = ""
 
 
-def raster(
-    spikes: Mapping[str, Array], *, sample: str, true_class: str, predicted_class: str
-) -> Raster:
-    """The raster of one sample.
+def modality(layer: Layer | RasterLayer) -> str:
+    """The part of the network that a layer belongs to: "audio" of "audio.0"."""
+    return layer.name.rpartition(".")[0]
 
-    Args:
-        spikes: per layer `(time, neuron)`, 0 or 1.
-        sample: identifies the sample (file, window).
-        true_class: name of its class.
-        predicted_class: name of the class that the deployed model chose.
+
+def raster(
+    spikes: Mapping[str, Array], *, sample: str, true_class: str, predicted_class: str, **more: Any
+) -> Raster:
+    """The raster of one sample (file, window); spikes: per layer `(time, neuron)`, 0 or 1.
+
+    more: other fields of `Raster`.
 
     >>> spikes = {"audio.0": [[0, 1], [1, 0]]}
     >>> raster(spikes, sample="a", true_class="x", predicted_class="y").layers
     (RasterLayer(name='audio.0', neurons=2, spikes=((0, 1), (1, 0))),)
     """
-    layers = []
-    steps = 0
-    for name, value in spikes.items():
-        array = np.asarray(value)
+    arrays = {name: np.asarray(value) for name, value in spikes.items()}
+    for name, array in arrays.items():
         if array.ndim != 2:
             raise BadInput(f"raster of '{name}': shape {array.shape}, expected (time, neuron)")
-        steps = max(steps, array.shape[0])
-        layers.append(
-            RasterLayer(
-                name=name,
-                neurons=array.shape[1],
-                spikes=tuple((int(t), int(n)) for t, n in np.argwhere(array)),
-            )
-        )
+    spiked: dict[str, Any] = {name: np.argwhere(array).tolist() for name, array in arrays.items()}
     return Raster(
         sample=sample,
         true_class=true_class,
         predicted_class=predicted_class,
-        steps=steps,
-        layers=tuple(layers),
+        steps=max((len(x) for x in arrays.values()), default=0),
+        layers=tuple(
+            RasterLayer(name=name, neurons=array.shape[1], spikes=tuple(map(tuple, spiked[name])))
+            for name, array in arrays.items()
+        ),
+        **more,
     )

@@ -3,8 +3,6 @@
 Energies are joules, times seconds, both per inference. A figure that is unknown is None, never 0.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator

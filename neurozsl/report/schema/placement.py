@@ -1,7 +1,5 @@
 """Whether the network fits a chip, and where it lies there."""
 
-from __future__ import annotations
-
 from neurozsl.hardware.place.placement import Placement
 from neurozsl.report.schema.value import Value
 

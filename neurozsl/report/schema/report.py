@@ -7,8 +7,6 @@ seconds; operations, spikes and updates are counts *per inference* (one sample, 
 infinity are refused: a figure that is unknown is None, and reads as such.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -154,13 +152,8 @@ def to_json(report: Value) -> str:
     document = report.model_dump(mode="json")
     lines = []
     for key, value in document.items():
-        text = json.dumps(
-            value,
-            indent=None if key in _LONG else 2,
-            separators=(",", ":") if key in _LONG else None,
-            ensure_ascii=False,
-            allow_nan=False,
-        )
+        style: dict[str, Any] = {"separators": (",", ":")} if key in _LONG else {"indent": 2}
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **style)
         indented = text.replace("\n", "\n  ")
         lines.append(f'  "{key}": {indented}')
     return "{\n" + ",\n".join(lines) + "\n}\n"

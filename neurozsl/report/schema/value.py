@@ -4,8 +4,6 @@ A value of `hardware` is a part as it stands: pydantic reads and writes frozen d
 marks one whose JSON has properties beside its fields, for those who read the JSON alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints

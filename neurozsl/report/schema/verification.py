@@ -1,7 +1,5 @@
 """What the verdict rests on."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ Version 2 wrote every value of `hardware` a second time: a device had no key bes
 had no fields for what the page did not show. What is left out here a comparison does not read.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

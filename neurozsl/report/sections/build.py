@@ -5,11 +5,8 @@ and the host model uses none of its weights. Scores, predictions, embeddings, sp
 of operations come from the same pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +24,7 @@ from neurozsl.report.sections.limits import notes
 from neurozsl.report.sections.motion import motion, whole_test
 from neurozsl.report.sections.provenance import digests
 from neurozsl.runs.run import Run
-from neurozsl.scoring.metrics import Problem, predict
+from neurozsl.scoring.metrics import predict
 
 _TIMED_ROWS = 32
 
@@ -42,16 +39,10 @@ def build(
     clips: Path | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Profile a run.
+    """Profile an opened run; command, devices and step_s as in `network.report_of`.
 
-    Args:
-        run: an opened run.
-        bundle: folder of a bundle of this run; None profiles the float branch (Norse).
-        command: the line that gives this report again.
-        devices: chips of the user, for energy rows of their own.
-        step_s: length of a step in seconds, for static power; None: each chip's own.
-        clips: folder of the recorded clips, to show pictures of one.
-        progress: called with (done, total) test samples.
+    bundle: folder of a bundle of this run; None profiles the float branch (Norse). clips: folder of
+    the recorded clips, to show pictures of one. progress: called with (done, total) test samples.
 
     Raises:
         BadInput: the bundle is damaged or belongs to another run.
@@ -66,12 +57,13 @@ def build(
     if branch is not None and test.spiked is not None:
         chip_input, trace = test.spiked
         seconds_in = run.data.step_s * chip_input.steps
+        unseen = np.isin(problem.label, problem.unseen_ids)
         cost = costs(
             branch.network,
             branch.lowered,
             chip_input,
             trace,
-            groups=_roles(problem),
+            groups={"seen": ~unseen, "unseen": unseen},
             devices=Devices(tuple(devices), step_s, seconds_in),
         )
         raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
@@ -101,9 +93,3 @@ def build(
         seed=run.settings.train.seed,
         files=digests(run, opened),
     )
-
-
-def _roles(problem: Problem) -> dict[str, Any]:
-    """Samples by the role of their class in the test."""
-    unseen = np.isin(problem.label, problem.unseen_ids)
-    return {"seen": ~unseen, "unseen": unseen}

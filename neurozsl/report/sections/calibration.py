@@ -1,7 +1,5 @@
 """Our figures against measured chips: published values beside what the figures here give."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from neurozsl.hardware.workloads.row import Calibration

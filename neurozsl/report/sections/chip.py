@@ -1,7 +1,5 @@
 """Where the network lies on a chip: which chips it fits, and what every core holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -35,13 +33,10 @@ def _cores(fit: Fit, key: str) -> t.Cell:
     return t.say(t.Number(fit.placement.cores_used, f"{key}.placement.cores_used"), " of ", cores)
 
 
-def _fits(fit: Fit, _: str) -> t.Cell:
-    return t.say(t.sign("no", "missed") if fit.placement is None else t.sign("yes", "holds"))
-
-
+_FITS = {False: t.sign("no", "missed"), True: t.sign("yes", "holds")}
 FITS = (
     t.Column("chip", lambda fit, _: t.say(fit.name, below=(fit.chip,))),
-    t.Column("fits", _fits),
+    t.Column("fits", lambda fit, _: t.say(_FITS[fit.placement is not None])),
     t.Column("cores", _cores, numeric=True),
     t.Column("why not", lambda fit, _: t.say(fit.reason)),
 )

@@ -1,8 +1,6 @@
 """Class by class: the recall of each, among all classes."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,23 +9,22 @@ from neurozsl.report.schema import ClassRecall, RunReport
 from neurozsl.report.sections.context import Tested, of_test
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Section
-from neurozsl.scoring.metrics import Problem
 
 
-def class_recalls(
-    recalls: Mapping[int, float], problem: Problem, names: Sequence[str]
-) -> tuple[ClassRecall, ...]:
-    """One row per class of the test; recalls: class id -> percent."""
-    unseen = set(problem.unseen_ids.tolist())
-    return tuple(
+@of_test
+def _fill(test: Tested) -> Mapping[str, Any]:
+    """One row per class of the test."""
+    unseen = set(test.problem.unseen_ids.tolist())
+    rows = (
         ClassRecall(
-            name=names[c],
+            name=test.run.data.classes[c],
             role="unseen" if c in unseen else "seen",
             recall=recall,
-            samples=int(np.count_nonzero(problem.label == c)),
+            samples=int(np.count_nonzero(test.problem.label == c)),
         )
-        for c, recall in recalls.items()
+        for c, recall in test.result.recalls.items()
     )
+    return {"classes": tuple(rows)}
 
 
 def _recall(row: ClassRecall, key: str) -> t.Cell:
@@ -43,21 +40,9 @@ COLUMNS = (
 
 def _tables(report: RunReport) -> Iterator[t.Table]:
     for role in ("seen", "unseen"):
-        places = [k for k, row in enumerate(report.classes) if row.role == role]
-        yield t.table(
-            role,
-            f"Recall of {role} classes, among all classes",
-            COLUMNS,
-            [report.classes[k] for k in places],
-            keys=[f"classes.{k}" for k in places],
-            on=("page",),
-        )
-
-
-@of_test
-def _fill(test: Tested) -> Mapping[str, Any]:
-    names = test.run.data.classes
-    return {"classes": class_recalls(test.result.recalls, test.problem, names)}
+        rows = {f"classes.{k}": x for k, x in enumerate(report.classes) if x.role == role}
+        title = f"Recall of {role} classes, among all classes"
+        yield t.table(role, title, COLUMNS, rows.values(), keys=rows, on=("page",))
 
 
 SECTION = Section("classes", "Class by class", ("classes",), fill=_fill, tables=_tables)

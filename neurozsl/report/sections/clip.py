@@ -3,8 +3,6 @@
 The raster is made where the samples are (`pictures`, `network`).
 """
 
-from __future__ import annotations
-
 from neurozsl.report import figures
 from neurozsl.report.show.section import Section
 

@@ -1,7 +1,5 @@
 """Spikes against a dense pass: every cost table against every other, and what follows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -66,20 +64,16 @@ def comparison(
 ) -> Comparison | None:
     """All cost tables side by side; None where there is no dense or no spiking one.
 
-    Args:
-        counts: of one inference.
-        rows: of `estimate_all` on these counts.
-        chips: of `rows`; those with static power show what the length of a step does.
-        lengths_s: further lengths of a step, e.g. one that was asked for.
-        window_s: how long the input of one inference lasts, for chips without steps.
+    rows: of `estimate_all` on these counts. chips: of `rows`; those with static power show what the
+    length of a step does. lengths_s: further ones, e.g. one that was asked for. window_s: how long
+    the input of one inference lasts, for chips without steps.
     """
     rows = tuple(rows)
     signs = compare(counts, rows)
     paces = step_times(counts, chips, lengths_s=lengths_s, window_s=window_s)
     if not signs:
         return None
-    by_key = {row.key: row for row in rows}
-    text = sentence(signs, by_key, mean_input_rate(counts), paces)
+    text = sentence(signs, {row.key: row for row in rows}, mean_input_rate(counts), paces)
     return Comparison(sentence=text, rows=signs, step_times=paces)
 
 
@@ -130,14 +124,8 @@ def _tables(report: Report) -> Iterator[t.Table]:
             on=t.PAPER,
             notes=("Break-even: mean spike rate of the inputs at which both cost the same.",),
         )
-        yield t.table(
-            "step_times",
-            "Energy by length of a step, per inference",
-            STEP_TIMES,
-            found.step_times,
-            key="comparison.step_times",
-            on=("page",),
-        )
+        title, key = "Energy by length of a step, per inference", "comparison.step_times"
+        yield t.table("step_times", title, STEP_TIMES, found.step_times, key=key, on=("page",))
     if base is not None:
         yield energy_table(base.name, base.energy, "baseline.energy")
 
@@ -156,8 +144,7 @@ def _step_time(report: Report) -> Drawn | None:
 def _lines(report: Report) -> Iterator[Line]:
     if report.comparison is not None:
         yield Line(report.comparison.sentence)
-    if report.baseline is not None:
-        base = report.baseline
+    if (base := report.baseline) is not None:
         macs = q.count(base.macs)
         yield Line(f"dense pass: {base.name}: {base.description} ({macs} MACs)", ("card",))
 

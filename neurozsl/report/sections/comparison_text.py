@@ -3,8 +3,6 @@
 Every part is chosen by the numbers, also where they speak against spikes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,13 +26,10 @@ def sentence(
     rate: float | None,
     paces: Sequence[StepTime],
 ) -> str:
-    """All that follows.
+    """All that follows from at least one pair of tables; rows: of the tables, by their keys.
 
-    Args:
-        signs: pairs of tables; at least one.
-        rows: of the tables, by their keys.
-        rate: mean rate of the layers' inputs; None where nothing is joined.
-        paces: what the length of a step does.
+    rate: mean rate of the layers' inputs; None where nothing is joined. paces: what the length of a
+    step does.
     """
     pairs = [Pair(x, rows[x.spiking], rows[x.dense]) for x in signs]
     return " ".join((_sign_sentence(pairs), *_break_even(pairs, rate), *_static_sentence(paces)))

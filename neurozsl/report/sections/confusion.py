@@ -1,7 +1,5 @@
 """What samples of unseen classes are taken for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,10 +23,7 @@ def _fill(test: Tested) -> Mapping[str, Any]:
 def confusion(predicted: Ints, problem: Problem, names: Sequence[str]) -> Confusion:
     """Predictions of the samples of unseen classes; `elsewhere` were called a seen class.
 
-    Args:
-        predicted: class id per sample, among seen and unseen classes.
-        problem: labels and class sets.
-        names: of all classes.
+    predicted: class id per sample, among seen and unseen classes. names: of all classes.
     """
     ids = np.sort(problem.unseen_ids)
     rows = np.isin(problem.label, ids)
@@ -59,15 +54,9 @@ def _tables(report: RunReport) -> Iterator[t.Table]:
         t.Column("called", lambda pair, _: t.say(found.classes[pair[1]])),
         t.Column("samples", lambda pair, key: t.figure(found.counts[pair[0]][pair[1]], key), True),
     )
-    pairs = most_confused(found)
-    yield t.table(
-        "pairs",
-        "Most frequent confusions among unseen classes",
-        columns,
-        pairs,
-        keys=[f"confusion.counts.{a}.{b}" for a, b in pairs],
-        on=("page",),
-    )
+    pairs, title = most_confused(found), "Most frequent confusions among unseen classes"
+    keys = [f"confusion.counts.{a}.{b}" for a, b in pairs]
+    yield t.table("pairs", title, columns, pairs, keys=keys, on=("page",))
 
 
 SECTION = Section(

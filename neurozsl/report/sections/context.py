@@ -1,7 +1,5 @@
 """What was profiled, as the sections read it: `Context`, and of a run `Tested`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -6,11 +6,9 @@ of the first chip that the network fits (Loihi 1, else Loihi 2); hops need a mes
 published for Loihi 1 alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -125,14 +123,10 @@ def costs(
 ) -> Costs:
     """Count a run, place it and price it on every device.
 
-    Args:
-        network: what ran; its weights are counted.
-        lowered: its float layers, which are placed.
-        chip_input: codes `(sample, time, channel)`.
-        trace: spikes of the same samples.
-        readouts: layers without spikes.
-        groups: samples by role ("seen", "unseen"), for the activity of each.
-        devices: what is priced; default the registered tables.
+    network: what ran; its weights are counted. lowered: its float layers, which are placed.
+    chip_input: codes `(sample, time, channel)`; trace: spikes of the same samples. readouts: layers
+    without spikes. groups: samples by role ("seen", "unseen"), for the activity of each. devices:
+    what is priced; default the registered tables.
     """
     devices = devices or Devices()
     counts, active = count_with_activity(network, chip_input, trace, groups)
@@ -229,27 +223,16 @@ def _fit(found: ChipFit) -> Fit:
 
 def step_energy(operations: Operations, steps: int, step_s: float | None = None) -> EnergyRow:
     """Dynamic energy and latency of a step of the deployment, from the sums over its layers."""
-    whole = LayerCounts(
-        name="all layers",
-        source="",
-        fan_in=0,
-        neurons=0,
-        parameters=0,
-        nonzero_weights=0,
-        steps=steps,
-        spikes=operations.spikes,
-        spike_rate=0.0,
-        input_events=0.0,
-        effective_acs=operations.synops,
-        effective_macs=0.0,
-        dense=0.0,
-        synops_weighted=0.0,
-        most_synops=0.0,
-        active_updates=operations.active_updates,
-        inactive_updates=operations.inactive_updates,
-        leaky=True,
-        conv_synops=operations.conv_synops,
-    )
+    uncounted: dict[str, Any] = {field.name: 0 for field in fields(LayerCounts)}
+    counted = {
+        "spikes": operations.spikes,
+        "effective_acs": operations.synops,
+        "active_updates": operations.active_updates,
+        "inactive_updates": operations.inactive_updates,
+        "conv_synops": operations.conv_synops,
+    }
+    about = {"name": "all layers", "source": "", "steps": steps, "leaky": True}
+    whole = LayerCounts(**{**uncounted, **about, **counted})
     sent = None if operations.messages is None else _Sent(operations)
     return estimate(Counts((whole,), 1, steps), STEP_DEVICE, step_s=step_s, traffic=sent)
 

@@ -4,8 +4,6 @@ A step's operations were counted when it was scored, at export; bundles of earli
 hold them, and then only the step that this report ran itself has spikes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -48,11 +46,8 @@ def deployment(
 ) -> tuple[DeploymentStep, ...]:
     """One row per step, from the trained model to the deployment.
 
-    Args:
-        opened: the bundle, or None.
-        ran: of the deployed branch, from this report's own pass: those of the last step.
-        step_s: length of a step on the chip; None: its own.
-        as_if: the chip whose figures price a step cannot run the network.
+    ran: of the deployed branch, from this report's own pass: those of the last step. step_s: length
+    of a step on the chip; None: its own. as_if: the chip that prices a step cannot run the network.
     """
     if opened is None:
         return ()

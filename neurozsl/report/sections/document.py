@@ -1,7 +1,5 @@
 """The one way from what was profiled to the document: every section fills its own fields."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -29,13 +27,8 @@ def document(
 ) -> D:
     """The report of a run, a file or an estimate.
 
-    Args:
-        kind: which of them.
-        context: what was profiled.
-        command: the line that gives this report again.
-        seed: of whatever was drawn.
-        files: SHA-256 of what was read.
-        head: fields that this kind alone has.
+    command: the line that gives this report again. seed: of whatever was drawn. files: SHA-256 of
+    what was read. head: fields that this kind alone has.
     """
     filled: dict[str, Any] = {}
     for section in registry.SECTIONS:

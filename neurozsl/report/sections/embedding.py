@@ -9,8 +9,6 @@ by singular value decomposition); samples are projected onto it:
 A direction's sign is arbitrary; here its largest component is positive.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,14 +76,10 @@ def embedding(
     predicted: Ints,
     names: Sequence[str],
 ) -> schema.Embedding | None:
-    """The view; None where an embedding is not finite.
+    """The view; None where an embedding is not finite. Classes of no set of `problem` are left out.
 
-    Args:
-        samples: `(sample, proj)`, one row per label of the problem.
-        classes: `(class, proj)`, one row per class of the data set.
-        problem: labels and class sets; classes of neither set are left out.
-        predicted: class id per sample.
-        names: of all classes.
+    samples: `(sample, proj)`, one row per label of the problem. classes: `(class, proj)`, one row
+    per class of the data set, and names of all. predicted: class id per sample.
     """
     if not (np.isfinite(samples).all() and np.isfinite(classes).all()):
         return None

@@ -1,7 +1,5 @@
 """What it costs in energy: a row per device, with where its figures come from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What was profiled where it is a file, or an estimate: what ran, and what was assumed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from neurozsl.report.schema import NetworkReport

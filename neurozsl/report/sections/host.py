@@ -9,13 +9,11 @@ spans, from the peak rate of the best accelerator to a desktop CPU; the value is
 scale, and a label says so.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 
@@ -41,16 +39,11 @@ def host(
     spikes: bool,
     link_bytes: float | None = None,
 ) -> schema.Host:
-    """What the host does for one inference, on average over a batch.
+    """What the host does for one inference, on average over a batch; the model is on the CPU.
 
     Class vectors are embedded once per class set, not per inference, and are left out.
-
-    Args:
-        model: a `ZSLModel`, on the CPU.
-        batch: the samples to time it on.
-        motion_backend: what runs the motion branch; only named here.
-        spikes: whether the branch is left out (it runs on the chip).
-        link_bytes: what crosses between host and chip per inference (`hardware.count.host_link`).
+    motion_backend: what runs the motion branch; only named here. spikes: whether the branch is left
+    out (it runs on the chip). link_bytes: per inference, of `hardware.count.host_link`.
     """
     rows = len(batch)
     trace = None
@@ -96,18 +89,14 @@ def measure_model(
 ) -> Measured | Refused:
     """Joules of the host part of a batch: on a GPU where there is one, else on the processor.
 
-    Args:
-        model: stays where it is; a copy of it moves to the GPU.
-        batch: what goes in.
-        trace: spikes of the branch, where it is left out.
-        device: of the GPU, by default torch's current one.
-        seconds: how long is measured.
+    A copy of the model moves to the GPU (`device`, by default torch's current one). trace: spikes
+    of the branch, where it is left out. seconds: how long is measured.
     """
     found = _on_gpu(model, batch, trace, device, seconds)
     if isinstance(found, Measured):
         return found
     infer = _inference(model, batch, trace)
-    other = rapl.measure(_without_gradients(infer), seconds=seconds)
+    other = rapl.measure(torch.no_grad()(infer), seconds=seconds)
     if isinstance(other, Refused):
         return Refused(f"{found.reason}; {other.reason}")
     return replace(other, note=f"no GPU was measured: {found.reason}")
@@ -129,17 +118,9 @@ def _on_gpu(
         if trace is not None:
             trace = Trace({k: torch.as_tensor(v).to(device) for k, v in trace.spikes.items()})
         infer = _inference(moved, batch.to(device), trace)
-        return nvml.measure(_without_gradients(infer), gpu=gpu, seconds=seconds)
+        return nvml.measure(torch.no_grad()(infer), gpu=gpu, seconds=seconds)
     except RuntimeError as error:  # torch's, e.g. of too little memory: no reason for no report
         return Refused(f"the host part does not run on device {gpu} ({error})")
-
-
-def _without_gradients(infer: Callable[[], object]) -> Callable[[], object]:
-    def work() -> None:
-        with torch.no_grad():
-            infer()
-
-    return work
 
 
 @dataclass(frozen=True)
@@ -241,15 +222,15 @@ def estimated(flops: float, reason: str = "") -> EnergyRow:
         f"{low_chip} {low_key} {low.value * 1e12:.4g} pJ, a peak rate [{low.source}] | "
         f"{high_chip} {high_key} {high.value * 1e12:.4g} pJ, {high.note} [{high.source}]"
     )
-    bounds = macs * low.value, macs * high.value
+    joules: dict[str, Any] = {
+        "joules_low": macs * low.value, "joules": macs * each, "joules_high": macs * high.value
+    }  # fmt: skip
     return EnergyRow(
         device="host/estimate",
         key="host/estimate",
         name="host part, estimated from FLOPs (accelerator at its peak to desktop CPU)",
         method="flops",
-        joules_low=bounds[0],
-        joules=macs * each,
-        joules_high=bounds[1],
+        **joules,
         interval="between sources",
         source=source,
         scope="per_term",
@@ -260,9 +241,7 @@ def estimated(flops: float, reason: str = "") -> EnergyRow:
                 figure="mac",
                 count=macs,
                 joules_each=each,
-                joules_low=bounds[0],
-                joules=macs * each,
-                joules_high=bounds[1],
+                **joules,
                 kind="derived",
                 source=source,
             ),

@@ -1,7 +1,5 @@
 """The host part: its work, its time and its joules; `host` measures them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from neurozsl.report.schema import Host, RunReport

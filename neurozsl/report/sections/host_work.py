@@ -5,9 +5,7 @@ element. Bytes are the sizes of the tensors that every operator reads and writes
 activations alike; views move nothing, and caches, which save much of this, are not modelled.
 """
 
-from __future__ import annotations
-
-import time
+import timeit
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -65,9 +63,4 @@ def measured_seconds(work: Callable[[], object]) -> float:
     """Wall time of one call on this processor: the least of a few, after one to warm up."""
     with torch.no_grad():
         work()
-        found = []
-        for _ in range(_TIMED_CALLS):
-            start = time.perf_counter()
-            work()
-            found.append(time.perf_counter() - start)
-    return min(found)
+        return min(timeit.repeat(work, repeat=_TIMED_CALLS, number=1))

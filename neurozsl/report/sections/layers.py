@@ -1,7 +1,5 @@
 """What the spikes do: counts of every layer, and its spikes over the steps."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 
 from neurozsl.core import quantities as q
@@ -107,14 +105,8 @@ def _tables(report: Report) -> Iterator[t.Table]:
             "simulation, whole run.",
         ),
     )
-    yield t.table(
-        "activity",
-        "Spikes, mean over the samples of a group",
-        ACTIVITY,
-        report.activity,
-        key="activity",
-        on=("page",),
-    )
+    title = "Spikes, mean over the samples of a group"
+    yield t.table("activity", title, ACTIVITY, report.activity, key="activity", on=("page",))
 
 
 def _activity(report: Report) -> Drawn | None:

@@ -1,7 +1,5 @@
 """What the numbers rest on, and what they leave out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from neurozsl.models.base import host_parts

@@ -4,8 +4,6 @@ In: an opened run and, where it was deployed, its bundle. Out: `Motion`, a backe
 that its operations are counted on, and `WholeTest`: distances, embeddings, codes and spikes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

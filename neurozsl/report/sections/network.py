@@ -5,8 +5,6 @@ The second kind of report: a file without data set, classes or host part. Counts
 joules. Page, card and terminal read a `NetworkReport` and nothing else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,14 +31,10 @@ def report_of(
     devices: Sequence[Chip] = (),
     step_s: float | None = None,
 ) -> NetworkReport:
-    """Count, place and estimate a run.
+    """Count, place and estimate a run of `run_network` on the input of a source.
 
-    Args:
-        done: of `run_network`.
-        source: where its input came from.
-        command: the line that gives this report again.
-        devices: chips of the user, for energy rows of their own.
-        step_s: length of a step in seconds, for static power; None: each chip's own.
+    command: the line that gives this report again. devices: chips of the user, for energy rows of
+    their own. step_s: length of a step in seconds, for static power; None: each chip's own.
     """
     network = done.fed.network
     readouts = tuple(x.name for x in network.lowered.layers if x.name not in done.spiking)
@@ -79,16 +73,12 @@ def _raster(done: NetworkRun) -> schema.Raster:
     shown += [codes[0] for codes in chip_input.codes.values()]
     events = sum(np.count_nonzero(x, axis=1) for x in shown)  # (time,)
     steps = max(1, int(np.count_nonzero(np.cumsum(events) <= _RASTER_EVENTS)))
-    drawn = schema.raster(
+    part = "" if steps == len(events) else f"; the first {steps} of {len(events)} steps"
+    return schema.raster(
         {name: done.trace.spikes[name][0, :steps] for name in done.spiking},
         sample="the first sample of the input",
         true_class="",
         predicted_class="",
-    )
-    part = "" if steps == len(events) else f"; the first {steps} of {len(events)} steps"
-    return drawn.model_copy(
-        update={
-            "inputs": raster_inputs(chip_input, 0, steps),
-            "frames_note": f"none, the input is codes{part}",
-        }
+        inputs=raster_inputs(chip_input, 0, steps),
+        frames_note=f"none, the input is codes{part}",
     )

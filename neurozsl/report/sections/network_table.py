@@ -3,9 +3,7 @@
 Input is synthetic, so spike rates and energies compare networks and say nothing about a task.
 """
 
-from __future__ import annotations
-
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +13,8 @@ from neurozsl.export.network.inspection import inspect_file
 from neurozsl.export.network.network_run import Source, feed, run_network
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit
-from neurozsl.hardware.count.counts import Counts
 from neurozsl.hardware.energy import EnergyRow, estimate
+from neurozsl.report.show.reading import mean_rate
 
 RATE: Final = 0.05  # of the synthetic input
 CHIPS: Final = ("loihi2", "speck2f")
@@ -30,14 +28,10 @@ _TITLES: Final = (
 def markdown_table(
     files: Sequence[Path], said: Said, *, asked: str, rate: float = RATE, seed: int = 0
 ) -> str:
-    """The table.
+    """The table of `.nir` files.
 
-    Args:
-        files: `.nir` files.
-        said: what holds for all of them.
-        asked: the same as options, for the column "said".
-        rate: of synthetic input, per channel and step.
-        seed: of the draw.
+    said: what holds for all of them; asked: the same as options, for the column "said". rate: of
+    synthetic input, per channel and step. seed: of the draw.
 
     Raises:
         BadInput: a file cannot be read at all.
@@ -63,18 +57,11 @@ def _row(file: Path, said: Said, asked: str, rate: float, seed: int) -> tuple[st
         q.count(sum(row.neurons for row in found.layers)),
         q.count(sum(row.connections for row in found.layers)),
         str(len(found.network.repairs)),
-        q.share(mean_rate(counts, done.spiking)),
+        q.share(mean_rate(x for x in counts.layers if x.name in done.spiking)),
         _cores(loihi),
         _cores(speck),
         _energy(estimate(counts, DEVICE)),
     )
-
-
-def mean_rate(counts: Counts, spiking: Collection[str]) -> float:
-    """Spikes / (neurons x steps) over the layers that spike."""
-    layers = [layer for layer in counts.layers if layer.name in spiking]
-    updates = sum(layer.neuron_updates for layer in layers)
-    return sum(layer.spikes for layer in layers) / updates if updates else 0.0
 
 
 def _energy(row: EnergyRow) -> str:

@@ -1,7 +1,5 @@
 """Metrics under the names and definitions of NeuroBench, and where they are not our counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from neurozsl.report.schema import Report

@@ -1,7 +1,5 @@
 """How to get the same numbers: command, seed, versions, and the data and model of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

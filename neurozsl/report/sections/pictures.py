@@ -6,8 +6,6 @@ the folder of clips is given and still holds the file. For features without pict
 sets, stand-ins) there are none, and `frames_note` says so.
 """
 
-from __future__ import annotations
-
 import base64
 import struct
 import zlib
@@ -16,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neurozsl.core.errors import NeuroZSLError
+from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import U8, ZSLData
 from neurozsl.data.clip import Clip
@@ -39,13 +37,8 @@ def raster(
 ) -> schema.Raster:
     """The first unseen-class sample that the deployed model recognises (else the first unseen).
 
-    Args:
-        run: whose test splits were evaluated, seen before unseen.
-        chip_input: codes of all test samples.
-        trace: spikes of all test samples.
-        predicted: class id per sample.
-        label: true class id per sample.
-        clips: folder of the recorded clips.
+    All else is of all test samples, seen before unseen; predicted, label: class id per sample.
+    clips: folder of the recorded clips.
     """
     stage = run.data.stage(2)
     first = len(stage.seen)
@@ -73,13 +66,8 @@ def raster_inputs(
         codes = np.asarray(value[row])[:steps]
         place = np.argwhere(codes)
         events = np.column_stack([place, codes[tuple(place.T)]]).astype(np.int64)
-        found.append(
-            schema.RasterInput(
-                name=name,
-                channels=codes.shape[1],
-                events=tuple(map(tuple, events.tolist())),
-            )
-        )
+        shown = tuple(map(tuple, events.tolist()))
+        found.append(schema.RasterInput(name=name, channels=codes.shape[1], events=shown))
     return tuple(found)
 
 
@@ -118,7 +106,6 @@ def _recorded(meta: Mapping[str, object], sample: str, clips: Path) -> Clip:
     Raises:
         BadInput: the file is not there, there twice, or cannot be read.
     """
-    from neurozsl.core.errors import BadInput
     from neurozsl.data.clips.video_file import read_clip
 
     file, _, start = sample.rpartition("#")

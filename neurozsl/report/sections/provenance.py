@@ -1,7 +1,5 @@
 """All that is needed to get the same numbers: command, seed, digests of what was read, machine."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from neurozsl.core.digest import sha256
 from neurozsl.data import store
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.bundle.manifest import NAME
+from neurozsl.report.show.compare import DATA
 from neurozsl.runs.run import INTEGERS, WEIGHTS, Run
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -23,7 +22,7 @@ def digests(run: Run, opened: Bundle | None) -> dict[str, str]:
     files = {f"run/{name}": run.path / name for name in (WEIGHTS, INTEGERS, "run.json")}
     files[f"data/{store.ARRAYS}"] = run.path / run.settings.data / store.ARRAYS
     found = {name: sha256(path) for name, path in files.items() if path.is_file()}
-    found["data (fingerprint of the folder)"] = run.settings.data_fingerprint
+    found[DATA] = run.settings.data_fingerprint
     if opened is not None:
         where = f"bundle/{opened.manifest.target}"
         found[f"{where}/{NAME}"] = sha256(opened.path / NAME)

@@ -1,7 +1,5 @@
 """The sections of a report, in reading order: one line each."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Final
 

@@ -1,8 +1,6 @@
 """Calibrated stacking: what the constant beta does to the scores of the test."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,21 +19,14 @@ def _fill(test: Tested) -> Mapping[str, Any]:
     return {"beta_curve": beta_curve(test.distance, test.problem, test.run.selected.beta)}
 
 
-def beta_curve(
-    distance: npt.NDArray[np.float64],
-    problem: Problem,
-    chosen: float,
-    betas: Sequence[float] = metrics.BETA_GRID,
-) -> BetaCurve:
-    """Scores of the test over the grid of beta, and at the chosen one.
+def beta_curve(distance: npt.NDArray[np.float64], problem: Problem, chosen: float) -> BetaCurve:
+    """Scores of the test over the grid of beta, and at the one that validation data chose.
 
-    Args:
-        distance: `(sample, class)`.
-        problem: labels and class sets.
-        chosen: beta that validation data selected; a point of its own where the grid has none.
-        betas: the grid.
+    distance: `(sample, class)`. chosen: a point of its own where the grid has none.
     """
-    points = tuple(metrics.score(distance, problem, b) for b in sorted({*betas, chosen}))
+    points = tuple(
+        metrics.score(distance, problem, b) for b in sorted({*metrics.BETA_GRID, chosen})
+    )
     return BetaCurve(points=points, chosen=chosen)
 
 

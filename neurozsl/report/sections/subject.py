@@ -1,7 +1,5 @@
 """What was profiled: the data and the model of a run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from neurozsl import models

@@ -5,8 +5,6 @@ the same rate (`hardware.energy.uniform`), so there is no raster, no dead neuron
 and the report says so. Energies are joules of one inference, as in a report of a run.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 
@@ -32,15 +30,10 @@ def report_of_sizes(
     devices: Sequence[Chip] = (),
     step_s: float | None = None,
 ) -> NetworkReport:
-    """Estimate a feed-forward dense network before it is trained.
+    """Estimate a feed-forward dense network before it is trained; the rest as `network.report_of`.
 
-    Args:
-        sizes: width of the input, then of every layer.
-        rate: spikes per channel or neuron and step, 0..1.
-        steps: time steps of one inference.
-        command: the line that gives this report again.
-        devices: chips of the user, for energy rows of their own.
-        step_s: length of a step in seconds, for static power; None: each chip's own.
+    sizes: width of the input, then of every layer. rate: spikes per channel or neuron and step,
+    0..1. steps: of one inference.
 
     Raises:
         BadInput: fewer than two sizes, or a value out of range.

@@ -1,35 +1,29 @@
 """The verdict, and every layer on the backends that were compared at export."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neurozsl.core import quantities as q
-from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.report.schema import RunReport, Verification
-from neurozsl.report.sections.context import Context
+from neurozsl.report.sections.context import Tested, of_test
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Line, Section
 
 
-def _fill(context: Context) -> Mapping[str, Any]:
-    opened = None if context.test is None else context.test.opened
-    return {} if opened is None else {"verification": verification(opened)}
-
-
-def verification(opened: Bundle) -> Verification:
+@of_test
+def _fill(test: Tested) -> Mapping[str, Any]:
     """The verdict and what it rests on, as the export found it."""
-    manifest, stored = opened.manifest, opened.manifest.verification
-    return Verification.model_validate(
-        {
-            "verdict": manifest.verdict,
-            "samples": stored["samples"],
-            "backends": {name: found["layers"] for name, found in stored["backends"].items()},
-            "oracle": None if manifest.oracle == "none" else manifest.oracle,
-            "notes": (*manifest.reasons, *manifest.losses),
-        }
-    )
+    if test.opened is None:
+        return {}
+    manifest, stored = test.opened.manifest, test.opened.manifest.verification
+    found = {
+        "verdict": manifest.verdict,
+        "samples": stored["samples"],
+        "backends": {name: found["layers"] for name, found in stored["backends"].items()},
+        "oracle": None if manifest.oracle == "none" else manifest.oracle,
+        "notes": (*manifest.reasons, *manifest.losses),
+    }
+    return {"verification": Verification.model_validate(found)}
 
 
 LAYERS = (
@@ -48,18 +42,13 @@ LAYERS = (
 
 def _tables(report: RunReport) -> Iterator[t.Table]:
     backends = {} if report.verification is None else report.verification.backends
-    yield t.table(
-        "agreement",
-        "Equal spike bits, layer by layer",
-        LAYERS,
-        [layer for layers in backends.values() for layer in layers],
-        keys=[
-            f"verification.backends.{pair}.{k}"
-            for pair, layers in backends.items()
-            for k in range(len(layers))
-        ],
-        on=t.PAPER,
-    )
+    rows = {
+        f"verification.backends.{pair}.{k}": layer
+        for pair, layers in backends.items()
+        for k, layer in enumerate(layers)
+    }
+    title = "Equal spike bits, layer by layer"
+    yield t.table("agreement", title, LAYERS, rows.values(), keys=rows, on=t.PAPER)
 
 
 def _lines(report: RunReport) -> Iterator[Line]:

@@ -4,8 +4,6 @@ What it is, intended use and limits, then every section with its tables and sent
 YAML whose values are written as JSON strings, which YAML reads alike. Names are data and escaped.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 
@@ -73,8 +71,7 @@ def _head(report: Report) -> list[str]:
 
 def _run(report: RunReport) -> Iterator[str]:
     preset = f" ({report.model.preset})" if report.model.preset else ""
-    yield f"# {cell(f'{report.model.name}{preset} on {report.data.name}')}"
-    yield ""
+    yield from (f"# {cell(f'{report.model.name}{preset} on {report.data.name}')}", "")
     yield f"**{report.verdict}.** {cell(reading.headline(report))}"
     yield from _use(
         report,
@@ -97,9 +94,7 @@ def _run(report: RunReport) -> Iterator[str]:
 
 
 def _network(report: NetworkReport) -> Iterator[str]:
-    yield f"# {cell(report.file)}"
-    yield ""
-    yield cell(reading.headline(report))
+    yield from (f"# {cell(report.file)}", "", cell(reading.headline(report)))
     yield from _use(
         report,
         "Layers that nobody has trained. This card states what they would cost if their neurons "

@@ -9,8 +9,6 @@ side by side: such a row says so, and why, in `not_comparable`. The first row is
 held against.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence
@@ -72,10 +70,7 @@ class ReportComparison(Value):
 
 
 def compare(rows: Sequence[ComparedReport]) -> ReportComparison:
-    """Put reports side by side.
-
-    Args:
-        rows: of `compared`; two or more.
+    """Put reports side by side; rows: of `compared`.
 
     Raises:
         BadInput: fewer than two.
@@ -145,7 +140,8 @@ def compared(what: str, report: Report) -> ComparedReport:
         **common,
         kind="run",
         name=report.model.name,
-        **_data(report),
+        subject=f"{report.data.name}, {count(report.accuracy.samples)} test samples",
+        identity=report.provenance.files.get(DATA, ""),
         backend=report.host.motion_backend,
         verdict=report.verdict,
         scores=report.accuracy,
@@ -155,12 +151,6 @@ def compared(what: str, report: Report) -> ComparedReport:
         host_flops=report.host.flops,
         host_joules=report.host.energy,
     )
-
-
-def _data(report: RunReport) -> dict[str, Any]:
-    """The data in a few words, and their fingerprint."""
-    words = f"{report.data.name}, {count(report.accuracy.samples)} test samples"
-    return {"subject": words, "identity": report.provenance.files.get(DATA, "")}
 
 
 def _input(report: NetworkReport) -> dict[str, Any]:

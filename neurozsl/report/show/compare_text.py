@@ -5,8 +5,6 @@ All three show one `Table`: a line per quantity, a column per report. In the HTM
 page of one report; names and paths are escaped.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

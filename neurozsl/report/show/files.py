@@ -1,7 +1,5 @@
 """Files of a report: complete or not there, and one refusal where they cannot be written."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

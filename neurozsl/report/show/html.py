@@ -5,8 +5,6 @@ A number is a `<data value="..." data-key="path.in.the.json">` element that hold
 `t` holds its tables by name, `lines` its sentences, and `m` what templates share.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -31,35 +29,32 @@ def render(report: Report, sections: Sections, drawn: tuple[Plot, ...] | None = 
     """The page as text."""
     drawn = plots(report, sections) if drawn is None else drawn
     found = there(sections, report)
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            run=isinstance(report, RunReport),
-            verdict=report.verdict if isinstance(report, RunReport) else None,
-            headline=reading.headline(report),
-            paragraphs=reading.paragraphs(report),
-            mean_rate=reading.spike_rate(report),
-            key_row=reading.key_row(report.energy),
-            expected=reading.is_estimate(report),
-            unknown=reading.unknown(report.energy),
-            sections=found,
-            templates={
-                x.key: environment().from_string(x.template)
-                if x.template
-                else environment().get_template(f"{x.key}.html.j2")
-                for x in found
-            },
-            tables={
-                x.key: {table.name: shown(table, "page") for table in tables_of(x, report, "page")}
-                for x in found
-            },
-            all_lines={x.key: lines_of(x, report, "page") for x in found},
-            # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
-            plots={x.name: Markup(x.svg) for x in drawn},
-            titles={x.name: x.title for x in drawn},
-        )
+    made = environment()
+    return made.get_template("page.html.j2").render(
+        report=report,
+        run=isinstance(report, RunReport),
+        verdict=report.verdict if isinstance(report, RunReport) else None,
+        headline=reading.headline(report),
+        paragraphs=reading.paragraphs(report),
+        mean_rate=reading.spike_rate(report),
+        key_row=reading.key_row(report.energy),
+        expected=reading.is_estimate(report),
+        unknown=reading.unknown(report.energy),
+        sections=found,
+        templates={
+            x.key: made.from_string(x.template)
+            if x.template
+            else made.get_template(f"{x.key}.html.j2")
+            for x in found
+        },
+        tables={
+            x.key: {table.name: shown(table, "page") for table in tables_of(x, report, "page")}
+            for x in found
+        },
+        all_lines={x.key: lines_of(x, report, "page") for x in found},
+        # Our own SVG text, its labels escaped by matplotlib and `svg.titled`.
+        plots={x.name: Markup(x.svg) for x in drawn},
+        titles={x.name: x.title for x in drawn},
     )
 
 

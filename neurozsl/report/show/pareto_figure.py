@@ -6,15 +6,13 @@ horizontal ones along an interval of the cost table; filled markers are on the f
 dotted line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from neurozsl.core.quantities import si
 from neurozsl.report.figures.drawing import HUES, INK, PAGE, SOFT, figure, label
@@ -24,12 +22,9 @@ _SHAPES = {"dynamic": "o", "table": "s", "frozen": "^"}
 
 
 def write_pareto(result: Mapping[str, Any], table: str, folder: Path) -> tuple[Path, ...]:
-    """Write `pareto.svg` and `pareto.png`; returns the paths.
+    """Write `pareto.svg` and `pareto.png` into a folder, made where missing; returns the paths.
 
-    Args:
-        result: of `studies.pareto.run`.
-        table: key of the cost table on the axis.
-        folder: made where missing.
+    result: of `studies.pareto.run`. table: key of the cost table on the axis.
     """
     return draw(result, table).write(folder)
 
@@ -61,16 +56,10 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
         if row["on_front"].get(table)
     )
     # Steps: between two settings nothing can be bought.
-    axes.plot(
-        [joules for joules, _ in front],
-        [hm for _, hm in front],
-        color=INK,
-        linewidth=1.2,
-        drawstyle="steps-post",
-        zorder=1,
-    )
-    chances = [row["chance"]["mean"] for row in rows]
-    axes.axhline(max(chances), color=SOFT, linewidth=1, linestyle=":", zorder=0)
+    corners = [joules for joules, _ in front], [hm for _, hm in front]
+    axes.plot(*corners, color=INK, linewidth=1.2, drawstyle="steps-post", zorder=1)
+    chance = max(row["chance"]["mean"] for row in rows)
+    axes.axhline(chance, color=SOFT, linewidth=1, linestyle=":", zorder=0)
     for row in rows:
         x, y = row["energy"][table], row["HM"]
         colour = hue[row["steps"]]
@@ -94,7 +83,7 @@ def _marks(axes: Axes, rows: list[Mapping[str, Any]], table: str) -> None:
         at = (row["energy"][table]["mean"], row["HM"]["mean"])
         style = {"fontsize": 8, "color": hue[row["steps"]], "va": "baseline"}
         label(axes, str(row["bits"]), at, (7, 4), **style)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda joules, _: si(joules, "J")))
+    axes.xaxis.set_major_formatter(lambda joules, _: si(joules, "J"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid()
 

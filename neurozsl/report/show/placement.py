@@ -1,7 +1,5 @@
 """A `Placement` as a table: one row per core, neighbours that use the same in one row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -41,26 +39,19 @@ def placement_table(key: str, placement: Placement) -> Table:
     }
     used = Number(placement.cores_used, f"{key}.cores_used")
     cores = (used, " of ", Number(placement.cores, f"{key}.cores"))
-    rows = groups(placement)
+    rows = {f"{key}.parts.{place}": (label, part) for label, place, part in groups(placement)}
     left_out = (f"not counted: {placement.left_out}",) * bool(placement.left_out)
     return table(
         key,
-        heading(placement),
+        f"{placement.name}: {placement.cores_used} of {placement.cores} cores "
+        f"({q.share(placement.cores_used / placement.cores)}); use per core and percent of its "
+        "limit",
         columns,
-        [(label, part) for label, _, part in rows],
-        keys=[f"{key}.parts.{place}" for _, place, _ in rows],
+        rows.values(),
+        keys=rows,
         further=(row(columns, {"core": say("all", below=cores), **totals}, "total"),),
         notes=(*left_out, *placement.notes),
         on=("page",),
-    )
-
-
-def heading(placement: Placement) -> str:
-    """What the table shows, and how full the chip is."""
-    share = q.share(placement.cores_used / placement.cores)
-    return (
-        f"{placement.name}: {placement.cores_used} of {placement.cores} cores ({share}); use per "
-        "core and percent of its limit"
     )
 
 

@@ -5,8 +5,6 @@ per figure; no metadata, no namespace, same bytes every time); as files, an SVG 
 stays text (`svg.fonttype` none), which halves the size and lets readers search it.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Iterator
@@ -22,16 +20,8 @@ from neurozsl.report.figures import drawing
 from neurozsl.report.show import svg
 
 _FONT = "DejaVu Sans"  # comes with matplotlib: the same measures everywhere
-_CSS_VARIABLES = {
-    drawing.INK: "--ink",
-    drawing.SOFT: "--soft",
-    drawing.GRID: "--grid",
-    drawing.BLUE: "--blue",
-    drawing.ORANGE: "--orange",
-    drawing.GREEN: "--green",
-    drawing.PURPLE: "--purple",
-    drawing.PAGE: "--page",
-}
+_COLOURS = ("INK", "SOFT", "GRID", "BLUE", "ORANGE", "GREEN", "PURPLE", "PAGE")
+_CSS_VARIABLES = {getattr(drawing, name): f"--{name.lower()}" for name in _COLOURS}
 
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",

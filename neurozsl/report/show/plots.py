@@ -1,7 +1,5 @@
 """The plots of a report: those of its sections, in reading order, and how they are written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from neurozsl.report import figures

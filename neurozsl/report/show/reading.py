@@ -4,13 +4,13 @@ Every sentence is chosen by the numbers, also where they speak against the chip;
 published is named as unknown. The paragraph has the sign of the advantage over a dense pass.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from neurozsl.core import quantities as q
 from neurozsl.core.quantities import count, percent, points, share, si, times
+from neurozsl.hardware.count.counts import LayerCounts
 from neurozsl.hardware.energy import ANCHOR, EnergyRow
 from neurozsl.report.schema import NetworkReport, Report, RunReport
 
@@ -74,9 +74,14 @@ def warnings(rows: Sequence[EnergyRow]) -> Iterator[tuple[str, str]]:
 
 
 def spike_rate(report: Report) -> float:
-    """Mean rate: spikes / (neurons x steps), over all layers that spike."""
+    """The mean rate of all layers that spike."""
     quiet = report.readouts if isinstance(report, NetworkReport) else ()
-    layers = [x for x in report.layers if x.name not in quiet]
+    return mean_rate(x for x in report.layers if x.name not in quiet)
+
+
+def mean_rate(layers: Iterable[LayerCounts]) -> float:
+    """Spikes / (neurons x steps) over layers."""
+    layers = list(layers)
     updates = sum(x.neuron_updates for x in layers)
     return sum(x.spikes for x in layers) / updates if updates else 0.0
 
@@ -171,10 +176,9 @@ def _at(row: EnergyRow) -> str:
 
 def _static(rows: Sequence[EnergyRow]) -> str:
     """Static power x latency where it is largest: it may outweigh everything above."""
-    known = [(e.static_joules, e) for e in rows if e.static_joules]
-    if not known:
+    row = max(rows, key=lambda x: x.static_joules or 0.0, default=None)
+    if row is None or not (static := row.static_joules):
         return ""
-    static, row = max(known, key=lambda x: x[0])
     step = f" with steps of {si(row.step_s, 's')}" if row.step_s else ""
     text = f"Static power comes on top, up to {si(static, 'J')} on {row.name}{step}"
     if row.joules:
@@ -235,10 +239,7 @@ def unknown(rows: Sequence[EnergyRow]) -> str:
 
     The rows themselves say which.
     """
-    devices: dict[str, int] = {}
-    for row in rows:
-        for cost in row.unknown:
-            devices[cost] = devices.get(cost, 0) + 1
+    devices = Counter(cost for row in rows for cost in row.unknown)
     parts = [f"{cost} ({n} of {len(rows)} rows)" for cost, n in devices.items()]
     more = len(parts) - _NAMED
     parts = parts[:_NAMED] + ([f"and {more} more, in the table"] if more > 0 else [])

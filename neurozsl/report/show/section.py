@@ -5,8 +5,6 @@ registry (`report.sections.registry`). Page, card and terminal go through the re
 same tables and lines; the template places them on the page, with figures and explanations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ so a definition is a list of them; one whose every cell is unknown is left out, 
 is not for the place where it is shown (`shown`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -184,15 +182,8 @@ def table(
 ) -> Table:
     """One row per value.
 
-    Args:
-        name: of the table in its section.
-        title: above it.
-        columns: from left to right.
-        values: of the rows.
-        key: path of the list that holds the values; their places follow it.
-        keys: paths of the values, where they do not lie in one list.
-        further: rows of another kind, below.
-        more: other fields of `Table`.
+    key: path of the list that holds the values; their places follow it. keys: paths of the values,
+    where they do not lie in one list. further: rows of another kind, below. more: other fields.
     """
     values = tuple(values)
     paths = tuple(keys) if keys is not None else tuple(f"{key}.{k}" for k in range(len(values)))
@@ -210,7 +201,7 @@ def row(columns: Sequence[Column], cells: Mapping[str, Cell], style: str = "") -
 
 def facts(name: str, title: str, rows: Iterable[tuple[str, Cell]], **more: Any) -> Table:
     """A table of two columns without titles: what it is, and the value."""
-    columns = (Column("", lambda *_: EMPTY), Column("", lambda *_: EMPTY))
+    columns = (Column("", lambda *_: EMPTY),) * 2
     return Table(name, title, columns, tuple(Row((say(what), cell)) for what, cell in rows), **more)
 
 

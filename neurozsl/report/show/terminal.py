@@ -4,8 +4,6 @@ They go to stderr (stdout belongs to `--json`). Rich decides about colour: plain
 not a terminal or NO_COLOR is set.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Literal
 
@@ -29,19 +27,12 @@ _VERDICT_STYLE = {
 
 def console() -> Console:
     """A console on stderr."""
-    if sys.stderr.isatty():
-        return Console(stderr=True, highlight=False)
-    return Console(stderr=True, highlight=False, width=_PLAIN_WIDTH)
+    width = None if sys.stderr.isatty() else _PLAIN_WIDTH
+    return Console(stderr=True, highlight=False, width=width)
 
 
 def print_report(report: Report, sections: Sections, out: Console | None = None) -> None:
     """Print the verdict or the file, then the tables and sentences of every section."""
-    # Sentences are not broken into lines: they can be searched for, and the terminal wraps them.
-    (out or console()).print(summary(report, sections), soft_wrap=True)
-
-
-def summary(report: Report, sections: Sections) -> Group:
-    """What `print_report` prints."""
     parts: list[RenderableType] = []
     if isinstance(report, RunReport):
         style = _VERDICT_STYLE[report.verdict]
@@ -55,7 +46,8 @@ def summary(report: Report, sections: Sections) -> Group:
     if not report.layers:
         parts += [Text(reading.NOTHING_SPIKES), Text()]
     parts += [Text(line) for section in found for line in lines_of(section, report, "terminal")]
-    return Group(*parts)
+    # Sentences are not broken into lines: they can be searched for, and the terminal wraps them.
+    (out or console()).print(Group(*parts), soft_wrap=True)
 
 
 def drawn(table: Table) -> Drawn:

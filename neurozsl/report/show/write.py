@@ -4,8 +4,6 @@
 is the document alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +52,8 @@ def write_report(
 ) -> ReportFiles:
     """Write the page or the card with its JSON, or the JSON alone, and plot files.
 
-    The files appear complete or not at all.
-
-    Args:
-        report: what to write.
-        sections: what page and card consist of.
-        path: ends in .html, .md or .json; its folder is made.
-        plot_folder: where the plots go as SVG and PNG files; None writes none.
+    The files appear complete or not at all; the folder of `path` is made. plot_folder: where the
+    plots go as SVG and PNG files; None writes none.
 
     Raises:
         BadInput: another suffix, or the files cannot be written.
