@@ -77,8 +77,10 @@ def _resets_elsewhere(node: Any) -> bool:
 def read(path: Path | str) -> nir.NIRGraph:
     """Read a graph written by any nir from 0.1 to 1.0.8, or by hand; nested graphs stay nested.
 
-    The file may be hostile: time and memory are bounded by the limits above and those of
-    `hdf5tree`. Arrays are as they are stored, attributes those of the module docstring.
+    Arrays are as they are stored, attributes those of the module docstring.
+
+    Args:
+        path: may be hostile: time and memory are bounded by the limits above and of `hdf5tree`.
 
     Raises:
         BadInput: not there, not HDF5, truncated, no NIR inside, a field missing or unknown,

@@ -107,8 +107,10 @@ class Counts:
 def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
     """Count the operations of a run.
 
-    Of a program the integer weights count: one that was rounded to 0 costs nothing. The codes that
-    went in and the spikes that came out are `(samples, time, size)`, same samples and steps.
+    Args:
+        network: of a program the integer weights count: one that was rounded to 0 costs nothing.
+        chip_input: the codes that went in `(samples, time, size)`.
+        trace: the spikes that came out, same samples and steps.
 
     Raises:
         BadInput: trace and input do not belong together.
