@@ -28,13 +28,14 @@ from neurozsl.hardware.place.place import place
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
 from tests.toys import arithmetic as toy
+from tests.toys.target import register
 
 CODE = {"in": InputCode(12, "graded", 4, False, 0.25)}
 
 
 @pytest.fixture(name="toy", autouse=True)
 def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    toy.register(monkeypatch)
+    register(monkeypatch)
 
 
 def lowered() -> Lowered:

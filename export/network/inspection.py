@@ -25,10 +25,11 @@ from neurozsl.export.nir.foreign import Network, from_graph
 from neurozsl.export.nir.normalise import declared_shape
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
+from neurozsl.hardware.arithmetic.registry import ARITHMETICS
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.connections import fan_out, present
 
-CHIPS: Final = ("loihi1", "loihi2", "speck2f")
+CHIPS: Final = tuple(chip for one in ARITHMETICS.values() for chip in one.chips)
 Range = tuple[float, float]  # smallest, largest
 
 

@@ -21,7 +21,7 @@ from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.chips.figures import Figure
 from neurozsl.hardware.chips.rules import EnergyMethod
 from neurozsl.hardware.count.counts import Counts
-from neurozsl.hardware.energy.methods import METHODS, Terms, mac_keys
+from neurozsl.hardware.energy.methods import METHODS, NEURON_FIGURES, Terms, mac_keys
 from neurozsl.hardware.energy.row import EnergyRow, EnergyTerm, SpikeMessages
 
 _LOIHI2: Final = "energies per operation of this chip (never published; another chip's stand in)"
@@ -172,7 +172,7 @@ def _is_lower_bound(
         return True
     if any(term.cause == "arithmetic" for term in terms):
         return True  # arithmetic only
-    neurons = any(key.startswith("neuron") for key in figures)
+    neurons = not NEURON_FIGURES.isdisjoint(figures)
     if method == "per_term":  # an all-in figure holds the neurons
         return chip.scope == "per_term" and not neurons
     return method == "per_synop" and neurons

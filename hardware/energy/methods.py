@@ -37,6 +37,13 @@ class Terms:
     unknown: tuple[str, ...] = ()
 
 
+# What counts as a figure of neurons, or of hops: a key that no term reads is none.
+NEURON_FIGURES: Final = frozenset(
+    ("neuron_active", "neuron_inactive", "neuron_access", "neuron_update")
+)
+HOP_FIGURES: Final = frozenset(("hop_ew", "hop_ns"))
+
+
 def _number(mean: float) -> str:
     """A mean count: whole where it is large."""
     return f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"
@@ -81,13 +88,13 @@ def _per_term(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -
     if _INPUT in unknown and traffic is not None and traffic.input_messages is not None:
         unknown[0] = f"{_INPUT} ({_number(traffic.input_messages)} messages)"
     excluded = []
-    if not any(key.startswith("hop") for key in figures):
+    if figures.keys().isdisjoint(HOP_FIGURES):
         excluded.append("hops (no figure of their own)")
     elif traffic is None:
         excluded.append("hops (no placement)")
     elif traffic.hops_ew is None or traffic.hops_ns is None:
         excluded.append("hops (the placement has no mesh)")
-    if not any(key.startswith("neuron") for key in figures):
+    if figures.keys().isdisjoint(NEURON_FIGURES):
         excluded.append("neuron updates (unpublished)")
     return Terms(
         tuple(terms), tuple(t.name for t in terms), tuple(excluded), unknown=tuple(unknown)

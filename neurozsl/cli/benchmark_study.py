@@ -16,7 +16,7 @@ def benchmark_study(
         typer.Option(
             "--study",
             "--ablation",
-            help="motion (default without --data) or quantisation.",
+            help="A study by its name (`studies.STUDIES`): motion, quantisation, ...",
             show_default=False,
         ),
     ] = "motion",

@@ -8,7 +8,9 @@ Packages outside register theirs by an entry point of the same form, in their ow
 Importing this package loads no torch; `build` does.
 """
 
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from neurozsl.core.errors import BadInput
@@ -67,7 +69,21 @@ def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> "ZSLM
             f"model '{name}': its builder '{table[name].value}' cannot be imported ({error}); "
             "install or repair the package that registers it"
         ) from error
-    return _kept(name, builder(audio_dim=audio_dim, video_dim=video_dim, **options))
+    given = {"audio_dim": audio_dim, "video_dim": video_dim, **options}
+    _check_taken(name, builder, given)
+    return _kept(name, builder(**given))
+
+
+def _check_taken(name: str, builder: Callable[..., object], given: Mapping[str, object]) -> None:
+    """Refuse options that the builder has no place for; it refuses their values itself."""
+    try:
+        takes = signature(builder)
+    except ValueError:  # a builtin does not tell
+        return
+    try:
+        takes.bind(**given)
+    except TypeError as error:
+        raise BadInput(f"model '{name}': {error}; it takes {', '.join(takes.parameters)}") from None
 
 
 def _table() -> dict[str, EntryPoint]:

@@ -25,7 +25,7 @@ class Unevenness:
 @of_costs
 def _fill(costs: Costs) -> Mapping[str, Any]:
     busiest = max(costs.layers, key=lambda x: x.spikes)
-    part = busiest.spikes / sum(x.spikes for x in costs.layers)
+    part = busiest.spikes / (sum(x.spikes for x in costs.layers) or 1.0)
     return {"uneven": Unevenness(busiest.name, busiest.spikes, part)}
 
 
