@@ -42,7 +42,7 @@ def top_weight(weight: Floats, levels: int, rule: ScaleRule) -> float:
     """
     if rule not in _RULES:
         raise BadInput(
-            f"weight calibration '{rule}' is not known; choose {', '.join(get_args(ScaleRule))}"
+            f"scale rule '{rule}' is not known; choose {', '.join(get_args(ScaleRule))}"
         )
     size = np.abs(weight).ravel()
     largest = float(size.max())
