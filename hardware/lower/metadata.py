@@ -96,7 +96,7 @@ def policy(value: object) -> Policy:
     if value == "closed":
         raise BadInput(
             "NIR graph: its thresholds follow the layers' own spikes (policy 'closed'), which no "
-            "chip here can do; freeze them first (export.policy)"
+            "chip here can do; freeze them first (`export --threshold frozen`)"
         )
     for known in get_args(Policy):
         if value == known:
