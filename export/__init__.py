@@ -7,9 +7,11 @@
     bundle/    the folder that is shipped, its manifest and verdict
     network/   the network of a `.nir` file: its input, run, inspection and bundle
 
-The package is also the verb: `nz.export(run, target="lava")`. Importing it imports no torch.
+The package is also the verb, `bundle = nz.export(run, target="lava")`: its arguments are those of
+`neurozsl.face.runs.export`, and `help` of that tells them. Importing it imports no torch.
 """
 
+import inspect
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,13 @@ class _Verb(ModuleType):
         from neurozsl.face.runs import export
 
         return export(run, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """Of the verb, for tools that complete arguments."""
+        from neurozsl.face.runs import export
+
+        return inspect.signature(export)
 
 
 sys.modules[__name__].__class__ = _Verb

@@ -57,7 +57,7 @@ def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any]:
     if missing:
         raise BadInput(
             f"NIR graph: metadata['{metadata.METADATA_KEY}'] lacks {sorted(missing)}; export it "
-            "again, or read a graph of another tool with `foreign.from_graph`"
+            "again, or read a graph of another tool with `nz.lower`"
         )
     if meta.get("reset", "zero") != "zero":
         raise BadInput(f"NIR graph: reset {meta['reset']!r}; the neurons of a branch reset to zero")

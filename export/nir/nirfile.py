@@ -57,7 +57,7 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
         raise BadInput(
             f"{path}: not written, the layout of nir 1.0.4 has no room for the v_reset of "
             f"{', '.join(moved)}; count membrane, threshold and v_leak from v_reset first "
-            "(`foreign.from_graph` does)"
+            "(`export.nir.foreign.from_graph` does)"
         )
     try:
         with whole_file(path) as part:

@@ -1,5 +1,8 @@
 """Program + input -> the spikes that the chip would give, bit for bit, whatever its arithmetic."""
 
+from typing import get_args
+
+from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.arithmetic.base import EmulatorOptions
@@ -42,5 +45,10 @@ def emulate(
         trace = nz.emulate(program, nz.ChipInput({"input": codes}, network.inputs))
         trace.spikes["1"].shape, trace.rates()
     """
+    if batch is not None and batch < 1:
+        raise BadInput(f"emulate: batch={batch}, expected 1 or more samples at once, or None")
+    if unknown := set(record) - set(get_args(Record)):
+        known = " or ".join(get_args(Record))
+        raise BadInput(f"emulate: record={record!r}, {unknown.pop()!r} is not known; use {known}")
     options = EmulatorOptions(record, batch, device, kernel, progress)
     return of_program(program).emulate(program, chip_input, options)

@@ -41,9 +41,7 @@ def top_weight(weight: Floats, levels: int, rule: ScaleRule) -> float:
     2.0
     """
     if rule not in _RULES:
-        raise BadInput(
-            f"scale rule '{rule}' is not known; choose {', '.join(get_args(ScaleRule))}"
-        )
+        raise BadInput(f"scale rule '{rule}' is not known; choose {', '.join(get_args(ScaleRule))}")
     size = np.abs(weight).ravel()
     largest = float(size.max())
     if largest == 0:

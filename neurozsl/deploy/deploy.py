@@ -84,6 +84,8 @@ def deploy(
     bits, scale: None takes those that the run was fine-tuned to, else 8 bits and "max".
     """
     spec = branch_spec(run)
+    if samples < 1:
+        raise BadInput(f"export: {samples} golden samples, expected 1 or more")
     rounding = _rounding(run, bits, scale, correct_bias)
     golden = golden_input(run, samples)
 
@@ -199,6 +201,10 @@ def evaluate_run(
         BadInput: the bundle is damaged or belongs to another run, or there is no such backend.
     """
     if bundle is None:
+        if backend:
+            raise BadInput(
+                f"backend '{backend}': runs a bundle, and none is given; give both or none"
+            )
         (name, policy), motion = _own_branch(run), None
     else:
         opened = open_bundle(bundle)

@@ -79,7 +79,7 @@ def train(
     Args:
         data: folder of a data set (`nz.load_data` opens it).
         out: run folder to make; `resume` goes on with one that was interrupted.
-        model: one of `neurozsl models`.
+        model: avca, mdft, mdst++, stft, or one that a package registers.
         options: of the model, as `neurozsl train --set`; None takes the preset `deploy` of mdft.
         config: epochs, batch, learning rate, seed, device; None takes the defaults.
         progress: called with (epochs done, epochs in all, a line of text).
@@ -94,11 +94,7 @@ def train(
     if options is None:
         options = {"preset": "deploy"} if model == "mdft" else {}
     runs.create(
-        Path(out),
-        data_dir=Path(data),
-        model=model,
-        options=options,
-        train=config or TrainConfig(),
+        Path(out), data_dir=Path(data), model=model, options=options, train=config or TrainConfig()
     )
     return resume(out, progress=progress)
 
@@ -240,7 +236,7 @@ def profile(
 def simulate(
     bundle: Bundle | Folder,
     *,
-    backend: str = "emulator",
+    backend: str = "",
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
@@ -248,7 +244,7 @@ def simulate(
 
     Args:
         bundle: in its run folder it is fed test samples, elsewhere its golden ones.
-        backend: emulator, lava, sinabs, norse, or another of the bundle's target.
+        backend: emulator, lava, sinabs, ...; empty: the first of the bundle's target.
         limit: samples, half of seen and half of unseen classes; None: 16.
         progress: called with (samples done, samples in all).
 
@@ -266,7 +262,8 @@ def simulate(
             print(line.sample, line.predicted, line.true)
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    return simulation.simulate(opened, backend=backend, limit=limit, progress=progress)
+    name = backend or deployment.default_backend(opened)
+    return simulation.simulate(opened, backend=name, limit=limit, progress=progress)
 
 
 def _run(run: Run | Folder) -> Run:

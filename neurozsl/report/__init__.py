@@ -18,6 +18,7 @@ The functions here show a report with the sections that are registered.
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Concatenate, ParamSpec, TypeVar
 
 from neurozsl.report.schema import NetworkReport as NetworkReport
@@ -47,6 +48,8 @@ def _registered(
     def shown(report: Report, /, *args: P.args, **more: P.kwargs) -> R:
         return show(report, registry.SECTIONS, *args, **more)
 
+    takes = [x for x in signature(show).parameters.values() if x.name != "sections"]
+    shown.__signature__ = signature(show).replace(parameters=takes)  # type: ignore[attr-defined]
     return shown
 
 

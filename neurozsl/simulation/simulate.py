@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
 from neurozsl.deploy.deploy import check_belongs
@@ -77,8 +78,10 @@ def simulate(
     bundle: Bundle, *, backend: str, limit: int | None = None, progress: Progress | None = None
 ) -> Simulation:
     """Run `limit` samples (default 16) on a backend of the bundle."""
+    count = DEFAULT_SAMPLES if limit is None else limit
+    if count < 1:
+        raise BadInput(f"simulate: limit {limit}, expected 1 or more samples, or None for 16")
     motion = bundle.backend(backend)
-    count = limit or DEFAULT_SAMPLES
     run = run_of(bundle)
     if run is None:
         chip = bundle.golden.take(slice(0, count))

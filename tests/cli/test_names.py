@@ -46,8 +46,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
-    [("loihi2", "lava"), ("speck2f", "speck"), ("lava", "lava"), ("nir", "nir")],
+    ("said", "meant"), [("loihi2", "lava"), ("speck2f", "speck"), ("lava", "lava"), ("nir", "nir")]
 )
 def test_a_target_is_understood_by_its_chip(
     said: str, meant: str, neurozsl: Command, network: Path, asked: dict[str, Any]
@@ -92,11 +91,7 @@ def test_fine_tuning_and_benchmarks_understand_both(
     for name in ("lava", "loihi1", "none"):
         with pytest.raises(Stopped):
             neurozsl("train", "--resume", run_dir, "--qat", name, "--scale-rule", "mse")
-    assert [x and (x.chip, x.scale) for x in found] == [
-        ("loihi2", "mse"),
-        ("loihi1", "mse"),
-        None,
-    ]
+    assert [x and (x.chip, x.scale) for x in found] == [("loihi2", "mse"), ("loihi1", "mse"), None]
     assert DataOptions(targets="loihi2, speck2f,nir").names() == ("lava", "speck", "nir")
 
 

@@ -51,9 +51,7 @@ def root(tmp_path: Path) -> Path:
     (split / "main_split").mkdir(parents=True)
     (split / "all_class.txt").write_text("\n".join(reversed(CLASSES)))
     with (split / "ucf_w2v_class_names.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [("original", "manual"), *zip(CLASSES, MANUAL, strict=True)],
-        )
+        csv.writer(file).writerows([("original", "manual"), *zip(CLASSES, MANUAL, strict=True)])
     features = tmp_path / "features" / "main_features"
     for subsplit, names in SPLIT_CLASSES.items():
         (split / "main_split" / f"{subsplit}.txt").write_text("\n".join(names))

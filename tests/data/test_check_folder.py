@@ -162,13 +162,7 @@ def vector_lost(root: Path) -> None:
 
 
 DAMAGES: list[tuple[Callable[[Path], None], str, str, str, tuple[str, ...]]] = [
-    (
-        missing_class,
-        "error",
-        "missing-class",
-        "main_features/video/stage_1_train",
-        ("Fencing",),
-    ),
+    (missing_class, "error", "missing-class", "main_features/video/stage_1_train", ("Fencing",)),
     (one_sample, "error", "one-sample", "main_features/stage_1_train", ("Archery",)),
     (
         other_order,
@@ -185,13 +179,7 @@ DAMAGES: list[tuple[Callable[[Path], None], str, str, str, tuple[str, ...]]] = [
         tuple(f"row {i} (synthetic_stage_2_test_seen_004_{i:04d})" for i in (1, 3)),
     ),
     (other_width, "error", "width", "main_features", ("audio/stage_2_test_unseen/Typing.h5",)),
-    (
-        damaged,
-        "error",
-        "damaged",
-        "main_features/audio/stage_1_val_unseen/CleanAndJerk.h5",
-        (),
-    ),
+    (damaged, "error", "damaged", "main_features/audio/stage_1_val_unseen/CleanAndJerk.h5", ()),
     (unknown_class, "error", "unknown-class", "main_split/stage_1_val_unseen.txt", ("Juggling",)),
     (list_without_class, "error", "csv-txt", "main_split/stage_1_train.csv", ("Fencing",)),
     (

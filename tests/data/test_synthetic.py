@@ -26,11 +26,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 PAIRS = np.array(pairs())
 SMALL = SyntheticConfig(
-    scene_bias=0.0,
-    train_per_class=3,
-    val_seen_per_class=2,
-    val_unseen_per_class=2,
-    test_size=60,
+    scene_bias=0.0, train_per_class=3, val_seen_per_class=2, val_unseen_per_class=2, test_size=60
 )
 
 

@@ -44,12 +44,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "run",
         data_dir=folder / "data",
         model="mdft",
-        options={
-            "motion_widths": [32, 16, 16],
-            "embed": 16,
-            "hidden": 32,
-            "threshold": "dynamic",
-        },
+        options={"motion_widths": [32, 16, 16], "embed": 16, "hidden": 32, "threshold": "dynamic"},
         train=TrainConfig(epochs=4, batch=16),
     )
     runs.train(folder / "run")

@@ -135,10 +135,7 @@ def test_a_failed_export_is_kept_as_rejected_and_the_older_bundle_stays(
 
 
 def test_an_export_that_breaks_off_leaves_nothing(
-    make_branch: MakeBranch,
-    make_input: MakeInput,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    make_branch: MakeBranch, make_input: MakeInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt

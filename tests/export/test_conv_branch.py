@@ -40,9 +40,7 @@ def layer(name: str, source: str, weight: Any, conv: Conv | None, kappa: float) 
         conv=conv,
     )
     return replace(
-        made,
-        kappa=np.full(made.size, kappa),
-        threshold=np.full(made.size, 0.5, np.float32),
+        made, kappa=np.full(made.size, kappa), threshold=np.full(made.size, 0.5, np.float32)
     )
 
 

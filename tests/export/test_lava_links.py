@@ -53,8 +53,7 @@ NETWORKS: dict[str, tuple[int, str, tuple[Cell, ...]]] = {
         "binary",
         (
             Cell(
-                "convs.a",
-                (("convs", (4, 2, 3, 2), Link(Conv((2, 7, 6), (2, 1), (1, 1, 2, 2)))),),
+                "convs.a", (("convs", (4, 2, 3, 2), Link(Conv((2, 7, 6), (2, 1), (1, 1, 2, 2)))),)
             ),
             Cell(
                 "convs.b",

@@ -87,10 +87,7 @@ def test_other_lengths_than_T_are_refused(
 
 
 def test_without_the_environment_the_error_holds_the_line_that_builds_it(
-    make_branch: MakeBranch,
-    make_input: MakeInput,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    make_branch: MakeBranch, make_input: MakeInput, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("NEUROZSL_LAVA_HOME", str(tmp_path))
     monkeypatch.delenv("NEUROZSL_LAVA_PYTHON", raising=False)

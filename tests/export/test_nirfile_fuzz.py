@@ -23,9 +23,7 @@ from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.normalise import Normalised, normalise
 
 BOUNDED = settings(
-    deadline=10_000,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=10_000, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 RNG = np.random.default_rng(5)
 GEOMETRY = ("stride", "padding", "dilation", "groups", "kernel_size")

@@ -163,11 +163,7 @@ def test_a_graph_flattened_by_nirtorch_with_its_ports_left_in_is_read() -> None:
         ("lif1", "output"),
     ]
     result = done(nodes, edges)
-    assert set(result.graph.edges) == {
-        ("input", "fc"),
-        ("fc", "lif1.lif"),
-        ("lif1.lif", "output"),
-    }
+    assert set(result.graph.edges) == {("input", "fc"), ("fc", "lif1.lif"), ("lif1.lif", "output")}
     assert "Input 'lif1.input': a port inside the graph, removed" in result.repairs
     assert_settled(result)
 

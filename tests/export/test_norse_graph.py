@@ -118,14 +118,8 @@ STACKS: dict[str, tuple[tuple[int, ...], Callable[[], tuple[nn.Module, ...]]]] =
             LIFBoxCell(),
         ),
     ),
-    "recurrent": (
-        (7,),
-        lambda: (LIFRecurrentCell(7, 6), nn.Linear(6, 5), LIFCell()),
-    ),
-    "recurrent behind weights": (
-        (7,),
-        lambda: (nn.Linear(7, 5), LIFRecurrentCell(5, 6)),
-    ),
+    "recurrent": ((7,), lambda: (LIFRecurrentCell(7, 6), nn.Linear(6, 5), LIFCell())),
+    "recurrent behind weights": ((7,), lambda: (nn.Linear(7, 5), LIFRecurrentCell(5, 6))),
     "nested, vectors per neuron": (
         (8,),
         lambda: (

@@ -47,7 +47,7 @@ LOOPED_CONV: list[list[Wire]] = [
     [
         ("x", (2, 2, 3, 3), Link(Conv((2, 6, 5), padding=(1, 1, 1, 1)))),
         ("0", (2, 2, 3, 3), Link(Conv((2, 6, 5), padding=(1, 1, 1, 1)), delay=1)),
-    ],
+    ]
 ]
 
 

@@ -173,8 +173,7 @@ def test_dead_and_saturated_layers_fail(
     last = spec.layers[-1]
     bias = np.full(6, 0.0 if word == "dead" else 9.0, np.float32)
     spec = replace(
-        spec,
-        layers=(*spec.layers[:-1], replace(last, threshold=np.full(6, theta), bias=bias)),
+        spec, layers=(*spec.layers[:-1], replace(last, threshold=np.full(6, theta), bias=bias))
     )
     parts = _parts(spec)
     found = verify(parts, make_input(spec, 16), target_name="nir")

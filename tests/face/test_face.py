@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -80,3 +81,32 @@ def test_export_is_the_verb_and_the_package_of_the_same_name(run_dir: Path, tmp_
     scored = nz.evaluate(run_dir, bundle)
     assert scored.HM == nz.evaluate(nz.load(run_dir), tmp_path / "nir").HM
     assert scored.as_json()["bundle"] == str(tmp_path / "nir")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run, out: nz.export(run, target="nir", out=out, samples=0), "0 golden samples"),
+        (lambda run, out: nz.evaluate(run, backend="emulator"), "'emulator': runs a bundle"),
+        (lambda run, out: nz.simulate(run / "deploy" / "nir", limit=0), "limit 0, expected 1"),
+        (lambda run, out: nz.simulate(run / "deploy" / "nir", limit=-1), "limit -1, expected 1"),
+        (lambda run, out: nz.profile(run, step_s=-1.0), "step_s=-1.0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_before_any_work(
+    call: Callable[[Path, Path], object], message: str, run_dir: Path, tmp_path: Path
+) -> None:
+    nz.export(run_dir, target="nir", samples=2)
+    with pytest.raises(nz.BadInput, match=message):
+        call(run_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_is_simulated_on_the_first_backend_of_its_target(run_dir: Path) -> None:
+    bundle = nz.export(run_dir, target="nir", samples=2)
+    assert nz.simulate(bundle, limit=2).backend == nz.evaluate(run_dir, bundle).motion_backend
+
+
+def test_signatures_name_what_a_user_may_give() -> None:
+    assert {"run", "target", "bits", "max_hm_drop"} <= set(inspect.signature(nz.export).parameters)
+    assert list(inspect.signature(nz.write_report).parameters) == ["report", "path", "plot_folder"]

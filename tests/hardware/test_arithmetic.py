@@ -120,3 +120,19 @@ def test_a_program_comes_back_from_its_file_in_its_own_arithmetic(
             np.testing.assert_array_equal(emulate(again, given(network)).spikes[name], spikes)
     assert notes(quantize(network, "loihi2")) == ()
     assert any("slow clock" in note for note in notes(quantize(network, "speck2f")))
+
+
+@pytest.mark.parametrize("chip", ["loihi2", "speck2f"])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"batch": 0}, "batch=0"),
+        ({"batch": -1}, "batch=-1"),
+        ({"record": ("foo",)}, "'foo' is not"),
+    ],
+)
+def test_emulate_refuses_options_that_would_run_nothing(
+    network: Lowered, chip: str, option: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        emulate(quantize(network, chip), given(network), **option)

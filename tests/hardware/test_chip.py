@@ -69,13 +69,7 @@ def test_every_figure_has_the_unit_of_its_key_and_every_key_says_what_it_pays_fo
     ],
 )
 def test_figures_are_those_of_the_fact_sheet(
-    chip: str,
-    group: str,
-    key: str,
-    value: float,
-    low: float | None,
-    high: float | None,
-    grade: str,
+    chip: str, group: str, key: str, value: float, low: float | None, high: float | None, grade: str
 ) -> None:
     figure = getattr(load_chip(chip), group)[key]
     assert (figure.value, figure.low, figure.high, figure.grade) == (value, low, high, grade)

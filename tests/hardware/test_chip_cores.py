@@ -139,12 +139,7 @@ def test_a_wrong_table_of_equal_cores_is_refused_with_its_line(
         ("kernel_words = 64", "kernel_words = -64", 29, ["core.kernel_words is -64", ">= 1"]),
         ("kernel_words = 64", "kernel_words = 0", 29, ["core.kernel_words is 0", "weights"]),
         ("kernel_words = 64\n", "", 27, ["core.kernel_words is missing"]),
-        (
-            "kernel_words = 64",
-            "kernal_words = 64",
-            29,
-            ["[[core]] knows ids", "'kernel_words'?"],
-        ),
+        ("kernel_words = 64", "kernal_words = 64", 29, ["[[core]] knows ids", "'kernel_words'?"]),
         ("bias_words = 64\n" + CITED + "[[", "bias_words = 64\n[[", 20, ["core.source is missing"]),
         ("stride = [1, 2]", "strides = [1, 2]", 16, ["allowed.strides is unknown", "'stride'?"]),
         ("stride = [1, 2]", "stride = 1", 16, ["allowed.stride is 1", "list"]),

@@ -225,10 +225,7 @@ def test_several_synapses_and_a_recurrence_are_summed() -> None:
         Synapse("a", sparse(rng, 27, 27), Link(delay=2)),
     )
     spikes = rng.integers(0, 4, (2, 6, 27)) * (rng.random((2, 6, 27)) < 0.1)  # several in a step
-    inputs = {
-        "x": (rng.random((2, 6, 50)) < 0.05).astype(int),
-        "y": rng.integers(-1, 2, (2, 6, 4)),
-    }
+    inputs = {"x": (rng.random((2, 6, 50)) < 0.05).astype(int), "y": rng.integers(-1, 2, (2, 6, 4))}
     found = check_against_the_loop(layer, inputs, rng, spikes.astype(np.uint8))
     assert found.source == "x, y, a"
     assert (found.fan_in, found.parameters) == (18 + 4 + 27, 54 + 27 * 4 + 27 * 27)

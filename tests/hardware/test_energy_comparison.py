@@ -33,13 +33,7 @@ def rows_of(
     return Rows(
         tuple(row for row in rows if row.method != "dense_pass"),
         dense_baseline(counts, rows),
-        comparison(
-            counts,
-            rows,
-            chips=chips,
-            lengths_s=lengths_s,
-            window_s=asked.get("window_s"),
-        ),
+        comparison(counts, rows, chips=chips, lengths_s=lengths_s, window_s=asked.get("window_s")),
     )
 
 

@@ -54,11 +54,7 @@ def parts(row: EnergyRow) -> dict[str, float]:
 def test_each_term_says_what_it_pays_for_and_how_its_figure_came_about() -> None:
     row = estimate(COUNTS, "loihi1")
     assert parts(row) == pytest.approx(
-        {
-            "synapses": 100 * 23.6e-12,
-            "neurons": 60 * 81e-12 + 40 * 52e-12,
-            "routing": 50 * 1.7e-12,
-        }
+        {"synapses": 100 * 23.6e-12, "neurons": 60 * 81e-12 + 40 * 52e-12, "routing": 50 * 1.7e-12}
     )
     assert {term.kind for term in row.terms} == {"simulated"}
     assert row.event_joules == pytest.approx(100 * 23.6e-12 + 50 * 1.7e-12)

@@ -24,11 +24,7 @@ from neurozsl.hardware.speck.emulator import emulate_speck
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckProgram
 from tests.factories.networks import lowered, lowered_layer, one_layer
 from tests.factories.programs import program_layer
-from tests.hardware.connection_loops import (
-    paths_of,
-    paths_of_a_kernel,
-    sparse,
-)
+from tests.hardware.connection_loops import paths_of, paths_of_a_kernel, sparse
 from tests.hardware.neurobench_golden import leaky_like_snntorch, neurobench_network
 
 # ---------------------------------------------------------------- golden values of NeuroBench 2.3.0

@@ -131,8 +131,7 @@ def test_all_synapses_of_a_layer_share_the_unit_of_the_largest_effect() -> None:
     # Effects: 2.0 x 0.25 = 0.5 from the input, 1.0 from the layer itself: one level is 1 / 127.
     back = Synapse("a", np.array([[-1.0]]), Link(delay=1))
     lowered = network(
-        layer("a", "x", [[2.0, 0.5]], also=(back,), bias=np.zeros(1)),
-        code=replace(CODE, size=2),
+        layer("a", "x", [[2.0, 0.5]], also=(back,), bias=np.zeros(1)), code=replace(CODE, size=2)
     )
     program = quantize(lowered, "loihi2")
     made, loss = program.layers[0], program.loss[0]

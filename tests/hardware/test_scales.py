@@ -120,9 +120,7 @@ def test_no_rule_lets_the_accumulator_wrap(rule: ScaleRule) -> None:
     wide = InputCode(600, "graded", 8, False, 2.0**-8)
     rng = np.random.default_rng(2)
     layer = replace(
-        network().layers[0],
-        weight=rng.standard_t(2, (20, 600)),
-        threshold=np.full(20, 5.0),
+        network().layers[0], weight=rng.standard_t(2, (20, 600)), threshold=np.full(20, 5.0)
     )
     lowered = Lowered({"x": wide}, (layer,), ("a",), 1e-3, 10, "frozen")
     made = quantize(lowered, "loihi2", scale=rule).layers[0]

@@ -104,9 +104,7 @@ def test_a_code_of_two_is_refused() -> None:
         made.check(ChipInput({"a": codes}, made.inputs))
 
 
-def test_a_program_file_gives_the_same_program_with_its_spike_code_and_loss(
-    tmp_path: Path,
-) -> None:
+def test_a_program_file_gives_the_same_program_with_its_spike_code_and_loss(tmp_path: Path) -> None:
     loss = SpeckLoss("a.0", 8, "bias", 5.0, 1, 0.1, 0.2, 0.3, 0.9)
     made = program(layer(reset="subtract", max_spikes=7), loss=(loss,))
     made.save(tmp_path / "program.npz")

@@ -254,14 +254,7 @@ def test_convolutions_and_pools_equal_the_reference_in_python_integers(
     rng = np.random.default_rng(4)
     rules: list[tuple[Reset, int, int]] = [("subtract", 255, -250), ("zero", 1, -32767)]
     for reset, max_spikes, low in rules:
-        made = conv_program(
-            rng,
-            geometry,
-            pool,
-            reset=reset,
-            max_spikes=max_spikes,
-            low=low,
-        )
+        made = conv_program(rng, geometry, pool, reset=reset, max_spikes=max_spikes, low=low)
         chip_input = binary(rng, 4 * 42, 3, 5, 0.4)
         found = emulate_speck(made, chip_input, record=("spikes", "membrane"), batch=2)
         spikes, membrane, clipped = slow(made, chip_input.codes["x"])

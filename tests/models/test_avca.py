@@ -351,13 +351,7 @@ def test_the_hinge_of_a_triplet_cuts_each_sample_apart_and_then_averages() -> No
     theta = Three(far, zero, near)
     one = losses(theta, rho, pair, pair, zero, torch.tensor([1, 0]), margin=1.0)
     expected = slow_losses(
-        plain(theta),
-        plain([zero] * 3),
-        plain(pair),
-        plain(pair),
-        zero.tolist(),
-        [1, 0],
-        1.0,
+        plain(theta), plain([zero] * 3), plain(pair), plain(pair), zero.tolist(), [1, 0], 1.0
     )
     assert float(one["l_t"]) == pytest.approx(expected["l_t"], abs=1e-12)
 
@@ -481,12 +475,7 @@ def test_a_preset_sets_the_dropouts_and_the_second_batch_norms_momentum(
         assert (two.first.norm.norm.momentum, two.second.norm.norm.momentum) == (0.1, momentum)
     assert model.cross_attention.dropout.p == enc
     assert [m.p for m in model.cross_attention.feed if isinstance(m, torch.nn.Dropout)] == [enc] * 2
-    for one in (
-        model.project_word,
-        model.decode,
-        model.reconstruct_audio,
-        model.reconstruct_video,
-    ):
+    for one in (model.project_word, model.decode, model.reconstruct_audio, model.reconstruct_video):
         assert (one.dropout.p, one.norm.norm.momentum) == (dec, 0.1)
 
 

@@ -44,9 +44,7 @@ def test_the_mean_of_a_rate_code_is_the_value_within_half_a_spike_per_sample(lev
 
 
 @pytest.mark.parametrize("encoder", ["level", "rate"])
-def test_codes_are_exact_integers_and_pass_the_gradient_of_the_open_channel(
-    encoder: str,
-) -> None:
+def test_codes_are_exact_integers_and_pass_the_gradient_of_the_open_channel(encoder: str) -> None:
     values = (torch.rand(5, 7, 9) * 3).requires_grad_()
     code = level_code(9, levels=3, step=0.7, encoder="rate" if encoder == "rate" else "level")
     coded = encode(values, code)

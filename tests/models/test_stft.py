@@ -213,12 +213,7 @@ def test_training_in_integers_is_refused_for_kernels() -> None:
 
 # ---------------------------------------------------------------- a trained run
 
-TINY = {
-    "embed": 16,
-    "hidden": 32,
-    "channels": [2, 2, 2],
-    "strides": [4, 2, 1],
-}
+TINY = {"embed": 16, "hidden": 32, "channels": [2, 2, 2], "strides": [4, 2, 1]}
 
 
 @pytest.fixture(scope="module")

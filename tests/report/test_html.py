@@ -220,9 +220,7 @@ def test_a_network_page_states_what_was_assumed(network_example: NetworkReport) 
     assert "read-out" in text and "UNVERIFIED" not in text
 
 
-def test_the_key_number_of_energy_is_of_a_chip_that_can_run_the_network(
-    example: RunReport,
-) -> None:
+def test_the_key_number_of_energy_is_of_a_chip_that_can_run_the_network(example: RunReport) -> None:
     first, *rest = example.energy
     unreal = replace(first, as_if=True)
     real = rest[0]

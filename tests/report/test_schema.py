@@ -10,15 +10,7 @@ from pydantic import ValidationError
 
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.energy import EnergyRow
-from neurozsl.report.schema import (
-    Baseline,
-    Host,
-    RunReport,
-    modality,
-    raster,
-    read_report,
-    to_json,
-)
+from neurozsl.report.schema import Baseline, Host, RunReport, modality, raster, read_report, to_json
 
 
 def test_json_gives_back_the_same_report(example: RunReport) -> None:

@@ -81,11 +81,7 @@ def test_a_wrong_size_is_refused(sizes: dict[str, Any]) -> None:
 
 
 @settings(deadline=None, max_examples=80)
-@given(
-    st.lists(st.integers(0, 12), max_size=40),
-    st.integers(0, 4),
-    st.sampled_from([0.1, 0.5]),
-)
+@given(st.lists(st.integers(0, 12), max_size=40), st.integers(0, 4), st.sampled_from([0.1, 0.5]))
 def test_the_plateau_is_torchs(scores: list[int], patience: int, factor: float) -> None:
     rules = {**asdict(AVCA), "patience": patience, "factor": factor}
     config = train_config("avca", rules={k: v for k, v in rules.items() if k != "name"})

@@ -15,7 +15,7 @@ CLIP_SIDE = 64
 SILENT_RMS = 1e-4  # -80 dB of full scale
 
 
-def read_clip(path: Path, *, side: int = CLIP_SIDE, fps: float = CLIP_FPS) -> Clip:
+def read_clip(path: Path | str, *, side: int = CLIP_SIDE, fps: float = CLIP_FPS) -> Clip:
     """Decodes a file with sound.
 
     Frames are squeezed to a square of `side` px and held to a constant rate (each grid time takes
@@ -25,7 +25,7 @@ def read_clip(path: Path, *, side: int = CLIP_SIDE, fps: float = CLIP_FPS) -> Cl
         BadInput: no such file, not decodable, no picture or sound stream, or silent.
         MissingPart: PyAV is not installed.
     """
-    av = _import_av()
+    av, path = _import_av(), Path(path)
     if not path.is_file():
         raise BadInput(f"{path}: does not exist; check the folder and the labels file")
     try:

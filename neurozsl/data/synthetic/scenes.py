@@ -216,9 +216,10 @@ def generate(config: SyntheticConfig, *, progress: Progress | None = None) -> ZS
 
 
 def write_synthetic(
-    config: SyntheticConfig, out_dir: Path, *, progress: Progress | None = None
+    config: SyntheticConfig, out_dir: Path | str, *, progress: Progress | None = None
 ) -> ZSLData:
     """Generates the set, stores it in `out_dir` and returns it."""
+    out_dir = Path(out_dir)
     store.check_target(out_dir)
     data = generate(config, progress=progress)
     store.save(data, out_dir)

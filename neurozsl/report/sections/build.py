@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.deploy.score import scored
 from neurozsl.export.bundle.bundle import open_bundle
@@ -47,6 +48,8 @@ def build(
     Raises:
         BadInput: the bundle is damaged or belongs to another run.
     """
+    if step_s is not None and not step_s > 0:
+        raise BadInput(f"profile: step_s={step_s}, expected seconds of a time step above 0")
     opened = open_bundle(bundle) if bundle is not None else None
     branch = motion(run, opened)
     test = whole_test(run, branch, progress)

@@ -160,11 +160,7 @@ def _priced(
 
 
 def layer_rows(
-    counts: Counts,
-    trace: Trace,
-    *,
-    readouts: Collection[str] = (),
-    sent: Traffic | None = None,
+    counts: Counts, trace: Trace, *, readouts: Collection[str] = (), sent: Traffic | None = None
 ) -> tuple[Layer, ...]:
     """One row per layer: what it did in one inference, and in the whole run where that is said.
 

@@ -38,11 +38,7 @@ def _fill(context: Context) -> Mapping[str, Any]:
 
 
 def deployment(
-    opened: Bundle | None,
-    ran: Operations | None,
-    step_s: float | None,
-    *,
-    as_if: bool = False,
+    opened: Bundle | None, ran: Operations | None, step_s: float | None, *, as_if: bool = False
 ) -> tuple[DeploymentStep, ...]:
     """One row per step, from the trained model to the deployment.
 

@@ -70,11 +70,7 @@ def chosen_rows(label: Ints, limit: int = SHOWN) -> Ints:
 
 
 def embedding(
-    samples: F64,
-    classes: F64,
-    problem: Problem,
-    predicted: Ints,
-    names: Sequence[str],
+    samples: F64, classes: F64, problem: Problem, predicted: Ints, names: Sequence[str]
 ) -> schema.Embedding | None:
     """The view; None where an embedding is not finite. Classes of no set of `problem` are left out.
 

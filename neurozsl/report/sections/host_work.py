@@ -40,11 +40,7 @@ class _Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
         self.total = 0
 
     def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: dict[str, Any] | None = None,
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         if not func.is_view and func not in _MOVES_NOTHING:

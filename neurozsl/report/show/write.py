@@ -48,7 +48,7 @@ def check_page(path: Path) -> None:
 
 
 def write_report(
-    report: Report, sections: Sections, path: Path, *, plot_folder: Path | None = None
+    report: Report, sections: Sections, path: Path | str, *, plot_folder: Path | None = None
 ) -> ReportFiles:
     """Write the page or the card with its JSON, or the JSON alone, and plot files.
 
@@ -58,6 +58,7 @@ def write_report(
     Raises:
         BadInput: another suffix, or the files cannot be written.
     """
+    path = Path(path)
     check_page(path)
     beside = path.with_suffix(".json")
     texts = {beside: to_json(report)}
