@@ -125,7 +125,7 @@ def test_a_graph_of_another_tool_is_sent_to_the_reader_that_takes_it(
 ) -> None:
     graph = to_nir(make_branch())
     graph.metadata = {}
-    with pytest.raises(BadInput, match=r"foreign\.from_graph"):
+    with pytest.raises(BadInput, match=r"nz\.lower"):
         from_nir(graph)
 
 
