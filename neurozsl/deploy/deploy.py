@@ -140,6 +140,8 @@ def _related_steps(run: Run, rounding: Rounding) -> Steps:
     before = _counted(run, tuple(Step(**step) for step in run.result.get("before", ())))
     if run.settings.qat is not None:
         name = "after QAT" if run.program is not None else "fine-tuned in float"
+        if run.program is None and run.settings.qat.threshold == "trained":
+            name = "fine-tuned"
         return Steps(name, before)
     beside = default_folder(run.path, rounding)
     if not (beside / "result.json").is_file():
@@ -225,5 +227,6 @@ def _own_branch(run: Run) -> tuple[str, str]:
     if branch_of(run.model) is None:
         return "none", "none"
     qat = run.settings.qat
-    policy = str(run.settings.options.get("threshold", "none")) if qat is None else qat.threshold
+    trained = qat is None or qat.threshold == "trained"
+    policy = str(run.settings.options.get("threshold", "none")) if trained else "frozen"
     return "norse" if run.program is None else "emulator", policy

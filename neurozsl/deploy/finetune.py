@@ -5,6 +5,8 @@ statistics they have and are folded into its weights, which are then trained dir
 that follow the sample become one constant per layer, their mean over training samples. From there
 it trains a few epochs on all training data of stage 2, with the forward of the branch in the
 chip's integers (`qat`), or in float: the control, which tells what rounding adds to training on.
+Where a finished run is pruned or taught in float, its model begins as it is instead: BatchNorm
+learns on, thresholds are not frozen.
 
 The scores before are kept: as trained, frozen, and in integers without fine-tuning.
 """
@@ -31,9 +33,10 @@ from neurozsl.runs.run import Run
 from neurozsl.runs.settings import RunSettings, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
 from neurozsl.training.protocol import TrainConfig
-from neurozsl.training.qat import FineTuning, Rounding, default_folder, learning, program_of
+from neurozsl.training.qat import FineTuning, Rounding, default_folder_of, learning, program_of
 
 EPOCHS = 5
+PRUNING_EPOCHS = 10  # the density falls within them, and the last three train at the final one
 LR = 1e-3
 
 
@@ -42,6 +45,7 @@ def create(
     *,
     rounding: Rounding | None,
     train: TrainConfig,
+    frozen: bool = True,
     out: Path | None = None,
     progress: StageProgress | None = None,
 ) -> Path:
@@ -51,8 +55,9 @@ def create(
 
     Args:
         parent: the finished run.
-        rounding: the chip's integers; None for the control in float.
-        train: epochs, learning rate and seed of the fine-tuning.
+        rounding: the chip's integers; None in float.
+        train: epochs, learning rate and seed of the fine-tuning, and what is pruned.
+        frozen: begin with the model as it would be deployed, which integers need.
         out: folder of the new run.
         progress: called with the step that is scored, samples done, samples in all.
 
@@ -60,9 +65,12 @@ def create(
         BadInput: the folder holds something else, the parent has no branch or is fine-tuned
             itself, or its branch does not go into the integers.
     """
-    path = out or default_folder(parent.path, rounding)
-    link = os.path.relpath(parent.path.resolve(), path.resolve())
-    qat = FineTuning(rounding, link)
+    tuning = FineTuning(rounding, "", "frozen" if frozen else "trained")
+    path = out or default_folder_of(parent.path, tuning, train)
+    qat = replace(tuning, parent=os.path.relpath(parent.path.resolve(), path.resolve()))
+    if train.distillation is not None:
+        teacher = os.path.relpath(Path(train.distillation.teacher).resolve(), path.resolve())
+        train = replace(train, distillation=replace(train.distillation, teacher=teacher))
     if parent.settings.qat is not None:
         raise BadInput(
             f"run '{parent.path}': was fine-tuned itself; fine-tune the run it came from, "
@@ -77,8 +85,10 @@ def create(
                 "another --out"
             )
         return path
-    model = frozen_model(parent)
-    before = _scores_before(parent, model, rounding, progress)
+    model = frozen_model(parent) if frozen else branch_model(parent.model)
+    before = [_trained(parent)]
+    if frozen:
+        before += _scores_before(parent, model, rounding, progress)
     options = {k: v for k, v in model.options().items() if k in parent.settings.options}
     data = (parent.path / parent.settings.data).resolve()
     settings = replace(
@@ -104,7 +114,7 @@ def frozen_model(parent: Run) -> BranchModel:
 def _scores_before(
     parent: Run, model: BranchModel, rounding: Rounding | None, progress: StageProgress | None
 ) -> list[dict[str, Any]]:
-    """S, U, HM, ZSL as trained, frozen, and rounded without fine-tuning."""
+    """S, U, HM, ZSL frozen, and rounded without fine-tuning."""
     policy = branch_spec(parent).policy
     backends: dict[str, MotionBackend | None] = {}
     if policy in ("dynamic", "closed"):
@@ -116,10 +126,11 @@ def _scores_before(
     told = None if progress is None else partial(progress, ", ".join(backends))
     found = score_each(replace(parent, model=model), backends, progress=told)
     names = {"frozen": "norse", "fixed-point": "emulator"}
-    return [
-        _step("trained", "norse", policy, parent.result["test"]),
-        *(_step(x, names[x], "frozen", asdict(y.scores)) for x, y in found.items()),
-    ]
+    return [_step(x, names[x], "frozen", asdict(y.scores)) for x, y in found.items()]
+
+
+def _trained(parent: Run) -> dict[str, Any]:
+    return _step("trained", "norse", branch_spec(parent).policy, parent.result["test"])
 
 
 def _step(step: str, backend: str, policy: str, scores: Any) -> dict[str, Any]:

@@ -53,6 +53,14 @@ class LossTerms(NamedTuple):
     total: Tensor
     parts: Mapping[str, Tensor]
 
+    def plus(self, more: Mapping[str, Tensor]) -> "LossTerms":
+        """With further terms, their weights in them."""
+        if not more:
+            return self
+        return LossTerms(
+            self.total + torch.stack(list(more.values())).sum(), {**self.parts, **more}
+        )
+
 
 class TorchModule(Protocol):
     """What is asked of `torch.nn.Module`, which every model is; nothing of it is to be written."""

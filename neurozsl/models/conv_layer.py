@@ -84,19 +84,42 @@ class ConvSpikingLayer(NeuronLayer):
         """BN(Conv(x)) of Eq. 6: `(batch, time, in)` -> `(batch, time, channels x length)`."""
         batch, steps = x.shape[:2]
         if self.axis == "feature":
-            maps = self.conv(x.reshape(batch * steps, *self.shape))  # (batch x time, C, L)
+            maps = self._maps(x.reshape(batch * steps, *self.shape))  # (batch x time, C, L)
         else:
             late = nn.functional.pad(x.transpose(1, 2), (self.kernel - 1, 0))
-            maps = self.conv(late).transpose(1, 2).reshape(batch * steps, -1, 1)
+            maps = self._maps(late).transpose(1, 2).reshape(batch * steps, -1, 1)
         if self.norm is None:
-            flat: Tensor = maps.reshape(batch, steps, -1)
-            return flat
+            return self.living(maps.reshape(batch, steps, -1))
         rows = maps.transpose(1, 2).reshape(batch, -1, self.out[0])  # (batch, time x L, C)
         real = None if mask is None else mask.repeat_interleave(self.out[1], 1)
         normed: Tensor = self.norm(rows, real)
-        return (
-            normed.reshape(batch * steps, -1, self.out[0]).transpose(1, 2).reshape(batch, steps, -1)
-        )
+        each = normed.reshape(batch * steps, -1, self.out[0]).transpose(1, 2)
+        return self.living(each.reshape(batch, steps, -1))
+
+    def _maps(self, x: Tensor) -> Tensor:
+        """The convolution, with the weights that are used."""
+        stride, pad = self.conv.stride, self.conv.padding
+        assert isinstance(pad, tuple)
+        return nn.functional.conv1d(x, self.weight, self.conv.bias, stride, pad)
+
+    def fan_out(self) -> Tensor:
+        """Nonzero weights behind each value."""
+        return self._behind((self.weight != 0).double())
+
+    @property
+    def connections(self) -> int:
+        """Every pair of value and neuron that a weight joins."""
+        return int(self._behind(torch.ones_like(self.conv.weight, dtype=torch.float64)).sum())
+
+    def _behind(self, used: Tensor) -> Tensor:
+        """Weights behind each value, `(inputs,)`: ones sent back through the kernel."""
+        every = used.new_ones(1, *self.out)
+        if self.axis == "time":  # once over all steps that a kernel over time reaches
+            return used.sum((0, 2)).long()
+        pad = self.kernel // 2
+        wide = nn.functional.conv_transpose1d(every, used, stride=self.stride)
+        wide = nn.functional.pad(wide, (0, max(0, self.shape[1] + 2 * pad - wide.shape[2])))
+        return wide[0, :, pad : pad + self.shape[1]].reshape(-1).round().long()
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Spikes `(batch, time, neuron)` of `x` `(batch, time, in)`, and theta `(batch, time)`."""

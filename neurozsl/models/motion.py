@@ -8,12 +8,15 @@ holds too. What it shares with the other branch is in `pathways`.
 (`training.qat`); this module knows none of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.neurons import NeuronConfig, fire
 from neurozsl.models.pathways import PathwayBranch
@@ -41,8 +44,17 @@ class SpikingLayer(NeuronLayer):
 
     def drive(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """What reaches the neurons: `x` (batch, time, inputs) -> (batch, time, outputs)."""
-        drive: Tensor = self.linear(x)
-        return drive if self.norm is None else self.norm(drive, mask)
+        drive = nn.functional.linear(x, self.weight, self.linear.bias)
+        return self.living(drive if self.norm is None else self.norm(drive, mask))
+
+    def fan_out(self) -> Tensor:
+        """Nonzero weights behind each input."""
+        return torch.count_nonzero(self.weight, 0)
+
+    @property
+    def connections(self) -> int:
+        """All weights."""
+        return self.linear.weight.numel()
 
     def forward(self, x: Tensor, mask: Tensor | None, theta: Tensor | None) -> Tensor:
         """`x` (batch, time, inputs) -> (batch, time, outputs); `theta` (batch, time) or None."""
@@ -50,8 +62,16 @@ class SpikingLayer(NeuronLayer):
 
 
 _LIF = NeuronConfig()
-# A forward pass in the place of the branch's own: (branch, input) -> spikes of every layer.
-Override = Callable[["SpikingBranch", ChipInput], Trace]
+
+
+class Override(Protocol):
+    """A forward pass in the place of the branch's own."""
+
+    def __call__(self, branch: "SpikingBranch", chip_input: ChipInput, /) -> Trace:
+        """Spikes of every layer."""
+
+    def program_of(self, branch: "SpikingBranch", /) -> ChipProgram:
+        """The integers that it runs."""
 
 
 class SpikingBranch(PathwayBranch[SpikingLayer]):
@@ -81,6 +101,10 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
         policy: Policy = "dynamic" if dynamic else "fixed"
         super().__init__(codes, layers, steps=steps, dt_s=dt_s, policy=policy, taps=taps)
         self.override: Override | None = None
+
+    def integers(self) -> ChipProgram | None:
+        """Those of the override."""
+        return None if self.override is None else self.override.program_of(self)
 
     def forward(self, chip_input: ChipInput, mask: Tensor | None = None) -> Trace:
         """Run every pathway with Norse's neuron; spikes `(batch, time, neuron)` per layer."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Policy, Trace
+from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.coding import encode
 from neurozsl.models.spiking_layer import NeuronLayer
 
@@ -75,7 +76,7 @@ class PathwayBranch(nn.Module, Generic[Layer]):
 
     def named_layers(self) -> dict[str, Layer]:
         """Layers by name, in the order of `spec`."""
-        return {name: layer for pathway in self.codes for name, _, layer in self._wired(pathway)}
+        return {name: layer for name, _, layer in self.wired_layers()}
 
     def spiking_layers(self) -> tuple[str, ...]:
         """Names of the layers that spike; none in the MLP ablation."""
@@ -127,17 +128,25 @@ class PathwayBranch(nn.Module, Generic[Layer]):
         refusals = self.refusals()
         if refusals:
             raise BadInput("motion branch: cannot be exported: " + "; ".join(refusals))
-        layers = tuple(
-            layer.spec(name, source)
-            for pathway in self.codes
-            for name, source, layer in self._wired(pathway)
-        )
-        outputs = tuple(
+        layers = tuple(layer.spec(name, source) for name, source, layer in self.wired_layers())
+        outputs = self.read_layers()
+        return BranchSpec(dict(self.codes), layers, outputs, self.dt_s, self.steps, self.policy)
+
+    def wired_layers(self) -> list[tuple[str, str, Layer]]:
+        """Name, source and layer of all pathways, in the order of `spec`."""
+        return [one for pathway in self.codes for one in self._wired(pathway)]
+
+    def integers(self) -> ChipProgram | None:
+        """The integers that the branch runs in at the moment; None where it runs in float."""
+        return None
+
+    def read_layers(self) -> tuple[str, ...]:
+        """Names of the layers whose spikes the host reads."""
+        return tuple(
             layer
             for name in self.codes
             for layer in (self.chain_end(name), *(f"{name}.{tap}" for tap in self.taps))
         )
-        return BranchSpec(dict(self.codes), layers, outputs, self.dt_s, self.steps, self.policy)
 
     def _walk(
         self, chip_input: ChipInput, spikes_of: Callable[[str, Layer, Tensor], Tensor]

@@ -14,7 +14,7 @@ Its model runs with these integers wherever it is opened, so that its scores are
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import FineTuning, IntegerForward, learning, program_of, same_integers
 from neurozsl.training.stage_loop import EpochProgress, Selected
+from neurozsl.training.teacher import Teacher, Teachers
 from neurozsl.training.train import final_result, fine_tune, fit, make_model
 
 WEIGHTS, START, INTEGERS = "model.safetensors", "start.safetensors", "program.npz"
@@ -81,6 +82,11 @@ def create(
     for number in (1, 2):  # an unusable class is refused before anything is written
         data.stage(number)
     resolved = make_model(model, data, options).options()
+    if train.distillation is not None:
+        teacher = Path(train.distillation.teacher)
+        open_run(teacher)  # refused before anything is written
+        link = os.path.relpath(teacher.resolve(), path.resolve())
+        train = replace(train, distillation=replace(train.distillation, teacher=link))
     for derived in ("codes", "thetas", "audio_dim", "video_dim"):  # the data fix these, no user
         resolved.pop(derived, None)
     settings = RunSettings(
@@ -130,6 +136,7 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
             options=settings.options,
             config=settings.train,
             out=path,
+            teachers=_teachers(path, settings, data),
             progress=progress,
             crew=crew,
         )
@@ -163,11 +170,56 @@ def _fine_tuned(
         start=lambda: with_integers(load_model(path, START), qat),
         config=settings.train,
         out=path,
+        teachers=_teachers(path, settings, data),
         progress=progress,
     )
     if qat.rounding is not None:
         program_of(needed_branch(model).spec(), qat.rounding).save(path / INTEGERS)
     return model, Selected(**found["selected"]), found["before"]
+
+
+def _teachers(path: Path, settings: RunSettings, data: ZSLData) -> Teachers | None:
+    """The models of the run that teaches this one, by stage.
+
+    Raises:
+        BadInput: it is missing, or was trained on other data.
+    """
+    asked = settings.train.distillation
+    if asked is None:
+        return None
+    run = open_run((path / asked.teacher).resolve())
+    if run.settings.data_fingerprint != settings.data_fingerprint:
+        raise BadInput(
+            f"teacher '{run.path}': was trained on {run.data.name} in another version than "
+            f"{data.name} of '{path}'; take a run of the same data set"
+        )
+
+    def teacher(stage: int) -> Teacher:
+        model = first_stage_model(run.path) if stage == 1 else run.model
+        return Teacher(model, run.selected.head_weight)
+
+    return teacher
+
+
+def first_stage_model(path: Path) -> ZSLModel:
+    """The best model of stage 1 of a run, which has not seen the validation classes.
+
+    Raises:
+        BadInput: the run has none (a fine-tuned one has that of its parent).
+    """
+    settings = read_settings(path)
+    if settings.qat is not None:
+        return first_stage_model(path / settings.qat.parent)
+    from neurozsl import models
+
+    file = path / "stage1" / "best.safetensors"
+    written = json.loads((path / "model.json").read_text())
+    name = written.pop("name")
+    _, meta = checkpoint.read(file)
+    # Its input codes are its own; files of earlier versions do not hold them.
+    model = models.build(name, **meta.get("options", written))
+    checkpoint.load_model(file, model)
+    return model.eval()
 
 
 def with_integers(model: ZSLModel, qat: FineTuning | None) -> ZSLModel:

@@ -18,13 +18,14 @@ Which distance is scored (AVCA: the visual one) is an option of the model, which
 which class (`label_alignment`) one of the data reader.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.training.economy import Budget, Distillation, Penalties, Sparsity
 
 Sampler = Literal["balanced", "weighted"]
 Negatives = Literal["in_batch", "drawn"]
@@ -131,6 +132,9 @@ class TrainConfig:
     precision: `32`, `64`, or `bf16-mixed` (products in bfloat16; weights and scores stay float32).
     dropout: `torch` takes torch's generator; `counter` a mask that depends on seed, epoch, step,
         row and layer alone, the same for any number of processes.
+    sparsity: how the spiking branch is pruned; None: not at all.
+    budget: what an inference may cost; its density is found, that of `sparsity` is not used.
+    penalties: what the loss says of spikes. distillation: the run that teaches this one.
     """
 
     epochs: int = 20
@@ -145,6 +149,10 @@ class TrainConfig:
     precision: Precision = "32"
     dropout: Dropout = "torch"
     protocol: Protocol = field(default_factory=Protocol)
+    sparsity: Sparsity | None = None
+    budget: Budget | None = None
+    penalties: Penalties | None = None
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "threads"):
@@ -191,4 +199,12 @@ def train_config(
 
 def train_config_from(raw: Mapping[str, Any]) -> TrainConfig:
     """Read what `asdict` wrote; files from before there were protocols have none."""
-    return TrainConfig(**{**raw, "protocol": Protocol(**raw.get("protocol", {}))})
+    nested = {
+        key: None if raw.get(key) is None else kind(**raw[key]) for key, kind in _NESTED.items()
+    }
+    return TrainConfig(**{**raw, **nested, "protocol": Protocol(**raw.get("protocol", {}))})
+
+
+_NESTED: Mapping[str, Callable[..., Any]] = {
+    "sparsity": Sparsity, "budget": Budget, "penalties": Penalties, "distillation": Distillation
+}  # fmt: skip

@@ -35,6 +35,8 @@ from neurozsl.hardware.lower.lower import LoweredLayer, lower
 from neurozsl.models.base import Branch
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.norse.cells import threshold
+from neurozsl.training.economy import Sparsity as Sparsity
+from neurozsl.training.protocol import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,15 @@ class Rounding:
 class FineTuning:
     """What a fine-tuned run was made from (`run.json`, key `qat`).
 
-    rounding: None for the control, which trains as long in float.
-    threshold: the policy of the deployed branch; the chip's stock neuron has a constant.
+    rounding: None trains on in float: as a control, or to prune.
+    threshold: `frozen`: BatchNorm folded and one constant per layer, as the chip's stock neuron has
+        it; `trained`: the model as it was.
     parent: the run it started from, relative to its own folder.
     """
 
     rounding: Rounding | None
     parent: str
-    threshold: Literal["frozen"] = "frozen"
+    threshold: Literal["frozen", "trained"] = "frozen"
 
 
 def fine_tuning_from(raw: Mapping[str, Any]) -> FineTuning:
@@ -94,6 +97,24 @@ def default_folder(parent: Path, rounding: Rounding | None) -> Path:
     """
     suffix = "-none" if rounding is None else str(rounding.bits)
     return parent.with_name(f"{parent.name}-qat{suffix}")
+
+
+def default_folder_of(parent: Path, tuning: FineTuning, train: TrainConfig) -> Path:
+    """Where a fine-tuned run goes, what is pruned in its name.
+
+    >>> how = TrainConfig(sparsity=Sparsity(0.05))
+    >>> default_folder_of(Path("runs/a"), FineTuning(None, "", "trained"), how).as_posix()
+    'runs/a-sparse95'
+    """
+    base = default_folder(parent, tuning.rounding) if tuning.threshold == "frozen" else parent
+    name = base.name
+    if train.budget is not None:
+        name += f"-budget{train.budget.limit:g}{train.budget.unit}"
+    elif train.sparsity is not None:
+        name += f"-sparse{100 * (1 - train.sparsity.density):g}"
+    elif base == parent:
+        name += "-tuned"
+    return parent.with_name(name)
 
 
 def program_of(spec: BranchSpec, rounding: Rounding) -> Program:
@@ -134,9 +155,13 @@ class IntegerForward:
     def __init__(self, rounding: Rounding) -> None:
         self.rounding = rounding
 
+    def program_of(self, branch: SpikingBranch) -> Program:
+        """The integers of the weights as they are now."""
+        return program_of(branch.spec(), self.rounding)
+
     def __call__(self, branch: SpikingBranch, chip_input: ChipInput) -> Trace:
         """Spikes of every layer, `(batch, time, neuron)` in the type of the weights."""
-        program = program_of(branch.spec(), self.rounding)
+        program = self.program_of(branch)
         _check(program)
         layers = branch.named_layers()
         first = next(iter(layers.values()))

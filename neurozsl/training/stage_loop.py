@@ -21,16 +21,19 @@ import torch
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_file
 from neurozsl.data.batch import Stage, ZSLData
-from neurozsl.models.base import ZSLModel, embed
+from neurozsl.models.base import ZSLModel, own_trace
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
 from neurozsl.scoring.evaluation import choose, collect
 from neurozsl.scoring.road import cast
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
+from neurozsl.training.penalties import of_spikes
 from neurozsl.training.protocol import TrainConfig
+from neurozsl.training.pruner import pruner, settled
 from neurozsl.training.sampling import batch_count, batches
 from neurozsl.training.schedule import learning_rate, plateau_rate
+from neurozsl.training.teacher import Teachers, taught
 
 # (done, total, text): epochs of the stage, and a line about the last one.
 EpochProgress = Callable[[int, int, str], None]
@@ -55,12 +58,13 @@ def fit_stage(
     epochs: int,
     progress: EpochProgress | None,
     crew: Crew,
+    teachers: Teachers | None = None,
 ) -> tuple[ZSLModel, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
 
     number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data. start: makes
     the model to begin with. out: run folder; every process sees the same one. progress: called in
-    the first process.
+    the first process. teachers: of the stages, where the configuration names a run that teaches.
 
     Raises:
         BadInput: loss or gradient are not finite.
@@ -82,6 +86,10 @@ def fit_stage(
         torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     )
     vectors = torch.as_tensor(data.vectors, dtype=crew.dtype, device=fabric.device)
+    zeros = pruner(model, config, stage.train)
+    lesson = None
+    if config.distillation is not None and teachers is not None:
+        lesson = taught(config.distillation, teachers(number), stage, data.vectors, crew.dtype)
     per_epoch = batch_count(len(stage.train), config.batch, rules)
     total = per_epoch * config.epochs
 
@@ -92,6 +100,7 @@ def fit_stage(
     if (folder / "last.safetensors").exists():
         meta = checkpoint.load_training(folder / "last.safetensors", model, optimiser)
         history = meta["history"]
+        zeros.restore(history[-1])
         best = Selected(**meta["best"]) if meta["best"] else None
         if progress is not None and team.rank == 0:
             progress(len(history), epochs, f"stage {number}, continued")
@@ -110,14 +119,22 @@ def fit_stage(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             scope.begin(config.seed, number, epoch, index)
+            zeros.before_step(step / total)
             mine = share(len(rows), team)  # this process's part of the global batch
             batch = cast(stage.train.batch(rows[mine]).to(fabric.device), crew.dtype)
             label = torch.as_tensor(stage.train.label[rows], device=fabric.device)
             with fabric.autocast():
                 with scope.sliced(mine):
-                    output = embed(model, batch)
+                    prepared = model.prepare(batch)
+                    trace = own_trace(model, prepared)
+                    output = model.finish(trace, prepared.context)
+                    spoken = of_spikes(model, prepared, trace, config.penalties, scope.mean)
                 output = assembled_output(team, output, mine, len(rows))
                 terms = model.loss(output, label, negative.to(fabric.device), vectors)
+                if lesson is not None:
+                    words = model.embed_words(vectors)
+                    spoken["teacher"] = lesson.loss(output, words, rows)
+                terms = terms.plus(spoken)
             if not bool(torch.isfinite(terms.total)):
                 raise BadInput(_diverged("loss", number, epoch, config))
             optimiser.zero_grad()
@@ -131,15 +148,20 @@ def fit_stage(
         speed = seen / (time.perf_counter() - began)
 
         # 4. score the validation splits, keep the best (stage 1)
+        done = (epoch + 1) / config.epochs
         line: dict[str, Any] = {"stage": number, "epoch": epoch + 1, **sums}
+        line |= zeros.after_epoch(done)
         if validated is not None:
             collected = collect(model, validated, data.vectors, device=fabric.device, team=team)
             scores, weight = choose(collected, betas=rules.betas())
             line |= {**asdict(scores), "head_weight": weight}
-            if number == 1 and (best is None or scores.HM > best.val_hm):
+            better = best is None or scores.HM > best.val_hm
+            if number == 1 and better and zeros.selectable(done):
                 best = Selected(epoch + 1, scores.beta, weight, scores.HM)
                 if team.rank == 0:
-                    checkpoint.save_training(folder / "best.safetensors", model, optimiser, {})
+                    chosen = settled(model)
+                    meta = {"options": chosen.options()}
+                    checkpoint.save_training(folder / "best.safetensors", chosen, optimiser, meta)
         history.append(line | {"samples_per_s": round(speed, 1)})
 
         # 5. everything the next epoch depends on, then the log
@@ -149,6 +171,7 @@ def fit_stage(
             _write_log(out, number, history)
             if progress is not None:
                 progress(epoch + 1, epochs, _describe(line))
+    zeros.settle()
     return model, best
 
 

@@ -33,6 +33,7 @@ from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew, alone
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.stage_loop import EpochProgress, Selected, fit_stage
+from neurozsl.training.teacher import Teachers
 
 FINE_TUNING = 3  # number of the stage that `fine_tune` runs
 
@@ -61,10 +62,13 @@ def fit(
     options: Mapping[str, Any],
     config: TrainConfig,
     out: Path,
+    teachers: Teachers | None = None,
     progress: EpochProgress | None = None,
     crew: Crew | None = None,
 ) -> tuple[ZSLModel, Selected]:
     """Run both stages, continuing from the checkpoints in `out` where there are any.
+
+    teachers: of the stages, where the configuration names a run that teaches this one.
 
     Returns the stage-2 model and what stage 1 chose. The caller's random state and number of
     threads are untouched.
@@ -77,11 +81,13 @@ def fit(
 
     with _undisturbed(config):
         crew = crew or alone(config)
-        trained, best = fit_stage(1, data, fresh, config, out, config.epochs, progress, crew)
+        trained, best = fit_stage(
+            1, data, fresh, config, out, config.epochs, progress, crew, teachers
+        )
         assert best is not None
         del trained
         epochs = best.epochs if config.protocol.stage2_epochs == "best" else config.epochs
-        final, _ = fit_stage(2, data, fresh, config, out, epochs, progress, crew)
+        final, _ = fit_stage(2, data, fresh, config, out, epochs, progress, crew, teachers)
     if crew.team.rank == 0:
         checkpoint.save_model(out / "model.safetensors", final, name)
     return final, best
@@ -94,11 +100,12 @@ def fine_tune(
     start: Callable[[], ZSLModel],
     config: TrainConfig,
     out: Path,
+    teachers: Teachers | None = None,
     progress: EpochProgress | None = None,
 ) -> ZSLModel:
     """Train a finished model for `config.epochs` more epochs, continuing from the checkpoint.
 
-    start: makes the model to begin with, with its weights.
+    start: makes the model to begin with, with its weights. teachers: as in `fit`.
     """
 
     def begin(_stage: Stage) -> ZSLModel:
@@ -106,7 +113,9 @@ def fine_tune(
 
     with _undisturbed(config):
         crew = alone(config)
-        final, _ = fit_stage(FINE_TUNING, data, begin, config, out, config.epochs, progress, crew)
+        final, _ = fit_stage(
+            FINE_TUNING, data, begin, config, out, config.epochs, progress, crew, teachers
+        )
     checkpoint.save_model(out / "model.safetensors", final, name)
     return final
 
