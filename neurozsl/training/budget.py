@@ -1,10 +1,10 @@
 """What an inference of the branch costs, counted from execution, and which density costs so much.
 
-A budget is a number of synaptic operations, or joules by the published figures of a chip. `CostMeter`
-runs the branch on training samples and counts; `density_for` looks for the density at which what
-is counted meets the budget. The figure is that of `neurozsl profile`: the same counts, and for
-joules the same messages and methods, so that a budget is kept where a run is profiled (up to what
-test samples differ from training samples).
+A budget is a number of synaptic operations, or joules by the published figures of a chip.
+`CostMeter` runs the branch on training samples and counts; `density_for` looks for the density at
+which what is counted meets the budget. The figure is that of `neurozsl profile`: the same counts,
+and for joules the same messages and methods, so that a budget is kept where a run is profiled (up
+to what test samples differ from training samples).
 """
 
 from collections.abc import Callable
