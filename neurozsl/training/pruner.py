@@ -23,6 +23,7 @@ from neurozsl.training.budget import TOLERANCE, CostMeter, density_for
 from neurozsl.training.economy import Sparsity
 from neurozsl.training.protocol import TrainConfig
 
+_HOPELESS: Final = 3.0  # times the budget, at the end of any epoch; training may still halve it
 SMALLEST: Final = 1e-5  # a density at which every layer keeps one weight
 
 
@@ -90,8 +91,12 @@ class Steered(Scheduled):
     meter: CostMeter
 
     def after_epoch(self, done: float) -> dict[str, Any]:
-        """Where the schedule goes on to; the masks of this epoch."""
-        self._aim()
+        """Where the schedule goes on to; the masks of this epoch.
+
+        Raises:
+            BadInput: even the smallest network costs far more than the budget.
+        """
+        self._refuse(self._aim(), _HOPELESS)
         line = super().after_epoch(done)
         return {**line, "aimed_density": self.density, "cost": self.meter.cost(self.model)}
 
@@ -106,9 +111,13 @@ class Steered(Scheduled):
             BadInput: the smallest network costs more than the budget allows.
         """
         cost = self._aim()
-        budget = self.meter.budget
         super().settle()
-        if cost > budget.limit * (1 + TOLERANCE):
+        self._refuse(cost, 1 + TOLERANCE)
+
+    def _refuse(self, cost: float, most: float) -> None:
+        """An error where the cost is more than so many times the budget."""
+        budget = self.meter.budget
+        if cost > budget.limit * most:
             raise BadInput(
                 f"budget of {budget.said(budget.limit)}: out of reach, the smallest that was "
                 f"reached is {budget.said(cost)} with {sum(sparse.nonzeros(self.branch).values())} "

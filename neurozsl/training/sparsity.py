@@ -93,9 +93,20 @@ def number(of: int, density: float) -> int:
 
 
 def settle(branch: PathwayBranch[NeuronLayer]) -> None:
-    """Write the zeros into the weights; nothing is pruned in training from here on."""
-    for layer in branch.named_layers().values():
+    """Write the zeros into the weights; nothing is pruned in training from here on.
+
+    Of a branch that runs in integers, weights that round to 0 become 0 too: they did nothing.
+    """
+    program, layers = branch.integers(), branch.named_layers()
+    for layer in layers.values():
         layer.settle()
+    if program is None:
+        return
+    with torch.no_grad():
+        for rounded in program.layers:
+            weight = layers[rounded.name].synapse.weight
+            zero = torch.as_tensor(rounded.weight == 0, device=weight.device)
+            weight.masked_fill_(zero.reshape(weight.shape), 0.0)
 
 
 def _score(layer: NeuronLayer, structure: Structure, read: bool) -> Tensor:
