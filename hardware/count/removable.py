@@ -13,7 +13,6 @@ closed) no run proves anything, and `never` is empty.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -28,21 +27,14 @@ Why = Literal["unread", "never", "silent"]
 MOVING: Final[tuple[Policy, ...]] = ("dynamic", "closed")  # thresholds that follow the input
 
 
-@dataclass(frozen=True)
-class Removable:
-    """Per layer which neurons, by the reason."""
-
-    unread: Mapping[str, Bools]
-    never: Mapping[str, Bools]
-    silent: Mapping[str, Bools]
-
-
-def removable(network: Network, spikes: Mapping[str, npt.NDArray[Any]], policy: str) -> Removable:
-    """The neurons of a network, after a run.
+def removable(
+    network: Network, spikes: Mapping[str, npt.NDArray[Any]], policy: str
+) -> dict[Why, Masks]:
+    """The neurons of a network after a run, by the reason and the layer.
 
     spikes: `(sample, time, size)` per layer. policy: of the thresholds in this run.
     """
-    spiked = {x.name: spikes[x.name].any(axis=(0, 1)) for x in network.layers}
+    spiked: Masks = {x.name: (spikes[x.name] != 0).any(axis=(0, 1)) for x in network.layers}
     needed = _needed(network)
     able = _able(network, spiked)
     unread, never, silent = Masks(), Masks(), Masks()
@@ -54,7 +46,7 @@ def removable(network: Network, spikes: Mapping[str, npt.NDArray[Any]], policy: 
         unread[name] = ~needed[name]
         never[name] = _whole_channels(layer, proved & ~unread[name])
         silent[name] = _whole_channels(layer, quiet & ~unread[name] & ~never[name])
-    return Removable(unread, never, silent)
+    return {"unread": unread, "never": never, "silent": silent}
 
 
 def _needed(network: Network) -> Masks:
@@ -78,16 +70,16 @@ def _needed(network: Network) -> Masks:
 
 def _able(network: Network, spiked: Mapping[str, Bools]) -> Masks:
     """Neurons that spiked, or that something which can spike reaches; until nothing is added."""
-    able = {name: mask.copy() for name, mask in spiked.items()}
-    sending: Masks = able | {name: np.ones(x.size, np.bool_) for name, x in network.inputs.items()}
+    sending: Masks = {name: np.ones(code.size, np.bool_) for name, code in network.inputs.items()}
+    sending |= spiked
     grows = True
     while grows:
         grows = False
         for layer in network.layers:
             found = sending[layer.name]
             for synapse in layer.synapses:
-                event = sending[synapse.source][None]
-                found = found | reached(synapse, synapse.weight != 0, event)[0]
+                event: Bools = sending[synapse.source][None]
+                found = np.logical_or(found, reached(synapse, synapse.weight != 0, event)[0])
             grows = grows or bool(np.any(found & ~sending[layer.name]))
             sending[layer.name] = found
     return sending
@@ -98,5 +90,5 @@ def _whole_channels(layer: Any, mask: Bools) -> Bools:
     shape: Sequence[int] = layer.shape
     if len(shape) == 1:
         return mask
-    channels: Bools = mask.reshape(shape).all(axis=(1, 2), keepdims=True)
-    return np.broadcast_to(channels, tuple(shape)).reshape(-1)
+    whole = np.asarray(mask.reshape(shape).all(axis=(1, 2), keepdims=True), np.bool_)
+    return np.broadcast_to(whole, tuple(shape)).reshape(-1)

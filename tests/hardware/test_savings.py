@@ -14,7 +14,8 @@ from neurozsl.core.signals import ChipInput, InputCode, Trace
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.count.activity import count_with_activity
 from neurozsl.hardware.count.counts import Counts, count
-from neurozsl.hardware.count.savings import Measure, Savings, largest, savings
+from neurozsl.hardware.count.measures import largest
+from neurozsl.hardware.count.savings import Measure, Savings, savings
 from neurozsl.hardware.energy import estimate
 from neurozsl.hardware.energy.saved import saved_joules
 from neurozsl.hardware.floatsim.floatsim import simulate
