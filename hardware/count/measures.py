@@ -158,7 +158,7 @@ def measures_of(run: Observed) -> Iterator[Saved]:
             yield _changes(run, source, ways)
             yield _channels(source, ways)
         spikes = 0 if source in inputs else sum(run.activity[source].spike_sums)
-        text, behind = f"half the events of '{source}'", [(way, way.synops) for way in ways]
+        text, behind = "send half of the events", [(way, way.synops) for way in ways]
         yield Saved(
             "half_events", source, text, "needs training", behind, spikes=spikes / 2, factor=0.5
         )
@@ -249,7 +249,7 @@ def _changes(run: Observed, source: str, ways: Sequence[Way]) -> Saved:
         saved.append((way, way.synops - int(sent @ way.fan_out)))
     if sum(n for _, n in saved) < 0:  # more changes than events
         saved = []
-    text = f"events of '{source}' where a code changes, not where it is not 0"
+    text = "send an event only where a code changes"
     return Saved("changes", source, text, "needs training", saved)
 
 

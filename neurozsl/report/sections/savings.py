@@ -109,11 +109,11 @@ LAYERS = (
 MEASURES = (
     t.words("what", "text"),
     t.words("where", "where"),
-    t.number("saves SynOps", "synops"),
-    t.number("of all", "share", "share", strong=True),
-    t.number("updates", "updates"),
-    t.number("spikes", "spikes", on=t.PAPER),
-    t.number("joules", "joules", "joules", on=t.PAPER),
+    t.number("SynOps", "synops", group="Saves"),
+    t.number("of all", "share", "share", strong=True, group="Saves"),
+    t.number("updates", "updates", group="Saves"),
+    t.number("spikes", "spikes", group="Saves", on=t.PAPER),
+    t.number("joules", "joules", "joules", group="Saves", on=t.PAPER),
     t.words("holds", "holds"),
 )
 
@@ -132,7 +132,7 @@ def _tables(report: Report) -> Iterator[t.Table]:
     found = report.own(_KEY, Ranking)
     if found is None:
         return
-    title, key = "What would cut it, per inference", f"sections.{_KEY}.measures"
+    title, key = "What would cut it, and what it saves per inference", f"sections.{_KEY}.measures"
     first = found.measures[:_IN_TERMINAL]
     yield t.table("first", title, MEASURES, first, key=key, on=("terminal",))
     yield t.table(
