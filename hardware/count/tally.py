@@ -132,12 +132,12 @@ def _tally_layer(
     arriving = [shifted(values[s.source], s.link.delay) for s in layer.synapses]
     exists = present(layer.synapses)
     spikes = values[layer.name].sum(axis=2, dtype=np.int64)  # (sample, time)
-    active = _active(layer, [x != 0 for x in arriving])
+    active_updates = active(layer, [x != 0 for x in arriving])
     return LayerTally(
         layer=layer,
         exists=tuple(exists),
         spikes=_per_block(spikes, blocks),
-        active=_per_block(active, blocks),
+        active=_per_block(active_updates, blocks),
         synapses=tuple(
             _tally_synapse(*x, blocks) for x in zip(layer.synapses, arriving, exists, strict=True)
         ),
@@ -166,11 +166,15 @@ def _tally_synapse(
     )
 
 
-def _active(layer: Any, events: Sequence[Bools]) -> Ints:
-    """Neurons that receive an event through a nonzero weight, `(sample, time)`."""
+def active(layer: Any, events: Sequence[Bools], neurons: Bools | None = None) -> Ints:
+    """Neurons that receive an event through a nonzero weight, `(sample, time)`.
+
+    events: of each synapse, delayed already. neurons: `(size,)`, which are meant; default all.
+    """
     samples, steps = events[0].shape[:2]
+    meant = np.ones(layer.size, np.bool_) if neurons is None else neurons
     if layer.is_dense and np.all(layer.weight != 0):  # every event reaches every neuron
-        return np.where(events[0].any(axis=2), np.int64(layer.size), np.int64(0))
+        return np.where(events[0].any(axis=2), np.int64(meant.sum()), np.int64(0))
     rows = [event.reshape(-1, event.shape[2]) for event in events]
     connected = [synapse.weight != 0 for synapse in layer.synapses]
     found, piece = np.zeros(samples * steps, np.int64), max(1, PIECE // int(layer.size))
@@ -178,7 +182,7 @@ def _active(layer: Any, events: Sequence[Bools]) -> Ints:
         touched = np.zeros((min(piece, len(found) - start), layer.size), np.bool_)
         for synapse, joined, event in zip(layer.synapses, connected, rows, strict=True):
             touched |= reached(synapse, joined, event[start : start + piece])
-        found[start : start + piece] = np.count_nonzero(touched, axis=1)
+        found[start : start + piece] = np.count_nonzero(touched & meant, axis=1)
     return found.reshape(samples, steps)
 
 

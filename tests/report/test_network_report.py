@@ -85,7 +85,8 @@ def test_card_and_terminal_say_what_was_assumed(report: NetworkReport, tmp_path:
     assert COMMAND in page.read_text() and report.baseline is not None
     rows = page.read_text().splitlines()
     for layer in report.layers:
-        assert sum(x.startswith(f"| {layer.name} ") for x in rows) == 2  # counts, and sizes
+        # Counts, sizes, and where its operations come from.
+        assert sum(x.startswith(f"| {layer.name} ") for x in rows) == 3
     energies = (*report.energy, *report.baseline.energy)
     escaped = [x.replace("\\", "") for x in rows]
     assert len(energies) > 10

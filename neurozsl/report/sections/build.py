@@ -68,6 +68,7 @@ def build(
             trace,
             groups={"seen": ~unseen, "unseen": unseen},
             devices=Devices(tuple(devices), step_s, seconds_in),
+            policy=branch.policy,
         )
         raster = pictures.raster(run, chip_input, trace, predicted, problem.label, clips=clips)
     split = run.data.stage(2).seen

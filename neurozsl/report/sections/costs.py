@@ -23,6 +23,7 @@ from neurozsl.hardware.chips import CHIPS as REGISTERED
 from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.count.activity import LayerActivity, count_with_activity
 from neurozsl.hardware.count.counts import Counts, LayerCounts
+from neurozsl.hardware.count.savings import Savings, savings
 from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
 from neurozsl.hardware.lower.lower import Lowered
@@ -98,7 +99,7 @@ class Costs:
     """What was counted, and what that costs on every device.
 
     rows: of all cost tables, spiking and dense. Without a run (`expected`) there are neither
-    activity nor placement.
+    activity, placement nor savings.
     """
 
     counts: Counts
@@ -109,6 +110,7 @@ class Costs:
     neurobench: NeuroBench | None = None
     fits: tuple[Fit, ...] = ()
     operations: Operations | None = None
+    savings: Savings | None = None
 
 
 def costs(
@@ -120,13 +122,15 @@ def costs(
     readouts: Collection[str] = (),
     groups: Mapping[str, npt.ArrayLike] | None = None,
     devices: Devices | None = None,
+    policy: str | None = None,
 ) -> Costs:
     """Count a run, place it and price it on every device.
 
     network: what ran; its weights are counted. lowered: its float layers, which are placed.
     chip_input: codes `(sample, time, channel)`; trace: spikes of the same samples. readouts: layers
     without spikes. groups: samples by role ("seen", "unseen"), for the activity of each. devices:
-    what is priced; default the registered tables.
+    what is priced; default the registered tables. policy: of the thresholds in the run; default
+    that of the network.
     """
     devices = devices or Devices()
     counts, active = count_with_activity(network, chip_input, trace, groups)
@@ -141,6 +145,7 @@ def costs(
         neurobench=neurobench(network, chip_input, trace, counts=counts),
         fits=tuple(map(_fit, fits.values())),
         operations=operations_of(counts, sent.get(STEP_DEVICE)),
+        savings=savings(network, chip_input, trace, active, policy=policy),
     )
 
 

@@ -10,6 +10,7 @@ NAMES: Final = (
     "deployment",
     "layers",
     "clip",
+    "savings",
     "energy",
     "comparison",
     "host_part",
