@@ -32,6 +32,7 @@ from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import FineTuning, IntegerForward, learning, program_of, same_integers
+from neurozsl.training.sparsity import prunable
 from neurozsl.training.stage_loop import EpochProgress, Selected
 from neurozsl.training.teacher import Teacher, Teachers
 from neurozsl.training.train import final_result, fine_tune, fit, make_model
@@ -81,7 +82,10 @@ def create(
     data = load(data_dir, feature_name=feature_name, label_alignment=label_alignment)
     for number in (1, 2):  # an unusable class is refused before anything is written
         data.stage(number)
-    resolved = make_model(model, data, options).options()
+    made = make_model(model, data, options)
+    if train.sparsity or train.budget or train.penalties:
+        prunable(made)
+    resolved = made.options()
     if train.distillation is not None:
         teacher = Path(train.distillation.teacher)
         open_run(teacher)  # refused before anything is written
