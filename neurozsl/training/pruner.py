@@ -10,7 +10,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
@@ -20,10 +20,13 @@ from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.spiking_layer import NeuronLayer
 from neurozsl.training import sparsity as sparse
 from neurozsl.training.budget import TOLERANCE, CostMeter, density_for
-from neurozsl.training.economy import Sparsity
+from neurozsl.training.economy import Penalties, Sparsity
 from neurozsl.training.protocol import TrainConfig
 
 _HOPELESS: Final = 3.0  # times the budget, at the end of any epoch; training may still halve it
+KNEE: Final = 0.03  # densities below cost accuracy steeply (measured on the synthetic set)
+_FASTEST: Final = 1.5  # factor by which the pressure grows in an epoch, at most
+_MOST_PRESSURE: Final = 20.0
 SMALLEST: Final = 1e-5  # a density at which every layer keeps one weight
 
 
@@ -43,6 +46,10 @@ class Pruner:
     def selectable(self, done: float) -> bool:
         """Whether the best epoch may be chosen here: the density is the final one."""
         return True
+
+    def penalties(self, asked: Penalties | None) -> Penalties | None:
+        """What the loss says of spikes in the coming steps, beside what was asked for."""
+        return asked
 
     def settle(self) -> None:
         """Write the zeros into the weights, at the end of the stage."""
@@ -85,10 +92,15 @@ class Steered(Scheduled):
     After every epoch the branch is run on training samples: the density at which its weights of the
     moment would meet the budget is the one that the schedule goes on to. At the end it is found
     once more for the last weights.
+
+    Where that density lies below the knee, too few weights are left for the task: then events are
+    to become fewer instead. `pressure` is the weight of the SynOps loss, which rises as long as the
+    density stays below; it lowers spike rates and raises event thresholds that are trained.
     """
 
     model: ZSLModel
     meter: CostMeter
+    pressure: float = 0.0
 
     def after_epoch(self, done: float) -> dict[str, Any]:
         """Where the schedule goes on to; the masks of this epoch.
@@ -97,12 +109,24 @@ class Steered(Scheduled):
             BadInput: even the smallest network costs far more than the budget.
         """
         self._refuse(self._aim(), _HOPELESS)
+        if self.density < KNEE:
+            step = min(KNEE / self.density, _FASTEST)
+            self.pressure = min(max(self.pressure, 1.0) * step, _MOST_PRESSURE)
+        else:
+            self.pressure *= 0.5
         line = super().after_epoch(done)
-        return {**line, "aimed_density": self.density, "cost": self.meter.cost(self.model)}
+        line |= {"aimed_density": self.density, "pressure": self.pressure}
+        return {**line, "cost": self.meter.cost(self.model)}
+
+    def penalties(self, asked: Penalties | None) -> Penalties | None:
+        """The SynOps loss under pressure; one that was asked for is left alone."""
+        if self.pressure < 0.01 or (asked is not None and asked.synops):
+            return asked
+        return replace(asked or Penalties(), synops=self.pressure)
 
     def restore(self, line: Mapping[str, Any]) -> None:
-        """The density that this epoch aimed at."""
-        self.density = float(line["aimed_density"])
+        """The density that this epoch aimed at, and its pressure."""
+        self.density, self.pressure = float(line["aimed_density"]), float(line["pressure"])
 
     def settle(self) -> None:
         """The zeros that meet the budget.

@@ -120,6 +120,7 @@ def fit_stage(
                 group["lr"] = rate
             scope.begin(config.seed, number, epoch, index)
             zeros.before_step(step / total)
+            penalties = zeros.penalties(config.penalties)
             mine = share(len(rows), team)  # this process's part of the global batch
             batch = cast(stage.train.batch(rows[mine]).to(fabric.device), crew.dtype)
             label = torch.as_tensor(stage.train.label[rows], device=fabric.device)
@@ -128,7 +129,7 @@ def fit_stage(
                     prepared = model.prepare(batch)
                     trace = own_trace(model, prepared)
                     output = model.finish(trace, prepared.context)
-                    spoken = of_spikes(model, prepared, trace, config.penalties, scope.mean)
+                    spoken = of_spikes(model, prepared, trace, penalties, scope.mean)
                 output = assembled_output(team, output, mine, len(rows))
                 terms = model.loss(output, label, negative.to(fabric.device), vectors)
                 if lesson is not None:
