@@ -8,6 +8,7 @@ Training already sees the coded input, so float simulation and chip read the sam
              n_t = round(clip(x_t / step, 0, L))                      thermometer, no memory
     rate     the same channels with the rounding error carried to the next step of the sample:
              s_t = clip(x_t / step, 0, L) + e_{t-1};  n_t = round(s_t);  e_t = s_t - n_t
+    change, delta   events where a feature moved by `step` or more, see `event_codes`
 
 All are deterministic. Channels lie level by level (or ON, then OFF), each as wide as the features.
 """
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from neurozsl.core.signals import InputCode
+from neurozsl.models.event_codes import encode_events
 
 
 def spread(values: Tensor, share: float) -> float:
@@ -55,26 +57,27 @@ def on_off_code(features: int) -> InputCode:
     return InputCode(2 * features, "binary", 1, False, 1.0, "on_off")
 
 
-def encode(values: Tensor, code: InputCode) -> Tensor:
+def encode(values: Tensor, code: InputCode, mask: Tensor | None = None) -> Tensor:
     """Codes of `values` `(batch, time, features)` as float tensor that holds integers.
 
-    The gradient is that of the code without its rounding.
+    The gradient is that of the code without its rounding. `mask` `(batch, time)` says which steps
+    are real; the values of the others are 0.
     """
-    return _ENCODERS[code.encoder](values, code)
+    return _ENCODERS[code.encoder](values, code, mask)
 
 
-def _direct(values: Tensor, code: InputCode) -> Tensor:
+def _direct(values: Tensor, code: InputCode, _mask: Tensor | None) -> Tensor:
     scaled = values / code.scale
     clipped = scaled.clamp(code.low, code.high)
     return _straight_through(clipped, torch.round(clipped))
 
 
-def _on_off(values: Tensor, code: InputCode) -> Tensor:
+def _on_off(values: Tensor, code: InputCode, _mask: Tensor | None) -> Tensor:
     signed = torch.cat([values, -values], -1).clamp(0, 1)
     return _straight_through(signed, torch.round(signed))
 
 
-def _thermometer(values: Tensor, code: InputCode) -> Tensor:
+def _thermometer(values: Tensor, code: InputCode, _mask: Tensor | None) -> Tensor:
     scaled = (values / code.step).clamp(0, code.levels)
     count = _carried(scaled.detach()) if code.encoder == "rate" else torch.round(scaled)
     return _straight_through(_channels(scaled, code.levels), _channels(count, code.levels))
@@ -101,9 +104,11 @@ def _straight_through(soft: Tensor, hard: Tensor) -> Tensor:
     return soft + (hard - soft).detach()
 
 
-_ENCODERS: Mapping[str, Callable[[Tensor, InputCode], Tensor]] = {
+_ENCODERS: Mapping[str, Callable[[Tensor, InputCode, Tensor | None], Tensor]] = {
     "direct": _direct,
     "on_off": _on_off,
     "level": _thermometer,
     "rate": _thermometer,
+    "change": encode_events,
+    "delta": encode_events,
 }

@@ -37,6 +37,7 @@ from neurozsl.models.blocks import Encoder, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
+from neurozsl.models.event_codes import EVENT_ENCODERS, event_code, with_rate
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
@@ -95,7 +96,15 @@ class MDFT(WithBranch[SpikingBranch]):
     def _input_codes(self) -> dict[str, InputCode]:
         c = self.config
         audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
-        if c.audio_code != "graded":
+        if c.audio_code in EVENT_ENCODERS:
+            audio = event_code(
+                c.audio_dim,
+                encoder=c.audio_code,
+                kind=c.audio_events,
+                bits=c.audio_bits,
+                step=c.audio_threshold or 1.0,
+            )
+        elif c.audio_code != "graded":
             audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=c.audio_code)
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0)
         if not c.egm:
@@ -157,12 +166,16 @@ class MDFT(WithBranch[SpikingBranch]):
         """Choose the scales of the codes from training data (batch: as many as is cheap)."""
         if self.branch is None:
             return
+        batch, c = self.sequence(batch), self.config
         with torch.no_grad():
-            features = self._motion_features(self.sequence(batch))
-        c = self.config
+            features = self._motion_features(batch)
         for name, code in tuple(self.branch.codes.items()):
             motion = features[name]
-            if code.kind == "graded":
+            if code.encoder in EVENT_ENCODERS:
+                if not c.audio_threshold:
+                    fitted = with_rate(code, motion, c.audio_rate, batch.mask)
+                    self.branch.set_code(name, fitted)
+            elif code.kind == "graded":
                 self.branch.set_code(name, graded_code(motion, bits=c.audio_bits))
             elif code.encoder in ("level", "rate"):
                 # The tail of audio features is long, few levels reach into it: a tenth is clipped.
@@ -191,7 +204,7 @@ class MDFT(WithBranch[SpikingBranch]):
         theta = None
         if joint is not None and self.config.threshold != "fixed":
             theta = self._thresholds(joint, {name: features[name] for name in self.branch.codes})
-        return Prepared(self.branch.coded(features, theta), context, batch.mask)
+        return Prepared(self.branch.coded(features, theta, batch.mask), context, batch.mask)
 
     def _encoded(self, batch: AVBatch) -> tuple[Tensor, Tensor]:
         """Encoded audio and video; of one modality alone, that one twice."""

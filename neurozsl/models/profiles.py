@@ -47,6 +47,7 @@ def speck(audio_dim: int, video_dim: int) -> dict[str, Any]:
         "motion_widths": (first, _SECOND, _OUTPUTS),
         "audio_code": "rate",
         "audio_levels": levels,
+        "audio_events": "on_off",  # where audio_code is change or delta
         "video_code": "on_off",
         "threshold": "fixed",  # one integer per layer, the same at every step
         "norm": True,

@@ -32,6 +32,7 @@ from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Attention, Encoder, FeedForward, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
+from neurozsl.models.event_codes import EVENT_ENCODERS, event_code, with_rate
 from neurozsl.models.glp import ShapedInput
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
@@ -152,9 +153,22 @@ class STFT(WithBranch[ConvSpikingBranch]):
             detach=c.detach_threshold,
         )
 
-    def _code(self, width: int, values: Tensor | None = None) -> InputCode:
+    def _code(
+        self, width: int, values: Tensor | None = None, mask: Tensor | None = None
+    ) -> InputCode:
         """The code of an input; its scale comes from `values`, or from (0, 1) where GLP maps it."""
         c = self.config
+        if c.input_code in EVENT_ENCODERS:
+            code = event_code(
+                width,
+                encoder=c.input_code,
+                kind=c.input_events,
+                bits=c.input_bits,
+                step=c.input_threshold or 1.0,
+            )
+            if values is None or c.input_threshold:
+                return code
+            return with_rate(code, values, c.input_rate, mask)
         if c.input_code == "graded":
             if values is None:
                 return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
@@ -165,13 +179,14 @@ class STFT(WithBranch[ConvSpikingBranch]):
 
     def calibrate(self, batch: AVBatch) -> None:
         """Choose the scales of the input codes from training data (any amount that is cheap)."""
-        if self.branch is None or self.config.glp == "input":
+        c = self.config
+        if self.branch is None or (c.glp == "input" and c.input_code not in EVENT_ENCODERS):
             return
         batch = self.sequence(batch)
         with torch.no_grad():
             read = self._read(batch, self._encode(batch))
         for name, values in read.items():
-            self.branch.set_code(name, self._code(values.shape[-1], values))
+            self.branch.set_code(name, self._code(values.shape[-1], values, batch.mask))
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""
@@ -216,7 +231,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
         if self.branch is None:
             return Prepared(None, context)
         read = self._read(batch, encoded)
-        return Prepared(self.branch.coded(read), context, batch.mask)
+        return Prepared(self.branch.coded(read, mask=batch.mask), context, batch.mask)
 
     def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""
