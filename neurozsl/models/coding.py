@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from neurozsl.core.signals import InputCode
-from neurozsl.models.event_codes import encode_events
+from neurozsl.models.event_codes import EVENT_ENCODERS, encode_events
 
 
 def spread(values: Tensor, share: float) -> float:
@@ -57,27 +57,31 @@ def on_off_code(features: int) -> InputCode:
     return InputCode(2 * features, "binary", 1, False, 1.0, "on_off")
 
 
-def encode(values: Tensor, code: InputCode, mask: Tensor | None = None) -> Tensor:
+def encode(
+    values: Tensor, code: InputCode, mask: Tensor | None = None, step: Tensor | None = None
+) -> Tensor:
     """Codes of `values` `(batch, time, features)` as float tensor that holds integers.
 
     The gradient is that of the code without its rounding. `mask` `(batch, time)` says which steps
-    are real; the values of the others are 0.
+    are real; the values of the others are 0. `step`: of events, the threshold with a gradient.
     """
-    return _ENCODERS[code.encoder](values, code, mask)
+    if code.encoder in EVENT_ENCODERS:
+        return encode_events(values, code, mask, step)
+    return _ENCODERS[code.encoder](values, code)
 
 
-def _direct(values: Tensor, code: InputCode, _mask: Tensor | None) -> Tensor:
+def _direct(values: Tensor, code: InputCode) -> Tensor:
     scaled = values / code.scale
     clipped = scaled.clamp(code.low, code.high)
     return _straight_through(clipped, torch.round(clipped))
 
 
-def _on_off(values: Tensor, code: InputCode, _mask: Tensor | None) -> Tensor:
+def _on_off(values: Tensor, code: InputCode) -> Tensor:
     signed = torch.cat([values, -values], -1).clamp(0, 1)
     return _straight_through(signed, torch.round(signed))
 
 
-def _thermometer(values: Tensor, code: InputCode, _mask: Tensor | None) -> Tensor:
+def _thermometer(values: Tensor, code: InputCode) -> Tensor:
     scaled = (values / code.step).clamp(0, code.levels)
     count = _carried(scaled.detach()) if code.encoder == "rate" else torch.round(scaled)
     return _straight_through(_channels(scaled, code.levels), _channels(count, code.levels))
@@ -104,11 +108,9 @@ def _straight_through(soft: Tensor, hard: Tensor) -> Tensor:
     return soft + (hard - soft).detach()
 
 
-_ENCODERS: Mapping[str, Callable[[Tensor, InputCode, Tensor | None], Tensor]] = {
+_ENCODERS: Mapping[str, Callable[[Tensor, InputCode], Tensor]] = {
     "direct": _direct,
     "on_off": _on_off,
     "level": _thermometer,
     "rate": _thermometer,
-    "change": encode_events,
-    "delta": encode_events,
 }

@@ -50,10 +50,13 @@ def event_code(
     return InputCode(features, kind, 1 if kind == "ternary" else bits, True, 1.0, encoder, 1, step)
 
 
-def encode_events(values: Tensor, code: InputCode, mask: Tensor | None = None) -> Tensor:
+def encode_events(
+    values: Tensor, code: InputCode, mask: Tensor | None = None, step: Tensor | None = None
+) -> Tensor:
     """Events of `values` `(batch, time, features)` as float tensor that holds integers.
 
-    `mask` `(batch, time)` says which steps are real; None: all.
+    `mask` `(batch, time)` says which steps are real; None: all. `step` gets a gradient in the place
+    of `code.step`, whose value it has.
     """
     real = torch.ones_like(values[..., :1]) if mask is None else mask.unsqueeze(-1).to(values)
     before = torch.cat([torch.zeros_like(values[:, :1]), values[:, :-1]], 1)
@@ -63,9 +66,22 @@ def encode_events(values: Tensor, code: InputCode, mask: Tensor | None = None) -
     passes = real * (error.abs() < (code.high + 1) * code.step)
     soft = moved * passes * (code.high / (code.high + 1) / code.step)
     events = events + (soft - soft.detach())
+    if step is not None:
+        events = events + threshold_gradient(error, step, code.high) * real
     if code.kind != "binary":
         return events
     return torch.cat([events * (error > 0), -events * (error < 0)], -1)
+
+
+def threshold_gradient(error: Tensor, step: Tensor, high: int = 1) -> Tensor:
+    """Zeros, whose gradient with respect to the threshold `step` is that of the events.
+
+    It is that of the line from 0 to the end of the staircase, `high` levels: a higher threshold
+    brings every event that is not clipped closer to 0. `error`, what is compared with the
+    threshold, gets none.
+    """
+    soft = (error.detach() * (high / (high + 1)) / step).clamp(-high, high)
+    return soft - soft.detach()
 
 
 def event_rate(codes: Tensor, code: InputCode, mask: Tensor | None = None) -> float:

@@ -33,6 +33,7 @@ from neurozsl.models.blocks import Attention, Encoder, FeedForward, last_map, ma
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.event_codes import EVENT_ENCODERS, event_code, with_rate
+from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.glp import ShapedInput
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
@@ -75,7 +76,11 @@ class STFT(WithBranch[ConvSpikingBranch]):
 
     name = "stft"
     configure = staticmethod(configure)
-    deployed: ClassVar[Mapping[str, Any]] = {"norm": False, "threshold": "fixed"}
+    deployed: ClassVar[Mapping[str, Any]] = {
+        "norm": False,
+        "threshold": "fixed",
+        "learn_thresholds": False,
+    }
     config: STFTConfig
 
     def __init__(self, config: STFTConfig) -> None:
@@ -100,6 +105,9 @@ class STFT(WithBranch[ConvSpikingBranch]):
         if c.motion and c.glp == "input":
             for name in c.motion_inputs:
                 self.shape_input[name] = ShapedInput(self._snn_width(name))
+        if c.learn_thresholds:
+            for name in c.motion_inputs:
+                self.event_thresholds[name] = EventThreshold(c.input_threshold or 1.0)
         self.branch = self._make_branch() if c.motion else None
         sizes = {}  # modality -> width of S
         if self.branch is not None:
@@ -186,7 +194,10 @@ class STFT(WithBranch[ConvSpikingBranch]):
         with torch.no_grad():
             read = self._read(batch, self._encode(batch))
         for name, values in read.items():
-            self.branch.set_code(name, self._code(values.shape[-1], values, batch.mask))
+            code = self._code(values.shape[-1], values, batch.mask)
+            self.branch.set_code(name, code)
+            if name in self.event_thresholds:
+                self.event_thresholds[name].set(code.step)
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""
@@ -230,8 +241,9 @@ class STFT(WithBranch[ConvSpikingBranch]):
         context = STFTContext(semantic, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
-        read = self._read(batch, encoded)
-        return Prepared(self.branch.coded(read, mask=batch.mask), context, batch.mask)
+        steps, read = self.learnt_steps(), self._read(batch, encoded)
+        chip_input = self.branch.coded(read, mask=batch.mask, steps=steps)
+        return Prepared(chip_input, context, batch.mask)
 
     def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""

@@ -144,6 +144,9 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
         "it; use snn_input=features or encoded": (
             c.input_code in EVENT_ENCODERS and c.snn_input == "change"
         ),
+        "learn_thresholds=true finds no threshold of events; use input_code=change or delta": (
+            c.learn_thresholds and not (c.motion and c.input_code in EVENT_ENCODERS)
+        ),
         f"input_rate={c.input_rate}, expected a share of steps between 0 and 1": not (
             0 < c.input_rate < 1
         ),

@@ -188,3 +188,28 @@ def test_a_rate_that_no_threshold_gives_is_refused() -> None:
     with pytest.raises(BadInput, match=r"event rate 0\.3: at most 0\.1 of .* lower rate"):
         with_rate(code, constant, 0.3)
     assert with_rate(code, torch.zeros(3, 10, 4), 0.3) == code
+
+
+@pytest.mark.parametrize(("encoder", "kind"), CASES)
+def test_a_higher_threshold_means_fewer_events_says_its_gradient(
+    encoder: EventEncoder, kind: EventKind
+) -> None:
+    code = event_code(7, encoder=encoder, kind=kind, bits=4, step=0.5)
+    step = torch.tensor(0.5, requires_grad=True)
+    mask = padding()
+    values = features() * mask.unsqueeze(-1)
+    events = encode(values, code, mask, step)
+    assert torch.equal(events, encode(values, code, mask))  # its value is the code's
+    events.abs().sum().backward()
+    assert step.grad is not None and torch.isfinite(step.grad) and step.grad < 0
+
+
+def test_the_gradient_of_the_threshold_is_that_of_the_line_through_the_staircase() -> None:
+    # change 0.6 at threshold 0.5: the line is x / (2 C), its slope in C is -0.6 / (2 * 0.25)
+    step = torch.tensor(0.5, requires_grad=True)
+    code = event_code(1, encoder="change", kind="ternary", bits=1, step=0.5)
+    encode(torch.full((1, 1, 1), 0.6), code, None, step).sum().backward()
+    assert step.grad is not None and float(step.grad) == pytest.approx(-1.2)
+    step.grad = None
+    encode(torch.full((1, 1, 1), 1.1), code, None, step).sum().backward()  # clipped
+    assert step.grad is not None and float(step.grad) == 0
