@@ -77,8 +77,8 @@ class MDFT(WithBranch[SpikingBranch]):
     config: MDFTConfig
 
     def __init__(self, config: MDFTConfig) -> None:
-        super().__init__()
-        self.config = c = config
+        super().__init__(config)
+        c = config
         attention = {"heads": c.heads, "head_width": c.head_width}
         sizes = (c.hidden, c.embed, c.drop_enc)
         self.encode_audio = Encoder(c.audio_dim, *sizes) if "audio" in c.inputs else None
@@ -111,17 +111,16 @@ class MDFT(WithBranch[SpikingBranch]):
 
     def _input_codes(self) -> dict[str, InputCode]:
         c = self.config
-        audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
-        if c.audio_code in EVENT_ENCODERS:
-            audio = event_code(
-                c.audio_dim,
-                encoder=c.audio_code,
-                kind=c.audio_events,
-                bits=c.audio_bits,
-                step=c.audio_threshold or 1.0,
-            )
-        elif c.audio_code != "graded":
-            audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=c.audio_code)
+        match c.audio_code:
+            case "graded":
+                audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
+            case "level" | "rate" as encoder:
+                audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=encoder)
+            case "change" | "delta" as events:
+                kind, step = c.audio_events, c.audio_threshold or 1.0
+                audio = event_code(
+                    c.audio_dim, encoder=events, kind=kind, bits=c.audio_bits, step=step
+                )
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0, step=c.event_threshold)
         if not c.egm:
             video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
@@ -161,7 +160,7 @@ class MDFT(WithBranch[SpikingBranch]):
                     "set has none, use events=feature"
                 )
             return (batch.events > 0).to(batch.audio.dtype)
-        learnt = self.event_thresholds["video"]() if "video" in self.event_thresholds else None
+        learnt = self.learnt_steps().get("video")
         step = self.config.event_threshold if learnt is None else float(learnt.detach())
         changes = self._visual_changes(batch, step)
         events = events_of(changes, step)
@@ -192,14 +191,13 @@ class MDFT(WithBranch[SpikingBranch]):
         if self.config.event_rate:
             step = self._visual_threshold(batch)
             self.config = replace(self.config, event_threshold=step)
-            if "video" in self.event_thresholds:
-                self.event_thresholds["video"].set(step)
+            self.start_threshold("video", step)
         with torch.no_grad():
             features = self._motion_features(batch)
         for name, code in tuple(self.branch.codes.items()):
             self.branch.set_code(name, self._fitted(code, features[name], batch.mask))
-        if "audio" in self.event_thresholds:
-            self.event_thresholds["audio"].set(self.branch.codes["audio"].step)
+        if "audio" in self.branch.codes:
+            self.start_threshold("audio", self.branch.codes["audio"].step)
 
     def _fitted(self, code: InputCode, values: Tensor, mask: Tensor) -> InputCode:
         """The code with scale or threshold from `values` `(batch, time, features)`."""

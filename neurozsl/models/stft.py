@@ -84,8 +84,8 @@ class STFT(WithBranch[ConvSpikingBranch]):
     config: STFTConfig
 
     def __init__(self, config: STFTConfig) -> None:
-        super().__init__()
-        self.config = c = config
+        super().__init__(config)
+        c = config
         self.encoders = nn.ModuleDict()
         for name, width in self._encoded_inputs().items():
             self.encoders[name] = Encoder(width, c.hidden, c.embed, c.drop_enc)
@@ -166,24 +166,21 @@ class STFT(WithBranch[ConvSpikingBranch]):
     ) -> InputCode:
         """The code of an input; its scale comes from `values`, or from (0, 1) where GLP maps it."""
         c = self.config
-        if c.input_code in EVENT_ENCODERS:
-            code = event_code(
-                width,
-                encoder=c.input_code,
-                kind=c.input_events,
-                bits=c.input_bits,
-                step=c.input_threshold or 1.0,
-            )
-            if values is None or c.input_threshold:
-                return code
-            return with_rate(code, values, c.input_rate, mask)
-        if c.input_code == "graded":
-            if values is None:
-                return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
-            return graded_code(values, bits=c.input_bits)
-        top = 1.0 if values is None else spread(values, 0.9)
-        step = top / c.input_levels
-        return level_code(width, levels=c.input_levels, step=step, encoder=c.input_code)
+        match c.input_code:
+            case "graded":
+                if values is None:
+                    return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
+                return graded_code(values, bits=c.input_bits)
+            case "level" | "rate" as encoder:
+                top = 1.0 if values is None else spread(values, 0.9)
+                step = top / c.input_levels
+                return level_code(width, levels=c.input_levels, step=step, encoder=encoder)
+            case "change" | "delta" as events:
+                kind, step = c.input_events, c.input_threshold or 1.0
+                code = event_code(width, encoder=events, kind=kind, bits=c.input_bits, step=step)
+                if values is None or c.input_threshold:
+                    return code
+                return with_rate(code, values, c.input_rate, mask)
 
     def calibrate(self, batch: AVBatch) -> None:
         """Choose the scales of the input codes from training data (any amount that is cheap)."""
@@ -196,8 +193,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
         for name, values in read.items():
             code = self._code(values.shape[-1], values, batch.mask)
             self.branch.set_code(name, code)
-            if name in self.event_thresholds:
-                self.event_thresholds[name].set(code.step)
+            self.start_threshold(name, code.step)
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""

@@ -7,7 +7,7 @@ from changed values, with the same weights on the host and the folded ones in th
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import last_map, projection_map
 from neurozsl.models.branch_config import BranchConfig
+from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.sequence import as_steps
 
@@ -39,8 +40,9 @@ class WithBranch(nn.Module, Generic[B]):
     project_motion: nn.Sequential | None
     project_word: nn.Module
 
-    def __init__(self) -> None:
+    def __init__(self, config: BranchConfig) -> None:
         super().__init__()
+        self.config = config
         self.event_thresholds = nn.ModuleDict()
 
     @classmethod
@@ -67,8 +69,7 @@ class WithBranch(nn.Module, Generic[B]):
         for name, code in codes.items():
             made = InputCode(**code)
             self.branch.set_code(name, made)
-            if name in self.event_thresholds:
-                self.event_thresholds[name].set(made.step)
+            self.start_threshold(name, made.step)
         if thetas:
             self.branch.freeze(thetas)
 
@@ -84,6 +85,11 @@ class WithBranch(nn.Module, Generic[B]):
         self.project_joint = projection_map(joint, *sizes)
         self.project_motion = projection_map(motion, *sizes) if c.motion and c.motion_head else None
         self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
+
+    def start_threshold(self, name: str, step: float) -> None:
+        """Let the threshold of this modality's events train from `step` on, if it is trained."""
+        if name in self.event_thresholds:
+            cast(EventThreshold, self.event_thresholds[name]).set(step)
 
     def learnt_steps(self) -> dict[str, Tensor]:
         """Thresholds of events that are trained, by modality; their values go into the codes.
