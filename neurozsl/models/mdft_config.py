@@ -107,7 +107,8 @@ def resolve(
 ) -> Config:
     """The configuration of `model`, whose preset `paper` is given; see `configure`."""
     check_known(model, kind, options)
-    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
+    code = str(options.get("audio_code", ""))
+    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim, code)
     ablated = ablation_options(options.get("ablation", ""), options)
     chosen = paper if options.get("preset") == "paper" else {}
     values = {**chosen, **profile, **ablated, **options}

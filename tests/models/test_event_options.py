@@ -12,6 +12,7 @@ from neurozsl.core.signals import ChipInput
 from neurozsl.models.base import BranchModel, needed_branch
 from neurozsl.models.event_codes import event_rate
 from neurozsl.models.event_threshold import EventThreshold
+from neurozsl.models.profiles import SPECK_LARGEST_CORE
 from tests.factories.batches import batch
 
 SMALL: dict[str, Any] = {"embed": 16, "hidden": 24, "proj": 8, "head_width": 4, "steps": 6}
@@ -184,3 +185,21 @@ def test_on_and_off_of_a_convolution_are_two_channels_of_its_map() -> None:
 
 def _layers(model: BranchModel) -> list[str]:
     return [layer.name for layer in needed_branch(model).spec().layers]
+
+
+@pytest.mark.parametrize("dims", [(256, 256), (512, 256), (512, 512)])
+def test_the_profile_of_speck_takes_events_as_on_and_off_in_its_largest_cores(
+    dims: tuple[int, int],
+) -> None:
+    model = models.build(
+        "mdft", audio_dim=dims[0], video_dim=dims[1], motion_profile="speck", audio_code="delta"
+    )
+    spec = needed_branch(model).spec()
+    for name, size in (("audio", 2 * dims[0]), ("video", 2 * dims[1])):
+        assert (spec.inputs[name].kind, spec.inputs[name].size) == ("binary", size)
+    for layer in spec.layers:
+        assert layer.size_in * layer.size <= SPECK_LARGEST_CORE
+    with pytest.raises(BadInput, match="1026 audio channels"):
+        models.build(
+            "mdft", audio_dim=513, video_dim=8, motion_profile="speck", audio_code="change"
+        )
