@@ -40,7 +40,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]
 MapShape = tuple[int, int, int]  # channels, height, width
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
-Encoder = Literal["direct", "on_off", "level", "rate"]
+Encoder = Literal["direct", "on_off", "level", "rate", "change", "delta"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,10 @@ class InputCode:
     real value = code * scale, scale a power of two. `ternary` codes are -1, 0, 1 (one bit and a
     sign); `binary` 0, 1; `graded` 0..2^bits-1, or -(2^(bits-1)-1)..2^(bits-1)-1 when signed.
 
-    encoder: the spike code by name. `direct` rounds value / scale; the others write binary
-    channels: `on_off` (+, -), `level` and `rate` `levels` channels a value, `step` of it each.
+    encoder: the spike code by name. `direct` rounds value / scale; `on_off` (+, -), `level` and
+        `rate` write binary channels, the last two `levels` of them a value, `step` of it each.
+        `change` and `delta` send events: ternary, graded, or binary with ON and OFF (`levels` 2).
+    step: of the value, per level; of `change` and `delta` the threshold of an event.
     """
 
     size: int

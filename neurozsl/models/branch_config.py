@@ -18,6 +18,7 @@ class BranchConfig:
     Widths: `embed` E, `hidden` of the encoders and projections, `proj` of the shared space.
     `encode`, `steps`: what is done with time, see `sequence`. `motion_inputs` are the modalities
     with a motion pathway. `motion_head`: a second head on the spikes alone with its own loss.
+    `learn_thresholds`: those of the events are trained with the weights (`event_threshold`).
     `literal`: equations as printed where the reading differs.
     """
 
@@ -48,6 +49,7 @@ class BranchConfig:
     norm: bool = True
     detach_threshold: bool = False
     dt_s: float = 1e-3
+    learn_thresholds: bool = False
     literal: bool = False
 
     @property

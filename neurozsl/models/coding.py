@@ -8,6 +8,7 @@ Training already sees the coded input, so float simulation and chip read the sam
              n_t = round(clip(x_t / step, 0, L))                      thermometer, no memory
     rate     the same channels with the rounding error carried to the next step of the sample:
              s_t = clip(x_t / step, 0, L) + e_{t-1};  n_t = round(s_t);  e_t = s_t - n_t
+    change, delta   events where a feature moved by `step` or more, see `event_codes`
 
 All are deterministic. Channels lie level by level (or ON, then OFF), each as wide as the features.
 """
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from neurozsl.core.signals import InputCode
+from neurozsl.models.event_codes import EVENT_ENCODERS, encode_events
 
 
 def spread(values: Tensor, share: float) -> float:
@@ -55,11 +57,16 @@ def on_off_code(features: int) -> InputCode:
     return InputCode(2 * features, "binary", 1, False, 1.0, "on_off")
 
 
-def encode(values: Tensor, code: InputCode) -> Tensor:
+def encode(
+    values: Tensor, code: InputCode, mask: Tensor | None = None, step: Tensor | None = None
+) -> Tensor:
     """Codes of `values` `(batch, time, features)` as float tensor that holds integers.
 
-    The gradient is that of the code without its rounding.
+    The gradient is that of the code without its rounding. `mask` `(batch, time)` says which steps
+    are real; the values of the others are 0. `step`: of events, the threshold with a gradient.
     """
+    if code.encoder in EVENT_ENCODERS:
+        return encode_events(values, code, mask, step)
     return _ENCODERS[code.encoder](values, code)
 
 

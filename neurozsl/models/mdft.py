@@ -21,9 +21,10 @@ The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `m
     Fig. 5   threshold=fixed with theta=VALUE, inputs=["video"] or ["audio"]
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,12 +32,20 @@ from torch import Tensor
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.events.generate import feature_events
+from neurozsl.data.events.generate import FEATURE_LOG_EPS, First, events_of, feature_changes
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
+from neurozsl.models.event_codes import (
+    EVENT_ENCODERS,
+    event_code,
+    threshold_gradient,
+    threshold_of,
+    with_rate,
+)
+from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
@@ -60,12 +69,16 @@ class MDFT(WithBranch[SpikingBranch]):
 
     name = "mdft"
     configure = staticmethod(configure)
-    deployed: ClassVar[Mapping[str, Any]] = {"norm": False, "threshold": "fixed"}
+    deployed: ClassVar[Mapping[str, Any]] = {
+        "norm": False,
+        "threshold": "fixed",
+        "learn_thresholds": False,
+    }
     config: MDFTConfig
 
     def __init__(self, config: MDFTConfig) -> None:
-        super().__init__()
-        self.config = c = config
+        super().__init__(config)
+        c = config
         attention = {"heads": c.heads, "head_width": c.head_width}
         sizes = (c.hidden, c.embed, c.drop_enc)
         self.encode_audio = Encoder(c.audio_dim, *sizes) if "audio" in c.inputs else None
@@ -83,7 +96,11 @@ class MDFT(WithBranch[SpikingBranch]):
             if c.motion and c.egm and "audio" in c.motion_inputs
             else None
         )
+        if c.learn_thresholds and c.sees_changes:
+            self.event_thresholds["video"] = EventThreshold(c.event_threshold)
         self.branch = self._make_branch(norm=c.norm) if c.motion else None
+        if c.learn_thresholds and self.branch is not None and c.audio_code in EVENT_ENCODERS:
+            self.event_thresholds["audio"] = EventThreshold(c.audio_threshold or 1.0)
         self.fuse: CRM | MeanFusion = (
             CRM(c.embed, motion, **attention, gate=c.gate, dropout=c.drop_enc)
             if c.crm
@@ -94,16 +111,23 @@ class MDFT(WithBranch[SpikingBranch]):
 
     def _input_codes(self) -> dict[str, InputCode]:
         c = self.config
-        audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
-        if c.audio_code != "graded":
-            audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=c.audio_code)
-        video = InputCode(c.video_dim, "ternary", 1, True, 1.0)
+        match c.audio_code:
+            case "graded":
+                audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
+            case "level" | "rate" as encoder:
+                audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=encoder)
+            case "change" | "delta" as events:
+                kind, step = c.audio_events, c.audio_threshold or 1.0
+                audio = event_code(
+                    c.audio_dim, encoder=events, kind=kind, bits=c.audio_bits, step=step
+                )
+        video = InputCode(c.video_dim, "ternary", 1, True, 1.0, step=c.event_threshold)
         if not c.egm:
             video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
         elif c.events == "pixel":  # ON and OFF counts, 16 x 16, see data.events.pool_events
             video = InputCode(512, "binary", 1, False, 1.0)
         elif c.video_code == "on_off":
-            video = on_off_code(c.video_dim)
+            video = replace(on_off_code(c.video_dim), step=c.event_threshold)
         codes = {"audio": audio, "video": video}
         return {name: codes[name] for name in c.motion_inputs}
 
@@ -136,12 +160,18 @@ class MDFT(WithBranch[SpikingBranch]):
                     "set has none, use events=feature"
                 )
             return (batch.events > 0).to(batch.audio.dtype)
+        learnt = self.learnt_steps().get("video")
+        step = self.config.event_threshold if learnt is None else float(learnt.detach())
+        changes = self._visual_changes(batch, step)
+        events = events_of(changes, step)
+        return events if learnt is None else events + threshold_gradient(changes, learnt)
+
+    def _visual_changes(self, batch: AVBatch, step: float) -> Tensor:
+        """What is compared with the threshold `step` of the visual feature events."""
         # Repeated features never change: the first step is compared with zero instead, so that
         # the branch sees at least where the feature is large.
-        first: Literal["zero", "self"] = "zero" if self.config.encode == "repeat" else "self"
-        return feature_events(
-            batch.video, self.config.event_threshold, log=self.config.event_log, first=first
-        )
+        first: First = "zero" if self.config.encode == "repeat" else "self"
+        return feature_changes(batch.video, step, log=self.config.event_log, first=first)
 
     def _motion_features(self, batch: AVBatch) -> dict[str, Tensor]:
         """What the motion pathways read before it is coded, `(batch, time, any)`; padding is 0."""
@@ -154,20 +184,51 @@ class MDFT(WithBranch[SpikingBranch]):
         return {"audio": self.dab(batch.audio, visual) * real, "video": visual}
 
     def calibrate(self, batch: AVBatch) -> None:
-        """Choose the scales of the codes from training data (batch: as many as is cheap)."""
+        """Choose scales and thresholds of the codes from training data (as much as is cheap)."""
         if self.branch is None:
             return
+        batch = self.sequence(batch)
+        if self.config.event_rate:
+            step = self._visual_threshold(batch)
+            self.config = replace(self.config, event_threshold=step)
+            self.start_threshold("video", step)
         with torch.no_grad():
-            features = self._motion_features(self.sequence(batch))
-        c = self.config
+            features = self._motion_features(batch)
         for name, code in tuple(self.branch.codes.items()):
-            motion = features[name]
-            if code.kind == "graded":
-                self.branch.set_code(name, graded_code(motion, bits=c.audio_bits))
-            elif code.encoder in ("level", "rate"):
-                # The tail of audio features is long, few levels reach into it: a tenth is clipped.
-                step = spread(motion, 0.9) / c.audio_levels
-                self.branch.set_code(name, replace(code, step=step))
+            self.branch.set_code(name, self._fitted(code, features[name], batch.mask))
+        if "audio" in self.branch.codes:
+            self.start_threshold("audio", self.branch.codes["audio"].step)
+
+    def _fitted(self, code: InputCode, values: Tensor, mask: Tensor) -> InputCode:
+        """The code with scale or threshold from `values` `(batch, time, features)`."""
+        c = self.config
+        if code.encoder in EVENT_ENCODERS:
+            return code if c.audio_threshold else with_rate(code, values, c.audio_rate, mask)
+        if code.kind == "graded":
+            return graded_code(values, bits=c.audio_bits)
+        if code.encoder in ("level", "rate"):
+            # The tail of audio features is long, few levels reach into it: a tenth is clipped.
+            return replace(code, step=spread(values, 0.9) / c.audio_levels)
+        return replace(code, step=c.event_threshold) if c.sees_changes else code
+
+    def _visual_threshold(self, batch: AVBatch) -> float:
+        """Where as many visual features change as `event_rate` says."""
+
+        def rate_of(step: float) -> float:
+            events = events_of(self._visual_changes(batch, step), step)
+            return int(events[batch.mask].count_nonzero()) / events[batch.mask].numel()
+
+        # log(x + 0.1) is below x, but may be as low as log(0.1).
+        top = 2 * max(float(batch.video.abs().max()), -math.log(FEATURE_LOG_EPS))
+        return threshold_of(self.config.event_rate, rate_of, top)
+
+    def options(self) -> dict[str, Any]:
+        """As every model with a branch; a learnt visual threshold with its value of the moment."""
+        learnt = self.learnt_steps()
+        found = super().options()
+        if "video" in learnt:
+            found["event_threshold"] = float(learnt["video"].detach())
+        return found
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""
@@ -187,11 +248,12 @@ class MDFT(WithBranch[SpikingBranch]):
         context = MDFTContext(audio, video, knowledge, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
-        features = self._motion_features(batch)
+        steps, features = self.learnt_steps(), self._motion_features(batch)
         theta = None
         if joint is not None and self.config.threshold != "fixed":
             theta = self._thresholds(joint, {name: features[name] for name in self.branch.codes})
-        return Prepared(self.branch.coded(features, theta), context, batch.mask)
+        chip_input = self.branch.coded(features, theta, batch.mask, steps)
+        return Prepared(chip_input, context, batch.mask)
 
     def _encoded(self, batch: AVBatch) -> tuple[Tensor, Tensor]:
         """Encoded audio and video; of one modality alone, that one twice."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from neurozsl.core.errors import BadInput
 from neurozsl.models.branch_config import BranchConfig, Modality
 from neurozsl.models.crm import Gate
+from neurozsl.models.event_codes import EVENT_ENCODERS, EventKind
 from neurozsl.models.mdft_ablations import ablation_options
 from neurozsl.models.options import check_choices, check_known, check_rules, check_weights
 from neurozsl.models.profiles import profile_options
@@ -24,6 +25,10 @@ class MDFTConfig(BranchConfig):
     `motion_widths` are those of the three spiking layers. `ablation` names a row of
     `mdft_ablations`, "" for none. `inputs` are the modalities that the whole model sees: with one,
     it stands in wherever the paper joins two. `audio_bits` are those of every graded code.
+    Of the audio codes change and delta (`event_codes`): `audio_events`, how an event is written;
+    `audio_rate`, share of (feature, step) pairs with an event, from which `calibrate` finds the
+    threshold on training data; `audio_threshold`, the threshold itself, 0 to find it. Of the
+    visual feature events: `event_threshold`, or `event_rate` to find it, 0 for not.
     `motion_profile` names the options of a chip's motion branch (`models.profiles`), "" for none.
     `literal`: Eq. 3 as printed, without the sigmoid.
     """
@@ -43,12 +48,21 @@ class MDFTConfig(BranchConfig):
     threshold: ThresholdMode = "fixed"
     events: Literal["feature", "pixel"] = "feature"
     event_threshold: float = 0.2
+    event_rate: float = 0.0
     event_log: bool = False
     dab: Literal["elementwise", "norm"] = "elementwise"
     audio_bits: int = 4
-    audio_code: Literal["graded", "level", "rate"] = "graded"
+    audio_code: Literal["graded", "level", "rate", "change", "delta"] = "graded"
     audio_levels: int = 2  # channels per feature of the codes level and rate
+    audio_events: EventKind = "ternary"
+    audio_rate: float = 0.1
+    audio_threshold: float = 0.0
     video_code: Literal["ternary", "on_off"] = "ternary"
+
+    @property
+    def sees_changes(self) -> bool:
+        """Whether the visual motion is changes of features, which have a threshold."""
+        return self.motion and self.egm and self.events == "feature" and "video" in self.inputs
 
 
 # Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
@@ -93,7 +107,8 @@ def resolve(
 ) -> Config:
     """The configuration of `model`, whose preset `paper` is given; see `configure`."""
     check_known(model, kind, options)
-    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim)
+    code = str(options.get("audio_code", ""))
+    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim, code)
     ablated = ablation_options(options.get("ablation", ""), options)
     chosen = paper if options.get("preset") == "paper" else {}
     values = {**chosen, **profile, **ablated, **options}
@@ -114,6 +129,26 @@ def resolve(
         ),
         f"theta={c.theta}, expected a threshold above 0": c.theta > 0,
         f"audio_levels={c.audio_levels}, expected 1..16": 1 <= c.audio_levels <= 16,
+        f"audio_rate={c.audio_rate}, expected a share of steps between 0 and 1": (
+            0 < c.audio_rate < 1
+        ),
+        f"audio_threshold={c.audio_threshold}, expected 0 (found from audio_rate) or more": (
+            c.audio_threshold >= 0
+        ),
+        f"event_rate={c.event_rate}, expected a share of steps below 1, or 0 (event_threshold)": (
+            0 <= c.event_rate < 1
+        ),
+        f"event_threshold={c.event_threshold}, expected a change above 0": c.event_threshold > 0,
+        f"event_rate={c.event_rate} is that of feature events; use events=feature and egm=true": (
+            not c.event_rate or c.sees_changes
+        ),
+        "learn_thresholds=true finds no threshold of events; use audio_code=change or delta, or "
+        "events=feature": (
+            not c.learn_thresholds or c.sees_changes or c.audio_code in EVENT_ENCODERS
+        ),
+        f"audio_bits={c.audio_bits}, an event with a sign needs 2 or more": (
+            c.audio_bits >= 2 or c.audio_events != "graded"
+        ),
         f"threshold={c.threshold} needs the RJLU's joint features and the motion branch (Eq. 7); "
         "switch both on or use threshold=fixed": c.threshold == "fixed" or (c.rjlu and c.motion),
         f"decay_u12={c.decay_u12}, expected 1..4095 (a 12-bit decay)": 0 < c.decay_u12 < 4096,

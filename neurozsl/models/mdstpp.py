@@ -152,7 +152,8 @@ class MDSTPP(MDFT):
 
     name = "mdst++"
     configure = staticmethod(configure)
-    deployed: ClassVar[Mapping[str, Any]] = {}  # thresholds and norm of the host's stages stay
+    # Thresholds and norm of the host's stages stay.
+    deployed: ClassVar[Mapping[str, Any]] = {"learn_thresholds": False}
     config: MDSTPPConfig
 
     def __init__(self, config: MDSTPPConfig) -> None:

@@ -59,10 +59,21 @@ class PathwayBranch(nn.Module, Generic[Layer]):
         self.codes[name] = code
 
     def coded(
-        self, features: Mapping[str, Tensor], theta: Mapping[str, Tensor] | None = None
+        self,
+        features: Mapping[str, Tensor],
+        theta: Mapping[str, Tensor] | None = None,
+        mask: Tensor | None = None,
+        steps: Mapping[str, Tensor] | None = None,
     ) -> ChipInput:
-        """What the chip reads of the features `(batch, time, any)` of every input."""
-        codes = {name: encode(features[name], code) for name, code in self.codes.items()}
+        """What the chip reads of the features `(batch, time, any)` of every input.
+
+        mask: `(batch, time)`, which steps are real. steps: by input, thresholds that are trained.
+        """
+        learnt = steps or {}
+        codes = {
+            name: encode(features[name], code, mask, learnt.get(name))
+            for name, code in self.codes.items()
+        }
         return ChipInput(codes, dict(self.codes), theta)
 
     def layer_names(self, pathway: str) -> list[str]:

@@ -32,6 +32,8 @@ from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Attention, Encoder, FeedForward, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
+from neurozsl.models.event_codes import EVENT_ENCODERS, event_code, with_rate
+from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.glp import ShapedInput
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
@@ -74,12 +76,16 @@ class STFT(WithBranch[ConvSpikingBranch]):
 
     name = "stft"
     configure = staticmethod(configure)
-    deployed: ClassVar[Mapping[str, Any]] = {"norm": False, "threshold": "fixed"}
+    deployed: ClassVar[Mapping[str, Any]] = {
+        "norm": False,
+        "threshold": "fixed",
+        "learn_thresholds": False,
+    }
     config: STFTConfig
 
     def __init__(self, config: STFTConfig) -> None:
-        super().__init__()
-        self.config = c = config
+        super().__init__(config)
+        c = config
         self.encoders = nn.ModuleDict()
         for name, width in self._encoded_inputs().items():
             self.encoders[name] = Encoder(width, c.hidden, c.embed, c.drop_enc)
@@ -99,6 +105,9 @@ class STFT(WithBranch[ConvSpikingBranch]):
         if c.motion and c.glp == "input":
             for name in c.motion_inputs:
                 self.shape_input[name] = ShapedInput(self._snn_width(name))
+        if c.learn_thresholds:
+            for name in c.motion_inputs:
+                self.event_thresholds[name] = EventThreshold(c.input_threshold or 1.0)
         self.branch = self._make_branch() if c.motion else None
         sizes = {}  # modality -> width of S
         if self.branch is not None:
@@ -152,26 +161,39 @@ class STFT(WithBranch[ConvSpikingBranch]):
             detach=c.detach_threshold,
         )
 
-    def _code(self, width: int, values: Tensor | None = None) -> InputCode:
+    def _code(
+        self, width: int, values: Tensor | None = None, mask: Tensor | None = None
+    ) -> InputCode:
         """The code of an input; its scale comes from `values`, or from (0, 1) where GLP maps it."""
         c = self.config
-        if c.input_code == "graded":
-            if values is None:
-                return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
-            return graded_code(values, bits=c.input_bits)
-        top = 1.0 if values is None else spread(values, 0.9)
-        step = top / c.input_levels
-        return level_code(width, levels=c.input_levels, step=step, encoder=c.input_code)
+        match c.input_code:
+            case "graded":
+                if values is None:
+                    return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
+                return graded_code(values, bits=c.input_bits)
+            case "level" | "rate" as encoder:
+                top = 1.0 if values is None else spread(values, 0.9)
+                step = top / c.input_levels
+                return level_code(width, levels=c.input_levels, step=step, encoder=encoder)
+            case "change" | "delta" as events:
+                kind, step = c.input_events, c.input_threshold or 1.0
+                code = event_code(width, encoder=events, kind=kind, bits=c.input_bits, step=step)
+                if values is None or c.input_threshold:
+                    return code
+                return with_rate(code, values, c.input_rate, mask)
 
     def calibrate(self, batch: AVBatch) -> None:
         """Choose the scales of the input codes from training data (any amount that is cheap)."""
-        if self.branch is None or self.config.glp == "input":
+        c = self.config
+        if self.branch is None or (c.glp == "input" and c.input_code not in EVENT_ENCODERS):
             return
         batch = self.sequence(batch)
         with torch.no_grad():
             read = self._read(batch, self._encode(batch))
         for name, values in read.items():
-            self.branch.set_code(name, self._code(values.shape[-1], values))
+            code = self._code(values.shape[-1], values, batch.mask)
+            self.branch.set_code(name, code)
+            self.start_threshold(name, code.step)
 
     def warnings(self, batch: AVBatch) -> list[str]:
         """What a user should know of this trained model; so far, degenerate thresholds."""
@@ -215,8 +237,9 @@ class STFT(WithBranch[ConvSpikingBranch]):
         context = STFTContext(semantic, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
-        read = self._read(batch, encoded)
-        return Prepared(self.branch.coded(read), context, batch.mask)
+        steps, read = self.learnt_steps(), self._read(batch, encoded)
+        chip_input = self.branch.coded(read, mask=batch.mask, steps=steps)
+        return Prepared(chip_input, context, batch.mask)
 
     def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""

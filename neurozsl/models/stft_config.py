@@ -17,6 +17,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.models.branch_config import BranchConfig
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis
+from neurozsl.models.event_codes import EVENT_ENCODERS, EventKind
 from neurozsl.models.lkc import State, Tokens
 from neurozsl.models.options import check_choices, check_known
 
@@ -41,6 +42,8 @@ class STFTConfig(BranchConfig):
         channels, strides, kernel, conv_axis: of the convolutional blocks, see `conv_motion`.
         threshold: see `closed_loop`.
         input_bits, input_code, input_levels: how the branch's input is coded (`coding`).
+        input_events, input_rate, input_threshold: of the codes change and delta, as MDFT's
+            `audio_events`, `audio_rate` and `audio_threshold`.
         tucker_width, rank: of the fusion, see `tucker`.
         literal: Eq. 8 without normalisation, Eq. 10-13 without constant terms.
     """
@@ -61,8 +64,11 @@ class STFTConfig(BranchConfig):
     conv_axis: Axis = "feature"
     threshold: ClosedLoop = "dynamic"
     input_bits: int = 4
-    input_code: Literal["graded", "level", "rate"] = "graded"
+    input_code: Literal["graded", "level", "rate", "change", "delta"] = "graded"
     input_levels: int = 2
+    input_events: EventKind = "ternary"
+    input_rate: float = 0.1
+    input_threshold: float = 0.0
     tucker_width: int = 16
     rank: int = 8
     loss_parts: tuple[LossPart, ...] = ("triplet", "projection", "reconstruction")
@@ -133,6 +139,22 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
         f"decay_u12={c.decay_u12}, expected 1..4095 (a 12-bit decay)": (not 0 < c.decay_u12 < 4096),
         f"slots={c.slots}, rank={c.rank}, tucker_width={c.tucker_width}: at least 1 each": (
             min(c.slots, c.rank, c.tucker_width) < 1
+        ),
+        f"input_code={c.input_code} compares the steps itself, and snn_input=change did so before "
+        "it; use snn_input=features or encoded": (
+            c.input_code in EVENT_ENCODERS and c.snn_input == "change"
+        ),
+        "learn_thresholds=true finds no threshold of events; use input_code=change or delta": (
+            c.learn_thresholds and not (c.motion and c.input_code in EVENT_ENCODERS)
+        ),
+        f"input_rate={c.input_rate}, expected a share of steps between 0 and 1": not (
+            0 < c.input_rate < 1
+        ),
+        f"input_threshold={c.input_threshold}, expected 0 (found from input_rate) or more": (
+            c.input_threshold < 0
+        ),
+        f"input_bits={c.input_bits}, an event with a sign needs 2 or more": (
+            c.input_events == "graded" and c.input_bits < 2
         ),
         f"input_levels={c.input_levels}, expected 1..16": not 1 <= c.input_levels <= 16,
     }

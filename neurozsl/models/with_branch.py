@@ -6,8 +6,8 @@ from changed values, with the same weights on the host and the folded ones in th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import last_map, projection_map
 from neurozsl.models.branch_config import BranchConfig
+from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.sequence import as_steps
 
@@ -27,16 +28,22 @@ class WithBranch(nn.Module, Generic[B]):
     """Half of a `BranchModel`; a subclass sets what follows and writes the rest of the contract.
 
     name: for messages. configure: options -> `config`. deployed: options that the deployed copy
-    changes. branch: None where the option `motion` leaves it out.
+    changes. branch: None where the option `motion` leaves it out. event_thresholds: modality ->
+    `EventThreshold` of its events, those that are trained.
     """
 
     name: ClassVar[str]
     configure: ClassVar[Callable[..., BranchConfig]]
-    deployed: ClassVar[Mapping[str, Any]] = {}
+    deployed: ClassVar[Mapping[str, Any]] = {"learn_thresholds": False}
     config: BranchConfig
     branch: B | None
     project_motion: nn.Sequential | None
     project_word: nn.Module
+
+    def __init__(self, config: BranchConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.event_thresholds = nn.ModuleDict()
 
     @classmethod
     def build(
@@ -60,7 +67,9 @@ class WithBranch(nn.Module, Generic[B]):
         if self.branch is None:
             return
         for name, code in codes.items():
-            self.branch.set_code(name, InputCode(**code))
+            made = InputCode(**code)
+            self.branch.set_code(name, made)
+            self.start_threshold(name, made.step)
         if thetas:
             self.branch.freeze(thetas)
 
@@ -77,8 +86,27 @@ class WithBranch(nn.Module, Generic[B]):
         self.project_motion = projection_map(motion, *sizes) if c.motion and c.motion_head else None
         self.project_word = last_map(c.word_dim, c.proj, c.drop_word, c.output)
 
+    def start_threshold(self, name: str, step: float) -> None:
+        """Let the threshold of this modality's events train from `step` on, if it is trained."""
+        if name in self.event_thresholds:
+            cast(EventThreshold, self.event_thresholds[name]).set(step)
+
+    def learnt_steps(self) -> dict[str, Tensor]:
+        """Thresholds of events that are trained, by modality; their values go into the codes.
+
+        What describes the branch (`options`, `motion_branch`) asks for them first, so that the
+        codes hold the thresholds of the moment, as does what is encoded (`prepare`).
+        """
+        steps = {name: threshold() for name, threshold in self.event_thresholds.items()}
+        if self.branch is not None:
+            for name in steps.keys() & self.branch.codes.keys():
+                code = replace(self.branch.codes[name], step=float(steps[name].detach()))
+                self.branch.set_code(name, code)
+        return steps
+
     def options(self) -> dict[str, Any]:
         """The resolved configuration and the codes fixed by `calibrate`, as JSON values."""
+        self.learnt_steps()
         codes, thetas = {}, {}
         if self.branch is not None:
             codes = {name: asdict(code) for name, code in self.branch.codes.items()}
@@ -87,6 +115,7 @@ class WithBranch(nn.Module, Generic[B]):
 
     def motion_branch(self) -> B | None:
         """The spiking branch; None with motion=false."""
+        self.learnt_steps()
         return self.branch
 
     def host_parts(self) -> tuple[str, ...]:

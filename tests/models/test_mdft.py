@@ -58,6 +58,8 @@ def loss(model: MDFT, b: AVBatch) -> Tensor:
         {"encode": "repeat"},
         {"dab": "norm"},
         {"motion_inputs": ["audio"]},
+        {"audio_code": "change", "audio_rate": 0.3},
+        {"audio_code": "delta", "audio_rate": 0.3, "audio_events": "graded"},
     ],
     ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()) or "deploy",
 )

@@ -82,13 +82,11 @@ def pool_events(
     return np.minimum(counts, 255).astype(np.uint8).reshape(steps, 2 * grid * grid)
 
 
-@torch.no_grad()
+First = Literal["self", "zero"]
+
+
 def feature_events(
-    features: Tensor,
-    threshold: float,
-    *,
-    log: bool = False,
-    first: Literal["self", "zero"] = "self",
+    features: Tensor, threshold: float, *, log: bool = False, first: First = "self"
 ) -> Tensor:
     """Returns ternary events of a feature sequence, -1, 0, 1 in its type (not differentiable).
 
@@ -104,6 +102,19 @@ def feature_events(
             x = 0, which is what lets repeated (constant) features give events in step 0.
 
     """
+    return events_of(feature_changes(features, threshold, log=log, first=first), threshold)
+
+
+def events_of(changes: Tensor, threshold: float) -> Tensor:
+    """Returns the ternary events of `feature_changes`."""
+    return torch.where(changes.abs() >= threshold, changes.sign(), torch.zeros_like(changes))
+
+
+@torch.no_grad()
+def feature_changes(
+    features: Tensor, threshold: float, *, log: bool = False, first: First = "self"
+) -> Tensor:
+    """Returns v_t - ref of every step, (B, T, D), which `feature_events` compares with C."""
     if threshold <= 0:
         raise BadInput(f"feature events: threshold {threshold}; it must be above 0")
     value = torch.log(torch.relu(features) + FEATURE_LOG_EPS) if log else features
@@ -115,9 +126,8 @@ def feature_events(
     steps = []
     for current in value.unbind(dim=1):
         change = current - reference
-        fires = change.abs() >= threshold
-        steps.append(torch.where(fires, change.sign(), torch.zeros_like(change)))
-        reference = torch.where(fires, current, reference)
+        steps.append(change)
+        reference = torch.where(change.abs() >= threshold, current, reference)
     return torch.stack(steps, dim=1)
 
 
