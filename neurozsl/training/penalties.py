@@ -20,10 +20,8 @@ from torch import Tensor
 
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.models.base import Prepared, ZSLModel
-from neurozsl.models.pathways import PathwayBranch
-from neurozsl.models.spiking_layer import NeuronLayer
 from neurozsl.training.economy import Penalties
-from neurozsl.training.sparsity import prunable
+from neurozsl.training.sparsity import Prunable, prunable
 
 Mean = Callable[[Tensor], Tensor]
 """Of a value per sample `(batch,)`, over the whole batch; several processes share one."""
@@ -39,11 +37,7 @@ def of_spikes(
 
 
 def penalties(
-    branch: PathwayBranch[NeuronLayer],
-    chip_input: ChipInput,
-    trace: Trace,
-    asked: Penalties,
-    mean: Mean = torch.mean,
+    branch: Prunable, chip_input: ChipInput, trace: Trace, asked: Penalties, mean: Mean = torch.mean
 ) -> dict[str, Tensor]:
     """The terms by name, with their weights."""
     found: dict[str, Tensor] = {}
@@ -61,9 +55,7 @@ def penalties(
     return found
 
 
-def synops(
-    branch: PathwayBranch[NeuronLayer], chip_input: ChipInput, trace: Trace
-) -> Mapping[str, Tensor]:
+def synops(branch: Prunable, chip_input: ChipInput, trace: Trace) -> Mapping[str, Tensor]:
     """Synaptic operations of every layer in the inference of each sample, `(batch,)`."""
     found: dict[str, Tensor] = {}
     for name, source, layer in branch.wired_layers():
@@ -73,6 +65,6 @@ def synops(
     return found
 
 
-def _weights(branch: PathwayBranch[NeuronLayer]) -> int:
+def _weights(branch: Prunable) -> int:
     """Connections of all layers, without pruning: those that events go through in a step."""
     return sum(layer.connections for _, _, layer in branch.wired_layers())

@@ -17,7 +17,6 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import Split
 from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.models.pathways import PathwayBranch
-from neurozsl.models.spiking_layer import NeuronLayer
 from neurozsl.training import sparsity as sparse
 from neurozsl.training.budget import TOLERANCE, CostMeter, density_for
 from neurozsl.training.economy import Penalties, Sparsity
@@ -59,7 +58,7 @@ class Pruner:
 class Scheduled(Pruner):
     """The density falls; `density` is the one it falls to."""
 
-    branch: PathwayBranch[NeuronLayer]
+    branch: sparse.Prunable
     sparsity: Sparsity
     density: float = field(init=False)
 
@@ -165,7 +164,7 @@ class Steered(Scheduled):
 class Kept(Pruner):
     """Every layer keeps its number of weights."""
 
-    branch: PathwayBranch[NeuronLayer]
+    branch: sparse.Prunable
     counts: Mapping[str, int]
 
     def before_step(self, done: float) -> None:

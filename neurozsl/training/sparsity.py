@@ -26,6 +26,7 @@ continued goes on to the same numbers. What is pruned, `structure`:
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -36,8 +37,11 @@ from neurozsl.models.pathways import PathwayBranch
 from neurozsl.models.spiking_layer import NeuronLayer
 from neurozsl.training.economy import Scope, Sparsity, Structure
 
+Prunable: TypeAlias = PathwayBranch[Any]
+"""A branch whose layers hold masks, as all of ours do."""
 
-def prunable(model: ZSLModel) -> PathwayBranch[NeuronLayer]:
+
+def prunable(model: ZSLModel) -> Prunable:
     """The branch of a model, as one whose layers can be pruned.
 
     Raises:
@@ -55,7 +59,7 @@ def prunable(model: ZSLModel) -> PathwayBranch[NeuronLayer]:
     )
 
 
-def apply(branch: PathwayBranch[NeuronLayer], sparsity: Sparsity, density: float) -> None:
+def apply(branch: Prunable, sparsity: Sparsity, density: float) -> None:
     """Keep the largest weights, inputs or neurons of every layer, this share of them."""
     layers = branch.named_layers()
     if density >= 1:
@@ -70,14 +74,14 @@ def apply(branch: PathwayBranch[NeuronLayer], sparsity: Sparsity, density: float
             _keep(layer, scores[name], counts[name], sparsity.structure, name in read)
 
 
-def keep_zeros(branch: PathwayBranch[NeuronLayer], counts: Mapping[str, int]) -> None:
+def keep_zeros(branch: Prunable, counts: Mapping[str, int]) -> None:
     """Keep as many weights of every layer as `counts` says, the largest ones."""
     with torch.no_grad():
         for name, layer in branch.named_layers().items():
             _keep(layer, layer.synapse.weight.abs(), counts[name], "weights", True)
 
 
-def nonzeros(branch: PathwayBranch[NeuronLayer]) -> dict[str, int]:
+def nonzeros(branch: Prunable) -> dict[str, int]:
     """Weights of every layer that are used and not 0."""
     layers = branch.named_layers().items()
     return {name: int(torch.count_nonzero(layer.weight)) for name, layer in layers}
@@ -92,7 +96,7 @@ def number(of: int, density: float) -> int:
     return min(of, max(1, round(of * density)))
 
 
-def settle(branch: PathwayBranch[NeuronLayer]) -> None:
+def settle(branch: Prunable) -> None:
     """Write the zeros into the weights; nothing is pruned in training from here on.
 
     Of a branch that runs in integers, weights that round to 0 become 0 too: they did nothing.
@@ -105,7 +109,7 @@ def settle(branch: PathwayBranch[NeuronLayer]) -> None:
     with torch.no_grad():
         for rounded in program.layers:
             weight = layers[rounded.name].synapse.weight
-            zero = torch.as_tensor(rounded.weight == 0, device=weight.device)
+            zero = torch.as_tensor(rounded.synapses[0].weight == 0, device=weight.device)
             weight.masked_fill_(zero.reshape(weight.shape), 0.0)
 
 
@@ -187,7 +191,7 @@ _COUNTS: Mapping[Scope, Callable[[Layers, Scores, float], dict[str, int]]] = {
 }
 
 
-def density_of(branch: PathwayBranch[NeuronLayer]) -> float:
+def density_of(branch: Prunable) -> float:
     """Share of the weights of all layers that are used and not 0."""
     sizes = [layer.synapse.weight.numel() for layer in branch.named_layers().values()]
     return sum(nonzeros(branch).values()) / math.fsum(sizes)

@@ -71,7 +71,8 @@ def test_the_density_of_a_cost_is_found_from_anywhere(slope: float, start: float
 
 def test_a_cost_that_no_density_has_gives_the_nearest_one() -> None:
     density, cost = density_for(50.0, lambda d: 100 + 8000 * d, 1e-5, 0.5)
-    assert (density, cost) == (pytest.approx(1e-5, rel=0.5), pytest.approx(100, rel=0.01))
+    assert density == pytest.approx(1e-5, rel=0.5)
+    assert cost == pytest.approx(100, rel=0.01)
     assert density_for(1e6, lambda d: 100 + 8000 * d, 1e-5, 0.5)[0] == pytest.approx(1, rel=0.01)
 
 

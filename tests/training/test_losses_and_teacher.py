@@ -58,7 +58,7 @@ def test_the_rate_loss_pulls_towards_its_target_from_both_sides() -> None:
     found = penalties(branch, given, trace, Penalties(rate=2.0, rate_target=0.1))
     wanted = 2.0 * sum((x - 0.1) ** 2 for x in mean.values())
     assert float(found["rate"].detach()) == pytest.approx(wanted, rel=1e-5)
-    found["rate"].backward()
+    found["rate"].backward()  # type: ignore[no-untyped-call]
     gradient = branch.named_layers()["in.0"].linear.weight.grad
     assert gradient is not None and bool((gradient != 0).any())
 
@@ -73,7 +73,7 @@ def test_the_synops_loss_is_that_of_sinabs_above_its_target_and_nothing_below() 
     assert float(double["synops"].detach()) == 0
     share = penalties(branch, given, trace, Penalties(synops=1.0))
     assert float(share["synops"].detach()) == pytest.approx(total / (5 * (6 * 8 + 8 * 4)))
-    half["synops"].backward()
+    half["synops"].backward()  # type: ignore[no-untyped-call]
     codes = given.codes["in"]
     # Fewer events lower it: the gradient points away from every nonzero code.
     assert bool((codes.grad * torch.sign(codes) >= 0).all()) and bool((codes.grad != 0).any())
