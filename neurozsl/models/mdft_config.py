@@ -25,6 +25,7 @@ class MDFTConfig(BranchConfig):
     `mdft_ablations`, "" for none. `inputs` are the modalities that the whole model sees: with one,
     it stands in wherever the paper joins two. `audio_bits` are those of every graded code.
     `motion_profile` names the options of a chip's motion branch (`models.profiles`), "" for none.
+    `pool_time`: the layers read the mean of the coded inputs over the steps, in one pass (mlp).
     `literal`: Eq. 3 as printed, without the sigmoid.
     """
 
@@ -49,6 +50,7 @@ class MDFTConfig(BranchConfig):
     audio_code: Literal["graded", "level", "rate"] = "graded"
     audio_levels: int = 2  # channels per feature of the codes level and rate
     video_code: Literal["ternary", "on_off"] = "ternary"
+    pool_time: bool = False
 
 
 # Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
@@ -116,6 +118,10 @@ def resolve(
         f"audio_levels={c.audio_levels}, expected 1..16": 1 <= c.audio_levels <= 16,
         f"threshold={c.threshold} needs the RJLU's joint features and the motion branch (Eq. 7); "
         "switch both on or use threshold=fixed": c.threshold == "fixed" or (c.rjlu and c.motion),
+        f"pool_time=true with neuron={c.neuron}: a spiking neuron needs the steps that a mean over "
+        "time takes away; add neuron=mlp, or leave pool_time out": (
+            not c.pool_time or c.neuron == "mlp"
+        ),
         f"decay_u12={c.decay_u12}, expected 1..4095 (a 12-bit decay)": 0 < c.decay_u12 < 4096,
         f"embed={c.embed} is not a multiple of slots={c.slots}": c.embed % c.slots == 0,
     }
