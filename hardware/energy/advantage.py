@@ -68,20 +68,29 @@ def compare(counts: Counts, rows: Iterable[EnergyRow]) -> tuple[SignRow, ...]:
     """
     rows = tuple(rows)
     rate = mean_input_rate(counts)
+    return tuple(
+        _sign(spiking, dense, static, rate)
+        for spiking in spiking_rows(rows)
+        for static in with_static(spiking)
+        for dense in rivals(spiking, rows)
+        if dense.joules > 0
+    )
+
+
+def rivals(spiking: EnergyRow, rows: Iterable[EnergyRow]) -> tuple[EnergyRow, ...]:
+    """The dense rows among `rows` that a spiking one of them may be compared with."""
+    rows = tuple(rows)
     arithmetic = {row.device for row in rows if row.method == "event_driven"}
-    found = []
-    for spiking in _spiking(rows):
-        for static in _with_static(spiking):
-            for dense in rows:
-                if dense.method != "dense_pass" or dense.joules <= 0:
-                    continue
-                formats = {spiking.device, dense.device}
-                if len(formats) == 1 or not formats <= arithmetic:
-                    found.append(_sign(spiking, dense, static, rate))
-    return tuple(found)
+
+    def fair(dense: EnergyRow) -> bool:
+        formats = {spiking.device, dense.device}
+        return len(formats) == 1 or not formats <= arithmetic
+
+    return tuple(row for row in rows if row.method == "dense_pass" and fair(row))
 
 
-def _spiking(rows: Sequence[EnergyRow]) -> tuple[EnergyRow, ...]:
+def spiking_rows(rows: Iterable[EnergyRow]) -> tuple[EnergyRow, ...]:
+    """Those that grow with a spiking run's counts, one per chip."""
     methods: dict[str, EnergyRow] = {}
     for row in rows:
         if row.method not in ("dense_pass", FAMILY, ANCHOR):
@@ -89,8 +98,11 @@ def _spiking(rows: Sequence[EnergyRow]) -> tuple[EnergyRow, ...]:
     return tuple(methods.values())
 
 
-def _with_static(row: EnergyRow) -> tuple[bool, ...]:
-    """An all-in figure holds static power, whether one asks for it or not."""
+def with_static(row: EnergyRow) -> tuple[bool, ...]:
+    """Whether static power counts, in each way to compare a spiking row.
+
+    An all-in figure holds static power, whether one asks for it or not.
+    """
     if row.scope == "all_in":
         return (True,)
     return (False,) if row.static_joules is None else (False, True)

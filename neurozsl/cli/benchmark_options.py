@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from neurozsl.cli.option_values import Json, listed
+from neurozsl.core.errors import BadInput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class StudyOptions:
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder; default runs/benchmark-DATA, runs/ablation-STUDY or runs/pareto-MODEL."
+            help="Folder; default runs/benchmark-DATA, runs/ablation-STUDY, runs/pareto-MODEL or "
+            "runs/frontier-MODEL."
         ),
     ] = None
     as_json: Json = False
@@ -68,3 +70,43 @@ class SyntheticOptions:
     test_size: Annotated[
         int | None, typer.Option(help="Test samples per data set; default 2000.")
     ] = None
+
+    def one(self, study: str, data: Path | None) -> dict[str, object]:
+        """Those of a study of one bias, by the names of its settings; none where data are given.
+
+        Raises:
+            BadInput: several biases, or options of the synthetic set beside data.
+        """
+        if data is not None and (self.scene_bias or self.test_size is not None):
+            wrong = "--scene-bias" if self.scene_bias else "--test-size"
+            raise BadInput(f"{wrong}: belongs to the synthetic set; leave it or --data out")
+        if len(self.scene_bias or ()) > 1:
+            raise BadInput(f"benchmark --{study}: one --scene-bias, not several")
+        given = {"test_size": self.test_size, "scene_bias": next(iter(self.scene_bias or ()), None)}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """One model, and how often it steps."""
+
+    model: Annotated[str, typer.Option(help="The model.")] = "mdft"
+    steps: Annotated[
+        str,
+        typer.Option(
+            help="Time steps T, commas between. Default of --pareto: 5,10, or the steps of the "
+            "data and half; of --frontier: 10, or the steps of the data."
+        ),
+    ] = ""
+
+    def checked(self) -> str:
+        """The model's name.
+
+        Raises:
+            BadInput: there is none of it.
+        """
+        from neurozsl import models
+
+        if self.model not in models.names():
+            raise BadInput(f"--model '{self.model}': choose one of {', '.join(models.names())}")
+        return self.model

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.benchmark_options import DataOptions, StudyOptions, SyntheticOptions
+from neurozsl.cli.benchmark_options import DataOptions, ModelOptions, StudyOptions, SyntheticOptions
 from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, numbers, per_model
 from neurozsl.core.errors import BadInput
@@ -15,13 +15,7 @@ def benchmark_pareto(
     *,
     of: DataOptions,
     on: SyntheticOptions,
-    model: Annotated[str, typer.Option(help="The model.")] = "mdft",
-    steps: Annotated[
-        str,
-        typer.Option(
-            help="Time steps T, commas between; default 5,10, or the steps of the data and half."
-        ),
-    ] = "",
+    of_model: ModelOptions,
     bits: Annotated[str, typer.Option(help="Weight bits, commas between; default 4,6,8.")] = "",
     policies: Annotated[
         str, typer.Option(help="Threshold policies, commas between; default dynamic,table,frozen.")
@@ -33,27 +27,19 @@ def benchmark_pareto(
     Raises:
         BadInput: an option does not fit the others, or no point can be made.
     """
-    from neurozsl import models
     from neurozsl.studies import pareto as study
 
-    if of.data is not None and (on.scene_bias or on.test_size is not None):
-        wrong = "--scene-bias" if on.scene_bias else "--test-size"
-        raise BadInput(f"{wrong}: belongs to the synthetic set; leave it or --data out")
-    if model not in models.names():
-        raise BadInput(f"--model '{model}': choose one of {', '.join(models.names())}")
-    if len(on.scene_bias or ()) > 1:
-        raise BadInput("benchmark --pareto: one --scene-bias, not several")
+    synthetic, model = on.one("pareto", of.data), of_model.checked()
     options = per_model(of.option or [])
     other = sorted(set(options) - {model})
     if other:
         raise BadInput(f"--set {other[0]}.*: the model is {model}")
     given: dict[str, Any] = {
-        "steps": numbers("--steps", steps),
+        "steps": numbers("--steps", of_model.steps),
         "bits": numbers("--bits", bits),
         "policies": listed(policies),
         "targets": of.names(),
-        "scene_bias": next(iter(on.scene_bias or ()), None),
-        "test_size": on.test_size,
+        **synthetic,
     }
     settings = study.ParetoSettings(
         model=model,

@@ -31,6 +31,38 @@ def numbers(name: str, text: str) -> tuple[int, ...]:
         raise BadInput(f"{name} '{text}': expected whole numbers, commas between") from error
 
 
+def decimals(name: str, text: str) -> tuple[float, ...]:
+    """Numbers between commas.
+
+    Raises:
+        BadInput: one of them is none; it names the option `name`.
+
+    >>> decimals("--densities", "1,0.05")
+    (1.0, 0.05)
+    """
+    try:
+        return tuple(float(x) for x in listed(text))
+    except ValueError as error:
+        raise BadInput(f"{name} '{text}': expected numbers, commas between") from error
+
+
+def widths(name: str, text: str) -> tuple[tuple[int, ...], ...]:
+    """Networks between commas, each the widths of its layers with hyphens between.
+
+    Raises:
+        BadInput: one of them is none; it names the option `name`.
+
+    >>> widths("--widths", "256-128-64,64-64")
+    ((256, 128, 64), (64, 64))
+    """
+    try:
+        return tuple(tuple(int(x) for x in one.split("-")) for one in listed(text))
+    except ValueError as error:
+        raise BadInput(
+            f"{name} '{text}': expected widths of layers such as 256-128-64, commas between"
+        ) from error
+
+
 def parse_options(pairs: list[str], name: str = "--set") -> dict[str, Any]:
     """Read `key=value` pairs; values are JSON where they parse as JSON, text otherwise.
 

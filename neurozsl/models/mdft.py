@@ -147,6 +147,7 @@ class MDFT(WithBranch[SpikingBranch]):
             norm=norm,
             dynamic=c.threshold != "fixed",
             taps=taps,
+            pool_time=c.pool_time,
         )
 
     def _visual_events(self, batch: AVBatch) -> Tensor:

@@ -30,6 +30,7 @@ class MDFTConfig(BranchConfig):
     threshold on training data; `audio_threshold`, the threshold itself, 0 to find it. Of the
     visual feature events: `event_threshold`, or `event_rate` to find it, 0 for not.
     `motion_profile` names the options of a chip's motion branch (`models.profiles`), "" for none.
+    `pool_time`: the layers read the mean of the coded inputs over the steps, in one pass (mlp).
     `literal`: Eq. 3 as printed, without the sigmoid.
     """
 
@@ -58,6 +59,7 @@ class MDFTConfig(BranchConfig):
     audio_rate: float = 0.1
     audio_threshold: float = 0.0
     video_code: Literal["ternary", "on_off"] = "ternary"
+    pool_time: bool = False
 
     @property
     def sees_changes(self) -> bool:
@@ -151,6 +153,10 @@ def resolve(
         ),
         f"threshold={c.threshold} needs the RJLU's joint features and the motion branch (Eq. 7); "
         "switch both on or use threshold=fixed": c.threshold == "fixed" or (c.rjlu and c.motion),
+        f"pool_time=true with neuron={c.neuron}: a spiking neuron needs the steps that a mean over "
+        "time takes away; add neuron=mlp, or leave pool_time out": (
+            not c.pool_time or c.neuron == "mlp"
+        ),
         f"decay_u12={c.decay_u12}, expected 1..4095 (a 12-bit decay)": 0 < c.decay_u12 < 4096,
         f"embed={c.embed} is not a multiple of slots={c.slots}": c.embed % c.slots == 0,
     }

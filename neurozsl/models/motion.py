@@ -20,6 +20,7 @@ from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.blocks import RowNorm
 from neurozsl.models.neurons import NeuronConfig, fire
 from neurozsl.models.pathways import PathwayBranch
+from neurozsl.models.pooling import in_every_step, over_time
 from neurozsl.models.spiking_layer import NeuronLayer
 
 
@@ -80,6 +81,7 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
     codes, steps, dt_s: as of `PathwayBranch`. widths: neurons per layer of the chain, the same for
     every pathway. taps: names of further layers, as wide as the end of the chain, which they read.
     neuron, norm: of every layer. dynamic: the thresholds come with the input (`ChipInput.theta`).
+    pool_time: one pass over the mean of the steps (`pooling`); only neurons without a state can.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
         norm: bool = True,
         dynamic: bool = False,
         taps: Sequence[str] = (),
+        pool_time: bool = False,
     ) -> None:
         def layers(code: InputCode) -> Iterator[SpikingLayer]:
             sizes = [*pairwise([code.size, *widths]), *((widths[-1], widths[-1]) for _ in taps)]
@@ -101,6 +104,7 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
         policy: Policy = "dynamic" if dynamic else "fixed"
         super().__init__(codes, layers, steps=steps, dt_s=dt_s, policy=policy, taps=taps)
         self.override: Override | None = None
+        self.pool_time = pool_time
 
     def integers(self) -> ChipProgram | None:
         """Those of the override."""
@@ -110,6 +114,11 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
         """Run every pathway with Norse's neuron; spikes `(batch, time, neuron)` per layer."""
         if self.override is not None:
             return self.override(self, chip_input)
+        if self.pool_time:
+            return in_every_step(self._pass(over_time(chip_input, mask), None), chip_input.steps)
+        return self._pass(chip_input, mask)
+
+    def _pass(self, chip_input: ChipInput, mask: Tensor | None) -> Trace:
         theta = chip_input.theta
 
         def spikes_of(name: str, layer: SpikingLayer, x: Tensor) -> Tensor:

@@ -6,11 +6,7 @@ over the whole test split while the rest of the model stays in float. Energies a
 pass times the published figures of each cost table, per inference; no fine-tuning, no measurement.
 What a target refuses is a result with its reason, not an error.
 
-T steps come from the data, `Steps`:
-
-    synthetic        the same clips, described in T steps
-    repeated         features without time: shown T times
-    joined           T_0 steps in the data: neighbours are averaged, T divides T_0
+T steps come from the data, see `stepped_data`.
 
 `out` holds the data sets and runs, `definition.json` (what the runs depend on; bits, policies,
 targets, steps and seeds may be added later without training again) and `pareto.json`.
@@ -21,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
@@ -30,16 +26,10 @@ from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.pareto_points import measure
 from neurozsl.studies.pareto_settings import ParetoSettings as ParetoSettings
 from neurozsl.studies.pareto_settings import PlannedPoint
+from neurozsl.studies.stepped_data import STEPS, SteppedData
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
-
-Steps = Literal["synthetic", "repeated", "joined"]
-STEPS: Final[Mapping[Steps, str]] = {
-    "synthetic": "T: the same clips, described in T steps",
-    "repeated": "T: the features have no time axis and are shown T times; motion is nearly absent",
-    "joined": "T: steps of the data, neighbours averaged where T is smaller",
-}
 
 
 @dataclass(frozen=True)
@@ -78,33 +68,26 @@ def run(
         options=settings.trained_options,
     )
     base.claim(definition, out)
-    kind, counts = _steps(settings, data)
+    # Without bias in validation: beta and epochs are chosen there, and where a biased one chooses
+    # them the test HM may lie below chance, where rounding cannot be judged.
+    sets = SteppedData(
+        out, settings.data, data, settings.scene_bias, settings.test_size, unbiased_val=True
+    )
     planned: list[PlannedPoint] = []
     refused: dict[int, str] = {}
-    for steps in counts:
+    for steps in settings.steps or sets.halved:
         try:
             planned += [
-                _plan(settings, out, steps, seed, kind, data, progress)
-                for seed in range(settings.seeds)
+                _plan(settings, sets, steps, seed, progress) for seed in range(settings.seeds)
             ]
         except BadInput as error:
             refused[steps] = str(error)
     if not planned:
         raise BadInput(f"pareto: no T can be made: {'; '.join(refused.values())}")
     base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
-    result = measure(settings, planned, refused, STEPS[kind], progress=progress)
+    result = measure(settings, planned, refused, STEPS[sets.kind], progress=progress)
     write_json(out / "pareto.json", result)
     return result
-
-
-def _steps(settings: ParetoSettings, data: ZSLData | None) -> tuple[Steps, tuple[int, ...]]:
-    """How T steps come about, and which T are asked for."""
-    if data is None:
-        return "synthetic", settings.steps or (5, 10)
-    found = int(data.splits["train"].audio.shape[1])
-    if found == 1:
-        return "repeated", settings.steps or (5, 10)
-    return "joined", settings.steps or ((found // 2, found) if found % 2 == 0 else (found,))
 
 
 def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
@@ -129,60 +112,19 @@ def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:
 
 def _plan(
     settings: ParetoSettings,
-    out: Path,
+    sets: SteppedData,
     steps: int,
     seed: int,
-    kind: Steps,
-    data: ZSLData | None,
     progress: StudyProgress | None,
 ) -> PlannedPoint:
     """The training for one T and seed, its data set made where it is missing."""
-    folder = _data(settings, out, steps, seed, data, progress)
-    options = settings.trained_options | ({"steps": steps} if kind == "repeated" else {})
-    path = out / f"run-T{steps}-seed{seed}"
     job = base.new_run(
         f"T={steps}, seed {seed}",
-        out=path,
-        data=folder,
+        out=sets.folder / f"run-T{steps}-seed{seed}",
+        data=sets.at(steps, seed, progress),
         model=settings.model,
         seed=seed,
         epochs=settings.epochs,
-        options=options,
+        options=settings.trained_options | sets.options(steps),
     )
     return PlannedPoint(steps, seed, job)
-
-
-def _data(
-    settings: ParetoSettings,
-    out: Path,
-    steps: int,
-    seed: int,
-    data: ZSLData | None,
-    progress: StudyProgress | None,
-) -> Path:
-    from neurozsl.data import store
-    from neurozsl.data.resample import in_steps
-    from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
-
-    if data is None:
-        folder = out / f"data-T{steps}-seed{seed}"
-        # Without bias in validation: beta and epochs are chosen there, and where a biased one
-        # chooses them the test HM may lie below chance, where rounding cannot be judged.
-        config = SyntheticConfig(
-            scene_bias=settings.scene_bias,
-            seed=seed,
-            test_size=settings.test_size,
-            unbiased_val=True,
-            steps=steps,
-        )
-        if not folder.exists():
-            write_synthetic(config, folder, progress=base.named(progress, folder.name))
-        return folder
-    assert settings.data is not None
-    found = int(data.splits["train"].audio.shape[1])
-    if found in (1, steps):
-        return settings.data
-    folder = out / f"data-T{steps}"
-    if not folder.exists():
-        store.save(in_steps(data, steps), folder)
-    return folder

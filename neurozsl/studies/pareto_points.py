@@ -37,7 +37,7 @@ from neurozsl.scoring.evaluation import Walked, walk
 from neurozsl.scoring.road import joined
 from neurozsl.studies import base
 from neurozsl.studies.base import StudyProgress
-from neurozsl.studies.front import on_front
+from neurozsl.studies.energy_points import energy_over_seeds, facts, joules_of, marked
 from neurozsl.studies.pareto_settings import ParetoSettings, PlannedPoint
 
 SCHEMA: Final = 1
@@ -55,9 +55,6 @@ COUNTS: Final = (
     "active_updates",
     "inactive_updates",
 )
-_JOULES: Final = ("joules_low", "joules", "joules_high")
-_STATIC: Final = ("static_joules_low", "static_joules", "static_joules_high", "latency_s")
-_FACTS: Final = ("name", "method", "source", "included", "excluded", "inherited", "lower_bound")
 NOTES: Final = (
     "energy: estimates for the motion branch per inference, counts of this test set x published "
     "figures, nothing was measured; host and static power are not in it",
@@ -106,7 +103,7 @@ def measure(
         ).items():
             found, rows = _point(run, deployed[name], walked)
             points.append({**deployed[name].what, **found})
-            tables |= {row.key: {key: _json(getattr(row, key)) for key in _FACTS} for row in rows}
+            tables |= facts(rows)
         if progress is not None:
             progress((number + 1) * len(wanted), len(planned) * len(wanted), one.job.label)
     assert data is not None
@@ -134,10 +131,6 @@ def _part(
     if progress is None:
         return None
     return lambda done, total: progress(round(before + points * done / total, 2), of, label)
-
-
-def _json(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 # --- the points of one run -------------------------------------------------------------------
@@ -203,10 +196,7 @@ def _point(
         "counts": {key: counts.total(key) for key in COUNTS},
         "spike_rate": counts.total("spikes") / sum(x.neurons * x.steps for x in counts.layers),
         "cores": deployed.cores,
-        "energy": {
-            row.key: {key: getattr(row, key) for key in (*_JOULES, "interval", *_STATIC)}
-            for row in rows
-        },
+        "energy": joules_of(rows),
     }
     return found, rows
 
@@ -232,40 +222,6 @@ def over_seeds(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {key: own[0][key] for key in _SETTING} | {"seeds": len(own)}
         row |= {key: base.spread([p[key] for p in own]) for key in (*SCORES, "spike_rate")}
         row["counts"] = {key: base.spread([p["counts"][key] for p in own]) for key in COUNTS}
-        row["energy"] = {
-            key: {
-                **base.spread([p["energy"][key]["joules"] for p in own]),
-                **{end: _mean([p["energy"][key][end] for p in own]) for end in _ENDS},
-                "interval": own[0]["energy"][key]["interval"],
-            }
-            for key in own[0]["energy"]
-        }
+        row["energy"] = energy_over_seeds(own)
         rows.append(row)
     return rows
-
-
-_ENDS: Final = ("joules_low", "joules_high", "static_joules", "latency_s")
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
-
-
-def marked(rows: Sequence[Mapping[str, Any]], *, by_seed: bool) -> list[dict[str, Any]]:
-    """The rows with `on_front` per cost table, among all of them or among those of a seed."""
-    found = [{**row, "on_front": dict[str, bool]()} for row in rows]
-
-    def position(row: Mapping[str, Any], key: str) -> tuple[float, float]:
-        if by_seed:
-            return row["energy"][key]["joules"], row["HM"]
-        return row["energy"][key]["mean"], row["HM"]["mean"]
-
-    groups: dict[tuple[Any, str], list[dict[str, Any]]] = {}
-    for row in found:
-        for key in row["energy"]:
-            groups.setdefault((row["seed"] if by_seed else None, key), []).append(row)
-    for (_, key), own in groups.items():
-        for row, on in zip(own, on_front([position(r, key) for r in own]), strict=True):
-            row["on_front"][key] = on
-    return found
