@@ -1,10 +1,12 @@
 """What the frontier study is asked for, and the trainings that follow from it.
 
-Three families of one model, trained by one recipe for as many epochs. All have the same layers;
-they differ in what stands behind each and in how often it is passed::
+Families of one model, trained by one recipe for as many epochs. All have the same layers; they
+differ in what stands behind each, in how often it is passed, and in how audio is coded::
 
     snn          spiking neurons, T steps
+    snn-events   the same, audio as events (send on delta, a tenth of the values; mdft and mdst++)
     ann-steps    ReLU in place of the neurons, T passes
+    ann-events   the same, audio as events
     ann-pooled   ReLU, one pass over the mean of the coded inputs over the steps
 """
 
@@ -32,16 +34,25 @@ class Family:
     options: Mapping[str, Any]
 
 
+_EVENTS: Final = {"audio_code": "delta", "audio_rate": 0.1}
 FAMILIES: Final[Mapping[str, Family]] = {
     family.name: family
     for family in (
         Family("snn", "spiking network", True, {}),
+        Family("snn-events", "spiking network, audio as events", True, _EVENTS),
         Family("ann-steps", "dense network, T passes", False, {"neuron": "mlp"}),
+        Family(
+            "ann-events",
+            "dense network, T passes, audio as events",
+            False,
+            {"neuron": "mlp", **_EVENTS},
+        ),
         Family(
             "ann-pooled", "dense network, one pass", False, {"neuron": "mlp", "pool_time": True}
         ),
     )
 }
+EVERY_MODEL: Final = ("snn", "ann-steps", "ann-pooled")  # has these
 Widths = tuple[int, ...]
 
 
@@ -90,7 +101,7 @@ class FrontierSettings:
 
     model: str = "mdft"
     data: Path | None = None
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = EVERY_MODEL
     widths: tuple[Widths, ...] = ((256, 128, 64),)
     densities: tuple[float, ...] = (1.0, 0.1, 0.05, 0.03)
     steps: tuple[int, ...] = ()
