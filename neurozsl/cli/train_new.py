@@ -19,7 +19,8 @@ def train_new(
     model: Annotated[str, typer.Option(help="Model name.")] = "mdft",
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     preset: Annotated[
-        str, typer.Option(help="Preset of the model: deploy or paper (mdft), ucf_main, ... (avca).")
+        str,
+        typer.Option(help="Preset of the model: deploy, sparse or paper; ucf_main, ... (avca)."),
     ] = "",
     motion_profile: Annotated[
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")

@@ -7,7 +7,7 @@ from neurozsl.models.blocks import Output
 from neurozsl.models.neurons import Neuron, NeuronConfig, Surrogate
 from neurozsl.models.sequence import Encode
 
-Preset = Literal["paper", "deploy"]
+Preset = Literal["paper", "deploy", "sparse"]
 Modality = Literal["audio", "video"]
 
 

@@ -9,9 +9,10 @@ RJLU) on the host, motion (events -> DAB -> spiking branch) on the chip; the CRM
     chip   j = LIF stack(E), three blocks per modality                    section 3.2, the branch
     host   CRM(a, v, j, h) -> AV_proj, motion head                        section 3.3, `finish`
 
-Two presets: `paper` (our readings of the equations, one fused head, 512 wide) and `deploy`
+Three presets: `paper` (our readings of the equations, one fused head, 512 wide), `deploy`
 (compact; BatchNorm before each LIF, and a second head on the spikes alone with its own loss: with
-one fused head the scene shortcut drowns the motion branch). The head is ours, not the paper's.
+one fused head the scene shortcut drowns the motion branch) and `sparse` (the same with audio as
+events). The head is ours, not the paper's.
 
 The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `mdft_ablations`::
 

@@ -105,6 +105,8 @@ _PAPER: dict[str, Any] = {
     "tucker_width": 32,
     "rank": 60,
 }
+# `deploy` with its inputs as events, which the encoder finds itself.
+_SPARSE: dict[str, Any] = {"preset": "sparse", "snn_input": "features", "input_code": "delta"}
 _TUPLES = ("channels", "strides", "motion_inputs", "loss_parts")
 
 
@@ -115,7 +117,8 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
         BadInput: an option does not exist or has a value that is not allowed.
     """
     check_known("stft", STFTConfig, options)
-    values = {**(_PAPER if options.get("preset") == "paper" else {}), **options}
+    chosen = {"paper": _PAPER, "sparse": _SPARSE}.get(str(options.get("preset")), {})
+    values = {**chosen, **options}
     for name in set(_TUPLES) & set(values):
         values[name] = tuple(values[name])
     c = STFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)

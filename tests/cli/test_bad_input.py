@@ -155,7 +155,7 @@ def test_training_without_data_or_on_a_missing_folder(neurozsl: Command, tmp_pat
         (("--model", "gpt"), "mdft"),
         (("--set", "wings=2"), "wings"),
         (("--set", "motion"), "key=value"),
-        (("--preset", "best"), "paper, deploy"),
+        (("--preset", "best"), "paper, deploy, sparse"),
         (("--epochs", "0"), "epochs=0"),
         (("--device", "tpu"), "cpu, cuda"),
     ],
