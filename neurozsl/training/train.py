@@ -150,3 +150,17 @@ def final_result(
     result = evaluate(collected, beta=selected.beta, head_weight=selected.head_weight)
     warnings = model.eval().warnings(_calibration_batch(stage).to(home))
     return {"selected": asdict(selected), "test": result.as_json(), "warnings": warnings}
+
+
+def stage1_model(path: Path, data: ZSLData, *, name: str, options: Mapping[str, Any]) -> ZSLModel:
+    """The model of stage 1's best epoch, in evaluation mode: it never saw the validation classes.
+
+    path: run folder.
+
+    Raises:
+        BadInput: there is no such checkpoint, or it is damaged.
+    """
+    model = make_model(name, data, options)
+    model.calibrate(_calibration_batch(data.stage(1)))
+    checkpoint.load_model(path / "stage1" / "best.safetensors", model)
+    return model.float().eval()
