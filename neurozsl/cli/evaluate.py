@@ -28,12 +28,12 @@ def evaluate(
 
     margins = margins_of(margin or [])
     opened = runs.open_run(run)
-    where: dict[str, Any] = {"bundle": bundle, "backend": backend}
+    on: dict[str, Any] = {"bundle": bundle, "backend": backend}
     with progress_bar("evaluating") as update:
         if margins:
-            result = evaluate_anytime(opened, margins, **where, progress=update)
+            result = evaluate_anytime(opened, margins, **on, progress=update)
         else:
-            result = deploy.evaluate_run(opened, **where, progress=update)
+            result = deploy.evaluate_run(opened, **on, progress=update)
     if as_json:
         emit_json(result.as_json())
         return

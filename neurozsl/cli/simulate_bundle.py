@@ -71,8 +71,8 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin =
         ran = "" if line.steps is None else f", {line.steps} of {result.steps} steps"
         say(f"  {line.sample}: {line.predicted} (true: {line.true}, {mark}{ran})")
     if result.margin is not None:
-        ran = sum(line.steps or 0 for line in result.predictions) / result.samples
-        say(f"stopped at margin {result.margin:.3g}: {ran:.2f} of {result.steps} steps a sample")
+        mean = sum(line.steps or 0 for line in result.predictions) / result.samples
+        say(f"stopped at margin {result.margin:.3g}: {mean:.2f} of {result.steps} steps a sample")
     if result.warning:
         say(result.warning)
     if drawn is not None:

@@ -203,6 +203,12 @@ def test_averaged_features_that_are_shown_again_and_again_can_be_stopped(name: s
         np.testing.assert_allclose(found.distance[t - 1], wanted, rtol=1e-9)
 
 
+def test_stages_of_fewer_steps_on_the_host_can_be_stopped_too() -> None:
+    found = every_step(made("mdst++", encode="repeat"), split_of(batches.batch(SAMPLES, 1)))
+    assert found.distance.shape == (STEPS, SAMPLES, 3)
+    assert not np.array_equal(found.distance[0], found.distance[-1])
+
+
 def test_thresholds_that_look_ahead_are_refused_with_the_remedy() -> None:
     model = made("mdft, dynamic")
     prepare = model.prepare
@@ -240,7 +246,8 @@ def test_codes_that_look_ahead_are_refused() -> None:
 
 
 def test_a_branch_that_looks_ahead_is_refused() -> None:
-    model, branch = made("mdft"), needed_branch(made("mdft"))
+    model = made("mdft")
+    branch: Any = needed_branch(model)
     whole = branch.forward
 
     def ahead(chip_input: ChipInput, mask: Any = None) -> Trace:
@@ -249,7 +256,6 @@ def test_a_branch_that_looks_ahead_is_refused() -> None:
         return Trace(summed)
 
     branch.forward = ahead
-    model.branch = branch  # type: ignore[attr-defined]
     with pytest.raises(BadInput, match=r"spikes of layer .* depend on later ones"):
         every_step(model, padded())
 
