@@ -31,7 +31,14 @@ from neurozsl.models.base import ZSLModel, branch_model, needed_branch
 from neurozsl.runs.run import Run
 from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
-from neurozsl.scoring.anytime import NEVER, EveryStep, Host, Stopping, Validated, choose_threshold
+from neurozsl.scoring.anytime import (
+    NEVER,
+    EveryStep,
+    Finisher,
+    Stopping,
+    Validated,
+    choose_threshold,
+)
 from neurozsl.scoring.evaluation import Collected, Passed, walk
 from neurozsl.scoring.metrics import Ints, Problem
 from neurozsl.training.train import stage1_model
@@ -50,7 +57,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Tested:
+class SteppedTest:
     """One walk over the test, every step of every sample known.
 
     collected: of all steps. chip_input, trace: what was read and spiked in all steps.
@@ -138,14 +145,14 @@ def evaluate_anytime(
 
 def walk_every_step(
     run: Run, branch: Motion, backend: MotionBackend | None, *, progress: Progress | None = None
-) -> Tested:
+) -> SteppedTest:
     """Walk over the test once; backend: None runs the model's own branch.
 
     Raises:
-        BadInput: see `scoring.anytime.Host.every_step`.
+        BadInput: see `scoring.anytime.Finisher.every_step`.
     """
     stage, vectors = run.data.stage(2), run.data.vectors
-    finish = host_of(run, branch.policy, own=backend is None).keep(stage)
+    finish = finisher_of(run, branch.policy, own=backend is None).keep(stage)
 
     def keep(name: str, passed: Passed) -> tuple[EveryStep, tuple[ChipInput, Trace]]:
         return finish(name, passed), passed.on_chip
@@ -154,7 +161,9 @@ def walk_every_step(
         run.model, stage, vectors, {"": backend}, keep=keep, progress=progress
     ).values()
     chip_input, trace = road.joined([on_chip for _, on_chip in kept])
-    return Tested(run, branch, EveryStep.join([x for x, _ in kept]), collected, chip_input, trace)
+    return SteppedTest(
+        run, branch, EveryStep.join([x for x, _ in kept]), collected, chip_input, trace
+    )
 
 
 def rules(run: Run, margins: Sequence[Margin], policy: Policy) -> tuple[Rule, ...]:
@@ -188,7 +197,7 @@ def chosen_rule(run: Run, policy: Policy, *, max_loss: float = MAX_LOSS) -> Rule
         theta = calibration_of(model, stage.train, trained).to_numpy().theta or {}
         means = {name: float(np.mean(values)) for name, values in theta.items()}
         model, trained = branch_model(model).frozen(means).eval(), "frozen"
-    keep = host_of(run, trained, own=True, model=model).keep(stage)
+    keep = finisher_of(run, trained, own=True, model=model).keep(stage)
     [(collected, kept)] = walk(model, stage, run.data.vectors, {"": None}, keep=keep).values()
     threshold, validated = choose_threshold(
         EveryStep.join(kept), collected.problem, run.selected.beta, max_loss=max_loss
@@ -211,9 +220,11 @@ def _before_validation(run: Run) -> ZSLModel:
     return stage1_model(path, run.data, name=settings.model, options=settings.options)
 
 
-def host_of(run: Run, policy: Policy, *, own: bool = False, model: ZSLModel | None = None) -> Host:
+def finisher_of(
+    run: Run, policy: Policy, *, own: bool = False, model: ZSLModel | None = None
+) -> Finisher:
     """What finishes samples of a run; model: another one than the run's."""
-    return Host.of(
+    return Finisher.of(
         run.model if model is None else model,
         run.data.vectors,
         head_weight=run.selected.head_weight,

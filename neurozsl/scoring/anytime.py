@@ -137,7 +137,7 @@ def margin(distance: Floats, problem: Problem, beta: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class Host:
+class Finisher:
     """What finishes samples at every step.
 
     words: embedded class vectors `(classes, proj)`. policy: of the thresholds as the branch ran;
@@ -161,7 +161,7 @@ class Host:
         policy: Policy,
         own: bool,
         device: torch.device | str = "cpu",
-    ) -> "Host":
+    ) -> "Finisher":
         """With the words of the model."""
         with road.at_rest(model):
             words = road.words(model, vectors, device)

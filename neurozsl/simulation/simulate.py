@@ -14,7 +14,7 @@ from typing import Any
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
-from neurozsl.deploy.anytime import Margin, host_of, rules
+from neurozsl.deploy.anytime import Margin, finisher_of, rules
 from neurozsl.deploy.deploy import check_belongs
 from neurozsl.deploy.samples import spread
 from neurozsl.export.bundle.bundle import Bundle
@@ -142,7 +142,7 @@ def simulate(
     stage = run.data.stage(2)
     problem = problem_of(stage)
     rule = None if margin is None else rules(run, (margin,), bundle.spec.policy)[0]
-    finish = host_of(run, bundle.spec.policy)
+    finish = finisher_of(run, bundle.spec.policy)
     traces, predictions, seconds, done = [], list[Prediction](), 0.0, 0
     with road.at_rest(run.model):
         words = road.words(run.model, run.data.vectors)

@@ -22,7 +22,7 @@ from neurozsl.models.base import ZSLModel, distances, needed_branch
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring import metrics, road
-from neurozsl.scoring.anytime import NEVER, EveryStep, Host, Stopping, choose_threshold, margin
+from neurozsl.scoring.anytime import NEVER, EveryStep, Finisher, Stopping, choose_threshold, margin
 from neurozsl.scoring.evaluation import Collected, evaluate, walk
 from neurozsl.scoring.metrics import Problem
 from tests.factories import batches
@@ -119,7 +119,7 @@ def every_step(
 ) -> EveryStep:
     policy = needed_branch(model).spec().policy
     how = {"head_weight": 0.5, "policy": policy, "own": backend is None, **more}
-    host, rows = Host.of(model, VECTORS, **how), np.arange(len(split))
+    host, rows = Finisher.of(model, VECTORS, **how), np.arange(len(split))
     with road.at_rest(model):
         parts = road.prepare(model, split, rows)
         return host.every_step(split, rows, parts, road.trace_of(model, parts, backend))
@@ -293,7 +293,7 @@ def test_without_a_stop_the_scores_are_those_of_the_normal_evaluation(
 ) -> None:
     stage, chosen = padded_stage(run), run.selected
     backend = None if where == "own" else open_bundle(lava_bundle).backend("emulator")
-    host = Host.of(
+    host = Finisher.of(
         run.model,
         run.data.vectors,
         head_weight=chosen.head_weight,
@@ -315,7 +315,7 @@ def test_without_a_stop_the_scores_are_those_of_the_normal_evaluation(
 
 def test_the_chosen_threshold_is_the_smallest_that_loses_no_more_than_allowed(run: Run) -> None:
     stage, chosen = run.data.stage(1), run.selected
-    host = Host.of(
+    host = Finisher.of(
         run.model, run.data.vectors, head_weight=chosen.head_weight, policy="fixed", own=True
     )
     [(collected, kept)] = walk(

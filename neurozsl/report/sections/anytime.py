@@ -11,7 +11,6 @@ from neurozsl.report.schema import Report
 from neurozsl.report.sections.context import Tested, of_test
 from neurozsl.report.show import tables as t
 from neurozsl.report.show.section import Line, Section
-from neurozsl.scoring.anytime import Validated
 
 _KEY = "sections.anytime"
 
@@ -83,27 +82,7 @@ def _figure(report: Any) -> Drawn | None:
     return None if found is None else figures.stopped(found.stopped)
 
 
-def _example() -> Mapping[str, Any]:
-    validated = Validated(HM=83.1, full_HM=83.4, steps=4.2, max_loss=0.5)
-    return {
-        "anytime": AnytimeScore(
-            threshold=0.125,
-            S=81.0,
-            U=91.0,
-            HM=85.7,
-            ZSL=93.0,
-            mean_steps=3.9,
-            stopped=(0, 120, 90, 60, 110, 120),
-            synops=330_000.0,
-            neuron_updates=3_494.4,
-            full_HM=86.0,
-            full_synops=490_000.0,
-            validated=validated,
-        )
-    }
-
-
 SECTION = Section(
     "anytime", "Stopped early", ("anytime",),
-    fill=_fill, tables=_tables, lines=_lines, figures={"stopped": _figure}, example=_example,
+    fill=_fill, tables=_tables, lines=_lines, figures={"stopped": _figure},
 )  # fmt: skip
