@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import BranchSpec, MotionBackend
+from neurozsl.core.signals import BranchSpec, ChipInput, MotionBackend, Trace
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.lower.lower import Lowered
@@ -84,7 +84,20 @@ def backend(
     known = {**BACKENDS, **(own or {})}
     if name not in known:
         raise BadInput(f"motion backend '{name}' is unknown; use {', '.join(known)}")
-    return known[name].make(parts, run or RunOptions())
+    return _stopping(known[name].make(parts, run or RunOptions()))
+
+
+def _stopping(motion: MotionBackend) -> MotionBackend:
+    """The backend, silent after the steps that run of a sample (`ChipInput.lengths`).
+
+    Only the emulator does less work for it; the steps before are the same either way.
+    """
+
+    def stopped(chip: ChipInput) -> Trace:
+        trace = motion(chip)
+        return trace if chip.lengths is None else trace.stopped(chip.ran)
+
+    return stopped
 
 
 def _norse(parts: Parts, run: RunOptions) -> MotionBackend:

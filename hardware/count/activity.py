@@ -34,7 +34,8 @@ class LayerActivity:
 
     spike_sums, synop_sums, active_sums: over the `samples` of the group. The other figures are
     their means per sample (one inference): spikes; effective synaptic operations; neurons that an
-    event reaches through a nonzero weight.
+    event reaches through a nonzero weight. running: samples that the step still ran for; () where
+    all ran through.
     """
 
     layer: str
@@ -44,6 +45,7 @@ class LayerActivity:
     spike_sums: tuple[int, ...]
     synop_sums: tuple[int, ...]
     active_sums: tuple[int, ...]
+    running: tuple[int, ...] = ()
 
     @property
     def spikes(self) -> tuple[float, ...]:
@@ -62,8 +64,9 @@ class LayerActivity:
 
     @property
     def spike_rate(self) -> float:
-        """Spikes / (samples x neurons x steps)."""
-        places = self.samples * self.neurons * len(self.spike_sums)
+        """Spikes / (samples x neurons x steps that ran)."""
+        ran = sum(self.running) if self.running else self.samples * len(self.spike_sums)
+        places = ran * self.neurons
         return sum(self.spike_sums) / places if places else 0.0
 
 
@@ -91,13 +94,14 @@ def count_with_activity(
             spike_sums=_sums(layer.spikes, inside),
             synop_sums=_sums(layer.synops, inside),
             active_sums=_sums(layer.active, inside),
+            running=() if chip_input.lengths is None else _sums(layer.running, inside),
         )
         for layer in found
         for name, inside in members.items()
         if any(len(blocks[i]) for i in inside)
     )
     link = host_link(network, chip_input, trace)
-    return counts_of(found, link, samples, chip_input.steps), rows
+    return counts_of(found, link, chip_input), rows
 
 
 def blocks_of(groups: Groups, samples: int) -> tuple[tuple[Ints, ...], dict[str, tuple[int, ...]]]:

@@ -23,6 +23,9 @@ of the sums, which is what an artificial network would multiply.
 A delay moves events to later steps; those after the last step never arrive. A layer's own spikes
 are events like others.
 
+A sample that the host stops (`ChipInput.lengths`) has the events, spikes and updates of the steps
+that ran, `Dense` too is of these, and the time steps of an inference are their mean.
+
 The counting itself is `tally`; per step and per group of samples it is summed by `activity`.
 """
 
@@ -42,9 +45,10 @@ class LayerCounts:
 
     Sums over all synapses of the layer; `source` names where they come from. fan_in: weights of one
     neuron. parameters: weights as stored (a kernel once), and biases that are not zero.
-    nonzero_weights: of the weights. spike_rate: spikes / (neurons x steps), above 1 only where
-    neurons send several in a step. input_events: nonzero codes or spikes that arrive.
-    active_updates: neuron-steps in which at least one event arrived through a nonzero weight;
+    nonzero_weights: of the weights. spike_rate: spikes / (neurons x steps that ran), above 1 only
+    where neurons send several in a step. input_events: nonzero codes or spikes that arrive.
+    steps: that were prepared. active_updates: neuron-steps that ran and in which at least one event
+    arrived through a nonzero weight;
     the others are inactive_updates. most_synops: `synops` if every source value were an event in
     every step. conv_synops: operations through kernels, a part of `synops`.
     """
@@ -76,7 +80,7 @@ class LayerCounts:
 
     @property
     def neuron_updates(self) -> float:
-        """Neurons x steps: on a clocked chip every neuron is visited in every step."""
+        """Neurons x steps that ran: on a clocked chip every neuron is visited in every step."""
         return self.active_updates + self.inactive_updates
 
 
@@ -84,7 +88,8 @@ class LayerCounts:
 class Counts:
     """All layers of a branch in order, over `samples` inferences of `steps` steps.
 
-    entering: events that enter the chip from outside. link_bytes: what host and chip send each
+    mean_steps: of the steps that ran, where the host stopped samples earlier. entering: events that
+    enter the chip from outside. link_bytes: what host and chip send each
     other, as a list of what is not 0 (`host_link`). None: not known, as of an expected value.
     """
 
@@ -93,6 +98,12 @@ class Counts:
     steps: int
     entering: float | None = None
     link_bytes: float | None = None
+    mean_steps: float | None = None
+
+    @property
+    def ran(self) -> float:
+        """Time steps of one inference, the mean over the samples where some were stopped."""
+        return self.steps if self.mean_steps is None else self.mean_steps
 
     def total(self, key: str) -> float:
         """Sum of one count over the layers, e.g. `total("synops")`."""
@@ -121,17 +132,20 @@ def count(network: Network, chip_input: ChipInput, trace: Trace) -> Counts:
         counts.total("synops"), [row.joules for row in nz.estimate_all(counts)]
     """
     found, link = tally(network, chip_input, trace), host_link(network, chip_input, trace)
-    return counts_of(found, link, chip_input.batch, chip_input.steps)
+    return counts_of(found, link, chip_input)
 
 
-def counts_of(tallies: tuple[LayerTally, ...], link: HostLink, samples: int, steps: int) -> Counts:
-    """The sums of a pass over `samples` inferences of `steps` steps, per inference."""
-    layers = tuple(_layer_counts(x, samples, steps) for x in tallies)
+def counts_of(tallies: tuple[LayerTally, ...], link: HostLink, chip_input: ChipInput) -> Counts:
+    """The sums of a pass over the samples of an input, per inference."""
+    samples, steps, ran = chip_input.batch, chip_input.steps, int(chip_input.ran.sum())
+    layers = tuple(_layer_counts(x, samples, steps, ran) for x in tallies)
     entering = sum(stream.events for stream in link.inputs)
-    return Counts(layers, samples, steps, entering, link.sparse_bytes)
+    mean = None if chip_input.lengths is None else ran / max(samples, 1)
+    return Counts(layers, samples, steps, entering, link.sparse_bytes, mean)
 
 
-def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
+def _layer_counts(found: LayerTally, samples: int, steps: int, ran: int) -> LayerCounts:
+    """ran: steps of all samples together."""
     layer, each = found.layer, max(samples, 1)
     synapses, neurons = found.synapses, int(layer.size)
     spikes, active = int(found.spikes.sum()), int(found.active.sum())
@@ -150,7 +164,7 @@ def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
         nonzero_weights=sum(int(np.count_nonzero(weight)) for weight in weights),
         steps=steps,
         spikes=spikes / each,
-        spike_rate=spikes / max(samples * steps * neurons, 1),
+        spike_rate=spikes / max(ran * neurons, 1),
         input_events=sum(x.events for x in synapses) / each,
         effective_acs=sum(x.acs for x in synapses) / each,
         effective_macs=sum(x.macs for x in synapses) / each,
@@ -158,7 +172,7 @@ def _layer_counts(found: LayerTally, samples: int, steps: int) -> LayerCounts:
         synops_weighted=sum(x.weighted for x in synapses) / each,
         most_synops=float(sum(x.most for x in synapses)),
         active_updates=active / each,
-        inactive_updates=(neurons * steps * each - active) / each,
+        inactive_updates=(neurons * (ran if samples else steps) - active) / each,
         leaky=layer.leaky,
         conv_synops=sum(through_kernels) / each,
     )

@@ -71,7 +71,8 @@ def host_link(network: Network, chip_input: ChipInput, trace: Trace) -> HostLink
         BadInput: trace and input do not belong together.
     """
     values = values_of(network, chip_input, trace)
-    samples, steps = max(chip_input.batch, 1), chip_input.steps
+    samples = max(chip_input.batch, 1)
+    steps = float(chip_input.ran.sum()) / samples  # of one inference, those that ran
     inputs = []
     for name, code in inputs_read(network).items():
         bits, payload = code_bits(code)
@@ -104,11 +105,13 @@ def code_bits(code: InputCode) -> tuple[int, int]:
     return (1, 0) if code.kind == "binary" else (2, 1)
 
 
-def _stream(name: str, events: float, channels: int, steps: int, bits: int, payload: int) -> Stream:
+def _stream(
+    name: str, events: float, channels: int, steps: float, bits: int, payload: int
+) -> Stream:
     each = max(1, (channels - 1).bit_length() + payload)
     return Stream(name, events, channels * steps * bits / _BYTE, events * each / _BYTE)
 
 
-def _everything(name: str, values: int, bits: int) -> Stream:
+def _everything(name: str, values: float, bits: int) -> Stream:
     """Values that are all sent."""
     return Stream(name, float(values), values * bits / _BYTE, values * bits / _BYTE)

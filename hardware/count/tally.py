@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import ChipInput, InputCode, Trace
+from neurozsl.core.signals import ChipInput, InputCode, Trace, before
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.connections import (
     PIECE,
@@ -46,15 +46,16 @@ class SynapseTally:
     events: nonzero values that arrive. synops: int64 `(blocks, time)`, operations with a nonzero
     weight. most: those of a source that sends an event on every channel in every step. binary:
     `(time,)`, True where every value of the step is -1, 0 or 1. weighted: values x connections,
-    zero weights included. dense: connections x steps.
+    zero weights included. dense: connections x steps. Where samples stop, `most` and `dense` are
+    means over them.
     """
 
     events: int
     synops: Ints
-    most: int
+    most: float
     binary: Bools
     weighted: int
-    dense: int
+    dense: float
 
     @property
     def acs(self) -> int:
@@ -71,13 +72,15 @@ class SynapseTally:
 class LayerTally:
     """One layer: int64 `(blocks, time)` each, and its synapses in order.
 
-    active: neurons that at least one event reaches through a nonzero weight.
+    active: neurons that at least one event reaches through a nonzero weight. running: samples that
+    run in the step.
     """
 
     layer: Any
     exists: tuple[Bools, ...]
     spikes: Ints
     active: Ints
+    running: Ints
     synapses: tuple[SynapseTally, ...]
 
     @property
@@ -95,12 +98,16 @@ def tally(
     Raises:
         BadInput: trace and input do not belong together.
     """
-    values = values_of(network, chip_input, trace)
-    return tuple(_tally_layer(layer, values, blocks) for layer in network.layers)
+    values, ran = values_of(network, chip_input, trace), chip_input.ran
+    running = (np.arange(chip_input.steps) < ran[:, None]).astype(np.int64)  # (sample, time)
+    here = _per_block(running, blocks)
+    return tuple(_tally_layer(layer, values, blocks, ran, here) for layer in network.layers)
 
 
 def values_of(network: Network, chip_input: ChipInput, trace: Trace) -> dict[str, npt.NDArray[Any]]:
     """Codes of the inputs and spikes of the layers by name, `(samples, time, size)` each.
+
+    Those after the last step that runs of a sample are 0.
 
     Raises:
         BadInput: trace and input do not belong together.
@@ -117,7 +124,17 @@ def values_of(network: Network, chip_input: ChipInput, trace: Trace) -> dict[str
                     f"counts of layer '{layer.name}': '{name}' is {shape}, expected "
                     f"{(samples, steps, size)}; pass the input and the trace of the same run"
                 )
-    return values
+    ran = chip_input.ran
+    return {name: before(x, ran) for name, x in values.items()}
+
+
+def arriving_at(
+    synapse: Synapse, values: Mapping[str, npt.NDArray[Any]], ran: Ints
+) -> npt.NDArray[Any]:
+    """What a synapse brings in every step: delayed values, none after the stop of a sample."""
+    delay = synapse.link.delay
+    late = shifted(values[synapse.source], delay)
+    return before(late, ran) if delay else late
 
 
 def inputs_read(network: Network) -> dict[str, InputCode]:
@@ -127,9 +144,13 @@ def inputs_read(network: Network) -> dict[str, InputCode]:
 
 
 def _tally_layer(
-    layer: Any, values: Mapping[str, npt.NDArray[Any]], blocks: Sequence[Rows]
+    layer: Any,
+    values: Mapping[str, npt.NDArray[Any]],
+    blocks: Sequence[Rows],
+    ran: Ints,
+    running: Ints,
 ) -> LayerTally:
-    arriving = [shifted(values[s.source], s.link.delay) for s in layer.synapses]
+    arriving = [arriving_at(synapse, values, ran) for synapse in layer.synapses]
     exists = present(layer.synapses)
     spikes = values[layer.name].sum(axis=2, dtype=np.int64)  # (sample, time)
     active_updates = active(layer, [x != 0 for x in arriving])
@@ -138,14 +159,16 @@ def _tally_layer(
         exists=tuple(exists),
         spikes=_per_block(spikes, blocks),
         active=_per_block(active_updates, blocks),
+        running=running,
         synapses=tuple(
-            _tally_synapse(*x, blocks) for x in zip(layer.synapses, arriving, exists, strict=True)
+            _tally_synapse(*x, blocks, ran)
+            for x in zip(layer.synapses, arriving, exists, strict=True)
         ),
     )
 
 
 def _tally_synapse(
-    synapse: Synapse, arriving: npt.NDArray[Any], every: Bools, blocks: Sequence[Rows]
+    synapse: Synapse, arriving: npt.NDArray[Any], every: Bools, blocks: Sequence[Rows], ran: Ints
 ) -> SynapseTally:
     """The operations of one synapse on values that are delayed already; every: its weights."""
     arriving = own_values(synapse, every, arriving)
@@ -159,11 +182,15 @@ def _tally_synapse(
     return SynapseTally(
         events=int(sum(int(x.sum()) for x in events)),
         synops=np.stack([x @ joined for x in events]),
-        most=int(joined.sum()) * max(arriving.shape[1] - synapse.link.delay, 0),
+        most=int(joined.sum()) * _mean(np.maximum(ran - synapse.link.delay, 0)),
         binary=binary,
         weighted=int(sent.sum(axis=0) @ fan_out(synapse, every)),
-        dense=int(fan_out(unpooled(synapse), every).sum()) * arriving.shape[1],
+        dense=int(fan_out(unpooled(synapse), every).sum()) * _mean(ran),
     )
+
+
+def _mean(ran: Ints) -> float:
+    return float(ran.sum()) / max(len(ran), 1)
 
 
 def active(layer: Any, events: Sequence[Bools], neurons: Bools | None = None) -> Ints:

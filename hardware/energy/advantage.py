@@ -181,7 +181,7 @@ def step_times(
     without steps is powered for steps x length, the window of its input; where that is known
     (window_s), its own length is among them.
     """
-    steps, found = counts.steps, []
+    steps, found = counts.ran, []
     for chip in (load_chip(c) if isinstance(c, str) else c for c in chips):
         if "static_chip" not in chip.power or not chip.energy_methods:
             continue

@@ -31,7 +31,7 @@ def estimate(
     counts: Counts,
     chip: Chip | str,
     *,
-    steps: int | None = None,
+    steps: float | None = None,
     step_s: float | None = None,
     method: EnergyMethod | None = None,
     figure: str | None = None,
@@ -42,7 +42,7 @@ def estimate(
     Args:
         counts: of one inference (means over samples).
         chip: the chip or its key.
-        steps: time steps that the chip takes; default those of the counts.
+        steps: time steps that the chip takes; default the mean that the counts ran.
         step_s: length of a step in seconds; default the figure of the chip. For a chip without
             steps (Speck), the length of the window that it is powered for is steps x step_s.
         method: one of the chip's `energy_methods`; default its first.
@@ -63,7 +63,7 @@ def estimate(
             f"{', '.join(dict.fromkeys(known)) or 'none'}"
         )
     method = method or known[0]
-    steps = counts.steps if steps is None else steps
+    steps = counts.ran if steps is None else steps
     if figure is not None:
         if method != "dense_pass" or figure not in mac_keys(figures):
             raise BadInput(
@@ -179,7 +179,7 @@ def _is_lower_bound(
 
 
 def _latency(
-    chip: Chip, method: EnergyMethod, layers: int, steps: int, step_s: float | None
+    chip: Chip, method: EnergyMethod, layers: int, steps: float, step_s: float | None
 ) -> tuple[float | None, str]:
     if method == "dense_pass":
         return None, "not estimated: one pass, no steps"
@@ -189,12 +189,12 @@ def _latency(
             return None, "unpublished"
         return figure.value, f"nine layers, events through the chip ({figure.kind})"
     if step_s is not None:
-        return steps * step_s, f"{steps} steps of {step_s:g} s as given"
+        return steps * step_s, f"{round(steps, 2)} steps of {step_s:g} s as given"
     step = chip.time.get("step")
     if step is None:
         return None, "unpublished"
     origin = "; ".join(filter(None, (step.kind.replace("_", " "), step.note)))
-    return steps * step.value, f"{steps} steps of {step.value:g} s ({origin})"
+    return steps * step.value, f"{round(steps, 2)} steps of {step.value:g} s ({origin})"
 
 
 def _floor(chip: Chip, step_s: float | None, latency_s: float | None) -> str:

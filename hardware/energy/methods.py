@@ -154,7 +154,7 @@ def _event_driven(counts: Counts, figures: Figures, traffic: SpikeMessages | Non
 
 def _dense_pass(counts: Counts, figures: Figures, traffic: SpikeMessages | None) -> Terms:
     key = mac_keys(figures)[0]
-    passes = counts.total("dense") / max(counts.steps, 1)
+    passes = counts.total("dense") / max(counts.ran, 1)
     mac = term("multiplies, one dense pass", key, passes, figures[key])
     return Terms(
         (mac,), ("arithmetic of the same layers, once",), ("memory", "activations", "control")

@@ -28,7 +28,7 @@ def estimate_all(
     counts: Counts,
     chips: Sequence[str | Chip] = DEFAULT_CHIPS,
     *,
-    steps: int | None = None,
+    steps: float | None = None,
     step_s: Mapping[str, float] | None = None,
     window_s: float | None = None,
     traffic: Mapping[str, SpikeMessages] | None = None,
@@ -38,13 +38,13 @@ def estimate_all(
     Args:
         counts: of one inference.
         chips: keys or chips of a user.
-        steps: time steps that the chips take; default those of the counts.
+        steps: time steps that the chips take; default the mean that the counts ran.
         step_s: length of a step per chip key where it is not the chip's own.
         window_s: how long the input of one inference lasts: chips without steps are powered so
             long. Unknown by default, and so is their static energy then.
         traffic: messages and hops per chip family, where the network was placed.
     """
-    steps = counts.steps if steps is None else steps
+    steps = counts.ran if steps is None else steps
     paces = step_s or {}
     found: list[EnergyRow] = []
     loaded = [load_chip(c) if isinstance(c, str) else c for c in chips]
@@ -114,7 +114,7 @@ def _evidence(row: EnergyRow) -> int:
     return _EVIDENCE.index(largest.kind) if largest.kind in _EVIDENCE else -1
 
 
-def anchor_row(chip: Chip, *, steps: int, step_s: float) -> EnergyRow:
+def anchor_row(chip: Chip, *, steps: float, step_s: float) -> EnergyRow:
     """Mean power of published workloads x this network's latency, static power and all inside.
 
     Only with a step that somebody gave: the chip's own figure is the floor of its circuits, and a
@@ -138,7 +138,7 @@ def anchor_row(chip: Chip, *, steps: int, step_s: float) -> EnergyRow:
         interval="unpublished" if power.low is None else "published",
         step_s=step_s,
         latency_s=latency,
-        latency_note=f"{steps} steps of {step_s:g} s as given",
+        latency_note=f"{round(steps, 2)} steps of {step_s:g} s as given",
         terms=(whole,),
         source=f"workload_mean {power.value:.4g} W [{power.source}]",
         included=("the whole chip while it runs",),

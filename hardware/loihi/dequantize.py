@@ -49,7 +49,7 @@ def dequantize_input(program: Program, chip_input: ChipInput) -> ChipInput:
     theta = {
         x.name: real_threshold(x, threshold_codes(x, checked.theta[x.name])) for x in program.layers
     }
-    return ChipInput(checked.codes, checked.code, theta)
+    return replace(checked, theta=theta)
 
 
 def float_twin(layer: ProgramLayer, inputs: Mapping[str, InputCode]) -> LoweredLayer:

@@ -5,6 +5,7 @@ same codes and thresholds, ready to be run, or the input that does not fit.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from neurozsl.core.errors import BadInput
@@ -36,7 +37,7 @@ def check_input(
                 f"expects {code.size} at {code.scale:g}; prepare it with the code of the network"
             )
     codes = {name: chip_input.codes[name] for name in inputs}
-    checked = ChipInput(codes, dict(inputs), chip_input.theta).to_numpy()
+    checked = replace(chip_input, codes=codes, code=dict(inputs)).to_numpy()
     shapes = {name: value.shape[:2] for name, value in checked.codes.items()}
     if len(set(shapes.values())) > 1:
         raise BadInput(f"chip input: (batch, time) differ between inputs: {shapes}")
@@ -44,7 +45,7 @@ def check_input(
         raise BadInput(f"chip input: {checked.steps} steps, the threshold table has {steps}")
     if policy != "dynamic":
         # Table and frozen thresholds are part of the network; the host's theta is not used.
-        return ChipInput(checked.codes, checked.code, None)
+        return replace(checked, theta=None)
     theta = checked.theta or {}
     for layer in layers:
         shape = None if layer.name not in theta else theta[layer.name].shape

@@ -93,14 +93,14 @@ def neurobench(
     Raises:
         BadInput: trace and input do not belong together.
     """
-    values = values_of(network, chip_input, trace)
+    values, ran = values_of(network, chip_input, trace), chip_input.ran
     counts = counts or count(network, chip_input, trace)
     samples = max(chip_input.batch, 1)
     batch = batch or samples
     spiking = [layer for layer in network.layers if layer.rule.spiking]
-    places = sum(int(values[layer.name].size) for layer in spiking)
+    places = int(ran.sum()) * sum(int(layer.size) for layer in spiking)
     silent = places - sum(int(np.count_nonzero(values[layer.name])) for layer in spiking)
-    done = operations(network, values, batch)
+    done = operations(network, values, batch, ran)
     updates = membrane_updates(network, chip_input, trace, [layer.name for layer in spiking])
     parameters = int(counts.total("parameters"))
     weights = parameters - sum(stored_biases(layer) for layer in network.layers)
@@ -117,7 +117,7 @@ def neurobench(
     names = {layer.name for layer in spiking}
     rows = (
         *_of_memory(network, found, parameters),
-        *_of_spikes([values[name] for name in names], found),
+        *_of_spikes([values[name] for name in names], places, found),
         *_of_updates([row.active_updates for row in counts.layers if row.name in names], found),
         *_of_operations(network, found, done, samples, batch),
     )
@@ -156,10 +156,10 @@ def _of_memory(network: Network, found: NeuroBench, parameters: int) -> Iterator
         )
 
 
-def _of_spikes(spikes: list[Any], found: NeuroBench) -> Iterator[Difference]:
+def _of_spikes(spikes: list[Any], places: int, found: NeuroBench) -> Iterator[Difference]:
     most = max((int(x.max(initial=0)) for x in spikes), default=0)
     if most > 1:
-        rate = sum(int(x.sum(dtype=np.int64)) for x in spikes) / sum(x.size for x in spikes)
+        rate = sum(int(x.sum(dtype=np.int64)) for x in spikes) / max(places, 1)
         yield Difference(
             "ActivationSparsity",
             found.ActivationSparsity,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.count.tally import Network
+from neurozsl.hardware.count.tally import Network, arriving_at
 from neurozsl.hardware.network.connections import (
     PIECE,
     Bools,
@@ -27,7 +27,7 @@ from neurozsl.hardware.network.connections import (
     present,
     unpooled,
 )
-from neurozsl.hardware.network.synapse import Synapse, pooled, shifted
+from neurozsl.hardware.network.synapse import Synapse, pooled
 
 Values = Mapping[str, npt.NDArray[Any]]
 
@@ -48,17 +48,17 @@ class CallOperations:
     mixed: bool
 
 
-def operations(network: Network, values: Values, batch: int) -> CallOperations:
+def operations(network: Network, values: Values, batch: int, ran: Ints) -> CallOperations:
     """Every call of every synapse.
 
     values: codes of the inputs and spikes of the layers, `(samples, time, size)`. batch: samples of
-    a call.
+    a call. ran: steps of each sample.
     """
     acs = macs = exact_acs = exact_macs = one_by_one = 0
     mixed = False
     for synapse, every in _synapses(network):
         code = network.inputs.get(synapse.source)
-        late = own_values(synapse, every, shifted(values[synapse.source], synapse.link.delay))
+        late = own_values(synapse, every, arriving_at(synapse, values, ran))
         joined = fan_out(unpooled(synapse), synapse.weight != 0)
         behind = fan_out(synapse, synapse.weight != 0)
         for start in range(0, len(late), batch):

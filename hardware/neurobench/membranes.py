@@ -15,11 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.core.signals import ChipInput, Trace
+from neurozsl.core.signals import ChipInput, Trace, before
 from neurozsl.hardware.arithmetic.emulate import emulate
 from neurozsl.hardware.count.tally import Network, inputs_read
 from neurozsl.hardware.floatsim.floatsim import drive, layer_thresholds
 from neurozsl.hardware.floatsim.rules import replay
+from neurozsl.hardware.network.connections import Ints
 from neurozsl.hardware.network.lowered import Lowered
 
 _HELD: Final = 1 << 23  # membranes of a layer that are held at once, 64 MB
@@ -37,19 +38,20 @@ def membrane_updates(
         BadInput: a program has to run again and its thresholds are missing.
     """
     found = 0
-    for membranes in _pieces(network, chip_input, trace, layers):
+    for ran, membranes in _pieces(network, chip_input, trace, layers):
         for name in layers:
             v = membranes[name]
-            found += v[:, :1].size + int(np.count_nonzero(v[:, 1:] != v[:, :-1]))
+            changed = before(v[:, 1:] != v[:, :-1], ran - 1)
+            found += v[:, :1].size + int(np.count_nonzero(changed))
     return found
 
 
 def _pieces(
     network: Network, chip_input: ChipInput, trace: Trace, layers: Sequence[str]
-) -> Iterator[Membranes]:
-    """Some samples at a time."""
+) -> Iterator[tuple[Ints, Membranes]]:
+    """Some samples at a time: their steps that ran, and membranes."""
     if all(name in trace.membrane for name in layers):
-        yield trace.to_numpy().membrane
+        yield chip_input.ran, trace.to_numpy().membrane
         return
     widest = max(layer.size for layer in network.layers)
     several = max(1, _HELD // max(1, chip_input.steps * widest))
@@ -58,9 +60,9 @@ def _pieces(
         spikes = {name: x[rows] for name, x in trace.spikes.items()}
         part = chip_input.take(rows)
         if isinstance(network, Lowered):
-            yield _in_float(network, part, Trace(spikes))
+            yield part.ran, _in_float(network, part, Trace(spikes))
         else:
-            yield emulate(network, part, record=("spikes", "membrane")).membrane
+            yield part.ran, emulate(network, part, record=("spikes", "membrane")).membrane
 
 
 def _in_float(network: Lowered, chip_input: ChipInput, trace: Trace) -> Membranes:

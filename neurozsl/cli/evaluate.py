@@ -1,11 +1,12 @@
 """`neurozsl evaluate`: S, U, HM and ZSL of a run, with its branch on the host or in a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, show_table
+from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
 from neurozsl.cli.option_values import Json
 
 
@@ -17,15 +18,22 @@ def evaluate(
     backend: Annotated[
         str, typer.Option(help="Backend for the bundle: emulator, lava, lava_float, sinabs, norse.")
     ] = "",
+    margin: SeveralMargins = None,
     as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
     from neurozsl.deploy import deploy
+    from neurozsl.deploy.anytime import evaluate_anytime
     from neurozsl.runs import run as runs
 
+    margins = margins_of(margin or [])
     opened = runs.open_run(run)
+    on: dict[str, Any] = {"bundle": bundle, "backend": backend}
     with progress_bar("evaluating") as update:
-        result = deploy.evaluate_run(opened, bundle=bundle, backend=backend, progress=update)
+        if margins:
+            result = evaluate_anytime(opened, margins, **on, progress=update)
+        else:
+            result = deploy.evaluate_run(opened, **on, progress=update)
     if as_json:
         emit_json(result.as_json())
         return
@@ -35,4 +43,6 @@ def evaluate(
         ("S", "U", "HM", "ZSL", "beta", "chance HM (95th percentile)"),
         [(*(f"{getattr(result, k):.2f}" for k in ("S", "U", "HM", "ZSL", "beta", "chance")),)],
     )
+    if result.anytime:
+        show_margins(result.anytime)
     next_commands(f"neurozsl profile {run}" + (f" --bundle {bundle}" if bundle else ""))

@@ -9,6 +9,7 @@ import typer
 
 from neurozsl.cli.console import command, progress_bar, say
 from neurozsl.cli.kinds import words
+from neurozsl.cli.margins import OneMargin, margin_of
 from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
 
@@ -31,6 +32,7 @@ def profile_run(
         ),
     ] = None,
     clips: Clips = None,
+    margin: OneMargin = None,
     prices: PriceOptions,
 ) -> Work:
     """A run with its deployed branch, else with the float one.
@@ -47,7 +49,7 @@ def profile_run(
         raise BadInput(
             f"--clips {clips}: no such folder; give the one that `neurozsl data build --clips` read"
         )
-    chips = prices.chips()
+    chips, at = prices.chips(), None if margin is None else margin_of(margin)
     beside = run / "deploy" / "lava"
     found = bundle is None and (beside / "manifest.json").is_file()
     deployed = beside if found else bundle
@@ -58,7 +60,7 @@ def profile_run(
 
         if found:
             say(f"profiling the deployed branch in {beside}")
-        asked = words({"bundle": deployed, "clips": clips}) + prices.words()
+        asked = words({"bundle": deployed, "clips": clips, "margin": margin}) + prices.words()
         again = command("profile", run, asked)
         with progress_bar("profiling") as update:
             report = build.build(
@@ -68,6 +70,7 @@ def profile_run(
                 devices=chips,
                 step_s=prices.step_time,
                 clips=clips,
+                margin=at,
                 progress=update,
             )
         return report, (again + words({"report": run / "report.html"}),)
@@ -75,7 +78,9 @@ def profile_run(
     return work
 
 
-def profile_bundle(bundle: Path, *, clips: Clips = None, prices: PriceOptions) -> Work:
+def profile_bundle(
+    bundle: Path, *, clips: Clips = None, margin: OneMargin = None, prices: PriceOptions
+) -> Work:
     """The run that a bundle lies in, with it.
 
     Raises:
@@ -90,5 +95,9 @@ def profile_bundle(bundle: Path, *, clips: Clips = None, prices: PriceOptions) -
         )
     near = bundle.parent.parent
     return profile_run(
-        near if near.resolve() == run else run, bundle=bundle, clips=clips, prices=prices
+        near if near.resolve() == run else run,
+        bundle=bundle,
+        clips=clips,
+        margin=margin,
+        prices=prices,
     )

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
+from neurozsl.cli.margins import OneMargin, margin_of
 from neurozsl.cli.option_values import Json
 
 
@@ -34,16 +35,19 @@ class SimulateOptions:
     as_json: Json = False
 
 
-def simulate_bundle(bundle: Path, *, asked: SimulateOptions) -> None:
+def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin = None) -> None:
     """Run test samples, print every layer and the classes that the model names."""
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
     from neurozsl.simulation import simulate as simulation
 
+    at = None if margin is None else margin_of(margin)
     opened = open_bundle(bundle)
     name = asked.backend or default_backend(opened)
     with progress_bar(f"simulating on {name}") as update:
-        result = simulation.simulate(opened, backend=name, limit=asked.limit, progress=update)
+        result = simulation.simulate(
+            opened, backend=name, limit=asked.limit, margin=at, progress=update
+        )
     drawn = simulation.draw_raster(result, bundle) if asked.raster else None
     if asked.as_json:
         emit_json(result.as_json())
@@ -59,12 +63,16 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions) -> None:
                 str(result.trace.overflow.get(layer, 0)),
                 str(result.trace.saturation.get(layer, 0)),
             )
-            for layer, rate in result.trace.rates().items()
+            for layer, rate in result.rates.items()
         ],
     )
     for line in result.predictions[:8]:
         mark = "right" if line.predicted == line.true else "wrong"
-        say(f"  {line.sample}: {line.predicted} (true: {line.true}, {mark})")
+        ran = "" if line.steps is None else f", {line.steps} of {result.steps} steps"
+        say(f"  {line.sample}: {line.predicted} (true: {line.true}, {mark}{ran})")
+    if result.margin is not None:
+        mean = sum(line.steps or 0 for line in result.predictions) / result.samples
+        say(f"stopped at margin {result.margin:.3g}: {mean:.2f} of {result.steps} steps a sample")
     if result.warning:
         say(result.warning)
     if drawn is not None:

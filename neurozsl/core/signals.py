@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +35,7 @@ from neurozsl.core.errors import BadInput
 # A numpy array or a torch tensor; `.to_numpy()` of the values below is the border between the two.
 Array = Any
 FloatArray = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
 
 # closed: theta follows the layer's own spikes of the step before; Norse alone runs it.
 Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]
@@ -94,11 +95,14 @@ class ChipInput:
     code: per input name, the `InputCode`.
     theta: per layer name, thresholds `(batch, time)` in the units of the float model; None unless
         the policy is dynamic, or closed and the branch's own run was asked for its thresholds.
+    lengths: per sample the steps that run, `(batch,)` integers in 1..time; after them the host has
+        stopped it, nothing is read, spikes or is updated. None: all steps of all samples.
     """
 
     codes: Mapping[str, Array]
     code: Mapping[str, InputCode]
     theta: Mapping[str, Array] | None = None
+    lengths: Array | None = None
 
     @property
     def batch(self) -> int:
@@ -110,8 +114,42 @@ class ChipInput:
         """Number of time steps."""
         return int(next(iter(self.codes.values())).shape[1])
 
+    @property
+    def ran(self) -> Ints:
+        """Steps that run, `(batch,)`: `lengths`, all steps where there are none.
+
+        Raises:
+            BadInput: a length per sample is missing, or one lies outside of 1..time.
+        """
+        if self.lengths is None:
+            return np.full(self.batch, self.steps, np.int64)
+        found = _numpy(self.lengths)
+        if found.shape != (self.batch,) or found.dtype.kind not in "iu":
+            raise BadInput(
+                f"chip input: lengths of shape {found.shape} and type {found.dtype}, expected one "
+                f"whole number for each of {self.batch} samples"
+            )
+        if found.size and not (found.min() >= 1 and found.max() <= self.steps):
+            raise BadInput(
+                f"chip input: lengths {found.min()}..{found.max()}, a sample runs 1..{self.steps} "
+                "of the steps that were prepared"
+            )
+        return found.astype(np.int64)
+
+    def stopped(self, lengths: Array) -> ChipInput:
+        """The same samples, each stopped after its number of steps."""
+        return replace(self, lengths=lengths)
+
+    def first_steps(self, steps: int) -> ChipInput:
+        """Their first steps alone, as samples of that length."""
+        theta = None if self.theta is None else {k: v[:, :steps] for k, v in self.theta.items()}
+        lengths = None if self.lengths is None else np.minimum(self.ran, steps)
+        return ChipInput(
+            {k: v[:, :steps] for k, v in self.codes.items()}, self.code, theta, lengths
+        )
+
     def to_numpy(self) -> ChipInput:
-        """Same values as int16 (codes) and float64 (theta).
+        """Same values as int16 (codes), float64 (theta) and int64 (lengths).
 
         Raises:
             BadInput: a code is not an integer, or outside the range of its `InputCode`.
@@ -136,12 +174,13 @@ class ChipInput:
         theta = None
         if self.theta is not None:
             theta = {k: _numpy(v).astype(np.float64) for k, v in self.theta.items()}
-        return ChipInput(codes, self.code, theta)
+        return ChipInput(codes, self.code, theta, None if self.lengths is None else self.ran)
 
     def take(self, rows: Array) -> ChipInput:
         """The samples `rows` (a slice or an index array)."""
         theta = None if self.theta is None else {k: v[rows] for k, v in self.theta.items()}
-        return ChipInput({k: v[rows] for k, v in self.codes.items()}, self.code, theta)
+        lengths = None if self.lengths is None else self.ran[rows]
+        return ChipInput({k: v[rows] for k, v in self.codes.items()}, self.code, theta, lengths)
 
     @staticmethod
     def join(parts: Sequence[ChipInput]) -> ChipInput:
@@ -155,7 +194,10 @@ class ChipInput:
             raise BadInput("chip inputs: their codes differ; join the samples of one model")
         theta = _end_to_end("thresholds", [part.theta or {} for part in parts])
         codes = _end_to_end("codes", [part.codes for part in parts])
-        return ChipInput(codes, first.code, None if first.theta is None else theta)
+        lengths = None
+        if any(part.lengths is not None for part in parts):
+            lengths = np.concatenate([part.ran for part in parts])
+        return ChipInput(codes, first.code, None if first.theta is None else theta, lengths)
 
 
 @dataclass(frozen=True)
@@ -176,6 +218,18 @@ class Trace:
         spikes = {k: _numpy(v).astype(np.uint8) for k, v in self.spikes.items()}
         membrane = {k: _numpy(v) for k, v in self.membrane.items()}
         return Trace(spikes, dict(self.overflow), dict(self.saturation), membrane)
+
+    def stopped(self, lengths: Array) -> Trace:
+        """The trace of the same run, each sample stopped after its number of steps `(batch,)`.
+
+        Nothing spikes after the stop. A step depends on earlier ones alone, so the steps before it
+        are those of the run that stops. Wraps and clips stay those of all steps.
+        """
+        return replace(
+            self,
+            spikes={k: before(v, lengths) for k, v in self.spikes.items()},
+            membrane={k: before(v, lengths) for k, v in self.membrane.items()},
+        )
 
     def rates(self) -> dict[str, float]:
         """Spike rate per layer: spikes / (batch x time x neuron)."""
@@ -199,6 +253,22 @@ class Trace:
 
 MotionBackend = Callable[[ChipInput], Trace]
 """Whatever runs the branch: Norse, a float simulator, the integers of a chip."""
+
+
+def before(values: Array, lengths: Array) -> Array:
+    """Values `(batch, time, ...)` with 0 in the steps after those that ran, `lengths` `(batch,)`.
+
+    >>> before(np.array([[1, 2, 3], [4, 5, 6]]), np.array([1, 3])).tolist()
+    [[1, 0, 0], [4, 5, 6]]
+    """
+    steps = int(values.shape[1])
+    kept = np.arange(steps) < _numpy(lengths)[:, None]  # (batch, time)
+    if kept.all():
+        return values
+    kept = kept.reshape(*kept.shape, *[1] * (values.ndim - 2))
+    if hasattr(values, "detach"):
+        return values * values.new_tensor(kept, dtype=values.dtype)
+    return np.where(kept, values, np.zeros((), values.dtype))
 
 
 def _end_to_end(what: str, parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

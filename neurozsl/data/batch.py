@@ -37,6 +37,9 @@ class AVBatch:
         mask: (B, T) bool, True marks a real step.
         label: (B,) int64, index into `ZSLData.classes`; -1 where unknown.
         events: (B, T, De) float32 counts of pixel events on a grid, ON then OFF; None without.
+        stop: steps of the model after which the host finishes, later ones are as padding; None:
+            all. Features without time are shown as often as the model has steps, so the mask, which
+            is that of the features, cannot say it.
     """
 
     audio: Tensor
@@ -44,13 +47,16 @@ class AVBatch:
     mask: Tensor
     label: Tensor
     events: Tensor | None = None
+    stop: int | None = None
 
     def __len__(self) -> int:
         return int(self.label.shape[0])
 
     def to(self, device: torch.device | str) -> AVBatch:
         """Returns the batch on another device."""
-        moved: dict[str, Any] = {k: v if v is None else v.to(device) for k, v in vars(self).items()}
+        moved: dict[str, Any] = {
+            k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()
+        }
         return AVBatch(**moved)
 
 

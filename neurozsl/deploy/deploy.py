@@ -207,7 +207,7 @@ def evaluate_run(
             raise BadInput(
                 f"backend '{backend}': runs a bundle, and none is given; give both or none"
             )
-        (name, policy), motion = _own_branch(run), None
+        (name, policy), motion = own_branch(run), None
     else:
         opened = open_bundle(bundle)
         check_belongs(run, opened)
@@ -222,7 +222,7 @@ def evaluate_run(
     )
 
 
-def _own_branch(run: Run) -> tuple[str, str]:
+def own_branch(run: Run) -> tuple[str, str]:
     """Where a run's branch runs without a bundle, and its policy; `none` where nothing spikes."""
     if branch_of(run.model) is None:
         return "none", "none"

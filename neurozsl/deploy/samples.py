@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.core.signals import BranchSpec, ChipInput, Policy, Trace
 from neurozsl.data.batch import Split
 from neurozsl.models.base import ZSLModel, closed_loop, needed_branch
 from neurozsl.runs.run import Run
@@ -49,12 +49,16 @@ def calibration_input(run: Run, spec: BranchSpec) -> ChipInput:
     A closed loop moves its thresholds by its own spikes: `prepare` cannot know them, the branch is
     asked. For every other policy the input is as `prepare` made it.
     """
-    train = run.data.stage(2).train
-    chip = chip_input(run.model, train, spread(train, CALIBRATION_ROWS))
-    if spec.policy != "closed":
+    return calibration_of(run.model, run.data.stage(2).train, spec.policy)
+
+
+def calibration_of(model: ZSLModel, train: Split, policy: Policy) -> ChipInput:
+    """As `calibration_input`, of any model with a branch and its training samples."""
+    chip = chip_input(model, train, spread(train, CALIBRATION_ROWS))
+    if policy != "closed":
         return chip
     with torch.no_grad():
-        found = closed_loop(needed_branch(run.model)).thresholds(_as_float(chip))
+        found = closed_loop(needed_branch(model)).thresholds(_as_float(chip))
     return ChipInput(chip.codes, chip.code, {k: v.double().numpy() for k, v in found.items()})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import MotionBackend
+from neurozsl.deploy.anytime_score import AnytimeScore
 from neurozsl.export.bundle.build_branch import StepScore
 from neurozsl.export.bundle.operations import ScoredStep, mean_operations
 from neurozsl.runs.run import Run
@@ -21,6 +22,7 @@ class RunScores:
 
     beta, head_weight: chosen on validation data. chance: 95th percentile of HM by chance.
     policy: of the thresholds. bundle: its folder, None where the run's own branch was scored.
+    anytime: the same test with samples that stop, one per margin.
     """
 
     S: float
@@ -35,10 +37,12 @@ class RunScores:
     policy: str
     bundle: str | None
     host_device: str = "cpu"
+    anytime: tuple[AnytimeScore, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """What `neurozsl evaluate --json` prints."""
-        return asdict(self)
+        """What `neurozsl evaluate --json` prints; `anytime` where margins were asked for."""
+        found = {k: v for k, v in asdict(self).items() if k != "anytime"}
+        return found | ({"anytime": [x.as_json() for x in self.anytime]} if self.anytime else {})
 
 
 def scored(run: Run, collected: Collected) -> Evaluation:

@@ -12,6 +12,7 @@ from typing import Any
 
 from neurozsl.core.progress import Progress
 from neurozsl.deploy import deploy as deployment
+from neurozsl.deploy.anytime import Margin, evaluate_anytime
 from neurozsl.deploy.score import RunScores
 from neurozsl.export.bundle import bundle as bundles
 from neurozsl.export.bundle.bundle import Bundle, StageProgress
@@ -172,6 +173,7 @@ def evaluate(
     bundle: Bundle | Folder | None = None,
     *,
     backend: str = "",
+    margin: Margin | Sequence[Margin] | None = None,
     progress: Progress | None = None,
 ) -> RunScores:
     """Score a run on its test splits, as trained or as deployed.
@@ -180,22 +182,28 @@ def evaluate(
         run: a trained run.
         bundle: of this run: its branch takes the place of the trained one.
         backend: what runs the bundle; empty: the first of its target.
+        margin: also stop every sample once the margin of its class is reached: a number in 0..1
+            (inf never stops), "auto" for the one that validation data choose, or several.
         progress: called with (samples done, samples in all).
 
     Returns:
-        S, U, HM and ZSL in percent, beta, what chance would give, and where the branch ran.
+        S, U, HM and ZSL in percent, beta, what chance would give, and where the branch ran; with
+        margins also `anytime`, per margin scores, mean steps and synaptic operations as used.
 
     Raises:
-        BadInput: the bundle belongs to another run, or its target has no such backend.
+        BadInput: the bundle belongs to another run, its target has no such backend, or what the
+            chip reads follows later steps, so that no sample can stop (dynamic thresholds).
 
     Example::
 
         trained, deployed = nz.evaluate(run), nz.evaluate(run, "runs/demo/deploy/lava")
         trained.HM - deployed.HM
+        [(row.HM, row.mean_steps, row.saved) for row in nz.evaluate(run, margin="auto").anytime]
     """
-    return deployment.evaluate_run(
-        _run(run), bundle=_bundle_folder(bundle), backend=backend, progress=progress
-    )
+    where: dict[str, Any] = {"bundle": _bundle_folder(bundle), "backend": backend}
+    if margin is not None:
+        return evaluate_anytime(_run(run), _margins(margin), **where, progress=progress)
+    return deployment.evaluate_run(_run(run), **where, progress=progress)
 
 
 def profile(
@@ -204,6 +212,7 @@ def profile(
     *,
     devices: Sequence[Chip] = (),
     step_s: float | None = None,
+    margin: Margin | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
     """Accuracy, spikes, operations and estimated joules of a run, as one document.
@@ -213,6 +222,8 @@ def profile(
         bundle: what is profiled as deployed; None: the float branch.
         devices: further chips with energy rows of their own (`nz.load_chip`).
         step_s: seconds of a time step, for static power; None: each chip's own.
+        margin: stop every sample once the margin of its class is reached, as in `evaluate`; scores
+            and counts are then as used.
         progress: called with (test samples done, in all).
 
     Returns:
@@ -228,8 +239,15 @@ def profile(
     """
     opened, folder = _run(run), _bundle_folder(bundle)
     line = f"neurozsl profile {opened.path}" + (f" --bundle {folder}" if folder else "")
+    line += "" if margin is None else f" --margin {margin}"
     return build(
-        opened, bundle=folder, command=line, devices=devices, step_s=step_s, progress=progress
+        opened,
+        bundle=folder,
+        command=line,
+        devices=devices,
+        step_s=step_s,
+        margin=margin,
+        progress=progress,
     )
 
 
@@ -238,6 +256,7 @@ def simulate(
     *,
     backend: str = "",
     limit: int | None = None,
+    margin: Margin | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
     """Run samples through a bundle: the spikes, and the classes that they lead to.
@@ -246,6 +265,7 @@ def simulate(
         bundle: in its run folder it is fed test samples, elsewhere its golden ones.
         backend: emulator, lava, sinabs, ...; empty: the first of the bundle's target.
         limit: samples, half of seen and half of unseen classes; None: 16.
+        margin: stop every sample once the margin of its class is reached, as in `evaluate`.
         progress: called with (samples done, samples in all).
 
     Returns:
@@ -263,11 +283,15 @@ def simulate(
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     name = backend or deployment.default_backend(opened)
-    return simulation.simulate(opened, backend=name, limit=limit, progress=progress)
+    return simulation.simulate(opened, backend=name, limit=limit, margin=margin, progress=progress)
 
 
 def _run(run: Run | Folder) -> Run:
     return run if isinstance(run, Run) else load(run)
+
+
+def _margins(margin: Margin | Sequence[Margin]) -> tuple[Margin, ...]:
+    return (margin,) if isinstance(margin, str | float | int) else tuple(margin)
 
 
 def _bundle_folder(bundle: Bundle | Folder | None) -> Path | None:

@@ -101,7 +101,11 @@ class ZSLModel(TorchModule, Protocol):
         """Fix what depends on the training data alone (scales of the input codes)."""
 
     def prepare(self, batch: AVBatch) -> Prepared:
-        """Do the host's part before the motion branch; no motion weight is used."""
+        """Do the host's part before the motion branch; no motion weight is used.
+
+        Anytime inference asks for what is known after `batch.stop` steps: the mask of `Prepared`
+        and of the context ends there (`models.sequence.as_steps` does it).
+        """
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Do the host's part after the motion branch; no motion weight is used."""

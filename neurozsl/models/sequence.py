@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Literal
 
+import torch
+
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.blocks import masked_mean
@@ -13,11 +15,21 @@ Encode = Literal["sequence", "repeat"]
 def as_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
     """The batch with `steps` steps, T of the model.
 
-    `sequence` takes T steps as they are; `repeat` shows the average T times.
+    `sequence` takes T steps as they are; `repeat` shows the average T times. The mask ends at
+    `batch.stop`: what `repeat` averages is known before the first step, all of it.
 
     Raises:
         BadInput: a sequence of another length.
     """
+    shown = _all_steps(batch, steps=steps, encode=encode, model=model)
+    if batch.stop is None:
+        return shown
+    ran = torch.arange(steps, device=shown.mask.device) < batch.stop
+    return replace(shown, mask=shown.mask & ran)
+
+
+def _all_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
+    """As `as_steps`, without a stop."""
     found = batch.audio.shape[1]
     if encode == "sequence":
         if found != steps:

@@ -62,12 +62,14 @@ def prepare(
     *,
     first: int = 0,
     device: torch.device | str = "cpu",
+    stop: int | None = None,
 ) -> PreparedBatch:
     """The host's part before the chip, for samples `rows` of a split; no motion weight is used.
 
-    first: place of the split's first sample in what is walked. device: where the model is.
+    first: place of the split's first sample in what is walked. device: where the model is. stop:
+    the host knows the first `stop` steps alone (`AVBatch.stop`).
     """
-    batch = cast(split.batch(rows).to(device), precision(model))
+    batch = replace(cast(split.batch(rows).to(device), precision(model)), stop=stop)
     return PreparedBatch(first + np.asarray(rows, np.int64), model.prepare(batch))
 
 

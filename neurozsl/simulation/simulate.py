@@ -5,13 +5,16 @@ host part of the model names a class for each. A bundle on its own is fed its go
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
+from neurozsl.deploy.anytime import Margin, finisher_of, rules
 from neurozsl.deploy.deploy import check_belongs
 from neurozsl.deploy.samples import spread
 from neurozsl.export.bundle.bundle import Bundle
@@ -27,27 +30,51 @@ DEFAULT_SAMPLES = 16
 
 @dataclass(frozen=True)
 class Prediction:
-    """One sample: its name, the class the deployed model chose, and the true one."""
+    """One sample: its name, the class the deployed model chose, and the true one.
+
+    steps: after which it was stopped; None where all ran.
+    """
 
     sample: str
     predicted: str
     true: str
+    steps: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields; steps where it was stopped."""
+        return {k: v for k, v in vars(self).items() if v is not None}
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """What `simulate` saw."""
+    """What `simulate` saw.
+
+    margin: at which samples were stopped, inf for never; None where all steps ran.
+    """
 
     backend: str
     trace: Trace
     seconds: float
     predictions: tuple[Prediction, ...]
     warning: str = ""
+    margin: float | None = None
 
     @property
     def samples(self) -> int:
         """Number of samples that ran."""
         return int(next(iter(self.trace.spikes.values())).shape[0])
+
+    @property
+    def steps(self) -> int:
+        """Time steps that a sample has where it is not stopped."""
+        return int(next(iter(self.trace.spikes.values())).shape[1])
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Spike rate per layer: spikes / (neurons x steps that ran)."""
+        ran = sum(self.steps if p.steps is None else p.steps for p in self.predictions)
+        part = ran / (self.samples * self.steps) if ran else 1.0
+        return {k: r / part for k, r in self.trace.rates().items()}
 
     @property
     def spikes_per_sample(self) -> dict[str, float]:
@@ -62,9 +89,15 @@ class Simulation:
             "seconds": self.seconds,
             "layers": [
                 {"name": k, "rate": r, "spikes_per_sample": self.spikes_per_sample[k]}
-                for k, r in self.trace.rates().items()
+                for k, r in self.rates.items()
             ],
-            "predictions": [vars(p) for p in self.predictions],
+            "predictions": [p.as_json() for p in self.predictions],
+            # JSON has no infinity: null stops nothing.
+            **(
+                {}
+                if self.margin is None
+                else {"margin": self.margin if self.margin < inf else None}
+            ),
         }
 
 
@@ -75,15 +108,31 @@ def run_of(bundle: Bundle) -> Run | None:
 
 
 def simulate(
-    bundle: Bundle, *, backend: str, limit: int | None = None, progress: Progress | None = None
+    bundle: Bundle,
+    *,
+    backend: str,
+    limit: int | None = None,
+    margin: Margin | None = None,
+    progress: Progress | None = None,
 ) -> Simulation:
-    """Run `limit` samples (default 16) on a backend of the bundle."""
+    """Run `limit` samples (default 16) on a backend of the bundle.
+
+    margin: every sample is stopped once the margin of its class is reached, its spikes end there.
+
+    Raises:
+        BadInput: a limit below 1, or a margin where no run is around the bundle to name classes.
+    """
     count = DEFAULT_SAMPLES if limit is None else limit
     if count < 1:
         raise BadInput(f"simulate: limit {limit}, expected 1 or more samples, or None for 16")
     motion = bundle.backend(backend)
     run = run_of(bundle)
     if run is None:
+        if margin is not None:
+            raise BadInput(
+                f"bundle '{bundle.path}': lies in no run, so no host finishes its samples and no "
+                "margin can stop them; leave --margin out"
+            )
         chip = bundle.golden.take(slice(0, count))
         start = time.perf_counter()
         trace = motion(chip).to_numpy()
@@ -92,6 +141,8 @@ def simulate(
     check_belongs(run, bundle)
     stage = run.data.stage(2)
     problem = problem_of(stage)
+    rule = None if margin is None else rules(run, (margin,), bundle.spec.policy)[0]
+    finish = finisher_of(run, bundle.spec.policy)
     traces, predictions, seconds, done = [], list[Prediction](), 0.0, 0
     with road.at_rest(run.model):
         words = road.words(run.model, run.data.vectors)
@@ -103,20 +154,27 @@ def simulate(
             start = time.perf_counter()
             trace = motion(parts.chip_input).to_numpy()
             seconds += time.perf_counter() - start
-            heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
-            distance = Collected(heads, problem).combined(run.selected.head_weight)
+            steps: Sequence[int | None] = [None] * len(parts.rows)
+            if rule is None:
+                heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
+                distance = Collected(heads, problem).combined(run.selected.head_weight)
+            else:
+                every = finish.every_step(split, parts.rows, parts, trace)
+                ran = every.stopped(rule.stopping, problem, run.selected.beta)
+                distance, trace, steps = every.distance_at(ran), trace.stopped(ran), ran.tolist()
             chosen = predict(distance, problem, run.selected.beta)
             names = run.data.classes
             predictions += [
-                Prediction(split.names[row], names[c], names[split.label[row]])
-                for row, c in zip(parts.rows, chosen, strict=True)
+                Prediction(split.names[row], names[c], names[split.label[row]], ran_for)
+                for row, c, ran_for in zip(parts.rows, chosen, steps, strict=True)
             ]
             traces.append(trace)
             done += len(parts.rows)
             if progress is not None:
                 progress(done, count)
     whole = Trace.join(traces)
-    return Simulation(backend, whole, seconds, tuple(predictions), _warning(whole))
+    stopped_at = None if rule is None else rule.stopping.threshold
+    return Simulation(backend, whole, seconds, tuple(predictions), _warning(whole), stopped_at)
 
 
 def _warning(trace: Trace) -> str:

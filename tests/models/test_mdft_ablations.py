@@ -138,8 +138,9 @@ def test_an_option_that_undoes_a_row_is_refused() -> None:
 def test_a_unimodal_model_reads_nothing_of_the_other_modality(name: str, absent: str) -> None:
     model = small(name).eval()
     b = batch()
-    other = replace(b, **{absent: torch.full_like(getattr(b, absent), 7.0)})
-    present = replace(b, **{name[:5]: getattr(b, name[:5]).flip(0)})
+    sevens: Any = {absent: torch.full_like(getattr(b, absent), 7.0)}
+    flipped: Any = {name[:5]: getattr(b, name[:5]).flip(0)}
+    other, present = replace(b, **sevens), replace(b, **flipped)
     assert torch.equal(model(b).heads[0], model(other).heads[0])
     assert not torch.allclose(model(b).heads[0], model(present).heads[0])
     assert model.branch is not None

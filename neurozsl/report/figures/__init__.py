@@ -12,3 +12,4 @@ from neurozsl.report.figures.energy import energy as energy
 from neurozsl.report.figures.energy import energy_split as energy_split
 from neurozsl.report.figures.energy import step_time as step_time
 from neurozsl.report.figures.raster import raster as raster
+from neurozsl.report.figures.stopped import stopped as stopped

@@ -12,6 +12,8 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
+from neurozsl.deploy.anytime import Margin, rules
+from neurozsl.deploy.motion import motion
 from neurozsl.deploy.score import scored
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.chips.chip import Chip
@@ -22,7 +24,7 @@ from neurozsl.report.sections.costs import Devices, costs
 from neurozsl.report.sections.document import document
 from neurozsl.report.sections.host import host
 from neurozsl.report.sections.limits import notes
-from neurozsl.report.sections.motion import motion, whole_test
+from neurozsl.report.sections.motion import stopped_test, whole_test
 from neurozsl.report.sections.provenance import digests
 from neurozsl.runs.run import Run
 from neurozsl.scoring.metrics import predict
@@ -38,28 +40,40 @@ def build(
     devices: Sequence[Chip] = (),
     step_s: float | None = None,
     clips: Path | None = None,
+    margin: Margin | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
     """Profile an opened run; command, devices and step_s as in `network.report_of`.
 
     bundle: folder of a bundle of this run; None profiles the float branch (Norse). clips: folder of
-    the recorded clips, to show pictures of one. progress: called with (done, total) test samples.
+    the recorded clips, to show pictures of one. margin: stop every sample once the margin of its
+    class is reached, or where validation data choose ("auto"); scores and counts are then as used.
+    progress: called with (done, total) test samples.
 
     Raises:
-        BadInput: the bundle is damaged or belongs to another run.
+        BadInput: the bundle is damaged or belongs to another run, or its samples cannot be stopped.
     """
     if step_s is not None and not step_s > 0:
         raise BadInput(f"profile: step_s={step_s}, expected seconds of a time step above 0")
     opened = open_bundle(bundle) if bundle is not None else None
     branch = motion(run, opened)
-    test = whole_test(run, branch, progress)
+    if margin is None:
+        test = whole_test(run, branch, progress)
+    else:
+        if branch is None:
+            raise BadInput(
+                f"run '{run.path}': nothing spikes, so there are no steps of a chip to stop; leave "
+                "--margin out"
+            )
+        [rule] = rules(run, (margin,), branch.policy)
+        test = stopped_test(run, branch, rule, progress)
     collected, result = test.collected, scored(run, test.collected)
     distance, problem = collected.combined(run.selected.head_weight), collected.problem
     predicted = predict(distance, problem, run.selected.beta)
     cost = raster = None
     if branch is not None and test.spiked is not None:
         chip_input, trace = test.spiked
-        seconds_in = run.data.step_s * chip_input.steps
+        seconds_in = run.data.step_s * float(chip_input.ran.mean())
         unseen = np.isin(problem.label, problem.unseen_ids)
         cost = costs(
             branch.network,
@@ -89,6 +103,7 @@ def build(
         samples=test.embedded,
         classes=test.classes,
         host=on_host,
+        anytime=test.anytime,
     )
     return document(
         RunReport,

@@ -49,7 +49,7 @@ def dense_baseline(counts: Counts, rows: Iterable[EnergyRow]) -> Baseline:
             "arithmetic alone, on V100 and H100 the board at its peak rate (both lower bounds), on "
             "the others a published figure per operation"
         ),
-        macs=counts.total("dense") / max(counts.steps, 1),
+        macs=counts.total("dense") / max(counts.ran, 1),
         energy=tuple(row for row in rows if row.method == "dense_pass"),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from neurozsl.deploy.anytime_score import AnytimeScore
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.report.schema import Host, Raster
 from neurozsl.report.sections.costs import Costs
@@ -20,7 +21,8 @@ class Tested:
     """One pass of a run over its test splits.
 
     opened: its bundle, where it was deployed. distance: `(sample, class)`, as scored. samples,
-    classes: embeddings `(sample, proj)` and `(class, proj)`.
+    classes: embeddings `(sample, proj)` and `(class, proj)`. anytime: what stopping samples did,
+    None where all steps ran.
     """
 
     run: Run
@@ -32,6 +34,7 @@ class Tested:
     samples: Any
     classes: Any
     host: Host
+    anytime: AnytimeScore | None = None
 
 
 @dataclass(frozen=True)

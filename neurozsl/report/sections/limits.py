@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from neurozsl.deploy.motion import Motion
 from neurozsl.models.base import host_parts
 from neurozsl.report.schema import NetworkReport, Report, RunReport
-from neurozsl.report.sections.motion import Motion
 from neurozsl.report.show.reading import NOTHING_SPIKES
 from neurozsl.report.show.section import Line, Section
 from neurozsl.runs.run import Run

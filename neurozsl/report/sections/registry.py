@@ -8,6 +8,7 @@ from neurozsl.report.show.section import Section
 NAMES: Final = (
     "file",
     "deployment",
+    "anytime",
     "layers",
     "clip",
     "savings",
