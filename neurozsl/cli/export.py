@@ -75,6 +75,10 @@ def show_notes(bundle: Path, manifest: Manifest) -> None:
 
 def show_manifest(manifest: dict[str, Any]) -> None:
     """Print the use of each core, the scores of each step, and what a file's network is not."""
+    if manifest.get("dead_neurons") is not None:
+        from neurozsl.export.bundle.manifest import DeadNeurons
+
+        say(str(DeadNeurons.model_validate(manifest["dead_neurons"])))
     if manifest.get("mapping") is not None:
         show_placement(manifest["mapping"])
     scores = ("S", "U", "HM", "ZSL")
