@@ -25,9 +25,9 @@ from neurozsl.hardware.arithmetic.emulate import emulate
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.dead import (
-    DeadNeurons,
     Flags,
     Kept,
+    LeftOut,
     View,
     find_dead,
     sub_matrix,
@@ -48,7 +48,7 @@ class Removal:
 
     spec: BranchSpec
     program: ChipProgram | None
-    layers: tuple[DeadNeurons, ...]
+    layers: tuple[LeftOut, ...]
 
     @property
     def kept(self) -> Kept:
@@ -91,7 +91,7 @@ def remove_dead(parts: Parts, *, recount: bool = True) -> Removal:
     assert spec is not None  # networks of files keep their neurons: nobody said what is read
     views = [View(lowered.layers, _woken_floats(lowered))]
     if program is not None:
-        views.append(View(program.layers, _woken_integers(program)))  # type: ignore[arg-type]  # NetworkLayer is a Layer
+        views.append(View(program.layers, _woken_integers(program)))
     layers = find_dead(views, spec.outputs)
     kept = {row.layer: row.kept for row in layers}
     left = replace(spec, layers=tuple(_layer(layer, kept) for layer in spec.layers))
@@ -162,7 +162,8 @@ def _nothing(network: Lowered | ChipProgram) -> ChipInput:
 
 
 def _spiked(trace: Trace) -> dict[str, Flags]:
-    return {k: np.asarray(v).any(axis=(0, 1)) for k, v in trace.to_numpy().spikes.items()}
+    spikes = trace.to_numpy().spikes
+    return {k: np.asarray(np.any(v, axis=(0, 1)), bool) for k, v in spikes.items()}
 
 
 def _recounted(program: ChipProgram, floats: tuple[LoweredLayer, ...]) -> ChipProgram:

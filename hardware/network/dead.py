@@ -22,34 +22,21 @@ where it is dead in all of them. Which neurons a bias alone wakes is a question 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from neurozsl.hardware.network.neuron import NeuronRule
-from neurozsl.hardware.network.synapse import LayerLinks, Synapse
+from neurozsl.hardware.network.program import NetworkLayer
+from neurozsl.hardware.network.synapse import LayerLinks
 
 Flags = npt.NDArray[np.bool_]
 Kept = Mapping[str, npt.NDArray[np.intp]]  # per layer, the numbers of the neurons that stay
 L = TypeVar("L", bound=LayerLinks)
 
 
-class Layer(Protocol):
-    """What is asked of a layer, in float or in integers."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def rule(self) -> NeuronRule: ...
-    @property
-    def synapses(self) -> tuple[Synapse, ...]: ...
-
-
 @dataclass(frozen=True)
-class DeadNeurons:
+class LeftOut:
     """Dead neurons of one layer, by number; `neurons`: of the layer before they left."""
 
     layer: str
@@ -72,11 +59,11 @@ class DeadNeurons:
 class View:
     """One description of a network. woken: per layer, neurons that spike without any input."""
 
-    layers: Sequence[Layer]
+    layers: Sequence[NetworkLayer]
     woken: Mapping[str, Flags]
 
 
-def find_dead(views: Sequence[View], outputs: Sequence[str]) -> tuple[DeadNeurons, ...]:
+def find_dead(views: Sequence[View], outputs: Sequence[str]) -> tuple[LeftOut, ...]:
     """Layers with dead neurons, in the order of the network; the views describe the same layers.
 
     outputs: layers that the host reads.
@@ -86,7 +73,7 @@ def find_dead(views: Sequence[View], outputs: Sequence[str]) -> tuple[DeadNeuron
     silent = _silent(views, {layer.name: layer.size for layer in pruned})
     kept = _kept(views, silent)
     rows = (
-        DeadNeurons(name, len(flags), _numbers(flags & ~kept[name]), _numbers(~flags & ~kept[name]))
+        LeftOut(name, len(flags), _numbers(flags & ~kept[name]), _numbers(~flags & ~kept[name]))
         for name, flags in silent.items()
     )
     return tuple(row for row in rows if row.count)
@@ -117,7 +104,7 @@ def sub_matrix(weight: Any, rows: Any, columns: Any) -> Any:
     return weight if columns is None else weight[:, columns]
 
 
-def _may_lose(layer: Layer, layers: Sequence[Layer], outputs: Sequence[str]) -> bool:
+def _may_lose(layer: NetworkLayer, layers: Sequence[NetworkLayer], outputs: Sequence[str]) -> bool:
     """A hidden layer that spikes, and that matrices alone reach and leave."""
     touching = [*layer.synapses]
     touching += [s for other in layers for s in other.synapses if s.source == layer.name]

@@ -192,6 +192,19 @@ def title(resource: str) -> str:
     return resource.replace("_axons", "-axons").replace("_", " ")
 
 
+def if_dense(sparse: abc.Collection[str], cores: int | None) -> str:
+    """What follows "3 of 128 cores" where layers are sparse.
+
+    cores: of the network if every weight were stored; None: it would not fit.
+
+    >>> if_dense(("a",), 6), if_dense(("a",), None), if_dense((), None)
+    ('; 6 if every weight were stored', '; too few if every weight were stored', '')
+    """
+    if not sparse:
+        return ""
+    return f"; {'too few' if cores is None else cores} if every weight were stored"
+
+
 def dense(
     name: str, source: str, inputs: int, neurons: int, *, weight_bits: int = 8, bias: bool = True
 ) -> LayerShape:

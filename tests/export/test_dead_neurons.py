@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurozsl.core.signals import BranchSpec, ChipInput, LayerSpec, Trace
+from neurozsl.core.errors import VerificationFailed
+from neurozsl.core.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Trace
 from neurozsl.export.backends.registry import Parts
-from neurozsl.export.bundle import bundle_files, manifest
+from neurozsl.export.bundle import manifest
 from neurozsl.export.bundle.build_branch import TrainedIntegers, build_bundle
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.bundle.dead_neurons import remove_dead
 from neurozsl.export.nir.graph import canonical, to_nir
 from neurozsl.export.norse.branch import run_norse
+from neurozsl.hardware.arithmetic.emulate import emulate as run_chip
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.loihi.emulator import emulate
@@ -218,7 +220,7 @@ def test_a_wrong_removal_is_found_by_the_samples(
     wrong = replace(removal, layers=(replace(row, silent=(*row.silent, busy)),))
     (text,) = wrong.differences(whole, wrong.trace(whole))
     assert "silent neurons gave" in text
-    flipped = lean.spikes | {row.layer: 1 - lean.spikes[row.layer]}
+    flipped = {**lean.spikes, row.layer: 1 - lean.spikes[row.layer]}
     assert "bits without its dead neurons" in removal.differences(whole, Trace(flipped))[0]
 
 
@@ -230,7 +232,7 @@ def test_a_layer_in_which_nothing_can_spike_is_refused_as_dead(
         spec.layers[0], weight=0 * spec.layers[0].weight, bias=np.full(5, -1, np.float32)
     )
     spec = replace(spec, layers=(first, *spec.layers[1:]))
-    with pytest.raises(bundle_files.VerificationFailed, match=r"'audio\.0' is dead"):
+    with pytest.raises(VerificationFailed, match=r"'audio\.0' is dead"):
         build_bundle(
             spec,
             target="nir",
@@ -240,3 +242,42 @@ def test_a_layer_in_which_nothing_can_spike_is_refused_as_dead(
         )
     left = manifest.read(tmp_path / "nir.rejected").dead_neurons
     assert left is not None and left.layers[0].silent == (1, 2, 3, 4)
+
+
+def test_neurons_of_speck_leave_and_the_rest_spikes_the_same(make_branch: MakeBranch) -> None:
+    left = 0
+    for seed in range(10):
+        spec = make_branch((12, 20, 16, 6), gain=3.0, kappa=0.0, seed=seed)
+        binary = {name: InputCode(12, "binary", 1, False, 1.0) for name in spec.inputs}
+        spec = thinned(replace(spec, inputs=binary, policy="frozen"), seed)
+        lowered = lower(to_nir(spec))
+        program = quantize(lowered, "speck2f")
+        removal = remove_dead(Parts(spec, lowered, program))
+        assert removal.program is not None
+        rng = np.random.default_rng(seed)
+        codes = {name: rng.integers(0, 2, (6, spec.steps, 12)) for name in binary}
+        chip = ChipInput(codes, binary)
+        same(removal.trace(run_chip(program, chip)), run_chip(removal.program, chip))
+        left += removal.count
+    assert left > 50
+
+
+def test_a_layer_that_a_kernel_reaches_or_reads_keeps_its_neurons() -> None:
+    """audio -> a (on a map, nothing reaches channel 1) -> b, whose neuron 2 is read by nobody."""
+    kernel = np.ones((2, 1, 1, 3), np.float32)
+    kernel[1] = 0
+    on_map = LayerSpec(
+        "a", "audio", kernel, *_neurons(2, 8), conv=Conv((1, 1, 6), padding=(0, 0, 0, 0))
+    )
+    b = LayerSpec("b", "a", np.ones((3, 8), np.float32), *_neurons(3, 3))
+    out = LayerSpec("out", "b", np.array([[1, 1, 0]], np.float32), *_neurons(1, 1))
+    inputs = {"audio": InputCode(6, "binary", 1, False, 1.0)}
+    spec = BranchSpec(inputs, (on_map, b, out), ("out",), 1e-3, 5)
+    removal = remove_dead(Parts(spec, lower(to_nir(spec))))
+    assert [(x.layer, x.silent, x.unread) for x in removal.layers] == [("b", (), (2,))]
+    assert [x.size for x in removal.spec.layers] == [8, 2, 1]
+
+
+def _neurons(channels: int, size: int) -> tuple[Any, Any, Any]:
+    """Bias, kappa and threshold of neurons that their bias holds down."""
+    return np.full(channels, -0.5, np.float32), np.full(size, 0.5), np.ones(size, np.float32)
