@@ -257,14 +257,17 @@ def _score_steps(
     cores: dict[tuple[int, ...], Placed | None] = {}  # of a network, by the sizes of its layers
     for step, name, use in stages if reference is None else stages[1:]:
         integers = use.program if name in RUNS_INTEGERS else None
-        sizes = tuple(layer.size for layer in use.lowered.layers)
+        sizes = _sizes(use)
         if sizes not in cores:
             cores[sizes] = mesh_cores(use.lowered)
         asked[step] = ScoredStep(backend(name, use), integers or use.lowered, cores[sizes])
     found = dict(score(asked)) if asked else {}
     if reference is not None:
-        # Trained in these very integers: what is deployed does what was trained.
-        same = all(name in RUNS_INTEGERS for _, name, _ in stages)
+        # Trained in these very integers: what is deployed does what was trained, neuron by neuron.
+        same = all(
+            name in RUNS_INTEGERS and _sizes(use) == _sizes(stages[-1][2])
+            for _, name, use in stages
+        )
         last = found.get(stages[-1][0])
         found[stages[0][0]] = StepScore(reference, last.operations if same and last else None)
     return tuple(
@@ -277,6 +280,10 @@ def _score_steps(
         )
         for step, name, use in stages
     )
+
+
+def _sizes(parts: Parts) -> tuple[int, ...]:
+    return tuple(layer.size for layer in parts.lowered.layers)
 
 
 def _hm_drop(steps: tuple[Step, ...], limit: float) -> tuple[str, ...]:

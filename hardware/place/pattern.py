@@ -17,10 +17,12 @@ is published: its file says `assumed`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+FEWEST_ZEROS: Final = 0.1  # share; with fewer, one more bit a weight outweighs them
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +33,13 @@ class Pattern:
 
     @classmethod
     def of(cls, weight: npt.NDArray[Any]) -> "Pattern | None":
-        """The pattern of a matrix; None without a zero, where a list saves nothing.
+        """The pattern of a matrix; None where too few are zero for an index beside the others.
 
         >>> Pattern.of(np.ones((2, 3))) is None
         True
         """
         nonzero = np.asarray(weight) != 0
-        return None if nonzero.all() else cls(nonzero)
+        return None if nonzero.mean() > 1 - FEWEST_ZEROS else cls(nonzero)
 
     @property
     def count(self) -> int:

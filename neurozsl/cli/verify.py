@@ -41,20 +41,6 @@ def verify(
         raise VerificationFailed(f"bundle '{bundle}': verdict FAIL; {reasons}")
 
 
-def process_line(layers: dict[str, list[str]]) -> str:
-    """Which Process ran the synapses, and of the sparse ones which.
-
-    >>> process_line({"a": ["audio: Sparse"], "b": ["a: Dense"]})
-    '1 of 2 synapses ran as Sparse (audio -> a), the others as Dense'
-    """
-    rows = [(layer, *text.rsplit(": ", 1)) for layer, texts in layers.items() for text in texts]
-    sparse = [f"{source} -> {layer}" for layer, source, kind in rows if kind == "Sparse"]
-    others = sorted({kind for _, _, kind in rows if kind != "Sparse"})
-    text = f"{len(sparse)} of {len(rows)} synapses ran as Sparse"
-    text += f" ({', '.join(sparse)})" if sparse else ""
-    return text + (f", the others as {' and '.join(others)}" if others else "")
-
-
 def show_tree(title: str, result: dict[str, Any]) -> None:
     """Print backends and layers as a tree, a mark per layer."""
     from rich.markup import escape
@@ -77,8 +63,10 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
                 text += f"  v off by at most {layer['membrane']:.3g}"
             branch.add(text)
     err.print(tree)
-    for name, layers in result.get("processes", {}).items():
-        say(f"{name}: {process_line(layers)}")
+    from neurozsl.export.bundle.agreement import told_processes
+
+    for line in told_processes(result):
+        say(line)
     if result["verdict"] == "UNVERIFIED":
         from neurozsl.export.targets import target as find_target
 
