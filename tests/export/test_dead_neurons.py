@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurozsl.cli.export import show_manifest
 from neurozsl.core.errors import VerificationFailed
 from neurozsl.core.signals import BranchSpec, ChipInput, Conv, InputCode, LayerSpec, Trace
 from neurozsl.export.backends.registry import Parts
@@ -141,11 +142,18 @@ def _sparse(make_branch: MakeBranch, make_input: MakeInput) -> tuple[BranchSpec,
 
 @pytest.mark.lava
 def test_five_percent_of_256_128_64_on_lava(
-    sparse: tuple[BranchSpec, ChipInput], lava: Path, tmp_path: Path
+    sparse: tuple[BranchSpec, ChipInput],
+    lava: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     spec, chip = sparse
     made = _bundle(spec, chip, tmp_path / "lava")
     assert made.verdict == "PASS-WITH-LOSS"
+    show_manifest(made.as_json())
+    told = " ".join(capsys.readouterr().err.split())
+    assert "lava: 6 of 6 synapses ran as Sparse" in told
+    assert "dead neurons left out" in told and "if every weight were stored" in told
     ran = made.verification["processes"]["lava"]
     assert {x.rsplit(": ")[-1] for names in ran.values() for x in names} == {"Sparse"}
     assert all(
