@@ -82,6 +82,25 @@ def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:
     )
 
 
+def told_processes(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Per backend that says it, which synapses ran as sparse Processes.
+
+    document: of a verification (`Verification.as_json`, or the one in a manifest).
+
+    >>> told_processes({"processes": {"lava": {"a": ["audio: Sparse"], "b": ["a: Dense"]}}})
+    ('lava: 1 of 2 synapses ran as Sparse (audio -> a), the others as Dense',)
+    """
+    told = []
+    for backend, layers in document.get("processes", {}).items():
+        rows = [(layer, *text.rsplit(": ", 1)) for layer, texts in layers.items() for text in texts]
+        sparse = [f"{source} -> {layer}" for layer, source, kind in rows if kind == "Sparse"]
+        others = sorted({kind for _, _, kind in rows if kind != "Sparse"})
+        text = f"{backend}: {len(sparse)} of {len(rows)} synapses ran as Sparse"
+        text += f" ({', '.join(sparse)})" if sparse else ""
+        told.append(text + (f", the others as {' and '.join(others)}" if others else ""))
+    return tuple(told)
+
+
 def worst_membranes(
     first: Trace, second: Trace, scales: tuple[Mapping[str, float], Mapping[str, float]]
 ) -> dict[str, float]:

@@ -6,15 +6,17 @@ gives any NIR reader the same spikes but for the truncation of the membrane.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurozsl.core.errors import BadInput
+from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, backend
 from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
-from neurozsl.export.bundle.manifest import Manifest, Operations, Step
+from neurozsl.export.bundle.dead_neurons import Removal, remove_dead
+from neurozsl.export.bundle.manifest import DeadLayer, DeadNeurons, Manifest, Operations, Step
 from neurozsl.export.bundle.operations import ScoredStep, mesh_cores
 from neurozsl.export.bundle.policy import Wanted, apply_policy
 from neurozsl.export.bundle.twin import unfolded
@@ -27,6 +29,7 @@ from neurozsl.hardware.arithmetic.quantize import dequantize, quantize
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.hardware.lower.lower import lower
+from neurozsl.hardware.place.mapping import Mapping as Placed
 from neurozsl.hardware.place.place import place
 
 
@@ -76,6 +79,7 @@ def build_bundle(
     scale: ScaleRule = "max",
     correct_bias: bool = False,
     threshold: Wanted = "fixed",
+    keep_dead_neurons: bool = False,
     integers: TrainedIntegers | None = None,
     score: Score | None = None,
     max_hm_drop: float = 2.0,
@@ -90,7 +94,8 @@ def build_bundle(
     calibration: samples that give frozen thresholds and the quantisation report. samples: golden
     ones, 16 or more make the verdict worth quoting. bits, scale, correct_bias: of the integers, see
     `hardware.arithmetic.quantize`; not used of a network trained in `integers`, which are shipped.
-    threshold: policy of the deployed branch. score: scores the steps of the deployment, by their
+    threshold: policy of the deployed branch. keep_dead_neurons: those too that never spike or that
+    nobody reads (`dead_neurons`). score: scores the steps of the deployment, by their
     names, on the test set. max_hm_drop: allowed loss of HM in points, trained model to deployment.
     reference_score: of the trained model, if it is known already. steps: name of the trained step,
     and the scores of related runs. timeout_s: limit of one Lava run. progress: called with stage,
@@ -113,10 +118,18 @@ def build_bundle(
     with staged(out_dir) as part:
         rounding = QuantiserOptions(calibration, bits, scale, correct_bias)
         program = None if integers is None else integers.program
-        parts = write_parts(part, to_nir(deployed), deployed, chosen, rounding, program)
+        whole = write_parts(part, to_nir(deployed), deployed, chosen, rounding, program)
+        parts, removal = whole, None
+        if not keep_dead_neurons:
+            removal = remove_dead(whole, recount=integers is None)
+        if removal is not None and removal.layers:
+            graph = to_nir(removal.spec)
+            parts = write_parts(part, graph, removal.spec, chosen, rounding, removal.program)
         # Before the slow checks: integers that do not fit leave nothing.
         placed = place(parts.program, parts.program.chip) if parts.program else None
         spikes = None if integers is None else integers.spikes
+        if removal is not None and spikes is not None:
+            spikes = removal.trace(spikes)
         golden = write_golden(part, parts, chosen, samples, spikes)
         found = verify(
             parts,
@@ -127,24 +140,60 @@ def build_bundle(
             policy_loss=policy_loss,
             timeout_s=timeout_s,
             progress=progress,
+            neurons={layer.name: layer.size for layer in whole.lowered.layers},
         )
+        differ, dead = _checked(removal, whole, golden, samples, chosen, placed)
         related = steps or Steps()
-        stages = _stages(trained, deployed, parts, chosen, rounding, related.trained, program)
+        stages = _stages(trained, whole, parts, chosen, rounding, related.trained, program)
         own = _score_steps(stages, score, reference_score)
         manifest = describe(
             part,
             parts,
             chosen,
             found,
-            found.reasons + _hm_drop(own, max_hm_drop),
+            found.reasons + differ + _hm_drop(own, max_hm_drop),
             placed,
             trained_policy=spec.policy,
             policy_loss=policy_loss,
             trained_forward="float" if integers is None else "integers",
             bias_correction=parts.program is not None and correct_bias and integers is None,
             steps=(*related.before, *own, *related.after) if own else (),
+            dead_neurons=dead,
         )
         return publish(part, out_dir, manifest)
+
+
+def _checked(
+    removal: Removal | None,
+    whole: Parts,
+    lean: Trace,
+    samples: ChipInput,
+    chosen: Target,
+    placed: Placed | None,
+) -> tuple[tuple[str, ...], DeadNeurons | None]:
+    """What the samples show against leaving out dead neurons, and what it saves; None without any.
+
+    lean: spikes of the samples without them.
+    """
+    if removal is None or not removal.layers:
+        return (), None
+    before = backend(chosen.backends[0], whole, own=chosen.own_backends)(samples)
+    freed = None
+    if placed is not None and whole.program is not None:
+        with suppress(DoesNotFit):
+            cores = len(place(whole.program, whole.program.chip).parts)
+            freed = cores - len(placed.parts)
+    rows = (
+        DeadLayer(layer=x.layer, neurons=x.neurons, silent=x.silent, unread=x.unread)
+        for x in removal.layers
+    )
+    saved = DeadNeurons(
+        neurons=removal.count,
+        updates=removal.count * whole.lowered.steps,
+        cores=freed,
+        layers=tuple(rows),
+    )
+    return removal.differences(before, lean), saved
 
 
 def _check_integers(program: Program, chosen: Target) -> None:
@@ -162,7 +211,7 @@ _Stage = tuple[str, str, Parts]  # name of the step, backend, what runs
 
 def _stages(
     trained: BranchSpec,
-    deployed: BranchSpec,
+    whole: Parts,
     parts: Parts,
     chosen: Target,
     rounding: QuantiserOptions,
@@ -173,12 +222,14 @@ def _stages(
 
     A policy that follows the sample is also scored frozen, in float and in integers, wherever it
     is deployed as it is: that is what a chip without programmable neurons would give.
-    `program`: integers that the network was trained with.
+    `program`: integers that the network was trained with. whole: the deployment with its dead
+    neurons, as it was trained.
     """
+    deployed = parts.lowered
     if program is not None:
-        integers = Parts(deployed, parts.lowered, program)
+        integers = Parts(whole.spec, whole.lowered, program)
         return [(name, "emulator", integers), (f"{name}, deployed", chosen.backends[0], parts)]
-    stages: list[_Stage] = [(name, "norse", Parts(trained, parts.lowered))]
+    stages: list[_Stage] = [(name, "norse", Parts(trained, whole.lowered))]
     if trained.policy in ("dynamic", "table", "closed") and deployed.policy != "frozen":
         assert rounding.calibration is not None
         spec, _ = apply_policy(trained, "frozen", rounding.calibration)
@@ -202,15 +253,21 @@ def _score_steps(
     """Accuracy of every stage; that of the first is not computed again where it is known."""
     if score is None:
         return ()
-    cores = mesh_cores(stages[-1][2].lowered)
     asked = {}
+    cores: dict[tuple[int, ...], Placed | None] = {}  # of a network, by the sizes of its layers
     for step, name, use in stages if reference is None else stages[1:]:
         integers = use.program if name in RUNS_INTEGERS else None
-        asked[step] = ScoredStep(backend(name, use), integers or use.lowered, cores)
+        sizes = _sizes(use)
+        if sizes not in cores:
+            cores[sizes] = mesh_cores(use.lowered)
+        asked[step] = ScoredStep(backend(name, use), integers or use.lowered, cores[sizes])
     found = dict(score(asked)) if asked else {}
     if reference is not None:
-        # Trained in these very integers: what is deployed does what was trained.
-        same = all(name in RUNS_INTEGERS for _, name, _ in stages)
+        # Trained in these very integers: what is deployed does what was trained, neuron by neuron.
+        same = all(
+            name in RUNS_INTEGERS and _sizes(use) == _sizes(stages[-1][2])
+            for _, name, use in stages
+        )
         last = found.get(stages[-1][0])
         found[stages[0][0]] = StepScore(reference, last.operations if same and last else None)
     return tuple(
@@ -223,6 +280,10 @@ def _score_steps(
         )
         for step, name, use in stages
     )
+
+
+def _sizes(parts: Parts) -> tuple[int, ...]:
+    return tuple(layer.size for layer in parts.lowered.layers)
 
 
 def _hm_drop(steps: tuple[Step, ...], limit: float) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ class Bundle:
         self, *, timeout_s: float | None = None, progress: StageProgress | None = None
     ) -> Verification:
         """Run all checks of the target again on the golden samples."""
+        dead = self.manifest.dead_neurons
         return verify(
             self.parts,
             self.golden,
@@ -81,6 +82,7 @@ class Bundle:
             policy_loss=self.manifest.policy_loss,
             timeout_s=timeout_s,
             progress=progress,
+            neurons={row.layer: row.neurons for row in dead.layers} if dead else None,
         )
 
 

@@ -53,6 +53,44 @@ class Step(BaseModel):
     operations: Operations | None = None
 
 
+class DeadLayer(BaseModel):
+    """Neurons that one layer lost, by their numbers in the model; `neurons`: it had before.
+
+    silent: never spike, whatever the inputs. unread: nobody reads their spikes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str
+    neurons: int
+    silent: tuple[int, ...]
+    unread: tuple[int, ...]
+
+
+class DeadNeurons(BaseModel):
+    """What left the branch without changing a spike of the rest.
+
+    neurons: in all layers. updates: of neurons that an inference saves. cores: that they free; None
+    without integers, or where the whole branch does not fit the chip.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    neurons: int
+    updates: int
+    cores: int | None
+    layers: tuple[DeadLayer, ...]
+
+    def __str__(self) -> str:
+        """One sentence."""
+        rows = (f"{x.layer} {len(x.silent) + len(x.unread)} of {x.neurons}" for x in self.layers)
+        freed = "" if self.cores is None else f", {self.cores} cores freed"
+        return (
+            f"dead neurons left out, the other spikes stay as they are: {self.neurons} "
+            f"({', '.join(rows)}); {self.updates:,} neuron updates an inference saved{freed}"
+        )
+
+
 class Manifest(BaseModel):
     """One bundle. `digest` covers the manifest itself, `files` everything else."""
 
@@ -80,6 +118,7 @@ class Manifest(BaseModel):
     losses: tuple[str, ...]
     verification: dict[str, Any]
     quantisation: tuple[dict[str, Any], ...]
+    dead_neurons: DeadNeurons | None = None
     mapping: dict[str, Any] | None = None  # `hardware.place.placement.Placement.as_json()`
     steps: tuple[Step, ...]
     files: dict[str, str]
@@ -91,7 +130,7 @@ class Manifest(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         """The content of `manifest.json`; keys that say nothing here are absent."""
-        absent = {"mapping"} if self.mapping is None else set()
+        absent = {k for k in ("mapping", "dead_neurons") if getattr(self, k) is None}
         if self.source is None:
             absent |= {"source", "assumptions", "repairs"}
         content = self.model_dump(mode="json", by_alias=True, exclude=absent)

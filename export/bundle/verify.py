@@ -38,6 +38,7 @@ class Verification:
     reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
     simulator that was asked, "none" where the target has one and it is not installed.
     references: per check, the foreign code in it and what that leaves out, where it is not whole.
+    processes: per backend that says so and layer, what computed each synapse, as "audio: Sparse".
     """
 
     target: str
@@ -49,6 +50,7 @@ class Verification:
     oracle: str = "none"
     skipped: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
+    processes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The document of `neurozsl verify --json`."""
@@ -57,6 +59,10 @@ class Verification:
         }
         for name, text in self.references.items():
             rows[name] = {"reference": text, **rows[name]}
+        ran = {
+            backend: {layer: list(names) for layer, names in layers.items()}
+            for backend, layers in self.processes.items()
+        }
         return {
             "verdict": self.verdict,
             "target": self.target,
@@ -66,7 +72,7 @@ class Verification:
             "skipped": list(self.skipped),
             "reasons": list(self.reasons),
             "losses": list(self.losses),
-        }
+        } | ({"processes": ran} if ran else {})
 
 
 def verify(
@@ -79,13 +85,15 @@ def verify(
     policy_loss: str = "",
     timeout_s: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    neurons: Mapping[str, int] | None = None,
 ) -> Verification:
     """Run the checks of a target; 16 samples or more make the figures worth quoting.
 
     golden: spikes that the first backend of the target must give again. trained: those of the
     training forward where that ran in integers, else None. policy_loss: how the threshold policy
     was changed at export, "" if it was not. timeout_s: limit of one Lava run. progress: called with
-    the name of a backend, samples done, samples in all.
+    the name of a backend, samples done, samples in all. neurons: of a layer before dead ones left,
+    of which the share of spikes is taken; None or a layer that is absent: those that it has.
     """
     chosen = target(target_name)
     oracle = "not needed" if chosen.oracle is None else chosen.oracle.here()
@@ -103,7 +111,7 @@ def verify(
         rows = compare(traces[check.first], traces[check.second], names)
         found[check.name] = _measured(check, rows, parts, samples, traces, in_float)
     deployed = traces[chosen.backends[0]]
-    reasons, unhealthy = _disagreements(wanted, found), _unhealthy(deployed, parts)
+    reasons, unhealthy = _disagreements(wanted, found), _unhealthy(deployed, parts, neurons)
     if parts.spec is not None:  # a model's branch; nobody promised that another network spikes
         reasons += unhealthy
     if golden is not None:
@@ -133,6 +141,7 @@ def verify(
             for check in wanted
             if chosen.oracle and chosen.oracle.left_out and chosen.asks_oracle(check)
         },
+        processes={name: trace.processes for name, trace in traces.items() if trace.processes},
     )
 
 
@@ -219,11 +228,15 @@ def _disagreements(
     return reasons
 
 
-def _unhealthy(deployed: Trace, parts: Parts) -> list[str]:
+def _unhealthy(
+    deployed: Trace, parts: Parts, neurons: Mapping[str, int] | None = None
+) -> list[str]:
     """Layers that say nothing: never a spike, or almost always one."""
     return [
         f"layer '{row.layer}' is {row.state} (spike rate {100 * row.rate:.2f} %): {row.advice}"
-        for row in diagnose(deployed, readouts=integrating_layers(parts.lowered))
+        for row in diagnose(
+            deployed, readouts=integrating_layers(parts.lowered), neurons=neurons or {}
+        )
         if row.state != "ok"
     ]
 

@@ -7,7 +7,7 @@ from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.lower.lower import Lowered
-from neurozsl.hardware.place.mapping import Mapping
+from neurozsl.hardware.place.mapping import Mapping, if_dense
 from neurozsl.hardware.place.place import place
 
 
@@ -30,6 +30,14 @@ class ChipFit:
         """Cores that hold a layer or a part of one."""
         return None if self.mapping is None else len(self.mapping.parts)
 
+    @property
+    def cores_text(self) -> str:
+        """Cores, as "3 of 128 cores", and what zeros free; or the reason why it does not fit."""
+        if self.mapping is None:
+            return f"no: {self.reason}"
+        saved = if_dense(self.mapping.sparse, self.mapping.cores_if_dense)
+        return f"{self.cores_used} of {self.cores} cores{saved}"
+
     def as_json(self) -> dict[str, Any]:
         """Plain values; `reason` is None where the network fits."""
         return {
@@ -38,6 +46,7 @@ class ChipFit:
             "fits": self.mapping is not None,
             "cores": self.cores,
             "cores_used": self.cores_used,
+            "cores_if_dense": None if self.mapping is None else self.mapping.cores_if_dense,
             "reason": self.reason or None,
         }
 

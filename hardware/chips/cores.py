@@ -17,6 +17,7 @@ from neurozsl.hardware.chips.text import ChipText, Place, closest, is_line, shor
 
 Rule = Literal["split", "assign"]
 Form = Literal["text", "flag", "whole", "list"]
+Sureness = Literal["published", "assumed"]
 Row = Mapping[str, Any]
 
 _MOST: Final = 10**12  # no chip comes near; and every integer below it is exact in a float
@@ -57,6 +58,9 @@ MEMORY: Final[Mapping[str, Part]] = {
     "list_weights": Part("weights of one block", rule="split"),
     "weight_sizes": Part("bits that a stored weight can take", "list", rule="split"),
     "list_index_bits": Part("bits that a target's number can take", "list", 0, rule="split"),
+    "sparse_rows": Part(
+        "how sure it is that a core stores lists of nonzeros", "text", rule="split"
+    ),
     "kernel": Part("words of a kernel as its source counts them", "text", rule="assign"),
     "neuron": Part("words of states as its source counts them", "text", rule="assign"),
     **_CITED,
@@ -131,6 +135,7 @@ def read_cores(read: ChipText) -> CoreTables:
                 "delete the line, or mend the placement",
             )
     _check_lists(read, memory)
+    _check_sparse(read, memory)
     rows = read.table.get("core", ())
     cores = tuple(_read_table(read, ("core", at), CORE) for at in range(len(rows)))
     _check_ids(read, cores)
@@ -204,6 +209,27 @@ def _check_lists(read: ChipText, memory: Row) -> None:
             "is missing",
             f"{given[0]} is of use only beside {', '.join(x for x in _LIST if x != given[0])}",
             f"add {MEMORY[missing[0]].meaning}, or delete {' and '.join(given)}",
+        )
+
+
+def _check_sparse(read: ChipText, memory: Row) -> None:
+    """How sure it is, in a word that is known; where lists are published, so are their indices."""
+    said, words = memory.get("sparse_rows"), get_args(Sureness)
+    if said is None:
+        return
+    if said not in words:
+        raise read.refuse(
+            ("memory", "sparse_rows"),
+            f"is {shorten(said)}",
+            f"allowed are {', '.join(words)}",
+            "write 'assumed' where no source says it, or leave the line out: every weight counts",
+        )
+    if "list_word_bits" in memory and "list_index_bits" not in memory:
+        raise read.refuse(
+            ("memory", "sparse_rows"),
+            "stands without list_index_bits",
+            "a list of nonzeros holds the number of each one's neuron",
+            f"add {MEMORY['list_index_bits'].meaning}, or delete the line",
         )
 
 

@@ -43,13 +43,18 @@ class Diagnosis:
 
 
 def diagnose(
-    trace: Trace, *, thresholds: Mapping[str, float] | None = None, readouts: Collection[str] = ()
+    trace: Trace,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    readouts: Collection[str] = (),
+    neurons: Mapping[str, int] | None = None,
 ) -> tuple[Diagnosis, ...]:
     """One `Diagnosis` per layer of the trace.
 
     thresholds: per layer in the unit of the membrane (`membrane_thresholds`); without them, or
     without a recorded membrane, the factor of a dead layer is 1/2. readouts: layers that do not
-    spike (`integrating_layers`).
+    spike (`integrating_layers`). neurons: of a layer that was trained with more than are left, how
+    many: leaving out dead ones does not saturate it.
     """
     found = []
     for name, spikes in trace.to_numpy().spikes.items():
@@ -57,6 +62,7 @@ def diagnose(
             found.append(Diagnosis(name, "ok", 0.0, 0, None, "reads its membrane"))
             continue
         rate = float(np.mean(spikes != 0)) if spikes.size else 0.0
+        rate *= spikes.shape[2] / (neurons or {}).get(name, spikes.shape[2])
         silent = int(np.count_nonzero(~spikes.any(axis=(0, 1))))
         state: State = "dead" if not spikes.any() else "ok"
         state = "saturated" if rate > SATURATED_RATE else state

@@ -73,6 +73,7 @@ class ProgramLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: NeuronRule = PLAIN_RULE
+    per_neuron: ClassVar[tuple[str, ...]] = ("bias_mant",)
     bias_bits: ClassVar[int] = fp.MANTISSA_BITS
     threshold_bits: ClassVar[int] = fp.THRESHOLD_BITS
     state_bits: ClassVar[int] = fp.STATE_BITS

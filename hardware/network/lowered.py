@@ -36,6 +36,7 @@ class LoweredLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: NeuronRule = PLAIN_RULE
+    per_neuron: ClassVar[tuple[str, ...]] = ("bias", "leak", "syn_leak", "threshold")
     threshold_bits: ClassVar[int] = 32
     state_bits: ClassVar[int] = 32
 

@@ -16,7 +16,7 @@ float64 reference, and works on integers too; `matrix` writes a synapse as one m
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -112,8 +112,12 @@ class HasSynapses(Protocol):
 
 
 class LayerLinks:
-    """Mixin of layers with `source`, `weight`, `link` (the first synapse) and `also` (others)."""
+    """Mixin of layers with `source`, `weight`, `link` (the first synapse) and `also` (others).
 
+    per_neuron: fields that are arrays with one value a neuron.
+    """
+
+    per_neuron: ClassVar[tuple[str, ...]] = ("bias",)
     source: str
     weight: Array
     link: Link

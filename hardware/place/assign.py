@@ -39,6 +39,7 @@ from neurozsl.hardware.place.tiles import axes
 
 _MEMORIES: Final = ("kernel_words", "neuron_words", "bias_words")
 _DESTINATIONS: Final = "destinations"
+_MANY_ZEROS: Final = 0.5  # share of the weights from which a reader would expect a saving
 Core = tuple[int, MappingOf[str, int]]  # number, words per memory
 
 
@@ -233,7 +234,10 @@ def _shape_faults(kernel: Kernel, chip: Chip) -> Iterator[str]:
 
 def _notes(layers: Sequence[LayerShape]) -> tuple[str, ...]:
     names = {layer.name for layer in layers}
-    return tuple(
+    weights = sum(layer.weights for layer in layers)
+    zeros = sum(0 if layer.nonzero is None else layer.weights - layer.nonzero for layer in layers)
+    dense = f"{zeros:,} of {weights:,} weights are zero and free nothing: kernels are stored whole"
+    return (dense,) * (zeros > _MANY_ZEROS * weights) + tuple(
         f"layer '{layer.name}': its input is pooled before it reaches a core (by the host, or the "
         "block of the sensor)"
         for layer in layers

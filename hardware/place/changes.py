@@ -63,11 +63,11 @@ class Change:
     ) -> LayerShape:
         names = {other.name for other in layers}
         gone = names - {other.name for other in kept}
-        pairs = list(zip(layer.sources, layer.kernels, strict=True))
-        pairs = [pair for pair in pairs if pair[0] not in gone] or pairs[:1]
+        triples = [(s, *pair) for s, pair in zip(layer.sources, layer.pairs, strict=True)]
+        triples = [triple for triple in triples if triple[0] not in gone] or triples[:1]
         part = layer.out_map[0] - lost[layer.name]
-        kernels = []
-        for source, kernel in pairs:
+        kernels, patterns = [], []
+        for source, kernel, pattern in triples:
             wide = kernel.channels_in - lost.get(source, 0)
             if kernel.is_dense and source not in names:
                 wide = min(wide, self.inputs or wide)
@@ -77,13 +77,15 @@ class Change:
             if conv is not None and conv.groups > 1:
                 link = replace(link, conv=replace(conv, groups=_groups(kernel, wide)))
             kernels.append(replace(kernel, channels_in=wide, channels_out=out, link=link))
+            patterns.append(pattern and pattern.cut(out, kernels[-1].fan_in))
         return replace(
             layer,
-            sources=tuple(source for source, _ in pairs),
+            sources=tuple(source for source, _, _ in triples),
             kernel=kernels[0],
             also=tuple(kernels[1:]),
             weight_bits=min(layer.weight_bits, self.weight_bits or layer.weight_bits),
             nonzero=None,
+            patterns=tuple(patterns) if layer.patterns else (),
         )
 
     def describe(self, layers: Sequence[LayerShape]) -> str:

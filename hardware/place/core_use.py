@@ -1,21 +1,23 @@
 """What a tile of a layer uses of one core: neurons, synapse memory, in- and out-axons.
 
-Equations and sources are those of `split`; the constants are the chip's `[limit]` and
+Equations and sources are those of `split` and `pattern`; the constants are the chip's `[limit]` and
 `[memory]` tables.
 """
 
 import math
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.place.grids import Tile
 from neurozsl.hardware.place.mapping import NEURONS, Kernel, LayerShape, Limits
+from neurozsl.hardware.place.pattern import Pattern
 from neurozsl.hardware.place.tiles import axes, axis_use, group_parts
 
 SYNAPSES: Final = "synapse_bits"
+SPARSE: Final = "sparse_rows"  # key of `[memory]`: a core may store lists of nonzeros
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,34 @@ class Core:
         """What a tile uses; targets: cores that one of its neurons sends to."""
         neurons = math.prod(end - first for first, end in tile)
         axons, bits = layer.constant_axons, layer.constant_axons * self._list(layer, neurons, 0)
-        for kernel in layer.kernels:
+        for kernel, pattern in layer.pairs:
             on_map = kernel.on_map or kernel.groups > 1
             # A matrix reaches a tile as it does a run of as many neurons.
             taken, size = self._kernel(
                 layer, kernel, tile if on_map else ((0, neurons), (0, 1), (0, 1))
             )
+            if pattern is not None and self.lists(layer):
+                size = min(size, self._sparse(layer, pattern, tile[0]))
             axons, bits = axons + taken, bits + size
         return {NEURONS: neurons, SYNAPSES: bits, "in_axons": axons, "out_axons": neurons * targets}
+
+    def lists(self, layer: LayerShape) -> bool:
+        """True where the zeros of the layer count: its parts differ, and are runs of neurons."""
+        known = any(pattern is not None for pattern in layer.patterns)
+        return known and layer.out_map[1:] == (1, 1) and SPARSE in self.chip.memory
+
+    def stores_lists(self, layer: LayerShape, tile: Tile) -> bool:
+        """True where lists of the weights that are not zero are the smaller form of a part."""
+        whole = replace(layer, patterns=())
+        return self.used(layer, tile, 0)[SYNAPSES] < self.used(whole, tile, 0)[SYNAPSES]
+
+    def _sparse(self, layer: LayerShape, pattern: Pattern, run: tuple[int, int]) -> int:
+        """Synapse bits of the weights of a matrix that are not zero, in a run of neurons."""
+        index = run[1] - run[0] - 1
+        if "list_word_bits" in self.chip.memory:
+            return sum(axons * self._list(layer, n, index) for n, axons in pattern.lists(*run))
+        bits = layer.weight_bits + index.bit_length()
+        return sum(axons * n * bits for n, axons in pattern.lists(*run))
 
     def _kernel(self, layer: LayerShape, kernel: Kernel, tile: Tile) -> tuple[int, int]:
         """In-axons and synapse bits of one kernel."""

@@ -1,7 +1,7 @@
 """The values of placement: `LayerShape` goes in, `Mapping` comes out; `place` is the verb.
 
-A shape says what a layer asks of memory and wiring and nothing about its numbers, so programs of
-any arithmetic, dense or convolutional, are placed by the same code. A dense layer is a
+A shape says what a layer asks of memory and wiring, and of its numbers only which are zero, so
+programs of any arithmetic, dense or convolutional, are placed by the same code. A dense layer is a
 convolution with a 1 x 1 kernel on a 1 x 1 map; one that reads a map (flattened) is a kernel as
 large as that map. Resources are named with their unit (`synapse_bits`, `kernel_words`,
 `in_axons`); a limit of None is unpublished, never infinite.
@@ -9,10 +9,11 @@ large as that map. Resources are named with their unit (`synapse_bits`, `kernel_
 
 import math
 from collections import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from neurozsl.hardware.network.synapse import PLAIN, Link
+from neurozsl.hardware.place.pattern import Pattern
 
 Limits = abc.Mapping[str, int | None]
 NEURONS: Final = "neurons"
@@ -68,7 +69,8 @@ class LayerShape:
     sources: inputs of the network or layers, one per kernel (`kernel`, then `also`). weight_bits:
     as stored. nonzero: weights that are not zero, None where nobody counted. has_bias: any bias is
     not zero. constant_axons: inputs beside the sources that always spike (a bias into the synaptic
-    current).
+    current). patterns: per kernel, which weights are not zero; None where all may be, () for none
+    known. Kernels on maps and matrices behind pools have none: every weight of them counts.
     """
 
     name: str
@@ -79,6 +81,13 @@ class LayerShape:
     has_bias: bool = True
     constant_axons: int = 0
     also: tuple[Kernel, ...] = ()
+    patterns: tuple[Pattern | None, ...] = field(default=(), compare=False)
+
+    @property
+    def pairs(self) -> tuple[tuple[Kernel, Pattern | None], ...]:
+        """Each kernel with the pattern of its weights."""
+        patterns = self.patterns or (None,) * len(self.kernels)
+        return tuple(zip(self.kernels, patterns, strict=True))
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -128,7 +137,9 @@ class Mapping:
     """A network on the cores of one chip; a core holds one layer or a part of one.
 
     cores: how many the chip has. capacity: each resource summed over all cores. left_out: what
-    the accounting does not count. notes: what else a reader should know.
+    the accounting does not count. notes: what else a reader should know. sparse: layers that a core
+    stores as lists of the weights that are not zero; cores_if_dense: cores of the network if every
+    weight were stored, None where no layer is sparse, or where it would not fit.
     """
 
     chip: str
@@ -139,6 +150,8 @@ class Mapping:
     capacity: Limits
     left_out: str = ""
     notes: tuple[str, ...] = ()
+    sparse: tuple[str, ...] = ()
+    cores_if_dense: int | None = None
 
     @property
     def totals(self) -> dict[str, int]:
@@ -177,6 +190,19 @@ def title(resource: str) -> str:
     ('kernel words', 'in-axons')
     """
     return resource.replace("_axons", "-axons").replace("_", " ")
+
+
+def if_dense(sparse: abc.Collection[str], cores: int | None) -> str:
+    """What follows "3 of 128 cores" where layers are sparse.
+
+    cores: of the network if every weight were stored; None: it would not fit.
+
+    >>> if_dense(("a",), 6), if_dense(("a",), None), if_dense((), None)
+    ('; 6 if every weight were stored', '; too few if every weight were stored', '')
+    """
+    if not sparse:
+        return ""
+    return f"; {'too few' if cores is None else cores} if every weight were stored"
 
 
 def dense(

@@ -47,7 +47,11 @@ class LayerCores:
 
 @dataclass(frozen=True)
 class Placement:
-    """A network on the cores of a chip; `left_out`: what the accounting does not count."""
+    """A network on the cores of a chip; `left_out`: what the accounting does not count.
+
+    sparse: layers that are stored as lists of their weights that are not zero. cores_if_dense:
+    cores if every weight were stored; None where no layer is sparse, or where it would not fit.
+    """
 
     chip: str
     name: str
@@ -58,6 +62,8 @@ class Placement:
     totals: dict[str, CoreUse]
     left_out: str = ""
     notes: tuple[str, ...] = ()
+    sparse: tuple[str, ...] = ()
+    cores_if_dense: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The content of a manifest; a part without a tile says nothing of it."""
@@ -87,6 +93,8 @@ def placement(mapping: Mapping) -> Placement:
         totals=_use(mapping.totals, mapping.capacity),
         left_out=mapping.left_out,
         notes=mapping.notes,
+        sparse=mapping.sparse,
+        cores_if_dense=mapping.cores_if_dense,
     )
 
 

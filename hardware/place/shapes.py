@@ -7,6 +7,7 @@ import numpy as np
 from neurozsl.hardware.network.program import ChipLayer, ChipProgram
 from neurozsl.hardware.network.synapse import Synapse
 from neurozsl.hardware.place.mapping import Kernel, LayerShape
+from neurozsl.hardware.place.pattern import Pattern
 
 
 def shapes(program: ChipProgram) -> tuple[LayerShape, ...]:
@@ -26,6 +27,10 @@ def _shape(layer: ChipLayer, maps: abc.Mapping[str, tuple[int, ...]]) -> LayerSh
         has_bias=bool(np.any(layer.bias)),
         constant_axons=layer.constant_axons,
         also=tuple(also),
+        patterns=tuple(
+            None if s.link.conv is not None or s.link.pools else Pattern.of(s.weight)
+            for s in layer.synapses
+        ),
     )
 
 

@@ -24,6 +24,10 @@ on a chip without a list format, the weights of a tile's channels count once. ne
 bundles the channels of a pixel into one population axon; here every source neuron has an axon of
 its own, which is the larger figure.
 
+Zeros (`sparse_rows`): a matrix is stored whole, or as lists of its weights that are not zero with
+the number of each one's neuron (`pattern`), whichever takes fewer bits on that core, because a core
+has a format of its own. In- and out-axons count as if every weight were stored, the larger figure.
+
 Pools have no neurons and are folded into the weights: a source neuron reaches what its window
 reaches. A source that arrives through two synapses takes its axons twice.
 
@@ -37,15 +41,15 @@ and the synapse format of a layer (one each per core here) apart from those of o
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.hardware.chips.chip import Chip
-from neurozsl.hardware.place.core_use import SYNAPSES, Core, core_limits
-from neurozsl.hardware.place.grids import Grid, grids, part_counts, spread, unlike
+from neurozsl.hardware.place.core_use import SPARSE, SYNAPSES, Core, core_limits
+from neurozsl.hardware.place.grids import Grid, Tile, grids, part_counts, spread, unlike
 from neurozsl.hardware.place.mapping import (
     NEURONS,
     CorePart,
@@ -64,6 +68,10 @@ _NOTES: Final = {
     False: "a weight is counted for every connection of a kernel, since how {0} stores kernels is "
     "unpublished; kernels stored once per core: {1}",
 }
+_SURE: Final = {
+    "published": "",
+    "assumed": "; an assumption, since how {0} stores lists is unpublished",
+}
 _ONLY_SHARED: Final = (
     "it fits only if kernels are stored once per core, which for {0} is unpublished; a weight for "
     "every connection of them: {1}"
@@ -80,10 +88,12 @@ def split_over_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tu
     """
     _check(layers)
     limits, shares = core_limits(chip), bool(chip.memory.get("shares_kernels"))
-    found = _split(layers, Core(chip, limits, shares))
+    found = _with_savings(_split(layers, Core(chip, limits, shares)), Core(chip, limits, shares))
     if not any(_can_share(layer) for layer in layers):
         return found
-    other = _split(layers, Core(chip, limits, not shares))
+    other = _with_savings(
+        _split(layers, Core(chip, limits, not shares)), Core(chip, limits, not shares)
+    )
     if isinstance(found, Mapping):
         note = _NOTES[shares].format(chip.name, _cores(other))
         return replace(found, notes=(*found.notes, note))
@@ -92,6 +102,30 @@ def split_over_cores(layers: tuple[LayerShape, ...], chip: Chip) -> Mapping | tu
     if not isinstance(other, Mapping):
         return other  # not even with the smaller figure, which is the one to name
     return replace(other, notes=(*other.notes, _ONLY_SHARED.format(chip.name, _cores(found))))
+
+
+def _with_savings(
+    found: Mapping | tuple[Shortfall, ...], core: Core
+) -> Mapping | tuple[Shortfall, ...]:
+    """A mapping that says what its sparse layers save against storing every weight."""
+    if not isinstance(found, Mapping) or not found.sparse:
+        return found
+    whole = _split(tuple(replace(layer, patterns=()) for layer in found.layers), core)
+    dense = whole if isinstance(whole, Mapping) else None
+    memory = f"{found.totals[SYNAPSES] / 8192:.1f} KiB of synapses"
+    if dense is not None:
+        memory += f" in place of {dense.totals[SYNAPSES] / 8192:.1f} KiB"
+    note = (
+        f"{_cores(found)}; {_cores(whole)} if every weight were stored ({memory}): as lists of "
+        f"nonzeros with their index {_verb(found.sparse)} {', '.join(found.sparse)}"
+        + _SURE[core.chip.memory[SPARSE]].format(core.chip.name)
+    )
+    fewer = None if dense is None else len(dense.parts)
+    return replace(found, notes=(*found.notes, note), cores_if_dense=fewer)
+
+
+def _verb(names: tuple[str, ...]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _cores(found: Mapping | tuple[Shortfall, ...]) -> str:
@@ -138,15 +172,25 @@ def _fewest(layer: LayerShape, core: Core, targets: int) -> Grid:
     """
 
     def fits(grid: Grid) -> bool:
-        return not any(core.over(core.used(layer, tile, targets)) for tile in unlike(layer, grid))
+        tiles = _tiles(layer, grid, core)
+        return not any(core.over(core.used(layer, tile, targets)) for tile in tiles)
 
     if layer.out_map[1:] == (1, 1):  # larger parts need more of everything
         runs = [Grid(layer.out_map, (count, 1, 1)) for count in part_counts(layer.neurons)]
-        return runs[bisect_left(runs, True, key=fits)]
+        fewest = bisect_left(runs, True, key=fits)
+        # Lists of unlike lengths may fit in fewer parts and not in more: step on while they do.
+        while core.lists(layer) and fewest and fits(runs[fewest - 1]):
+            fewest -= 1
+        return runs[fewest]
     room = core.limits[NEURONS]
     fewest = 1 if room is None else -(-layer.neurons // room)
     far = _FAR * core.chip.limit["cores"].value
     return next(grid for grid in grids(layer, fewest) if grid.cores > far or fits(grid))
+
+
+def _tiles(layer: LayerShape, grid: Grid, core: Core) -> Iterable[Tile]:
+    """The parts that may use most; where zeros count, each has its own."""
+    return grid.tiles() if core.lists(layer) else unlike(layer, grid)
 
 
 def _over_for_one(layer: LayerShape, core: Core, targets: int, after: Readers) -> list[Shortfall]:
@@ -156,7 +200,7 @@ def _over_for_one(layer: LayerShape, core: Core, targets: int, after: Readers) -
     if own:  # its own cores are then as many as they can be
         targets = max(targets, _targets(own, {layer.name: finest}))
     worst: dict[str, int] = {}
-    for tile in unlike(layer, finest):
+    for tile in _tiles(layer, finest, core):
         for key, value in core.used(layer, tile, targets).items():
             worst[key] = max(worst.get(key, 0), value)
     return [
@@ -192,9 +236,13 @@ def _chip_shortfalls(
     totals = {
         "cores": sum(grid.cores for grid in cut.values()),
         "synapses_per_chip": sum(
-            kernel.channels_out * kernel.fan_in if core.shares else connections(kernel)
+            pattern.count
+            if pattern is not None and core.lists(layer)
+            else kernel.channels_out * kernel.fan_in
+            if core.shares
+            else connections(kernel)
             for layer in layers
-            for kernel in layer.kernels
+            for kernel, pattern in layer.pairs
         ),
     }
     broken = []
@@ -214,11 +262,14 @@ def _mapping(
 ) -> Mapping:
     chip, limits = core.chip, core.limits
     parts: list[CorePart] = []
+    sparse: list[str] = []
     for layer in layers:
         _, high, wide = layer.out_map
         targets = _targets(after[layer.name], cut)
         for tile in cut[layer.name].tiles():
             used = core.used(layer, tile, targets)
+            if core.lists(layer) and core.stores_lists(layer, tile):
+                sparse.append(layer.name)
             first, last = (
                 (corner[0] * high + corner[1]) * wide + corner[2]
                 for corner in ([x[0] for x in tile], [x[1] - 1 for x in tile])
@@ -250,6 +301,7 @@ def _mapping(
         capacity={k: None if limit is None else limit * cores for k, limit in limits.items()},
         left_out=chip.memory.get("left_out", ""),
         notes=tuple(notes),
+        sparse=tuple(dict.fromkeys(sparse)),
     )
 
 

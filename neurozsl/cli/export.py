@@ -75,6 +75,14 @@ def show_notes(bundle: Path, manifest: Manifest) -> None:
 
 def show_manifest(manifest: dict[str, Any]) -> None:
     """Print the use of each core, the scores of each step, and what a file's network is not."""
+    from neurozsl.export.bundle.agreement import told_processes
+
+    if manifest.get("dead_neurons") is not None:
+        from neurozsl.export.bundle.manifest import DeadNeurons
+
+        say(str(DeadNeurons.model_validate(manifest["dead_neurons"])))
+    for line in told_processes(manifest["verification"]):
+        say(line)
     if manifest.get("mapping") is not None:
         show_placement(manifest["mapping"])
     scores = ("S", "U", "HM", "ZSL")

@@ -21,6 +21,12 @@ def export_run(
     bias_correction: Annotated[
         bool, typer.Option(help="Fold the mean change of each neuron's drive into its bias.")
     ] = False,
+    keep_dead_neurons: Annotated[
+        bool,
+        typer.Option(
+            "--keep-dead-neurons", help="Ship neurons that never spike or that nobody reads too."
+        ),
+    ] = False,
     max_hm_drop: Annotated[
         float, typer.Option(help="Largest loss of HM, in points, that passes.")
     ] = 2.0,
@@ -40,6 +46,7 @@ def export_run(
             bits=asked.bits,
             scale=asked.scale_rule,
             correct_bias=bias_correction,
+            keep_dead_neurons=keep_dead_neurons,
             samples=asked.samples,
             max_hm_drop=max_hm_drop,
             progress=stages(update),

@@ -133,9 +133,7 @@ def _show(inspection: Inspection) -> None:
         )
     say_each(repaired=network.repairs, assumed=network.assumptions, note=network.notes)
     for fit in inspection.fits:
-        used = fit.cores_used
-        says = f"no: {fit.reason}" if used is None else f"{used} of {fit.cores} cores"
-        say(f"{fit.chip}: {says}")
+        say(f"{fit.chip}: {fit.cores_text}")
 
 
 def _cells(row: LayerRow) -> tuple[str, ...]:

@@ -63,6 +63,10 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
                 text += f"  v off by at most {layer['membrane']:.3g}"
             branch.add(text)
     err.print(tree)
+    from neurozsl.export.bundle.agreement import told_processes
+
+    for line in told_processes(result):
+        say(line)
     if result["verdict"] == "UNVERIFIED":
         from neurozsl.export.targets import target as find_target
 

@@ -206,18 +206,22 @@ class Trace:
 
     overflow, saturation: integer backends count, per layer, wraps of the synaptic current and
         clips of the membrane. membrane: `(batch, time, neuron)` after the step, when asked for.
+    processes: what computed the synapses of a layer, as "source: Sparse"; Lava alone says it.
     """
 
     spikes: Mapping[str, Array]
     overflow: Mapping[str, int] = field(default_factory=dict)
     saturation: Mapping[str, int] = field(default_factory=dict)
     membrane: Mapping[str, Array] = field(default_factory=dict)
+    processes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_numpy(self) -> Trace:
         """Spikes as uint8 arrays."""
         spikes = {k: _numpy(v).astype(np.uint8) for k, v in self.spikes.items()}
         membrane = {k: _numpy(v) for k, v in self.membrane.items()}
-        return Trace(spikes, dict(self.overflow), dict(self.saturation), membrane)
+        return Trace(
+            spikes, dict(self.overflow), dict(self.saturation), membrane, dict(self.processes)
+        )
 
     def stopped(self, lengths: Array) -> Trace:
         """The trace of the same run, each sample stopped after its number of steps `(batch,)`.
@@ -248,6 +252,7 @@ class Trace:
             _added([part.overflow for part in arrays]),
             _added([part.saturation for part in arrays]),
             _end_to_end("membranes", [part.membrane for part in arrays]),
+            arrays[0].processes,
         )
 
 

@@ -75,6 +75,7 @@ def deploy(
     bits: int | None = None,
     scale: ScaleRule | None = None,
     correct_bias: bool = False,
+    keep_dead_neurons: bool = False,
     samples: int = 16,
     max_hm_drop: float = 2.0,
     progress: StageProgress | None = None,
@@ -82,6 +83,7 @@ def deploy(
     """Export, verify and score a run's branch; writes `RUN/deploy/TARGET` unless `out` is given.
 
     bits, scale: None takes those that the run was fine-tuned to, else 8 bits and "max".
+    keep_dead_neurons: ship neurons too that never spike or that nobody reads.
     """
     spec = branch_spec(run)
     if samples < 1:
@@ -103,6 +105,7 @@ def deploy(
         scale=rounding.scale,
         correct_bias=correct_bias,
         threshold=threshold or default_policy(spec.policy, target),
+        keep_dead_neurons=keep_dead_neurons,
         integers=(
             None
             if run.program is None

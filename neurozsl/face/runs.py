@@ -122,6 +122,7 @@ def export(
     bits: int | None = None,
     scale: ScaleRule | None = None,
     correct_bias: bool = False,
+    keep_dead_neurons: bool = False,
     samples: int = 16,
     max_hm_drop: float = 2.0,
     progress: StageProgress | None = None,
@@ -136,6 +137,8 @@ def export(
         bits: of the weights, 4 to 8; None: those of a run that was fine-tuned in integers, else 8.
         scale: how the largest weight of a layer is chosen: max, percentile or mse.
         correct_bias: fold the mean change of each neuron's drive into its bias.
+        keep_dead_neurons: ship neurons too that never spike or that nobody reads; without them
+            the others give the same spikes.
         samples: golden samples that every backend must reproduce.
         max_hm_drop: loss of HM, in points, that is still accepted.
         progress: called with (stage, samples done, samples in all).
@@ -161,6 +164,7 @@ def export(
         bits=bits,
         scale=scale,
         correct_bias=correct_bias,
+        keep_dead_neurons=keep_dead_neurons,
         samples=samples,
         max_hm_drop=max_hm_drop,
         progress=progress,

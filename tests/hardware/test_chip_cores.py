@@ -105,6 +105,18 @@ def test_every_part_of_the_tables_stands_in_a_registered_chip_or_is_a_remark() -
         ("[0, 6, 7]", "[-1]", 17, ["list_index_bits is [-1]", ">= 0"]),
         ("list_weights", 'shares_kernels = "no"\nlist_weights', 15, ["'no'", "true or false"]),
         ("list_weights", 'kernel = "c * f"\nlist_weights', 15, ["'split'", "only 'assign' reads"]),
+        (
+            "list_weights",
+            'sparse_rows = "maybe"\nlist_weights',
+            15,
+            ["'maybe'", "or leave the line"],
+        ),
+        (
+            "list_index_bits = [0, 6, 7]",
+            'sparse_rows = "published"',
+            17,
+            ["without list_index_bits", "number of each one's neuron"],
+        ),
         ("list_weights", "left_out = 4\nlist_weights", 15, ["left_out is 4", "printable text"]),
         ("list_weights", 'note = "\\u001b"\nlist_weights', 15, ["memory.note is"]),
         ('source = "paper"\ngrade', 'source = "blog"\ngrade', 18, ["'blog'", "[source] holds"]),

@@ -44,6 +44,7 @@ class ToyLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: ClassVar[NeuronRule] = PLAIN_RULE
+    per_neuron: ClassVar[tuple[str, ...]] = ("bias", "dv", "threshold")
     weight_bits: ClassVar[int] = 6
     bias_bits: ClassVar[int] = 16
     threshold_bits: ClassVar[int] = 16

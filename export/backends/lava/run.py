@@ -59,8 +59,8 @@ def run_lava(
     run may take 2 minutes and 1 second a sample.
 
     Returns:
-        Trace with the spikes of every layer, uint8, aligned (Lava's lag per layer removed), and
-        the membrane of layers that do not spike.
+        Trace with the spikes of every layer, uint8, aligned (Lava's lag per layer removed), the
+        membrane of layers that do not spike, and the Lava Process that ran each synapse.
 
     Raises:
         BadInput: the network has what Lava cannot run (see `limits`); the input does not belong to
@@ -243,11 +243,13 @@ def _tail(stderr: Path) -> str:
 
 
 def _read_trace(path: Path, network: Lowered | Program, chip: ChipInput) -> Trace:
-    spikes, membrane = {}, {}
+    spikes, membrane, processes = {}, {}, {}
     try:
         with np.load(path, allow_pickle=False) as file:
             for layer in network.layers:
                 spikes[layer.name] = file[layer.name]
+                if (key := f"processes/{layer.name}") in file.files:  # none: reads read-outs alone
+                    processes[layer.name] = tuple(str(name) for name in file[key])
                 if not layer.rule.spiking:
                     membrane[layer.name] = file[f"membrane/{layer.name}"]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -259,4 +261,4 @@ def _read_trace(path: Path, network: Lowered | Program, chip: ChipInput) -> Trac
                 f"the Lava worker returned {spikes[layer.name].shape} spikes of '{layer.name}', "
                 f"expected {expected}"
             )
-    return Trace(spikes, membrane=membrane)
+    return Trace(spikes, membrane=membrane, processes=processes)

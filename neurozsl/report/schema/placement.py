@@ -1,5 +1,6 @@
 """Whether the network fits a chip, and where it lies there."""
 
+from neurozsl.hardware.place.mapping import if_dense
 from neurozsl.hardware.place.placement import Placement
 from neurozsl.report.schema.value import Value
 
@@ -17,4 +18,5 @@ class Fit(Value):
         """The cores that it takes, or why it does not fit."""
         if self.placement is None:
             return f"no: {self.reason}"
-        return f"{self.placement.cores_used} of {self.cores} cores"
+        saved = if_dense(self.placement.sparse, self.placement.cores_if_dense)
+        return f"{self.placement.cores_used} of {self.cores} cores{saved}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neurozsl.core import quantities as q
+from neurozsl.export.bundle.agreement import told_processes
 from neurozsl.report.schema import RunReport, Verification
 from neurozsl.report.sections.context import Tested, of_test
 from neurozsl.report.show import tables as t
@@ -21,7 +22,12 @@ def _fill(test: Tested) -> Mapping[str, Any]:
         "samples": stored["samples"],
         "backends": {name: found["layers"] for name, found in stored["backends"].items()},
         "oracle": None if manifest.oracle == "none" else manifest.oracle,
-        "notes": (*manifest.reasons, *manifest.losses),
+        "notes": (
+            *manifest.reasons,
+            *manifest.losses,
+            *told_processes(stored),
+            *(() if manifest.dead_neurons is None else (str(manifest.dead_neurons),)),
+        ),
     }
     return {"verification": Verification.model_validate(found)}
 

@@ -11,8 +11,9 @@ Per connected part of the network one run: source -> synapse -> neuron -> synaps
 samples streamed back to back. A synapse sends what it received one step earlier, so every layer
 lags the inputs by some steps (`lags`); its reset (`LIFReset`, offset lag + 1) and its record start
 there, and users never see the lag. Every synapse of a layer is a Process of its own into the same
-neurons: `Dense` for a matrix, `Conv` for a convolution that Lava's model computes (see `native`),
-else `Sparse` with pools and kernel multiplied into one matrix.
+neurons: for a matrix `Dense` or `Sparse`, whichever is smaller (`sparse_is_smaller`), `Conv` for a
+convolution that Lava's model computes (see `native`), else `Sparse` with pools and kernel
+multiplied into one matrix. Which Process ran each synapse stands in the output.
 
 Between neuron and synapse stands a `Line` where spikes have to wait: for the delay of the synapse,
 or for a layer that lags more. It also stops the spikes that would arrive in the next sample.
@@ -382,10 +383,10 @@ def shared(value: Any, number: Callable[[Any], Any]) -> Any:
     return number(value[0]) if (value == value[0]).all() else value
 
 
-def connect(found: Synapse, layer: Layer, network: Network, port: Any, cell: Any) -> None:
+def connect(found: Synapse, layer: Layer, network: Network, port: Any, cell: Any) -> str:
     """Lava's Processes for one synapse, between a port that sends `(size,)` and the neurons.
 
-    Graded and ternary input needs message bits, or it becomes 0/1.
+    Graded and ternary input needs message bits, or it becomes 0/1. Returns the name of the Process.
     """
     code, fixed = network["inputs"].get(found["source"]), network["kind"] == "fixed"
     bits = 0 if code is None or code["kind"] == "binary" else max(2, code["bits"])
@@ -399,11 +400,14 @@ def connect(found: Synapse, layer: Layer, network: Network, port: Any, cell: Any
     highest = 1 if code is None or code["kind"] != "graded" else 1 << code["bits"]
     if native(found["link"], weight, highest if fixed else 0, layer.get("weight_exp", 0)):
         convolve(found["link"]["conv"], weight, settings, port, cell)
-        return
+        return "Conv"
     if fixed:
         settings["sign_mode"] = SignMode.MIXED
     if is_matrix(found["link"]):
-        processes = [Dense(weights=weight, **settings)]
+        # Floats stay in `Dense`: `Sparse` adds them up in another order, which rounds otherwise
+        # and may turn a tie with the threshold; sums of integers have no order.
+        sparse = fixed and sparse_is_smaller(weight, layer["weight_bits"])
+        processes = [(Sparse if sparse else Dense)(weights=weight, **settings)]
     else:
         matrix = as_matrix(found["link"], weight)
         pieces = in_range(matrix, layer["weight_bits"]) if fixed else [matrix]
@@ -413,6 +417,19 @@ def connect(found: Synapse, layer: Layer, network: Network, port: Any, cell: Any
     for process in processes:
         port.connect(process.s_in)
         process.a_out.connect(cell.a_in)
+    return type(processes[0]).__name__
+
+
+def sparse_is_smaller(weight: Any, bits: int) -> bool:
+    """True where a list of the weights that are not zero takes less memory than all weights.
+
+    nonzeros (bits + index) < rows columns bits,   index = bits of the number of a neuron
+
+    Each weight of a list stands beside the number of its neuron; what a list has in front is not
+    counted. The one place of this rule for Lava.
+    """
+    index = max(1, (len(weight) - 1).bit_length())
+    return bool(np.count_nonzero(weight) * (bits + index) < weight.size * bits)
 
 
 def is_matrix(link: Link) -> bool:
@@ -509,7 +526,10 @@ def in_range(matrix: Any, bits: int) -> list[Any]:
 def run_part(
     network: Network, name: str, layers: list[Layer], codes: Arrays, theta: Arrays, folder: str
 ) -> Arrays:
-    """What every layer of one part sends: spikes or membrane, `(batch, time, neuron)`."""
+    """What every layer of one part sends: spikes or membrane, `(batch, time, neuron)`.
+
+    `processes/<layer>` names the Process of each of its synapses, as "source: Process".
+    """
     fixed, steps = network["kind"] == "fixed", network["steps"]
     batch, lag = len(next(iter(codes.values()))), lags(layers)
     length, deepest = batch * steps, max(lag.values())
@@ -520,6 +540,7 @@ def run_part(
         ports[source] = RingBuffer(data=stream.astype(np.int32 if fixed else float)).s_out
     cells: dict[str, Any] = {}
     files: dict[str, str] = {}
+    processes: dict[str, list[str]] = {}
     for layer in layers:
         key = layer["name"]
         cell = neuron(layer, lag[key], network, thresholds(layer, network, theta, batch))
@@ -547,18 +568,23 @@ def run_part(
                 line = Line(size=port.size, wait=wait, delay=delay, lag=behind, steps=steps)
                 port.connect(line.s_in)
                 port = line.s_out
-            connect(found, layer, network, port, cell)
+            ran = connect(found, layer, network, port, cell)
+            processes.setdefault(layer["name"], []).append(f"{found['source']}: {ran}")
     first = cells[layers[0]["name"]]
     try:
         run_cfg = Loihi2SimCfg(select_tag="fixed_pt" if fixed else "floating_pt")
         first.run(condition=RunSteps(num_steps=length + deepest), run_cfg=run_cfg)
     finally:
         first.stop()
-    return {key: np.load(path).reshape(batch, steps, -1) for key, path in files.items()}
+    sent = {key: np.load(path).reshape(batch, steps, -1) for key, path in files.items()}
+    return sent | {f"processes/{key}": np.array(names) for key, names in processes.items()}
 
 
 def run(network: Network, codes: Arrays, theta: Arrays) -> Arrays:
-    """Spikes of all layers, in the order of the network; of a read-out `membrane/<name>`."""
+    """Spikes of all layers, in the order of the network; of a read-out `membrane/<name>`.
+
+    `processes/<name>`: what ran the synapses of a layer.
+    """
     found: Arrays = {}
     for name in network["inputs"]:
         if codes[name].shape[1] != network["steps"]:
@@ -575,6 +601,8 @@ def run(network: Network, codes: Arrays, theta: Arrays) -> Arrays:
         spikes[key] = found[key] if spiking(layer) else np.zeros(found[key].shape, np.uint8)
         if not spiking(layer):
             spikes["membrane/" + key] = found[key]
+        if "processes/" + key in found:
+            spikes["processes/" + key] = found["processes/" + key]
     return spikes
 
 
@@ -593,11 +621,12 @@ def compare(spikes: Arrays, expected: Arrays) -> bool:
     """Print one line per layer; True when every bit agrees."""
     equal = True
     for name, found in spikes.items():
-        if name.startswith("membrane/"):
+        if name.startswith(("membrane/", "processes/")):
             continue  # golden files hold spikes
         same = float(np.mean(found == expected[name]))
         equal = equal and same == 1.0
-        print(f"{name:20s} equal bits {100 * same:.4f} %  spikes {int(found.sum())}")
+        ran = ", ".join(spikes.get("processes/" + name, ()))
+        print(f"{name:20s} equal bits {100 * same:.4f} %  spikes {int(found.sum())}  {ran}")
     return equal
 
 
