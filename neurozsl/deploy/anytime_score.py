@@ -11,9 +11,9 @@ class AnytimeScore:
     """The test with every sample stopped at its margin.
 
     threshold: None where no margin stops a sample. min_steps: before which none stops. S, U, HM,
-    ZSL: in percent. stopped: samples that stopped after 1, 2, ... steps. synops, neuron_updates: per
-    inference, as used. full_HM, full_synops: of the same test over all steps. validated: what the
-    rule does on the validation data that chose it, None where it was given.
+    ZSL: in percent. stopped: samples that stopped after 1, 2, ... steps. synops, neuron_updates:
+    per inference, as used. full_HM, full_synops: of the same test over all steps. validated: what
+    the rule does on the validation data that chose it, None where it was given.
     """
 
     threshold: float | None
