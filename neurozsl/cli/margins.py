@@ -75,7 +75,7 @@ def show_margins(rows: Sequence[AnytimeScore]) -> None:
         ("margin", "chosen", "S", "U", "HM", "ZSL", "mean steps", "SynOps", "saved"),
         [
             (
-                margin_text(x.threshold),
+                margin_text(x.threshold) + (f" from step {x.min_steps}" if x.min_steps > 1 else ""),
                 "given" if x.validated is None else "on validation",
                 *(f"{getattr(x, key):.2f}" for key in ("S", "U", "HM", "ZSL")),
                 f"{x.mean_steps:.2f} of {x.steps}",
@@ -99,6 +99,7 @@ def chosen_text(x: AnytimeScore) -> str:
     if x.threshold is None:
         return f"auto: no margin costs {allowed}; no sample is stopped before its last step"
     return (
-        f"auto: {margin_text(x.threshold)} costs {allowed} ({v.full_HM:.2f} to {v.HM:.2f}); on the "
-        f"test it saves {q.share(x.saved)} of the SynOps, HM {q.points(-x.loss)}"
+        f"auto: {margin_text(x.threshold)} from step {x.min_steps} on costs {allowed} "
+        f"({v.full_HM:.2f} to {v.HM:.2f}); on the test it saves "
+        f"{q.share(x.saved)} of the SynOps, HM {q.points(-x.loss)}"
     )

@@ -37,7 +37,7 @@ from neurozsl.scoring.anytime import (
     Finisher,
     Stopping,
     Validated,
-    choose_threshold,
+    choose_stopping,
 )
 from neurozsl.scoring.evaluation import Collected, Passed, walk
 from neurozsl.scoring.metrics import Ints, Problem
@@ -101,6 +101,7 @@ class SteppedTest:
             neuron_updates=counts.total("neuron_updates"),
             full_HM=full[0],
             full_synops=full[1].total("synops"),
+            min_steps=rule.stopping.min_steps,
             validated=rule.validated,
         )
 
@@ -185,7 +186,7 @@ def rules(run: Run, margins: Sequence[Margin], policy: Policy) -> tuple[Rule, ..
 
 
 def chosen_rule(run: Run, policy: Policy, *, max_loss: float = MAX_LOSS) -> Rule:
-    """The smallest threshold that costs at most `max_loss` points of HM on validation data.
+    """What takes the fewest steps and costs at most `max_loss` points of HM on validation data.
 
     Raises:
         BadInput: the model of stage 1 is missing, or it cannot be stopped.
@@ -198,10 +199,10 @@ def chosen_rule(run: Run, policy: Policy, *, max_loss: float = MAX_LOSS) -> Rule
         model, trained = branch_model(model).frozen(means).eval(), "frozen"
     keep = finisher_of(run, trained, own=True, model=model).keep(stage)
     [(collected, kept)] = walk(model, stage, run.data.vectors, {"": None}, keep=keep).values()
-    threshold, validated = choose_threshold(
+    stopping, validated = choose_stopping(
         EveryStep.join(kept), collected.problem, run.selected.beta, max_loss=max_loss
     )
-    return Rule(Stopping(threshold), validated)
+    return Rule(stopping, validated)
 
 
 def _before_validation(run: Run) -> ZSLModel:

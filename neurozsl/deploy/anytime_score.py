@@ -10,10 +10,10 @@ from neurozsl.scoring.anytime import Validated
 class AnytimeScore:
     """The test with every sample stopped at its margin.
 
-    threshold: None where no margin stops a sample. S, U, HM, ZSL: in percent. stopped: samples that
-    stopped after 1, 2, ... steps. synops, neuron_updates: per inference, as used. full_HM,
-    full_synops: of the same test over all steps. validated: what the threshold does on the
-    validation data that chose it, None where it was given.
+    threshold: None where no margin stops a sample. min_steps: before which none stops. S, U, HM,
+    ZSL: in percent. stopped: samples that stopped after 1, 2, ... steps. synops, neuron_updates:
+    per inference, as used. full_HM, full_synops: of the same test over all steps. validated: what
+    the rule does on the validation data that chose it, None where it was given.
     """
 
     threshold: float | None
@@ -27,6 +27,7 @@ class AnytimeScore:
     neuron_updates: float
     full_HM: float
     full_synops: float
+    min_steps: int = 1
     validated: Validated | None = None
 
     @property

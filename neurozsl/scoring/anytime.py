@@ -8,7 +8,8 @@ are not unseen, `metrics.predict`),
 
 and the sample stops at the first t >= min_steps with margin_t >= threshold, else at its last real
 step (the step before its padding begins); its class is that of the stopping step. A threshold of
-infinity gives the scores of the whole run, one of 0 stops everything at min_steps.
+infinity gives the scores of the whole run, one of 0 stops everything at min_steps. A model that was
+trained on whole clips is sure too early, so `choose_stopping` chooses both on validation data.
 
 The chip is asked once, over all steps: a step depends on earlier ones alone, so the trace of a
 sample that stops after t steps is the first t steps of its whole trace. What the chip *reads* must
@@ -275,19 +276,14 @@ class Validated:
     max_loss: float
 
 
-def choose_threshold(
-    found: EveryStep,
-    problem: Problem,
-    beta: float,
-    *,
-    max_loss: float,
-    min_steps: int = 1,
-    candidates: int = 64,
-) -> tuple[float, Validated]:
-    """The smallest threshold whose HM lies at most `max_loss` points below that of all steps.
+def choose_stopping(
+    found: EveryStep, problem: Problem, beta: float, *, max_loss: float, candidates: int = 64
+) -> tuple[Stopping, Validated]:
+    """For every first step the smallest threshold whose HM lies at most `max_loss` points below.
 
-    Candidates are 0, quantiles of the margins that occur before the last step, and infinity, which
-    loses nothing. Only for validation data.
+    Below that of all steps, that is. Of these pairs it is the one with the fewest steps, the
+    earlier first step on ties. Candidates are 0, quantiles of the margins that occur before the
+    last step, and infinity, which loses nothing. Only for validation data.
     """
     margins = found.margins(problem, beta)
     early = margins[:-1][np.isfinite(margins[:-1])]
@@ -295,13 +291,18 @@ def choose_threshold(
     if early.size:
         grid |= set(np.quantile(early, np.linspace(0, 1, candidates)).tolist())
 
-    def tried(threshold: float) -> tuple[float, float]:
-        steps = Stopping(threshold, min_steps).steps(margins, found.last)
+    def tried(stopping: Stopping) -> tuple[float, float]:
+        steps = stopping.steps(margins, found.last)
         return metrics.score(found.distance_at(steps), problem, beta).HM, float(steps.mean())
 
-    full, _ = tried(NEVER)
-    for threshold in sorted(grid):
-        hm, steps = tried(threshold)
-        if full - hm <= max_loss:
-            break
-    return threshold, Validated(hm, full, steps, max_loss)
+    full, all_steps = tried(Stopping(NEVER))
+    best, basis = Stopping(NEVER), Validated(full, full, all_steps, max_loss)
+    for min_steps in range(1, len(margins) + 1):
+        for threshold in sorted(grid):
+            stopping = Stopping(threshold, min_steps)
+            hm, steps = tried(stopping)
+            if full - hm <= max_loss:
+                if steps < basis.steps:
+                    best, basis = stopping, Validated(hm, full, steps, max_loss)
+                break
+    return best, basis

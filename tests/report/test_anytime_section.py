@@ -27,6 +27,7 @@ SCORE = AnytimeScore(
     neuron_updates=3_494.4,
     full_HM=86.0,
     full_synops=440_000.0,
+    min_steps=3,
     validated=Validated(HM=83.1, full_HM=83.4, steps=4.2, max_loss=0.5),
 )
 
@@ -55,7 +56,7 @@ def test_page_card_and_terminal_say_what_was_used_and_what_it_cost(
         assert "3.9" in told and "85.7 %" in told and "-0.3 points" in told
         assert "330,000" in told and "25.00 % saved" in told
         assert "at most 0.5 points of HM (83.4 to 83.1)" in told
-        assert "once" in told and "3.9 times on average" in told
+        assert "from step 3 on" in told and "3.9 times on average" in told
     assert 'data-key="sections.anytime.stopped.1">120<' in page
     assert "4: 12.00 %" in page  # the figure, as it is described
 

@@ -22,7 +22,7 @@ from neurozsl.models.base import ZSLModel, distances, needed_branch
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring import metrics, road
-from neurozsl.scoring.anytime import NEVER, EveryStep, Finisher, Stopping, choose_threshold, margin
+from neurozsl.scoring.anytime import NEVER, EveryStep, Finisher, Stopping, choose_stopping, margin
 from neurozsl.scoring.evaluation import Collected, evaluate, walk
 from neurozsl.scoring.metrics import Problem
 from tests.factories import batches
@@ -313,7 +313,7 @@ def test_without_a_stop_the_scores_are_those_of_the_normal_evaluation(
     assert sorted(set(first.tolist())) == [3, 4]
 
 
-def test_the_chosen_threshold_is_the_smallest_that_loses_no_more_than_allowed(run: Run) -> None:
+def test_the_chosen_rule_takes_the_fewest_steps_of_those_that_lose_little(run: Run) -> None:
     stage, chosen = run.data.stage(1), run.selected
     host = Finisher.of(
         run.model, run.data.vectors, head_weight=chosen.head_weight, policy="fixed", own=True
@@ -323,22 +323,29 @@ def test_the_chosen_threshold_is_the_smallest_that_loses_no_more_than_allowed(ru
     ).values()
     found, problem = EveryStep.join(kept), collected.problem
 
-    def hm(threshold: float) -> float:
-        distance = []
+    def slow(stopping: Stopping) -> tuple[float, float]:
+        distance, steps = [], []
         for sample in range(len(problem.label)):
             for t in range(10):
                 here = found.distance[t, sample][None]
-                if margin(here, problem, chosen.beta)[0] >= threshold:
+                reached = margin(here, problem, chosen.beta)[0] >= stopping.threshold
+                if reached and t + 1 >= stopping.min_steps:
                     break
             distance.append(here[0])
-        return metrics.score(np.array(distance), problem, chosen.beta).HM
+            steps.append(t + 1)
+        return metrics.score(np.array(distance), problem, chosen.beta).HM, float(np.mean(steps))
 
-    full = hm(NEVER)
+    full, _ = slow(Stopping(NEVER))
+    margins = found.margins(problem, chosen.beta)[:-1]
+    tried = [
+        slow(Stopping(float(threshold), first))
+        for threshold in np.quantile(margins, np.linspace(0, 1, 64))[::9]
+        for first in (1, 4, 7)
+    ]
     for max_loss in (0.0, 2.0, 100.0):
-        threshold, basis = choose_threshold(found, problem, chosen.beta, max_loss=max_loss)
-        assert basis.full_HM == pytest.approx(full) and basis.max_loss == max_loss
-        assert basis.HM == pytest.approx(hm(threshold)) and full - basis.HM <= max_loss
-        margins = found.margins(problem, chosen.beta)[:-1]
-        smaller = [x for x in np.quantile(margins, np.linspace(0, 1, 64)) if x < threshold]
-        assert all(full - hm(x) > max_loss for x in smaller[::7])
-    assert threshold == 0.0 and basis.steps == 1.0
+        rule, basis = choose_stopping(found, problem, chosen.beta, max_loss=max_loss)
+        hm, steps = slow(rule)
+        assert basis.HM == pytest.approx(hm) and basis.steps == pytest.approx(steps)
+        assert basis.full_HM == pytest.approx(full) and full - hm <= max_loss == basis.max_loss
+        assert all(full - x > max_loss or s >= steps - 1e-9 for x, s in tried)
+    assert rule == Stopping(0.0) and basis.steps == 1.0

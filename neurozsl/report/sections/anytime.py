@@ -26,7 +26,8 @@ def _facts(found: AnytimeScore) -> Iterator[tuple[str, t.Cell]]:
 
     threshold = t.say("no margin stops a sample")
     if found.threshold is not None:
-        threshold = t.say(figure("threshold", "number"), f", {_chosen(found)}")
+        first = f" from step {found.min_steps} on" if found.min_steps > 1 else ""
+        threshold = t.say(figure("threshold", "number"), f"{first}, {_chosen(found)}")
     yield "Margin", threshold
     yield "Steps used, mean", t.say(figure("mean_steps"), f" of {found.steps}")
     hm = (figure("HM", "percent"), "; over all steps ", figure("full_HM", "percent"))
