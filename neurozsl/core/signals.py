@@ -43,6 +43,15 @@ MapShape = tuple[int, int, int]  # channels, height, width
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
 Encoder = Literal["direct", "on_off", "level", "rate", "change", "delta"]
 
+_CODED: Mapping[Encoder, str] = {
+    "direct": "",
+    "on_off": "ON and OFF apart",
+    "level": "{levels} levels of {step:.3g}",
+    "rate": "{levels} levels of {step:.3g}, errors carried on",
+    "change": "events of change, threshold {step:.3g}",
+    "delta": "events of send on delta, threshold {step:.3g}",
+}
+
 
 @dataclass(frozen=True)
 class InputCode:
@@ -65,6 +74,20 @@ class InputCode:
     encoder: Encoder = "direct"
     levels: int = 1
     step: float = 1.0
+
+    @property
+    def words(self) -> str:
+        """The code for people.
+
+        >>> InputCode(64, "graded", 4, False, 0.25).words
+        '64 channels, graded, 4 bits without sign'
+        >>> InputCode(64, "ternary", 1, True, 1.0, "delta", 1, 0.5).words
+        '64 channels, ternary, events of send on delta, threshold 0.5'
+        """
+        sign = f", {self.bits} bits {'with' if self.signed else 'without'} sign"
+        kind = self.kind + (sign if self.kind == "graded" else "")
+        how = _CODED[self.encoder].format(levels=self.levels, step=self.step)
+        return ", ".join(x for x in (f"{self.size} channels, {kind}", how) if x)
 
     @property
     def low(self) -> int:

@@ -1,7 +1,11 @@
 """What the numbers rest on, and what they leave out."""
 
 from collections.abc import Iterator
+from typing import Final
 
+import numpy as np
+
+from neurozsl.core import quantities as q
 from neurozsl.deploy.motion import Motion
 from neurozsl.models.base import host_parts
 from neurozsl.report.schema import NetworkReport, Report, RunReport
@@ -9,6 +13,7 @@ from neurozsl.report.show.reading import NOTHING_SPIKES
 from neurozsl.report.show.section import Line, Section
 from neurozsl.runs.run import Run
 
+_MANY: Final = 0.9  # of the weights: where fewer are left, the branch was pruned
 ESTIMATES = (
     "Energies are estimates: counts of this run times published figures, each with its source. "
     "No chip was measured."
@@ -31,6 +36,9 @@ def notes(run: Run, motion: Motion | None, *, deployed: bool) -> tuple[str, ...]
             "Thresholds follow the layers' own spikes: that ran on the host, no chip here has the "
             "controller for it; a deployment has them frozen."
         )
+    if motion is not None:
+        said += [f"Input {name}: {x.words}." for name, x in motion.lowered.inputs.items()]
+        said += _pruned(motion)
     said += [f"On the host: {part}." for part in host_parts(run.model)]
     if motion is not None and motion.policy == "dynamic":
         said.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
@@ -38,6 +46,15 @@ def notes(run: Run, motion: Motion | None, *, deployed: bool) -> tuple[str, ...]
     if run.data.synthetic:
         said.append("Scores on synthetic data say nothing about real videos.")
     return tuple(said)
+
+
+def _pruned(motion: Motion) -> list[str]:
+    """How many weights are left, where many are 0."""
+    weights = [s.weight for layer in motion.network.layers for s in layer.synapses]
+    left, size = sum(int(np.count_nonzero(w)) for w in weights), sum(w.size for w in weights)
+    if left > _MANY * size:
+        return []
+    return [f"{q.share(left / size)} of the branch's weights are not 0 ({q.count(left)})."]
 
 
 def _lines(report: Report) -> Iterator[Line]:
