@@ -45,4 +45,9 @@ from .models.base import distances as distances
 from .report import print_report as print_report
 from .report import write_report as write_report
 from .runs.run import Run as Run
+from .training.economy import Budget as Budget
+from .training.economy import Distillation as Distillation
+from .training.economy import Penalties as Penalties
+from .training.economy import Sparsity as Sparsity
+from .training.own_network import Pruning as Pruning
 from .training.protocol import TrainConfig as TrainConfig

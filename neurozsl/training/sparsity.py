@@ -26,7 +26,7 @@ continued goes on to the same numbers. What is pruned, `structure`:
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -39,6 +39,13 @@ from neurozsl.training.economy import Scope, Sparsity, Structure
 
 Prunable: TypeAlias = PathwayBranch[Any]
 """A branch whose layers hold masks, as all of ours do."""
+
+
+class HasLayers(Protocol):
+    """What is asked of a network that is pruned: layers with `synapse.weight` and `prune`."""
+
+    def named_layers(self) -> Mapping[str, Any]: ...
+    def read_layers(self) -> tuple[str, ...]: ...
 
 
 def prunable(model: ZSLModel) -> Prunable:
@@ -59,7 +66,7 @@ def prunable(model: ZSLModel) -> Prunable:
     )
 
 
-def apply(branch: Prunable, sparsity: Sparsity, density: float) -> None:
+def apply(branch: HasLayers, sparsity: Sparsity, density: float) -> None:
     """Keep the largest weights, inputs or neurons of every layer, this share of them."""
     layers = branch.named_layers()
     if density >= 1:
