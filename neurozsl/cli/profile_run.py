@@ -19,6 +19,14 @@ Clips = Annotated[
     Path | None, typer.Option(help="Recorded clips: their folder, to show pictures of one.")
 ]
 
+Frontier = Annotated[
+    Path | None,
+    typer.Option(
+        help="Study of `benchmark --frontier`, its folder or file, to place the run on; default "
+        "that of the folder which the run lies in."
+    ),
+]
+
 
 def profile_run(
     run: Path,
@@ -31,12 +39,13 @@ def profile_run(
         ),
     ] = None,
     clips: Clips = None,
+    frontier: Frontier = None,
     prices: PriceOptions,
 ) -> Work:
     """A run with its deployed branch, else with the float one.
 
     Raises:
-        BadInput: there is no run, or no such folder of clips.
+        BadInput: there is no run, no such folder of clips, or no such study.
     """
     if not (run / "run.json").is_file():
         raise BadInput(
@@ -47,6 +56,10 @@ def profile_run(
         raise BadInput(
             f"--clips {clips}: no such folder; give the one that `neurozsl data build --clips` read"
         )
+    if frontier is not None:
+        from neurozsl.report.schema.frontier import read_frontier
+
+        read_frontier(frontier)
     chips = prices.chips()
     beside = run / "deploy" / "lava"
     found = bundle is None and (beside / "manifest.json").is_file()
@@ -58,7 +71,7 @@ def profile_run(
 
         if found:
             say(f"profiling the deployed branch in {beside}")
-        asked = words({"bundle": deployed, "clips": clips}) + prices.words()
+        asked = words({"bundle": deployed, "clips": clips, "frontier": frontier}) + prices.words()
         again = command("profile", run, asked)
         with progress_bar("profiling") as update:
             report = build.build(
@@ -68,6 +81,7 @@ def profile_run(
                 devices=chips,
                 step_s=prices.step_time,
                 clips=clips,
+                frontier=frontier,
                 progress=update,
             )
         return report, (again + words({"report": run / "report.html"}),)
@@ -75,7 +89,9 @@ def profile_run(
     return work
 
 
-def profile_bundle(bundle: Path, *, clips: Clips = None, prices: PriceOptions) -> Work:
+def profile_bundle(
+    bundle: Path, *, clips: Clips = None, frontier: Frontier = None, prices: PriceOptions
+) -> Work:
     """The run that a bundle lies in, with it.
 
     Raises:
@@ -90,5 +106,9 @@ def profile_bundle(bundle: Path, *, clips: Clips = None, prices: PriceOptions) -
         )
     near = bundle.parent.parent
     return profile_run(
-        near if near.resolve() == run else run, bundle=bundle, clips=clips, prices=prices
+        near if near.resolve() == run else run,
+        bundle=bundle,
+        clips=clips,
+        frontier=frontier,
+        prices=prices,
     )

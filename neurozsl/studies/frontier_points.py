@@ -6,6 +6,7 @@ In: finished runs, one per setting and seed. Out: the document `frontier.json`:
     settings    mean, least and most over the seeds, the interval of HM over test sets; `on_front`
                 per cost table among the settings that it prices
     tables      every cost table: name, source of its figures, what it holds and leaves out
+    main        the pairs of tables that figure and report show
     statements  which family is cheaper, one per pair of tables (`frontier_statement`)
 """
 
@@ -30,6 +31,7 @@ from neurozsl.hardware.energy.advantage import spiking_rows
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.models.base import needed_branch
 from neurozsl.models.motion import SpikingBranch
+from neurozsl.report.schema.frontier import SCHEMA, STUDY
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.scoring import metrics
@@ -40,10 +42,10 @@ from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.bootstrap import interval, resampled_harmonic_means
 from neurozsl.studies.dense_work import DenseWork, together, work_of
 from neurozsl.studies.energy_points import energy_over_seeds, facts, joules_of, marked
+from neurozsl.studies.frontier_pairs import main_pairs, statements
 from neurozsl.studies.frontier_prices import dense_rows
 from neurozsl.studies.frontier_settings import FAMILIES, FrontierSettings, Planned, Setting
 
-SCHEMA: Final = 1
 SCORES: Final = ("S", "U", "HM", "ZSL", "chance")
 COUNTS: Final = ("spikes", "synops", "effective_acs", "effective_macs", "neuron_updates")
 RESAMPLES: Final = 1000
@@ -52,6 +54,9 @@ NOTES: Final = (
     "published figures, nothing was measured",
     "host: the same in every family (encoders, attention, projections); its energy is not in "
     "these figures, nor is static power, which the statements tell apart",
+    "figures of chips hold their memory and routing, those of bare arithmetic hold neither: a chip "
+    "against arithmetic favours the dense network, arithmetic against arithmetic leaves memory, "
+    "neuron updates and control out of both",
     "intervals of HM differences: Student's t over the seeds, paired; with three seeds it is wide "
     "and says little of differences below several points",
 )
@@ -80,7 +85,7 @@ def measure(
     name of one.
     """
     points: list[dict[str, Any]] = []
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, EnergyRow] = {}
     correct: dict[int, dict[Setting, npt.NDArray[np.bool_]]] = {}
     problems, data, samples = dict[int, metrics.Problem](), None, 0
     for number, one in enumerate(planned):
@@ -91,7 +96,7 @@ def measure(
         )
         samples = found.scores["samples"]
         correct.setdefault(one.seed, {})[one.setting] = found.correct
-        tables |= facts(found.rows)
+        tables |= {row.key: row for row in found.rows}
         points.append(
             {
                 **_named(one.setting),
@@ -103,9 +108,11 @@ def measure(
             }
         )
     assert data is not None
+    rows = marked(over_seeds(points, _over_test_sets(correct, problems)), by_seed=False)
+    found_pairs = statements(rows, tables.values())
     return {
         "schema": SCHEMA,
-        "study": "frontier",
+        "study": STUDY,
         "model": settings.model,
         "options": settings.options,
         "family_options": settings.family_options,
@@ -121,9 +128,11 @@ def measure(
             name: {"said": FAMILIES[name].said, "spiking": FAMILIES[name].spiking}
             for name in settings.families
         },
-        "tables": tables,
+        "tables": facts(tables.values()),
+        "main": [list(pair) for pair in main_pairs(found_pairs)],
+        "statements": found_pairs,
+        "settings": rows,
         "points": points,
-        "settings": marked(over_seeds(points, _over_test_sets(correct, problems)), by_seed=False),
     }
 
 

@@ -38,12 +38,15 @@ def build(
     devices: Sequence[Chip] = (),
     step_s: float | None = None,
     clips: Path | None = None,
+    frontier: Path | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
     """Profile an opened run; command, devices and step_s as in `network.report_of`.
 
     bundle: folder of a bundle of this run; None profiles the float branch (Norse). clips: folder of
-    the recorded clips, to show pictures of one. progress: called with (done, total) test samples.
+    the recorded clips, to show pictures of one. frontier: file or folder of a study (`benchmark
+    --frontier`); that of the folder which the run lies in needs no name. progress: called with
+    (done, total) test samples.
 
     Raises:
         BadInput: the bundle is damaged or belongs to another run.
@@ -88,6 +91,7 @@ def build(
         samples=test.embedded,
         classes=test.classes,
         host=on_host,
+        frontier=frontier,
     )
     return document(
         RunReport,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class Tested:
     """One pass of a run over its test splits.
 
     opened: its bundle, where it was deployed. distance: `(sample, class)`, as scored. samples,
-    classes: embeddings `(sample, proj)` and `(class, proj)`.
+    classes: embeddings `(sample, proj)` and `(class, proj)`. frontier: a study's file or folder.
     """
 
     run: Run
@@ -32,6 +33,7 @@ class Tested:
     samples: Any
     classes: Any
     host: Host
+    frontier: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ NAMES: Final = (
     "clip",
     "energy",
     "comparison",
+    "frontier",
     "host_part",
     "calibration",
     "chip",
