@@ -78,6 +78,11 @@ def footnotes(result: Result) -> list[str]:
     """Limits of the figures; a line each."""
     lines = ["*: on the front of its own family", result["steps_from"], *result["notes"]]
     lines += small_note(result) + chance_note(result)
+    for name, host in result["host"].items():
+        lines.append(
+            f"host part, {result['families'][name]['said']}, estimated: {si(host['joules'], 'J')} "
+            f"({si(host['joules_low'], 'J')} to {si(host['joules_high'], 'J')}) per inference"
+        )
     left_out: dict[str, list[str]] = {}
     for facts in result["tables"].values():
         left_out.setdefault("; ".join(facts["excluded"]) or "nothing named", []).append(
