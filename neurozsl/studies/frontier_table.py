@@ -44,7 +44,7 @@ def table(result: Result) -> Table:
     )
 
 
-def _joules(row: Result, key: str) -> str:
+def _joules(row: Result, key: str | None) -> str:
     if key not in row["energy"]:
         return "-"
     return si(row["energy"][key]["mean"], "J") + " *" * bool(row["on_front"][key])

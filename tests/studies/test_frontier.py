@@ -108,13 +108,14 @@ def test_multiply_accumulates_are_those_of_a_loop(out: Path, result: Result, fam
                 events += sum(int(x != 0) for x in values.flatten().tolist())
                 values = values.mean(1, keepdim=True)
             x = values * code.scale
-            for layer in branch.pathways[name]:
+            for layer in (branch.named_layers()[f"{name}.{k}"] for k in (0, 1)):
                 weight = layer.weight.tolist()
                 for row in x.flatten(0, 1).tolist():
                     for neuron in weight:
                         for w, v in zip(neuron, row, strict=True):
                             macs += 1
                             nonzero += w != 0 and v != 0
+                assert layer.norm is not None
                 x = torch.relu(layer.norm(x @ layer.weight.T + layer.linear.bias))
     assert sum(found.macs.values()) == macs and sum(found.nonzero.values()) == nonzero
     assert (found.adds, found.nonzero_adds) == (adds, events)

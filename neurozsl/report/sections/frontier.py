@@ -4,7 +4,7 @@ The joules are those of the study's first cost table of the run's own kind. Of a
 they are its own point; of another spiking run the same figures price the counts of this report.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def placed(document: Document, context: Context, test: Tested, file: Path) -> On
 
 
 def neighbours(
-    settings: list[Document], table: str, *, hm: float, joules: float
+    settings: Sequence[Document], table: str, *, hm: float, joules: float
 ) -> Iterator[FrontierPoint]:
     """The best of the cheaper settings, and the cheapest of those with more HM."""
     cheaper = [x for x in settings if x["energy"][table]["mean"] < joules]
