@@ -126,7 +126,7 @@ def measure(
         "epochs": settings.epochs,
         "sparsity_scope": settings.sparsity_scope,
         "deployed": settings.deployed,
-        "data": {"name": data.name, "synthetic": data.synthetic},
+        "data": {"name": data.name, "synthetic": data.synthetic, **_made(settings)},
         "test_samples": samples,
         "seeds": settings.seeds,
         "steps_from": steps_from,
@@ -142,6 +142,13 @@ def measure(
         "settings": rows,
         "points": points,
     }
+
+
+def _made(settings: FrontierSettings) -> dict[str, Any]:
+    """How the synthetic set was made; nothing of given data."""
+    if settings.data is not None:
+        return {}
+    return {"scene_bias": settings.scene_bias, "unbiased_val": settings.unbiased_val}
 
 
 def _named(setting: Setting) -> dict[str, Any]:

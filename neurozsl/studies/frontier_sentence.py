@@ -17,9 +17,11 @@ def sentence(prices: str, found: Verdict, names: Names = NAMES) -> str:
 
 def _said(found: Verdict, names: Names) -> str:
     whole = _span(found.stretches[0].start, found.stretches[-1].to) if found.stretches else ""
-    if found.kind == "not comparable":
-        ranges = f"{_span(*found.first)} and {_span(*found.second)}"
-        return f"not comparable, HM {ranges} do not meet"
+    if not found.levels:
+        ranges = f"HM {_span(*found.first)} and {_span(*found.second)}"
+        if found.kind == "undecided":
+            return f"the seeds do not decide, {ranges} differ by less than they scatter"
+        return f"not comparable, {ranges} do not meet"
     if found.kind == "tie":
         return f"a tie at HM {whole}"
     if found.kind == "dominates":
@@ -60,7 +62,7 @@ def _where(one: Stretch, found: Verdict) -> str:
 
 def _only(found: Verdict, names: Names) -> str:
     """Who alone reaches more."""
-    if found.kind == "not comparable":
+    if not found.levels:
         return ""
     side: Side = "first" if found.first[1] > found.second[1] else "second"
     least, most = sorted((found.first[1], found.second[1]))

@@ -139,6 +139,8 @@ def verdict(first: Sequence[Offer], second: Sequence[Offer]) -> Verdict:
     if best is not None:
         met = tuple(x for x in levels.values() if x is not None)
     kind, winner = _of({x.cheaper for x in met}) if best is None else ("dominates", best)
+    if kind == "not comparable" and _may_meet(first, second):
+        kind = "undecided"
     return Verdict(kind, winner, *ranges, len(every[0].hm), met, _stretches(met))
 
 
@@ -198,6 +200,13 @@ def _dominates(
         if own[1] >= other[1] - _EPSILON and answers <= {side, "tie"} and side in answers:
             return side
     return None
+
+
+def _may_meet(first: Sequence[Offer], second: Sequence[Offer]) -> bool:
+    """Whether the best of the worse family reaches the worst of the better one, by the interval."""
+    worse, better = sorted((first, second), key=lambda x: _range(x)[1])
+    worst = min(better, key=lambda x: x.mean)
+    return any(_reaches(offer, [worst]) for offer in worse)
 
 
 def _of(answers: set[Side]) -> tuple[Kind, Side | None]:

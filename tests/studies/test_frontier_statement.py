@@ -91,6 +91,13 @@ def test_ranges_of_hm_that_do_not_meet_are_not_comparable() -> None:
     )
 
 
+def test_ranges_that_may_meet_within_the_interval_are_undecided() -> None:
+    first = [offer("s", 1.0, 80.0, 92.0, 84.0)]  # 85.3, but once above the other family
+    found = verdict(first, [offer("d", 5.0, 90.0, 90.5, 91.0)])
+    assert (found.kind, found.levels) == ("undecided", ())
+    assert "HM 85.3 and 90.5 differ by less than they scatter" in said(found)
+
+
 def test_what_the_seeds_leave_open_is_undecided() -> None:
     """The dear setting is better in the mean by less than its differences scatter."""
     first = [offer("s1", 1.0, 80.0, 90.0, 84.0), offer("s2", 4.0, 89.0, 86.0, 90.0)]
