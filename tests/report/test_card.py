@@ -28,9 +28,10 @@ def test_a_card_of_a_run_has_what_a_model_hub_shows(example: RunReport) -> None:
     titles = [x.removeprefix("## ") for x in body.splitlines() if x.startswith("## ")]
     assert titles == [
         "Intended use and limits", "What deployment costs", "What the spikes do",
-        "What it costs in energy", "Spikes against a dense pass", "The host part",
-        "Our figures against measured chips", "Where it lies on the chip", "NeuroBench metrics",
-        "Verification", "Limits, stated plainly", "How to get the same numbers",
+        "What it costs in energy", "Spikes against a dense pass", "On the frontier",
+        "The host part", "Our figures against measured chips", "Where it lies on the chip",
+        "NeuroBench metrics", "Verification", "Limits, stated plainly",
+        "How to get the same numbers",
     ]  # fmt: skip
     assert "**PASS-WITH-LOSS.**" in body and "**The data is synthetic.**" in body
     assert "`neurozsl profile made-up --report r.html`" in body

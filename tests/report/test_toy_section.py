@@ -73,7 +73,8 @@ def test_a_report_with_an_unknown_section_is_read_and_shown_without_it(
     network_example: NetworkReport, tmp_path: Path
 ) -> None:
     page = render(network_example)
-    stranger = network_example.model_copy(update={"sections": {"uneven": {"layer": "a"}}})
+    sections = {**network_example.sections, "uneven": {"layer": "a"}}
+    stranger = network_example.model_copy(update={"sections": sections})
     (tmp_path / "r.json").write_text(to_json(stranger))
     again = read_report(tmp_path / "r.json")
     assert again == stranger and render(again) == page
