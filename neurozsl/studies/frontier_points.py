@@ -56,6 +56,8 @@ _HOST_ROWS: Final = 32
 NOTES: Final = (
     "energy: estimates for the motion branch per inference, operations of this test set x "
     "published figures, nothing was measured",
+    "the dense network of a sentence is the best of all dense settings, of one pass or T, pruned "
+    "or not",
     "host: encoders, attention and projections are the same in every family; their energy is not "
     "in these figures, nor is static power, which statements of their own add",
     "figures of chips hold their memory and routing, those of bare arithmetic hold neither: a chip "
