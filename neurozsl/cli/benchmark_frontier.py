@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from neurozsl.cli.benchmark_options import DataOptions, ModelOptions, StudyOptions, SyntheticOptions
-from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say
+from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import decimals, listed, numbers, per_model
 from neurozsl.cli.option_values import widths as networks
 from neurozsl.core.errors import BadInput
@@ -82,8 +82,16 @@ def benchmark_frontier(
     folder = asked.out or Path(f"runs/frontier-{model.replace('+', 'p')}")
     with progress_bar("frontier") as update:
         result = study.run(settings, out=folder, jobs=asked.jobs, progress=update)
+    from neurozsl.report.show.frontier_figure import write_frontier
+    from neurozsl.studies import frontier_table
+
+    write_frontier(result, result["main"], folder)
     if asked.as_json:
         emit_json(result)
         return
-    say(f"every point is in {folder}/{study.DOCUMENT}")
+    table = frontier_table.table(result)
+    show_table(table.title, table.columns, table.rows)
+    for line in (*frontier_table.sentences(result), *frontier_table.footnotes(result)):
+        say(line)
+    say(f"figure in {folder}/frontier.svg and .png, every point and pair in {folder}/frontier.json")
     next_commands(command("profile", folder / result["points"][0]["run"]))

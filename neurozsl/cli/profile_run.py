@@ -20,6 +20,14 @@ Clips = Annotated[
     Path | None, typer.Option(help="Recorded clips: their folder, to show pictures of one.")
 ]
 
+Frontier = Annotated[
+    Path | None,
+    typer.Option(
+        help="Study of `benchmark --frontier`, its folder or file, to place the run on; default "
+        "that of the folder which the run lies in."
+    ),
+]
+
 
 def profile_run(
     run: Path,
@@ -33,12 +41,13 @@ def profile_run(
     ] = None,
     clips: Clips = None,
     margin: OneMargin = None,
+    frontier: Frontier = None,
     prices: PriceOptions,
 ) -> Work:
     """A run with its deployed branch, else with the float one.
 
     Raises:
-        BadInput: there is no run, or no such folder of clips.
+        BadInput: there is no run, no such folder of clips, or no such study.
     """
     if not (run / "run.json").is_file():
         raise BadInput(
@@ -49,7 +58,12 @@ def profile_run(
         raise BadInput(
             f"--clips {clips}: no such folder; give the one that `neurozsl data build --clips` read"
         )
-    chips, at = prices.chips(), None if margin is None else margin_of(margin)
+    at = None if margin is None else margin_of(margin)
+    if frontier is not None:
+        from neurozsl.report.schema.frontier import read_frontier
+
+        read_frontier(frontier)
+    chips = prices.chips()
     beside = run / "deploy" / "lava"
     found = bundle is None and (beside / "manifest.json").is_file()
     deployed = beside if found else bundle
@@ -60,7 +74,8 @@ def profile_run(
 
         if found:
             say(f"profiling the deployed branch in {beside}")
-        asked = words({"bundle": deployed, "clips": clips, "margin": margin}) + prices.words()
+        given = {"bundle": deployed, "clips": clips, "margin": margin, "frontier": frontier}
+        asked = words(given) + prices.words()
         again = command("profile", run, asked)
         with progress_bar("profiling") as update:
             report = build.build(
@@ -71,6 +86,7 @@ def profile_run(
                 step_s=prices.step_time,
                 clips=clips,
                 margin=at,
+                frontier=frontier,
                 progress=update,
             )
         return report, (again + words({"report": run / "report.html"}),)
@@ -79,7 +95,12 @@ def profile_run(
 
 
 def profile_bundle(
-    bundle: Path, *, clips: Clips = None, margin: OneMargin = None, prices: PriceOptions
+    bundle: Path,
+    *,
+    clips: Clips = None,
+    margin: OneMargin = None,
+    frontier: Frontier = None,
+    prices: PriceOptions,
 ) -> Work:
     """The run that a bundle lies in, with it.
 
@@ -99,5 +120,6 @@ def profile_bundle(
         bundle=bundle,
         clips=clips,
         margin=margin,
+        frontier=frontier,
         prices=prices,
     )

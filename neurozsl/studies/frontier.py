@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
+from neurozsl.report.schema.frontier import DOCUMENT as DOCUMENT
+from neurozsl.report.schema.frontier import STUDY
 from neurozsl.studies import base
 from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.frontier_points import measure
@@ -26,8 +28,6 @@ from neurozsl.studies.stepped_data import STEPS, SteppedData
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
-
-DOCUMENT = "frontier.json"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FrontierDefinition:
     options: Mapping[str, Any]
     family_options: Mapping[str, Mapping[str, Any]]
     sparsity_scope: str
-    study: str = "frontier"
+    study: str = STUDY
 
 
 def run(

@@ -5,7 +5,9 @@ In: finished runs, one per setting and seed. Out: the document `frontier.json`:
     points      one per setting and seed, with its run's folder
     settings    mean, least and most over the seeds, the interval of HM over test sets; `on_front`
                 per cost table among the settings that it prices
+    host        work and estimated joules of the rest of the model, of a run of each family
     tables      every cost table: name, source of its figures, what it holds and leaves out
+    main        the pairs of tables that figure and report show
     statements  which family is cheaper, one per pair of tables (`frontier_statement`)
 """
 
@@ -28,11 +30,14 @@ from neurozsl.hardware.count.tally import Network
 from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.energy.advantage import spiking_rows
 from neurozsl.hardware.lower.lower import lower
-from neurozsl.models.base import needed_branch
+from neurozsl.models.base import needed_branch, own_trace
 from neurozsl.models.motion import SpikingBranch
+from neurozsl.report.schema.frontier import SCHEMA, STUDY
+from neurozsl.report.sections.host import estimated
+from neurozsl.report.sections.host_work import counted_flops
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
-from neurozsl.scoring import metrics
+from neurozsl.scoring import metrics, road
 from neurozsl.scoring.evaluation import Collected, Passed, problem_of, walk
 from neurozsl.scoring.road import joined
 from neurozsl.studies import base
@@ -40,18 +45,24 @@ from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.bootstrap import interval, resampled_harmonic_means
 from neurozsl.studies.dense_work import DenseWork, together, work_of
 from neurozsl.studies.energy_points import energy_over_seeds, facts, joules_of, marked
+from neurozsl.studies.frontier_pairs import main_pairs, statements
 from neurozsl.studies.frontier_prices import dense_rows
 from neurozsl.studies.frontier_settings import FAMILIES, FrontierSettings, Planned, Setting
 
-SCHEMA: Final = 1
 SCORES: Final = ("S", "U", "HM", "ZSL", "chance")
 COUNTS: Final = ("spikes", "synops", "effective_acs", "effective_macs", "neuron_updates")
 RESAMPLES: Final = 1000
+_HOST_ROWS: Final = 32
 NOTES: Final = (
     "energy: estimates for the motion branch per inference, operations of this test set x "
     "published figures, nothing was measured",
-    "host: the same in every family (encoders, attention, projections); its energy is not in "
-    "these figures, nor is static power, which the statements tell apart",
+    "the dense network of a sentence is the best of all dense settings, of one pass or T, pruned "
+    "or not",
+    "host: encoders, attention and projections are the same in every family; their energy is not "
+    "in these figures, nor is static power, which statements of their own add",
+    "figures of chips hold their memory and routing, those of bare arithmetic hold neither: a chip "
+    "against arithmetic favours the dense network, arithmetic against arithmetic leaves memory, "
+    "neuron updates and control out of both",
     "intervals of HM differences: Student's t over the seeds, paired; with three seeds it is wide "
     "and says little of differences below several points",
 )
@@ -80,7 +91,8 @@ def measure(
     name of one.
     """
     points: list[dict[str, Any]] = []
-    tables: dict[str, dict[str, Any]] = {}
+    host: dict[str, dict[str, float]] = {}
+    tables: dict[str, EnergyRow] = {}
     correct: dict[int, dict[Setting, npt.NDArray[np.bool_]]] = {}
     problems, data, samples = dict[int, metrics.Problem](), None, 0
     for number, one in enumerate(planned):
@@ -90,8 +102,10 @@ def measure(
             run, settings.deployed, _part(progress, one.job.label, number, len(planned))
         )
         samples = found.scores["samples"]
+        if one.setting.family not in host:
+            host[one.setting.family] = _host(run)
         correct.setdefault(one.seed, {})[one.setting] = found.correct
-        tables |= facts(found.rows)
+        tables |= {row.key: row for row in found.rows}
         points.append(
             {
                 **_named(one.setting),
@@ -103,16 +117,18 @@ def measure(
             }
         )
     assert data is not None
+    rows = marked(over_seeds(points, _over_test_sets(correct, problems)), by_seed=False)
+    found_pairs = statements(rows, tables.values())
     return {
         "schema": SCHEMA,
-        "study": "frontier",
+        "study": STUDY,
         "model": settings.model,
         "options": settings.options,
         "family_options": settings.family_options,
         "epochs": settings.epochs,
         "sparsity_scope": settings.sparsity_scope,
         "deployed": settings.deployed,
-        "data": {"name": data.name, "synthetic": data.synthetic},
+        "data": {"name": data.name, "synthetic": data.synthetic, **_made(settings)},
         "test_samples": samples,
         "seeds": settings.seeds,
         "steps_from": steps_from,
@@ -121,10 +137,20 @@ def measure(
             name: {"said": FAMILIES[name].said, "spiking": FAMILIES[name].spiking}
             for name in settings.families
         },
-        "tables": tables,
+        "host": host,
+        "tables": facts(tables.values()),
+        "main": [list(pair) for pair in main_pairs(found_pairs)],
+        "statements": found_pairs,
+        "settings": rows,
         "points": points,
-        "settings": marked(over_seeds(points, _over_test_sets(correct, problems)), by_seed=False),
     }
+
+
+def _made(settings: FrontierSettings) -> dict[str, Any]:
+    """How the synthetic set was made; nothing of given data."""
+    if settings.data is not None:
+        return {}
+    return {"scene_bias": settings.scene_bias, "unbiased_val": settings.unbiased_val}
 
 
 def _named(setting: Setting) -> dict[str, Any]:
@@ -209,6 +235,23 @@ def _correct(run: Run, collected: Collected) -> npt.NDArray[np.bool_]:
     distance = collected.combined(run.selected.head_weight)
     found = metrics.predict(distance, collected.problem, run.selected.beta)
     return np.asarray(found == collected.problem.label)
+
+
+def _host(run: Run) -> dict[str, float]:
+    """FLOPs and estimated joules of one inference, all but the motion branch."""
+    split = run.data.stage(2).seen
+    batch = split.batch(np.arange(min(_HOST_ROWS, len(split))))
+    with road.at_rest(run.model):
+        trace = own_trace(run.model, run.model.prepare(batch))
+    flops = counted_flops(lambda: run.model.finish(trace, run.model.prepare(batch).context))
+    row = estimated(flops / len(batch), "")
+    assert row.joules_low is not None and row.joules_high is not None
+    return {
+        "flops": flops / len(batch),
+        "joules_low": row.joules_low,
+        "joules": row.joules,
+        "joules_high": row.joules_high,
+    }
 
 
 # --- over seeds --------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ multiply-accumulates.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import fields, replace
+from typing import Any, Final
 
 from neurozsl.hardware.chips import DEFAULT_CHIPS
 from neurozsl.hardware.chips.chip import load_chip
@@ -81,22 +81,7 @@ def _with_adds(row: EnergyRow, adds: float) -> EnergyRow:
 
 def _as_counts(macs: float) -> Counts:
     """Counts that hold nothing but the multiply-accumulates of an inference."""
-    nothing = dict.fromkeys(("fan_in", "neurons", "parameters", "nonzero_weights"), 0) | {
-        "steps": 1
-    }
-    rates = dict.fromkeys(
-        (
-            "spikes",
-            "spike_rate",
-            "input_events",
-            "effective_acs",
-            "effective_macs",
-            "synops_weighted",
-            "most_synops",
-            "active_updates",
-            "inactive_updates",
-        ),
-        0.0,
-    )
-    layer = LayerCounts(name="layers", source="input", dense=macs, leaky=False, **nothing, **rates)
+    counted: dict[str, Any] = {field.name: 0 for field in fields(LayerCounts)}
+    about = {"name": "layers", "source": "input", "steps": 1, "dense": macs, "leaky": False}
+    layer = LayerCounts(**{**counted, **about})
     return Counts((layer,), samples=1, steps=1)

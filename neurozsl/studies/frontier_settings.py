@@ -165,7 +165,7 @@ class FrontierSettings:
             **self.family_options.get(setting.family, {}),
         }
 
-    def flags(self, setting: Setting) -> dict[str, object]:
+    def flags(self, setting: Setting) -> dict[str, Any]:
         """Flags of `neurozsl train` that prune; none where all weights are kept."""
         if setting.density == 1:
             return {}

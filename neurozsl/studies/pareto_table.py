@@ -21,8 +21,8 @@ def table(result: Mapping[str, Any]) -> Table:
     rows += [row for row in result["settings"] if key not in row["energy"]]
     several = len({row["target"] for row in rows}) > 1
     return Table(
-        f"{result['model']} on {result['data']['name']}{_synthetic(result)}: "
-        f"{_seeds(result['seeds'])}, {result['test_samples']} test samples, HM in percent"
+        f"{result['model']} on {result['data']['name']}{synthetic_said(result)}: "
+        f"{seeds_said(result['seeds'])}, {result['test_samples']} test samples, HM in percent"
         + (", mean (smallest to largest seed)" if result["seeds"] != 1 else "")
         + f"; energy on {result['tables'][key]['name']}",
         ("", "HM", "chance", "spikes", "SynOps", "energy", "front"),
@@ -52,18 +52,7 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"T={steps}: the trained runs in float reach HM {sum(hms) / len(hms):.1f}")
     lines.append(result["steps_from"])
     lines += result["notes"]
-    if result["test_samples"] < SMALL:
-        one = 100 / result["test_samples"]
-        lines.append(
-            f"{result['test_samples']} test samples: one more or less moves an accuracy by about "
-            f"{one:.1f} points; differences of that size say nothing"
-        )
-    weak = [r for r in result["settings"] if r["HM"]["mean"] <= r["chance"]["mean"]]
-    if weak:
-        lines.append(
-            f"{len(weak)} of {len(result['settings'])} settings do not beat chance (95th "
-            "percentile over permuted classes): their place on the front says nothing"
-        )
+    lines += small_note(result) + chance_note(result)
     key = main_table(result)
     lines.append(f"{key}: {result['tables'][key]['source']}")
     if key == "loihi1":
@@ -82,9 +71,33 @@ def footnotes(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _seeds(number: int) -> str:
+def small_note(result: Mapping[str, Any]) -> list[str]:
+    """What one test sample moves, where there are few."""
+    if result["test_samples"] >= SMALL:
+        return []
+    one = 100 / result["test_samples"]
+    return [
+        f"{result['test_samples']} test samples: one more or less moves an accuracy by about "
+        f"{one:.1f} points; differences of that size say nothing"
+    ]
+
+
+def chance_note(result: Mapping[str, Any]) -> list[str]:
+    """How many settings do not beat chance."""
+    weak = [r for r in result["settings"] if r["HM"]["mean"] <= r["chance"]["mean"]]
+    if not weak:
+        return []
+    return [
+        f"{len(weak)} of {len(result['settings'])} settings do not beat chance (95th percentile "
+        "over permuted classes): their place on the front says nothing"
+    ]
+
+
+def seeds_said(number: int) -> str:
+    """For titles."""
     return f"{number} seed{'s' * (number != 1)}"
 
 
-def _synthetic(result: Mapping[str, Any]) -> str:
+def synthetic_said(result: Mapping[str, Any]) -> str:
+    """For titles."""
     return ", synthetic data" if result["data"]["synthetic"] else ""

@@ -25,6 +25,7 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
 }
 # What stands behind the name so that this form runs; a path of what `places` holds.
 BEGIN = {
+    ("benchmark", "frontier"): ("--frontier",),
     ("benchmark", "models"): ("--data", "RUN"),
     ("benchmark", "pareto"): ("--pareto",),
     ("benchmark", "study"): (),

@@ -39,7 +39,7 @@ def test_the_layers_read_the_mean_of_the_codes_once() -> None:
     for name, scale in (("audio", 0.5), ("video", 1.0)):
         for sample in range(3):
             x = sum(given.codes[name][sample, t] for t in range(7)) / 7 * scale
-            for layer in made.pathways[name]:
+            for layer in (made.named_layers()[f"{name}.{k}"] for k in (0, 1)):
                 x = torch.relu(layer.linear.weight @ x + layer.linear.bias)
             torch.testing.assert_close(trace.spikes[f"{name}.1"][sample, 0], x)
 

@@ -80,7 +80,10 @@ def test_a_run_is_planned_for_every_model_alignment_and_seed(tmp_path: Path) -> 
         (("--models", "mdft"), "--models: only with --data"),
         (("--protocol", "avca"), "--protocol: only with --data"),
         (("--device", "cuda"), "--device: only with --data"),
-        (("--data", "d", "--scene-bias", "0"), "--scene-bias: only with --pareto or a study"),
+        (
+            ("--data", "d", "--scene-bias", "0"),
+            "--scene-bias: only with --pareto, --frontier or a study",
+        ),
         (("--data", "d", "--models", "nope"), "model nope"),
         (("--data", "d", "--models", "mdft,mdft"), "named twice"),
         (("--data", "d", "--label-alignment", "any"), "by_name, legacy"),

@@ -18,6 +18,7 @@ from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.report.show.pareto_figure import draw
 from neurozsl.runs import run as runs
 from neurozsl.studies import pareto, pareto_points, pareto_table
+from neurozsl.studies.energy_points import marked
 from neurozsl.studies.front import on_front
 from tests.cli.conftest import run_command
 
@@ -154,7 +155,7 @@ def test_means_over_seeds_have_their_extremes(result: Result) -> None:
 def test_points_of_one_seed_are_judged_among_themselves(result: Result) -> None:
     points = [{**p, "seed": seed} for p in result["points"] for seed in (0, 1)]
     better = [{**p, "HM": p["HM"] + 10 * p["seed"]} for p in points]
-    found = pareto_points.marked(better, by_seed=True)
+    found = marked(better, by_seed=True)
     for seed in (0, 1):
         own = [p for p in found if p["seed"] == seed]
         assert any(p["on_front"]["loihi1"] for p in own)

@@ -41,6 +41,7 @@ def build(
     step_s: float | None = None,
     clips: Path | None = None,
     margin: Margin | None = None,
+    frontier: Path | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
     """Profile an opened run; command, devices and step_s as in `network.report_of`.
@@ -48,7 +49,8 @@ def build(
     bundle: folder of a bundle of this run; None profiles the float branch (Norse). clips: folder of
     the recorded clips, to show pictures of one. margin: stop every sample once the margin of its
     class is reached, or where validation data choose ("auto"); scores and counts are then as used.
-    progress: called with (done, total) test samples.
+    frontier: file or folder of a study (`benchmark --frontier`); that of the folder which the run
+    lies in needs no name. progress: called with (done, total) test samples.
 
     Raises:
         BadInput: the bundle is damaged or belongs to another run, or its samples cannot be stopped.
@@ -104,6 +106,7 @@ def build(
         classes=test.classes,
         host=on_host,
         anytime=test.anytime,
+        frontier=frontier,
     )
     return document(
         RunReport,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class Tested:
 
     opened: its bundle, where it was deployed. distance: `(sample, class)`, as scored. samples,
     classes: embeddings `(sample, proj)` and `(class, proj)`. anytime: what stopping samples did,
-    None where all steps ran.
+    None where all steps ran. frontier: a study's file or folder.
     """
 
     run: Run
@@ -35,6 +36,7 @@ class Tested:
     classes: Any
     host: Host
     anytime: AnytimeScore | None = None
+    frontier: Path | None = None
 
 
 @dataclass(frozen=True)

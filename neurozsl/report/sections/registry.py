@@ -14,6 +14,7 @@ NAMES: Final = (
     "savings",
     "energy",
     "comparison",
+    "frontier",
     "host_part",
     "calibration",
     "chip",
