@@ -279,6 +279,37 @@ def test_fine_tuning_a_pruned_model_keeps_the_number_of_weights_of_each_layer(
     assert sparsity.nonzeros(made) == before
 
 
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("structure", ["neurons", "inputs"])
+def test_fine_tuning_brings_no_pruned_neuron_or_input_back(
+    structure: Structure, norm: bool
+) -> None:
+    made = branch(norm=norm).eval()
+    sparsity.apply(made, Sparsity(0.25, structure), 0.25)
+    sparsity.settle(made)
+    layers = made.named_layers()
+    used = {name: layer.weight != 0 for name, layer in layers.items()}
+    zeros = sparsity.zeros_of(made)
+    with torch.no_grad():
+        for layer in layers.values():
+            layer.synapse.weight.add_(torch.randn_like(layer.synapse.weight))
+            layer.synapse.bias.add_(10.0)
+    sparsity.keep_zeros(made, zeros)
+    with torch.no_grad():
+        spikes = made(drawn()).spikes
+    sparsity.settle(made)
+    read = made.read_layers()
+    for name, layer in layers.items():
+        if structure == "neurons" and name in read:
+            assert int((layer.weight != 0).sum()) == int(used[name].sum())
+            continue
+        assert torch.equal(layer.weight != 0, used[name])
+        if structure == "neurons":
+            dead = ~used[name].any(1)
+            assert dead.any() and not spikes[name][:, :, dead].any()
+            assert not np.any(layer.folded(name)[1][dead.numpy()])
+
+
 def test_weights_that_round_to_nothing_become_zeros_with_the_others() -> None:
     made = branch(norm=False)
     made.freeze({name: 1.0 for name in made.named_layers()})
