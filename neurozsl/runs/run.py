@@ -29,7 +29,9 @@ from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import ZSLModel, needed_branch
 from neurozsl.runs.settings import RunSettings, load_data, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
+from neurozsl.training.budget import left_over
 from neurozsl.training.crew import Crew
+from neurozsl.training.economy import Sparsity
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import FineTuning, IntegerForward, learning, program_of, same_integers
 from neurozsl.training.sparsity import prunable
@@ -152,6 +154,9 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     scored = final_result(
         model, data, selected, device=device, team=team, progress=progress if first else None
     )
+    if settings.train.budget is not None:
+        how, samples = settings.train.sparsity or Sparsity(), data.stage(2).train
+        scored["warnings"] += left_over(model, settings.train.budget, how, samples)
     result = {**scored, **extra}
     if first:
         write_json(path / "result.json", result, sort_keys=True)
