@@ -231,8 +231,11 @@ def _ranked_together(layers: Layers, scores: Scores, density: float) -> dict[str
     flat = {name: score.flatten() for name, score in scores.items()}
     flat = {n: x / x.square().mean().sqrt().clamp_min(1e-12) for n, x in flat.items()}
     every = torch.cat(list(flat.values()))
-    limit = torch.topk(every, number(every.numel(), density), sorted=True).values[-1]
-    return {name: max(1, int((score >= limit).sum())) for name, score in flat.items()}
+    kept = torch.zeros(every.numel(), dtype=torch.bool, device=every.device)
+    # Exactly so many, as in `_keep`: of a network that is pruned already many are 0 and equal.
+    kept[torch.topk(every, number(every.numel(), density), sorted=False).indices] = True
+    parts = torch.split(kept, [x.numel() for x in flat.values()])
+    return {name: max(1, int(part.sum())) for name, part in zip(flat, parts, strict=True)}
 
 
 _COUNTS: Mapping[Scope, Callable[[Layers, Scores, float], dict[str, int]]] = {

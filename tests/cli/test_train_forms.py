@@ -106,7 +106,7 @@ def test_a_teacher_that_cannot_teach_is_refused_before_a_folder_is_made(
         (new, own_run, "was trained on other data"),
         (on, tmp_path / "nowhere", "no run.json there"),
     ):
-        out = tmp_path / "run"
+        out = tmp_path / "taught"
         ran = neurozsl("train", *start, "--teacher", teacher, "--out", out)
         assert ran.code == 2 and said in ran.err, ran.err
         assert not out.exists()

@@ -143,6 +143,18 @@ def test_every_scope_keeps_the_share_that_was_asked_for_in_all(scope: Scope) -> 
     assert sparsity.density_of(made) == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.parametrize("scope", ["layer", "erk", "global"])
+def test_a_pruned_branch_can_be_given_more_weights_again(scope: Scope) -> None:
+    made = branch()
+    how = Sparsity(0.05, scope=scope)
+    sparsity.apply(made, how, 0.05)
+    sparsity.settle(made)
+    sparsity.apply(made, how, 0.5)
+    kept = [x.kept for x in made.named_layers().values() if x.kept is not None]
+    share = sum(int(x.sum()) for x in kept) / sum(x.numel() for x in kept)
+    assert share == pytest.approx(0.5, abs=0.01)
+
+
 def test_the_erdos_renyi_shares_follow_the_sizes_of_the_layers() -> None:
     made = branch()
     sparsity.apply(made, Sparsity(0.2, scope="erk"), 0.2)
