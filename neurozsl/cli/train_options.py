@@ -14,6 +14,7 @@ from neurozsl.core.errors import BadInput
 if TYPE_CHECKING:
     from neurozsl.training.economy import Budget, Distillation, Penalties, Sparsity
 
+_RATE_TARGET, _TEACHER_WEIGHT, _TEMPERATURE = 0.05, 1.0, 0.5
 _PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12}
 
 
@@ -84,7 +85,7 @@ class EconomyOptions:
     rate_loss: Annotated[
         float, typer.Option(help="Weight of (spike rate - --rate-target)^2 in the loss.")
     ] = 0.0
-    rate_target: Annotated[float, typer.Option(help="Spikes per neuron and step.")] = 0.05
+    rate_target: Annotated[float, typer.Option(help="Spikes per neuron and step.")] = _RATE_TARGET
     synops_loss: Annotated[
         float, typer.Option(help="Weight of the synaptic operations in the loss.")
     ] = 0.0
@@ -94,10 +95,12 @@ class EconomyOptions:
     teacher: Annotated[
         Path | None, typer.Option(help="Finished run on the same data that teaches this one.")
     ] = None
-    teacher_weight: Annotated[float, typer.Option(help="Of the teacher in the loss.")] = 1.0
+    teacher_weight: Annotated[float, typer.Option(help="Of the teacher in the loss.")] = (
+        _TEACHER_WEIGHT
+    )
     temperature: Annotated[
         float, typer.Option(help="Of the teacher: softmax of distances over it.")
-    ] = 0.5
+    ] = _TEMPERATURE
 
     @property
     def asked(self) -> bool:
@@ -154,6 +157,8 @@ class EconomyOptions:
 
         if self.synops_target is not None and not self.synops_loss:
             raise BadInput("--synops-target: give its weight, --synops-loss 1")
+        if self.rate_target != _RATE_TARGET and not self.rate_loss:
+            raise BadInput("--rate-target: give its weight, --rate-loss 1")
         if not self.rate_loss and not self.synops_loss:
             return None
         return Penalties(self.rate_loss, self.rate_target, self.synops_loss, self.synops_target)
@@ -162,6 +167,10 @@ class EconomyOptions:
         from neurozsl.training.economy import Distillation
 
         if self.teacher is None:
+            if (self.teacher_weight, self.temperature) != (_TEACHER_WEIGHT, _TEMPERATURE):
+                raise BadInput(
+                    "--teacher-weight, --temperature: say who teaches, with --teacher RUN"
+                )
             return None
         return Distillation(str(self.teacher), self.teacher_weight, self.temperature)
 

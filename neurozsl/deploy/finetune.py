@@ -85,6 +85,10 @@ def create(
                 "another --out"
             )
         return path
+    if train.distillation is not None:  # refused before a folder is made
+        own = parent.settings
+        taught_by = (path / train.distillation.teacher).resolve()
+        runs.check_teacher(taught_by, own.data_fingerprint, own.label_alignment, own.feature_name)
     model = frozen_model(parent) if frozen else branch_model(parent.model)
     before = [_trained(parent)]
     if frozen:

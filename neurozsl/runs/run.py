@@ -29,7 +29,9 @@ from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import ZSLModel, needed_branch
 from neurozsl.runs.settings import RunSettings, load_data, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
+from neurozsl.training.budget import left_over
 from neurozsl.training.crew import Crew
+from neurozsl.training.economy import Sparsity
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import FineTuning, IntegerForward, learning, program_of, same_integers
 from neurozsl.training.sparsity import prunable
@@ -88,7 +90,8 @@ def create(
     resolved = made.options()
     if train.distillation is not None:
         teacher = Path(train.distillation.teacher)
-        open_run(teacher)  # refused before anything is written
+        # refused before anything is written
+        check_teacher(teacher, fingerprint(data_dir), label_alignment, feature_name)
         link = os.path.relpath(teacher.resolve(), path.resolve())
         train = replace(train, distillation=replace(train.distillation, teacher=link))
     for derived in ("codes", "thetas", "audio_dim", "video_dim"):  # the data fix these, no user
@@ -140,7 +143,7 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
             options=settings.options,
             config=settings.train,
             out=path,
-            teachers=_teachers(path, settings, data),
+            teachers=_teachers(path, settings),
             progress=progress,
             crew=crew,
         )
@@ -152,6 +155,9 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     scored = final_result(
         model, data, selected, device=device, team=team, progress=progress if first else None
     )
+    if settings.train.budget is not None:
+        how, samples = settings.train.sparsity or Sparsity(), data.stage(2).train
+        scored["warnings"] += left_over(model, settings.train.budget, how, samples)
     result = {**scored, **extra}
     if first:
         write_json(path / "result.json", result, sort_keys=True)
@@ -174,7 +180,7 @@ def _fine_tuned(
         start=lambda: with_integers(load_model(path, START), qat),
         config=settings.train,
         out=path,
-        teachers=_teachers(path, settings, data),
+        teachers=_teachers(path, settings),
         progress=progress,
     )
     if qat.rounding is not None:
@@ -182,7 +188,26 @@ def _fine_tuned(
     return model, Selected(**found["selected"]), found["before"]
 
 
-def _teachers(path: Path, settings: RunSettings, data: ZSLData) -> Teachers | None:
+def check_teacher(teacher: Path, contents: str, alignment: str, features: str | None) -> Run:
+    """The opened run that is to teach; contents: fingerprint of the data that it must know.
+
+    Raises:
+        BadInput: it is missing or not finished, or it was trained on other data.
+    """
+    run = open_run(teacher)
+    theirs = run.settings
+    found = (theirs.data_fingerprint, theirs.label_alignment, theirs.feature_name)
+    if found != (contents, alignment, features):
+        what = "the same data read in another way (--label-alignment, --features)"
+        if theirs.data_fingerprint != contents:
+            what = f"other data ({run.data.name}, '{(teacher / theirs.data).resolve()}')"
+        raise BadInput(
+            f"teacher '{teacher}': was trained on {what}; give a run of the same data set"
+        )
+    return run
+
+
+def _teachers(path: Path, settings: RunSettings) -> Teachers | None:
     """The models of the run that teaches this one, by stage.
 
     Raises:
@@ -191,12 +216,12 @@ def _teachers(path: Path, settings: RunSettings, data: ZSLData) -> Teachers | No
     asked = settings.train.distillation
     if asked is None:
         return None
-    run = open_run((path / asked.teacher).resolve())
-    if run.settings.data_fingerprint != settings.data_fingerprint:
-        raise BadInput(
-            f"teacher '{run.path}': was trained on {run.data.name} in another version than "
-            f"{data.name} of '{path}'; take a run of the same data set"
-        )
+    run = check_teacher(
+        (path / asked.teacher).resolve(),
+        settings.data_fingerprint,
+        settings.label_alignment,
+        settings.feature_name,
+    )
 
     def teacher(stage: int) -> Teacher:
         model = first_stage_model(run.path) if stage == 1 else run.model

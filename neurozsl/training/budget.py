@@ -28,8 +28,8 @@ from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.base import ZSLModel, own_trace
 from neurozsl.scoring import road
 from neurozsl.training import penalties
-from neurozsl.training.economy import Budget
-from neurozsl.training.sparsity import prunable
+from neurozsl.training.economy import Budget, Sparsity
+from neurozsl.training.sparsity import density_of, prunable
 
 TOLERANCE: Final = 0.05  # a run ends within this share of its budget
 _ROWS: Final = 512  # training samples that are counted on
@@ -62,6 +62,24 @@ class CostMeter:
         return _priced(
             self.budget, program or lowered, lowered, made.chip_input.to_numpy(), trace.to_numpy()
         )
+
+
+def left_over(model: ZSLModel, budget: Budget, sparsity: Sparsity, train: Split) -> tuple[str, ...]:
+    """What is to be said of a trained model that costs far less than its budget; () if it does not.
+
+    train: the training samples that are counted on.
+    """
+    cost = CostMeter(budget, train).cost(model)
+    if cost >= budget.limit * (1 - TOLERANCE):
+        return ()
+    if density_of(prunable(model)) > 1 - 1e-3:
+        why = "no weight had to be pruned, the budget is more than this network needs"
+    else:
+        why = f"costs go in jumps where whole {sparsity.structure} are pruned"
+        if sparsity.structure == "weights":
+            why = "the last weights changed what it costs; train longer"
+    said = f"budget of {budget.said(budget.limit)}: an inference costs {budget.said(cost)}"
+    return (f"{said} on training samples; {why}",)
 
 
 def _priced(
@@ -101,7 +119,9 @@ def density_for(
     """The density whose cost is the limit, and its cost; the nearest where none is.
 
     The cost grows with the density, nearly in proportion where events make it: a false position in
-    logarithms, held between the bounds that are known.
+    logarithms, held between the bounds that are known. It may grow in jumps (whole neurons, whole
+    inputs): where the nearest lies above the limit by more than `TOLERANCE`, it is the nearest
+    below it, if there is one. A network that costs less without pruning is not pruned.
 
     limit: the cost that is wanted. cost_at: density -> cost. low: the smallest density. start:
     where to begin.
@@ -112,16 +132,22 @@ def density_for(
     """
     below, above = low, 1.0
     density = min(max(start, low), 1.0)
-    best: tuple[float, float] = (density, float("inf"))
+    tried: list[tuple[float, float]] = []
     for _ in range(_TRIES):
         cost = cost_at(density)
-        if abs(cost - limit) < abs(best[1] - limit):
-            best = density, cost
+        tried.append((density, cost))
+        if density == 1 and cost <= limit:
+            return density, cost
         if abs(cost / limit - 1) <= _CLOSE or above / below < 1.0005:
             break
         below, above = (density, above) if cost < limit else (below, density)
         guess = density * limit / cost if cost > 0 else above
-        if not below < guess < above:
+        if guess >= 1 and all(x < 1 for x, _ in tried):
+            guess = 1.0
+        elif not below < guess < above:
             guess = (below * above) ** 0.5
         density = min(max(guess, low), 1.0)
+    best = min(tried, key=lambda found: abs(found[1] - limit))
+    if best[1] > limit * (1 + TOLERANCE):
+        best = max((x for x in tried if x[1] <= limit), key=lambda x: x[1], default=best)
     return best

@@ -108,6 +108,7 @@ class Pruning:
             )
         self.sparsity = sparsity
         self.output = output or (list(found)[-1],)
+        self.finished = False
         self._layers = {name: _OwnLayer(layer) for name, layer in found.items()}
 
     def named_layers(self) -> Mapping[str, _OwnLayer]:
@@ -122,8 +123,10 @@ class Pruning:
         """Set the masks; done: share of all steps, 0 to 1. Returns the density of the schedule.
 
         Raises:
-            BadInput: `done` is no share.
+            BadInput: `done` is no share, or the pruning is finished.
         """
+        if self.finished:
+            raise BadInput("pruning: finished; to prune on, make a new nz.Pruning of the network")
         if not 0 <= done <= 1:
             raise BadInput(f"pruning: {done:g} of the steps done, expected a share 0 to 1")
         density = self.sparsity.at(done)
@@ -135,6 +138,7 @@ class Pruning:
         self.before_step(1.0)
         for layer in self._layers.values():
             layer.settle()
+        self.finished = True
         return {
             name: int(torch.count_nonzero(x.layer.weight))  # type: ignore[arg-type]
             for name, x in self._layers.items()

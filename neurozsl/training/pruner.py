@@ -5,7 +5,8 @@
     none      nothing is pruned and nothing was
     schedule  the density falls to that of `Sparsity`, or to the one that a budget asks for
     kept      a pruned model is trained on (fine-tuning): every layer keeps as many weights as it
-              had, the largest ones, so that a few may still change places
+              had, the largest ones, so that a few may still change places; neurons and inputs
+              that were pruned as a whole stay away
 """
 
 from collections.abc import Mapping
@@ -162,14 +163,14 @@ class Steered(Scheduled):
 
 @dataclass
 class Kept(Pruner):
-    """Every layer keeps its number of weights."""
+    """Every layer keeps its number of weights, and lacks the neurons and inputs that it lacked."""
 
     branch: sparse.Prunable
-    counts: Mapping[str, int]
+    zeros: Mapping[str, sparse.Zeros]
 
     def before_step(self, done: float) -> None:
         """The largest weights, as many as there were."""
-        sparse.keep_zeros(self.branch, self.counts)
+        sparse.keep_zeros(self.branch, self.zeros)
 
     def after_epoch(self, done: float) -> dict[str, Any]:
         """The same, for scores and checkpoints."""
@@ -201,7 +202,7 @@ def pruner(model: ZSLModel, config: TrainConfig, train: Split) -> Pruner:
         counts = sparse.nonzeros(branch)
         layers = branch.named_layers()
         if any(n < layers[name].synapse.weight.numel() for name, n in counts.items()):
-            return Kept(branch, counts)
+            return Kept(branch, sparse.zeros_of(branch))
     return Pruner()
 
 

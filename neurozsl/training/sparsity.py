@@ -26,6 +26,7 @@ continued goes on to the same numbers. What is pruned, `structure`:
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -81,11 +82,54 @@ def apply(branch: HasLayers, sparsity: Sparsity, density: float) -> None:
             _keep(layer, scores[name], counts[name], sparsity.structure, name in read)
 
 
-def keep_zeros(branch: Prunable, counts: Mapping[str, int]) -> None:
-    """Keep as many weights of every layer as `counts` says, the largest ones."""
+@dataclass(frozen=True)
+class Zeros:
+    """Which weights of a pruned layer are 0: what `keep_zeros` keeps so.
+
+    count: weights that are left. alive: output channels with a drive; None: all. columns: inputs
+    with weights, where whole inputs were pruned; None: any weight of a living channel may be used.
+    """
+
+    count: int
+    alive: Tensor | None
+    columns: Tensor | None
+
+
+def zeros_of(branch: Prunable) -> dict[str, Zeros]:
+    """The zeros of every layer of a branch that was pruned."""
+    with torch.no_grad():
+        return {name: _zeros(name, layer) for name, layer in branch.named_layers().items()}
+
+
+def _zeros(name: str, layer: NeuronLayer) -> Zeros:
+    used = layer.weight != 0
+    # A pruned neuron has no bias either; a row that merely lost its weights has one.
+    bias = torch.as_tensor(layer.folded(name)[1], device=used.device)
+    alive = used.flatten(1).any(1) | (bias != 0)
+    columns = used.transpose(0, 1).flatten(1).any(1)
+    block = used[alive][:, columns]
+    return Zeros(
+        count=int(used.sum()),
+        alive=None if bool(alive.all()) else alive,
+        columns=columns if bool(block.all()) and not bool(columns.all()) else None,
+    )
+
+
+def keep_zeros(branch: Prunable, zeros: Mapping[str, Zeros]) -> None:
+    """Keep as many weights of every layer as there were, the largest ones.
+
+    Whole neurons and whole inputs that were pruned stay so; other weights may change places.
+    """
     with torch.no_grad():
         for name, layer in branch.named_layers().items():
-            _keep(layer, layer.synapse.weight.abs(), counts[name], "weights", True)
+            had, score = zeros[name], layer.synapse.weight.abs()
+            if had.alive is not None:
+                score[~had.alive] = -1.0
+            if had.columns is not None:
+                score[:, ~had.columns] = -1.0
+            kept = torch.zeros(score.numel(), dtype=torch.bool, device=score.device)
+            kept[torch.topk(score.flatten(), had.count, sorted=False).indices] = True
+            layer.prune(kept.reshape(score.shape), had.alive)
 
 
 def nonzeros(branch: Prunable) -> dict[str, int]:
@@ -187,8 +231,11 @@ def _ranked_together(layers: Layers, scores: Scores, density: float) -> dict[str
     flat = {name: score.flatten() for name, score in scores.items()}
     flat = {n: x / x.square().mean().sqrt().clamp_min(1e-12) for n, x in flat.items()}
     every = torch.cat(list(flat.values()))
-    limit = torch.topk(every, number(every.numel(), density), sorted=True).values[-1]
-    return {name: max(1, int((score >= limit).sum())) for name, score in flat.items()}
+    kept = torch.zeros(every.numel(), dtype=torch.bool, device=every.device)
+    # Exactly so many, as in `_keep`: of a network that is pruned already many are 0 and equal.
+    kept[torch.topk(every, number(every.numel(), density), sorted=False).indices] = True
+    parts = torch.split(kept, [x.numel() for x in flat.values()])
+    return {name: max(1, int(part.sum())) for name, part in zip(flat, parts, strict=True)}
 
 
 _COUNTS: Mapping[Scope, Callable[[Layers, Scores, float], dict[str, int]]] = {

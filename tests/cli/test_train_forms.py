@@ -32,6 +32,9 @@ Listing = Callable[[Path], dict[str, int]]
         (("--synops-budget", "-4"), ("-4 SynOps", "above 0")),
         (("--synops-target", "4"), ("--synops-loss",)),
         (("--rate-loss", "1", "--rate-target", "2"), ("share 0..1",)),
+        (("--rate-target", "0.1"), ("--rate-loss",)),
+        (("--teacher-weight", "2"), ("--teacher RUN",)),
+        (("--temperature", "2"), ("--teacher RUN",)),
         (("--teacher", "nowhere"), ("nowhere", "run.json")),
         (("--model", "avca", "--sparsity", "0.5"), ("AVCA", "no spiking branch")),
         (("--bits", "8"), ("--bits", "--resume")),
@@ -87,6 +90,26 @@ def test_a_run_that_is_trained_on_takes_no_options_of_a_new_one(
 ) -> None:
     ran = neurozsl("train", "--resume", own_run, *options)
     assert ran.code == 2 and said in ran.err
+
+
+def test_a_teacher_that_cannot_teach_is_refused_before_a_folder_is_made(
+    neurozsl: Command, own_run: Path, workspace: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    made = neurozsl(
+        "data", "synth", "--out", other, "--seed", 7, "--train-per-class", 2, "--test-size", 48
+    )
+    assert made.code == 0, made.err
+    new = ("--data", other, "--epochs", 1)
+    on = ("--resume", own_run)
+    for start, teacher, said in (
+        (new, own_run, "was trained on other data"),
+        (on, tmp_path / "nowhere", "no run.json there"),
+    ):
+        out = tmp_path / "taught"
+        ran = neurozsl("train", *start, "--teacher", teacher, "--out", out)
+        assert ran.code == 2 and said in ran.err, ran.err
+        assert not out.exists()
 
 
 def test_a_finished_run_is_pruned_into_a_new_one_beside_it(

@@ -73,7 +73,17 @@ def test_a_cost_that_no_density_has_gives_the_nearest_one() -> None:
     density, cost = density_for(50.0, lambda d: 100 + 8000 * d, 1e-5, 0.5)
     assert density == pytest.approx(1e-5, rel=0.5)
     assert cost == pytest.approx(100, rel=0.01)
-    assert density_for(1e6, lambda d: 100 + 8000 * d, 1e-5, 0.5)[0] == pytest.approx(1, rel=0.01)
+    assert density_for(1e6, lambda d: 100 + 8000 * d, 1e-5, 0.5) == (1.0, 8100.0)
+
+
+def test_where_the_cost_grows_in_jumps_a_budget_is_not_exceeded() -> None:
+    def jumps(density: float) -> float:  # 16 neurons of 100 operations each
+        return 100.0 * max(1, round(16 * density))
+
+    for start in (0.01, 0.3, 1.0):
+        assert density_for(390.0, jumps, 1e-5, start)[1] == 400  # within the tolerance
+        assert density_for(360.0, jumps, 1e-5, start)[1] == 300
+        assert density_for(60.0, jumps, 1e-5, start)[1] == 100  # the smallest there is
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,16 @@ def test_a_budget_that_nothing_meets_is_refused_with_the_smallest_cost(
     with pytest.raises(BadInput, match=r"budget of 0\.01 SynOps: out of reach.*6 weights left"):
         runs.train(path)
     assert not (path / "model.safetensors").exists()
+
+
+def test_a_budget_that_is_not_used_up_is_told(tmp_path: Path, data_dir: Path) -> None:
+    path = tmp_path / "run"
+    train = TrainConfig(epochs=1, budget=Budget(synops=1e9))
+    runs.create(path, data_dir=data_dir, model="mdft", options=SMALL, train=train)
+    run = runs.train(path)
+    assert sparsity.density_of(sparsity.prunable(run.model)) == 1
+    said = run.result["warnings"][-1]
+    assert "budget of 1,000,000,000 SynOps" in said and "no weight had to be pruned" in said
 
 
 @pytest.mark.parametrize(

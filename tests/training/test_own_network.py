@@ -82,3 +82,7 @@ def test_what_cannot_be_pruned_is_refused() -> None:
         nz.Pruning(nn.Sequential(nn.Linear(2, 2)), nz.Sparsity(), output=("head",))
     with pytest.raises(nz.BadInput, match="share 0 to 1"):
         nz.Pruning(nn.Sequential(nn.Linear(2, 2)), nz.Sparsity()).before_step(3)
+    pruning = nz.Pruning(nn.Sequential(nn.Linear(2, 2)), nz.Sparsity())
+    pruning.finish()
+    with pytest.raises(nz.BadInput, match="make a new"):
+        pruning.finish()

@@ -143,6 +143,18 @@ def test_every_scope_keeps_the_share_that_was_asked_for_in_all(scope: Scope) -> 
     assert sparsity.density_of(made) == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.parametrize("scope", ["layer", "erk", "global"])
+def test_a_pruned_branch_can_be_given_more_weights_again(scope: Scope) -> None:
+    made = branch()
+    how = Sparsity(0.05, scope=scope)
+    sparsity.apply(made, how, 0.05)
+    sparsity.settle(made)
+    sparsity.apply(made, how, 0.5)
+    kept = [x.kept for x in made.named_layers().values() if x.kept is not None]
+    share = sum(int(x.sum()) for x in kept) / sum(x.numel() for x in kept)
+    assert share == pytest.approx(0.5, abs=0.01)
+
+
 def test_the_erdos_renyi_shares_follow_the_sizes_of_the_layers() -> None:
     made = branch()
     sparsity.apply(made, Sparsity(0.2, scope="erk"), 0.2)
@@ -277,6 +289,37 @@ def test_fine_tuning_a_pruned_model_keeps_the_number_of_weights_of_each_layer(
     assert sparsity.nonzeros(made) == before
     found.settle()
     assert sparsity.nonzeros(made) == before
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("structure", ["neurons", "inputs"])
+def test_fine_tuning_brings_no_pruned_neuron_or_input_back(
+    structure: Structure, norm: bool
+) -> None:
+    made = branch(norm=norm).eval()
+    sparsity.apply(made, Sparsity(0.25, structure), 0.25)
+    sparsity.settle(made)
+    layers = made.named_layers()
+    used = {name: layer.weight != 0 for name, layer in layers.items()}
+    zeros = sparsity.zeros_of(made)
+    with torch.no_grad():
+        for layer in layers.values():
+            layer.synapse.weight.add_(torch.randn_like(layer.synapse.weight))
+            layer.synapse.bias.add_(10.0)
+    sparsity.keep_zeros(made, zeros)
+    with torch.no_grad():
+        spikes = made(drawn()).spikes
+    sparsity.settle(made)
+    read = made.read_layers()
+    for name, layer in layers.items():
+        if structure == "neurons" and name in read:
+            assert int((layer.weight != 0).sum()) == int(used[name].sum())
+            continue
+        assert torch.equal(layer.weight != 0, used[name])
+        if structure == "neurons":
+            dead = ~used[name].any(1)
+            assert dead.any() and not spikes[name][:, :, dead].any()
+            assert not np.any(layer.folded(name)[1][dead.numpy()])
 
 
 def test_weights_that_round_to_nothing_become_zeros_with_the_others() -> None:
