@@ -95,7 +95,7 @@ class Observed:
     """A run as the measures read it.
 
     values: codes and spikes by name. activity: of all samples, per layer. policy: of the thresholds
-    in the run.
+    in the run. lengths: steps that ran, per sample.
     """
 
     network: Network
@@ -105,6 +105,11 @@ class Observed:
     policy: str
     samples: int
     steps: int
+    lengths: Ints
+
+    def steps_after(self, kept: int) -> int:
+        """Steps that ran after the first `kept` ones, of all samples."""
+        return int(np.maximum(self.lengths - kept, 0).sum())
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,8 @@ def _removals(run: Observed) -> Iterator[Saved]:
     for why, masks in found.items():
         # Thresholds that follow a layer's own spikes may notice which neurons are gone.
         proved = why != "silent" and run.policy != "closed"
+        if why == "never":  # the proof is a run of all steps
+            proved = proved and bool((run.lengths == run.steps).any())
         for layer in run.network.layers:
             if masks[layer.name].any():
                 holds: Holds = "exact" if proved else "on this run"
@@ -199,7 +206,7 @@ def _removed(run: Observed, layer: Any, gone: Bools, why: Why, holds: Holds) -> 
         text=text,
         holds=holds,
         synops=into,
-        updates=number * run.steps * run.samples,
+        updates=number * run.steps_after(0),
         active_updates=int(active(layer, [x.event for x in ways], gone).sum()) if busy else 0,
         spikes=float(spikes),
     )
@@ -287,7 +294,7 @@ def _half_steps(run: Observed) -> Saved:
         text=f"stop after {kept} of {run.steps} steps",
         holds="needs training",
         synops=saved,
-        updates=sum(row.neurons for row in rows) * (run.steps - kept) * run.samples,
+        updates=sum(row.neurons for row in rows) * run.steps_after(kept),
         active_updates=sum(sum(row.active_sums[kept:]) for row in rows),
         spikes=float(sum(sum(row.spike_sums[kept:]) for row in rows)),
     )

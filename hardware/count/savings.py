@@ -109,14 +109,15 @@ def savings(
     every = {row.layer: row for row in activity if row.group == ALL}
     ways = tuple(ways_of(network, values))
     rules = network.policy if policy is None else policy
-    run = Observed(network, values, every, ways, rules, chip_input.batch, chip_input.steps)
+    samples, steps = chip_input.batch, chip_input.steps
+    run = Observed(network, values, every, ways, rules, samples, steps, chip_input.ran)
     each = max(run.samples, 1)
     synops = sum(way.synops for way in ways) / each
     found = [_measure(x, synops, each) for x in (measures_of(run) if run.samples else ())]
     found = [x for x in found if x.synops or x.updates]
     return Savings(
         synops,
-        float(sum(layer.size for layer in network.layers) * run.steps),
+        float(sum(layer.size for layer in network.layers) * run.steps_after(0) / each),
         _layers(run, synops),
         tuple(sorted(found, key=lambda x: (-x.synops, -x.updates, x.key))),
     )

@@ -455,3 +455,31 @@ def test_joules_of_a_measure_are_the_difference_of_two_rows(chip: str) -> None:
     gone = rows[0].joules - rows[1].joules
     assert found.spikes > 0 and found.synops > 0
     assert saved_joules(found, chip, 6) == pytest.approx(gone, rel=1e-9)
+
+
+def test_samples_that_stop_save_no_step_that_did_not_run() -> None:
+    network, given, trace = runs()["chain"]
+    lengths = np.array([1, 2, 6, 3, 5])
+    found = ranked(network, given.stopped(lengths), trace.stopped(lengths))
+    neurons = sum(x.size for x in network.layers)
+    kept = (given.steps + 1) // 2
+    assert found.updates == pytest.approx(neurons * lengths.mean())
+    late = np.maximum(lengths - kept, 0).mean()
+    assert by_key(found)["half_steps/all layers"].updates == pytest.approx(neurons * late)
+
+
+def test_a_neuron_is_proved_silent_only_where_a_sample_ran_all_steps() -> None:
+    dead = np.array([[1.0, 1.0], [0.0, 0.0]])
+    network = lowered(
+        lowered_layer("a", "x", dead),
+        lowered_layer("b", "a", np.ones((1, 2))),
+        steps=4,
+        code=binary_code(2),
+    )
+    given = ChipInput({"x": np.ones((2, 4, 2), np.int64)}, {"x": binary_code(2)})
+    trace = simulate(network, given)
+    for lengths, holds in (([4, 1], "exact"), ([3, 1], "on this run")):
+        at = np.array(lengths)
+        assert (
+            by_key(ranked(network, given.stopped(at), trace.stopped(at)))["never/a"].holds == holds
+        )
