@@ -83,7 +83,7 @@ def _layer(name: str, a: Bits, b: Bits) -> LayerAgreement:
 
 
 def told_processes(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Per backend that says it, which synapses ran as sparse Processes.
+    """Per backend that had some, which synapses ran as sparse Processes.
 
     document: of a verification (`Verification.as_json`, or the one in a manifest).
 
@@ -94,9 +94,11 @@ def told_processes(document: Mapping[str, Any]) -> tuple[str, ...]:
     for backend, layers in document.get("processes", {}).items():
         rows = [(layer, *text.rsplit(": ", 1)) for layer, texts in layers.items() for text in texts]
         sparse = [f"{source} -> {layer}" for layer, source, kind in rows if kind == "Sparse"]
+        if not sparse:  # a float run, or a dense network
+            continue
         others = sorted({kind for _, _, kind in rows if kind != "Sparse"})
         text = f"{backend}: {len(sparse)} of {len(rows)} synapses ran as Sparse"
-        text += f" ({', '.join(sparse)})" if sparse else ""
+        text += f" ({', '.join(sparse)})"
         told.append(text + (f", the others as {' and '.join(others)}" if others else ""))
     return tuple(told)
 

@@ -87,7 +87,7 @@ def membrane_thresholds(network: Network) -> dict[str, float]:
 
 def _revive(name: str, trace: Trace, thresholds: Mapping[str, float]) -> tuple[float | None, str]:
     if name not in trace.membrane or name not in thresholds or thresholds[name] <= 0:
-        return 0.5, "halve the threshold and run again"
+        return 0.5, "halve the threshold (or, where it was pruned, prune less) and run again"
     reached = float(np.quantile(np.asarray(trace.membrane[name]), 1.0 - TARGET_RATE))
     if reached <= 0:
         return None, "its membrane stays at or below 0: check weights, bias and input, not theta"

@@ -42,10 +42,9 @@ def margin_of(text: str) -> Margin:
         found = float(text)
     except ValueError:
         found = float("nan")
-    if not found >= 0:
+    if not (0 <= found <= 1 or found == float("inf")):
         raise BadInput(
-            f"--margin '{text}': expected a number from 0 (margins lie in 0..1, inf never stops), "
-            "or auto"
+            f"--margin '{text}': expected a number from 0 to 1 (inf never stops), or auto"
         )
     return found
 

@@ -12,7 +12,7 @@ The scores before are kept: as trained, frozen, and in integers without fine-tun
 """
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ def create(
         progress: called with the step that is scored, samples done, samples in all.
 
     Raises:
-        BadInput: the folder holds something else, the parent has no branch or is fine-tuned
-            itself, or its branch does not go into the integers.
+        BadInput: the folder holds something else, the parent has no branch or was folded and
+            frozen itself, or its branch does not go into the integers.
     """
     tuning = FineTuning(rounding, "", "frozen" if frozen else "trained")
     path = out or default_folder_of(parent.path, tuning, train)
@@ -71,18 +71,19 @@ def create(
     if train.distillation is not None:
         teacher = os.path.relpath(Path(train.distillation.teacher).resolve(), path.resolve())
         train = replace(train, distillation=replace(train.distillation, teacher=teacher))
-    if parent.settings.qat is not None:
+    before_it = parent.settings.qat
+    if before_it is not None and before_it.threshold == "frozen":
         raise BadInput(
-            f"run '{parent.path}': was fine-tuned itself; fine-tune the run it came from, "
-            f"'{parent.path / parent.settings.qat.parent}'"
+            f"run '{parent.path}': was fine-tuned itself, folded and frozen; fine-tune the run it "
+            f"came from, '{parent.path / before_it.parent}'"
         )
     if (path / "run.json").exists():
         found = read_settings(path)
         if found.qat != qat or found.train != train:
             raise BadInput(
-                f"run '{path}': exists with other settings ({found.qat}, {found.train}), asked for "
-                f"({qat}, {train}); continue it with `neurozsl train --resume {path}` or choose "
-                "another --out"
+                f"run '{path}': exists with other settings ("
+                + ", ".join((*_differing(found.qat, qat), *_differing(found.train, train)))
+                + f"); continue it with `neurozsl train --resume {path}` or choose another --out"
             )
         return path
     if train.distillation is not None:  # refused before a folder is made
@@ -105,6 +106,12 @@ def create(
     )
     _write(path, settings, model, before, parent)
     return path
+
+
+def _differing(found: Any, asked: Any) -> list[str]:
+    """The fields in which two values of one class differ, as a person reads them."""
+    pairs = ((x.name, getattr(found, x.name, None), getattr(asked, x.name)) for x in fields(asked))
+    return [f"{name} {old}, asked for {new}" for name, old, new in pairs if old != new]
 
 
 def frozen_model(parent: Run) -> BranchModel:

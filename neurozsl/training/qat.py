@@ -113,7 +113,7 @@ def default_folder_of(parent: Path, tuning: FineTuning, train: TrainConfig) -> P
     elif train.sparsity is not None:
         name += f"-sparse{100 * (1 - train.sparsity.density):g}"
     elif base == parent:
-        name += "-tuned"
+        name += "-tuned" if train.distillation is None else "-taught"
     return parent.with_name(name)
 
 

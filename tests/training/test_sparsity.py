@@ -351,8 +351,13 @@ def test_a_finished_run_is_pruned_and_fine_tuned_with_equal_zeros_everywhere(
     pruned_run = runs.train(path)
     assert pruned_run.result["before"][0]["HM"] == pytest.approx(dense.result["test"]["HM"])
     own = replace(pruned_run.settings.train, sparsity=None, epochs=1)
-    with pytest.raises(BadInput, match="was fine-tuned itself"):
-        finetune.create(pruned_run, rounding=Rounding(), train=own)
+    after = runs.train(finetune.create(pruned_run, rounding=Rounding(), train=own))
+    assert after.path.name == "dense-sparse60-qat8" and after.program is not None
+    left = zeros_of(after)
+    assert all(left[name] >= n for name, n in zeros_of(pruned_run).items())
+    assert {x.name: int((x.weight == 0).sum()) for x in after.program.layers} == left
+    with pytest.raises(BadInput, match="was fine-tuned itself, folded and frozen"):
+        finetune.create(after, rounding=Rounding(), train=own)
 
     both = replace(dense.settings.train, epochs=2, lr=1e-3, sparsity=Sparsity(0.8))
     tuned = runs.train(finetune.create(dense, rounding=Rounding(), train=both))
