@@ -13,6 +13,7 @@ from rich.console import Console
 from neurozsl.deploy.anytime_score import AnytimeScore
 from neurozsl.report import card, print_report, read_report, render, to_json
 from neurozsl.report.schema import RunReport
+from neurozsl.report.show.compare import compare, compared
 from neurozsl.scoring.anytime import Validated
 
 SCORE = AnytimeScore(
@@ -71,3 +72,9 @@ def test_a_margin_that_was_given_or_is_never_reached_is_said_to_be(example: RunR
 @pytest.mark.parametrize("place", range(3))
 def test_a_report_of_all_steps_has_no_such_section(example: RunReport, place: int) -> None:
     assert "topped early" not in shown(example)[place]
+
+
+def test_a_comparison_says_that_the_samples_of_a_row_stopped(example: RunReport) -> None:
+    rows = compare([compared("whole", example), compared("early", with_score(example, SCORE))]).rows
+    assert "stopped" not in rows[0].subject
+    assert rows[1].subject.endswith("stopped after 3.9 of 6 steps (host: once a step)")

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.quantities import count
+from neurozsl.deploy.anytime_score import AnytimeScore
 from neurozsl.report.schema import Accuracy, Energy, NetworkReport, Report, RunReport
 from neurozsl.report.schema.value import Value
 from neurozsl.report.show.reading import spike_rate
@@ -140,7 +141,8 @@ def compared(what: str, report: Report) -> ComparedReport:
         **common,
         kind="run",
         name=report.model.name,
-        subject=f"{report.data.name}, {count(report.accuracy.samples)} test samples",
+        subject=f"{report.data.name}, {count(report.accuracy.samples)} test samples"
+        + _stopped(report),
         identity=report.provenance.files.get(DATA, ""),
         backend=report.host.motion_backend,
         verdict=report.verdict,
@@ -151,6 +153,14 @@ def compared(what: str, report: Report) -> ComparedReport:
         host_flops=report.host.flops,
         host_joules=report.host.energy,
     )
+
+
+def _stopped(report: RunReport) -> str:
+    """That samples stopped early, in a few words; their host work is not that of one pass."""
+    found = report.own("anytime", AnytimeScore)
+    if found is None or found.threshold is None:
+        return ""
+    return f", stopped after {found.mean_steps:.3g} of {found.steps} steps (host: once a step)"
 
 
 def _input(report: NetworkReport) -> dict[str, Any]:
