@@ -19,7 +19,7 @@ from neurozsl.training.economy import Sparsity
 if TYPE_CHECKING:
     from neurozsl.report.schema import RunReport
 
-SPARSITY: Final = Sparsity(0.1)  # no worse than all weights on these clips, see examples/README.md
+SPARSITY: Final = Sparsity(0.1)  # a point of HM for a 23rd of the operations (examples/README.md)
 _MARK = ".made-by-demo"  # a folder that holds it may be made anew
 
 

@@ -98,6 +98,9 @@ class ConvSpikingLayer(NeuronLayer):
 
     def _maps(self, x: Tensor) -> Tensor:
         """The convolution, with the weights that are used."""
+        if self.kept is None:
+            every: Tensor = self.conv(x)
+            return every
         stride, pad = self.conv.stride, self.conv.padding
         assert isinstance(pad, tuple)
         return nn.functional.conv1d(x, self.weight, self.conv.bias, stride, pad)

@@ -45,7 +45,12 @@ class SpikingLayer(NeuronLayer):
 
     def drive(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """What reaches the neurons: `x` (batch, time, inputs) -> (batch, time, outputs)."""
-        drive = nn.functional.linear(x, self.weight, self.linear.bias)
+        # The module itself where it can be, for the hooks of those who watch it.
+        drive: Tensor = (
+            self.linear(x)
+            if self.kept is None
+            else nn.functional.linear(x, self.weight, self.linear.bias)
+        )
         return self.living(drive if self.norm is None else self.norm(drive, mask))
 
     def fan_out(self) -> Tensor:
