@@ -98,6 +98,7 @@ def test_without_the_model_of_stage_1_auto_is_refused_and_a_number_is_not(
     assert rules(run, [0.1], "fixed")[0].stopping.threshold == 0.1
 
 
+@pytest.mark.slow
 def test_dynamic_thresholds_are_stopped_as_they_are_and_as_they_are_frozen(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_dead_neurons_leave_a_run_and_every_score_stays(
     assert scored[0].HM == scored[1].HM
 
 
+@pytest.mark.slow
 def test_a_profile_of_the_bundle_counts_the_neurons_that_are_left(run: Run, tmp_path: Path) -> None:
     options = {"target": "lava", "max_hm_drop": 100, "threshold": "frozen"}
     made = deploy.deploy(run, out=tmp_path / "lava", **options)  # type: ignore[arg-type]

@@ -172,6 +172,7 @@ def test_every_spiking_table_has_a_sentence_and_static_energy_one_of_its_own(
     assert set(shown) <= {x["sentence"] for x in told} and len(shown) >= len(spiking)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_kept_and_more_may_be_asked_for(
     result: Result, out: Path, data_dir: Path
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_run_of_the_study_finds_its_place_by_itself(
     assert "On the frontier" in page.read_text() and "one seed, so no interval" in page.read_text()
 
 
+@pytest.mark.slow
 def test_another_run_is_placed_where_it_is_asked_for(
     result: Result, out: Path, run_dir: Path
 ) -> None:
