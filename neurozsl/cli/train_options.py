@@ -78,8 +78,8 @@ class EconomyOptions:
     energy_budget: Annotated[
         str | None,
         typer.Option(
-            help="Joules of an inference (1.5uJ) by the figures and first method of a chip (--device "
-            "loihi1); finds the sparsity for them."
+            help="Joules of an inference (1.5uJ) by the figures and first method of a chip "
+            "(--device loihi1); finds the sparsity for them."
         ),
     ] = None
     rate_loss: Annotated[
