@@ -15,7 +15,7 @@ from neurozsl.export.bundle.manifest import Operations
 from neurozsl.hardware.arithmetic.fit import fit
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.count.counts import Counts, count
-from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
+from neurozsl.hardware.count.traffic import Traffic, traffic_on
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.hardware.place.mapping import Mapping
@@ -59,8 +59,8 @@ class ScoredStep:
     def count(self, chip_input: ChipInput, trace: Trace) -> BatchOperations:
         """The operations of one batch."""
         counts = count(self.network, chip_input, trace)
-        mesh = Mesh.of(load_chip(MESH_CHIP))
-        sent = traffic(self.network, chip_input, trace, self.cores, mesh)
+        chip = load_chip(MESH_CHIP)
+        sent = traffic_on(chip, self.network, chip_input, trace, self.cores)
         return BatchOperations(counts.samples, operations_of(counts, sent))
 
 

@@ -151,9 +151,8 @@ def _layers(run: Observed, total: float) -> tuple[LayerCost, ...]:
         synops = sum(x.synops for x in arriving)
         share = synops / total if total else 0.0
         size = int(layer.size)
-        found.append(
-            LayerCost(layer.name, synops, share, float(size * run.steps), size / updates, arriving)
-        )
+        visited = size * run.steps_after(0) / max(run.samples, 1)
+        found.append(LayerCost(layer.name, synops, share, visited, size / updates, arriving))
     return tuple(sorted(found, key=lambda x: (-x.synops, -x.updates)))
 
 

@@ -113,6 +113,21 @@ def _sum(parts: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
+def traffic_on(
+    chip: Chip, network: Network, chip_input: ChipInput, trace: Trace, mapping: Mapping | None
+) -> Traffic | None:
+    """Messages and hops on a chip; None where it has no time steps or does not hold the network.
+
+    mapping: the cores of the layers on it.
+
+    Raises:
+        BadInput: as `traffic`.
+    """
+    if chip.time_model == "asynchronous":
+        return None
+    return traffic(network, chip_input, trace, mapping, Mesh.of(chip))
+
+
 def traffic(
     network: Network,
     chip_input: ChipInput,

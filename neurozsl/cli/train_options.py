@@ -102,12 +102,6 @@ class EconomyOptions:
         float, typer.Option(help="Of the teacher: softmax of distances over it.")
     ] = _TEMPERATURE
 
-    @property
-    def asked(self) -> bool:
-        """Whether anything was asked for."""
-        given = (self.sparsity, self.synops_budget, self.energy_budget, self.teacher)
-        return any(x is not None for x in given) or self.rate_loss > 0 or self.synops_loss > 0
-
     def settings(self, chip: str) -> dict[str, Any]:
         """The fields of `TrainConfig` that they are; chip: that prices a budget of energy.
 

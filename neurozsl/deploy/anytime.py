@@ -29,7 +29,6 @@ from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.count.counts import Counts, count
 from neurozsl.models.base import ZSLModel, branch_model, needed_branch
 from neurozsl.runs.run import Run, first_stage_model
-from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.anytime import (
     NEVER,
@@ -191,7 +190,8 @@ def chosen_rule(run: Run, policy: Policy, *, max_loss: float = MAX_LOSS) -> Rule
     Raises:
         BadInput: the model of stage 1 is missing, or it cannot be stopped.
     """
-    model, stage = _before_validation(run), run.data.stage(1)
+    # Of a fine-tuned run it is that of the run it began with.
+    model, stage = first_stage_model(run.path), run.data.stage(1)
     trained = needed_branch(model).spec().policy
     if trained in ("dynamic", "closed") and policy not in ("dynamic", "closed"):
         theta = calibration_of(model, stage.train, trained).to_numpy().theta or {}
@@ -203,21 +203,6 @@ def chosen_rule(run: Run, policy: Policy, *, max_loss: float = MAX_LOSS) -> Rule
         EveryStep.join(kept), collected.problem, run.selected.beta, max_loss=max_loss
     )
     return Rule(stopping, validated)
-
-
-def _before_validation(run: Run) -> ZSLModel:
-    """The model of stage 1: of a fine-tuned run that of the run it began with."""
-    path, settings = run.path, run.settings
-    while settings.qat is not None:
-        path = (path / settings.qat.parent).resolve()
-        settings = read_settings(path)
-    if not (path / "stage1" / "best.safetensors").is_file():
-        raise BadInput(
-            f"run '{path}': stage1/best.safetensors is missing, so no validation data can choose "
-            "the margin 'auto' (the model in model.safetensors was trained on them); give a number "
-            "such as --margin 0.1, or train again"
-        )
-    return first_stage_model(path)
 
 
 def finisher_of(

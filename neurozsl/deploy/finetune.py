@@ -33,7 +33,7 @@ from neurozsl.runs.run import Run
 from neurozsl.runs.settings import RunSettings, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
 from neurozsl.training.protocol import TrainConfig
-from neurozsl.training.qat import FineTuning, Rounding, default_folder_of, learning, program_of
+from neurozsl.training.qat import FineTuning, Rounding, learning, program_of, tuned_folder
 
 EPOCHS = 5
 PRUNING_EPOCHS = 10  # the density falls within them, and the last three train at the final one
@@ -66,7 +66,7 @@ def create(
             frozen itself, or its branch does not go into the integers.
     """
     tuning = FineTuning(rounding, "", "frozen" if frozen else "trained")
-    path = out or default_folder_of(parent.path, tuning, train)
+    path = out or tuned_folder(parent.path, tuning, train)
     qat = replace(tuning, parent=os.path.relpath(parent.path.resolve(), path.resolve()))
     if train.distillation is not None:
         teacher = os.path.relpath(Path(train.distillation.teacher).resolve(), path.resolve())

@@ -234,7 +234,7 @@ def first_stage_model(path: Path) -> ZSLModel:
     """The best model of stage 1 of a run, which has not seen the validation classes.
 
     Raises:
-        BadInput: the run has none (a fine-tuned one has that of its parent).
+        BadInput: the run has none; a fine-tuned one has that of its parent.
     """
     settings = read_settings(path)
     if settings.qat is not None:
@@ -242,6 +242,12 @@ def first_stage_model(path: Path) -> ZSLModel:
     from neurozsl import models
 
     file = path / "stage1" / "best.safetensors"
+    if not file.is_file():
+        raise BadInput(
+            f"run '{path}': stage1/best.safetensors is missing, so there is no model that has not "
+            "seen the validation classes (model.safetensors was trained on them); train again, or "
+            "do without it (a number in the place of --margin auto, another --teacher)"
+        )
     written = json.loads((path / "model.json").read_text())
     name = written.pop("name")
     _, meta = checkpoint.read(file)

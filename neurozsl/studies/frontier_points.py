@@ -11,7 +11,7 @@ In: finished runs, one per setting and seed. Out: the document `frontier.json`:
     statements  which family is cheaper, one per pair of tables (`frontier_statement`)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,9 +98,11 @@ def measure(
     for number, one in enumerate(planned):
         run = runs.open_run(one.job.out)
         data, problems[one.seed] = run.data, problem_of(run.data.stage(2))
-        found = _MEASURES[FAMILIES[one.setting.family].spiking](
-            run, settings.deployed, _part(progress, one.job.label, number, len(planned))
-        )
+        part = _part(progress, one.job.label, number, len(planned))
+        if FAMILIES[one.setting.family].spiking:
+            found = _spiking(run, settings.deployed, part)
+        else:
+            found = _dense(run, part)
         samples = found.scores["samples"]
         if one.setting.family not in host:
             host[one.setting.family] = _host(run)
@@ -198,7 +200,7 @@ def _spiking(run: Run, deployed: bool, progress: Progress | None) -> MeasuredRun
     )
 
 
-def _dense(run: Run, deployed: bool, progress: Progress | None) -> MeasuredRun:
+def _dense(run: Run, progress: Progress | None) -> MeasuredRun:
     """Of a network without spikes, in float."""
     branch = needed_branch(run.model)
     assert isinstance(branch, SpikingBranch)
@@ -223,12 +225,6 @@ def _dense(run: Run, deployed: bool, progress: Progress | None) -> MeasuredRun:
         dense_rows(work),
         _correct(run, walked.collected),
     )
-
-
-_MEASURES: Final[Mapping[bool, Callable[[Run, bool, Progress | None], MeasuredRun]]] = {
-    True: _spiking,
-    False: _dense,
-}
 
 
 def _correct(run: Run, collected: Collected) -> npt.NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from neurozsl.hardware.arithmetic.fit import fit
 from neurozsl.hardware.chips import CHIPS as REGISTERED
 from neurozsl.hardware.chips.chip import Chip, find_chip, load_chip
 from neurozsl.hardware.count.counts import count
-from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
+from neurozsl.hardware.count.traffic import Traffic, traffic_on
 from neurozsl.hardware.energy import estimate
 from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.hardware.network.program import ChipProgram
@@ -105,12 +105,10 @@ def _sent(
 ) -> Traffic | None:
     """Messages and hops on the cores of the chip's family; None where it has none there."""
     family = chip.family if chip.family in REGISTERED else chip.key
-    if family not in REGISTERED or load_chip(family).time_model == "asynchronous":
+    if family not in REGISTERED or not load_chip(family).arithmetic:
         return None
-    known = load_chip(family)
-    if not known.arithmetic:
-        return None
-    return traffic(network, chip_input, trace, fit(lowered, family).mapping, Mesh.of(known))
+    mapping = fit(lowered, family).mapping
+    return traffic_on(load_chip(family), network, chip_input, trace, mapping)
 
 
 def density_for(

@@ -198,11 +198,8 @@ def pruner(model: ZSLModel, config: TrainConfig, train: Split) -> Pruner:
     if config.sparsity is not None:
         return Scheduled(sparse.prunable(model), config.sparsity)
     branch = branch_of(model)
-    if isinstance(branch, PathwayBranch):
-        counts = sparse.nonzeros(branch)
-        layers = branch.named_layers()
-        if any(n < layers[name].synapse.weight.numel() for name, n in counts.items()):
-            return Kept(branch, sparse.zeros_of(branch))
+    if isinstance(branch, PathwayBranch) and sparse.density_of(branch) < 1:
+        return Kept(branch, sparse.zeros_of(branch))
     return Pruner()
 
 

@@ -35,7 +35,6 @@ from neurozsl.hardware.lower.lower import LoweredLayer, lower
 from neurozsl.models.base import Branch
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.norse.cells import threshold
-from neurozsl.training.economy import Sparsity as Sparsity
 from neurozsl.training.protocol import TrainConfig
 
 
@@ -99,11 +98,12 @@ def default_folder(parent: Path, rounding: Rounding | None) -> Path:
     return parent.with_name(f"{parent.name}-qat{suffix}")
 
 
-def default_folder_of(parent: Path, tuning: FineTuning, train: TrainConfig) -> Path:
-    """Where a fine-tuned run goes, what is pruned in its name.
+def tuned_folder(parent: Path, tuning: FineTuning, train: TrainConfig) -> Path:
+    """Where a fine-tuned run goes: `default_folder`, and what is pruned or taught in its name.
 
+    >>> from neurozsl.training.economy import Sparsity
     >>> how = TrainConfig(sparsity=Sparsity(0.05))
-    >>> default_folder_of(Path("runs/a"), FineTuning(None, "", "trained"), how).as_posix()
+    >>> tuned_folder(Path("runs/a"), FineTuning(None, "", "trained"), how).as_posix()
     'runs/a-sparse95'
     """
     base = default_folder(parent, tuning.rounding) if tuning.threshold == "frozen" else parent

@@ -76,10 +76,11 @@ def apply(branch: HasLayers, sparsity: Sparsity, density: float) -> None:
         return
     read = branch.read_layers()
     with torch.no_grad():
-        scores = {x: _score(y, sparsity.structure, x in read) for x, y in layers.items()}
+        how = {x: _structure(sparsity.structure, x in read) for x in layers}
+        scores = {x: _score(y, how[x]) for x, y in layers.items()}
         counts = _COUNTS[sparsity.scope](layers, scores, density)
         for name, layer in layers.items():
-            _keep(layer, scores[name], counts[name], sparsity.structure, name in read)
+            _keep(layer, largest(scores[name], counts[name]), how[name])
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,7 @@ def keep_zeros(branch: Prunable, zeros: Mapping[str, Zeros]) -> None:
                 score[~had.alive] = -1.0
             if had.columns is not None:
                 score[:, ~had.columns] = -1.0
-            kept = torch.zeros(score.numel(), dtype=torch.bool, device=score.device)
-            kept[torch.topk(score.flatten(), had.count, sorted=False).indices] = True
-            layer.prune(kept.reshape(score.shape), had.alive)
+            layer.prune(largest(score, had.count), had.alive)
 
 
 def nonzeros(branch: Prunable) -> dict[str, int]:
@@ -164,10 +163,22 @@ def settle(branch: Prunable) -> None:
             weight.masked_fill_(zero.reshape(weight.shape), 0.0)
 
 
-def _score(layer: NeuronLayer, structure: Structure, read: bool) -> Tensor:
+def largest(score: Tensor, count: int) -> Tensor:
+    """Which scores are the `count` largest, in their shape; exactly so many even of equal ones."""
+    kept = torch.zeros(score.numel(), dtype=torch.bool, device=score.device)
+    kept[torch.topk(score.flatten(), count, sorted=False).indices] = True
+    return kept.reshape(score.shape)
+
+
+def _structure(asked: Structure, read: bool) -> Structure:
+    """What one layer is pruned by: the host reads the neurons of some."""
+    return "weights" if asked == "neurons" and read else asked
+
+
+def _score(layer: NeuronLayer, structure: Structure) -> Tensor:
     """What ranks the weights, input values or output channels of a layer."""
     weight = layer.synapse.weight
-    if structure == "weights" or (structure == "neurons" and read):
+    if structure == "weights":
         return weight.abs()
     if structure == "neurons":
         return _norms(weight)
@@ -180,14 +191,11 @@ def _norms(weight: Tensor) -> Tensor:
     return norms
 
 
-def _keep(layer: NeuronLayer, score: Tensor, count: int, structure: Structure, read: bool) -> None:
-    kept = torch.zeros(score.numel(), dtype=torch.bool, device=score.device)
-    # `topk` keeps exactly so many even where scores are equal.
-    kept[torch.topk(score.flatten(), count, sorted=False).indices] = True
-    kept = kept.reshape(score.shape)
+def _keep(layer: NeuronLayer, kept: Tensor, structure: Structure) -> None:
+    """Masks of a layer; kept: of its weights, neurons or inputs."""
     weight = layer.synapse.weight
     trailing = (1,) * (weight.dim() - 2)
-    if structure == "weights" or (structure == "neurons" and read):
+    if structure == "weights":
         layer.prune(kept)
     elif structure == "neurons":
         layer.prune(kept.reshape(-1, 1, *trailing).expand_as(weight), kept)
@@ -231,9 +239,7 @@ def _ranked_together(layers: Layers, scores: Scores, density: float) -> dict[str
     flat = {name: score.flatten() for name, score in scores.items()}
     flat = {n: x / x.square().mean().sqrt().clamp_min(1e-12) for n, x in flat.items()}
     every = torch.cat(list(flat.values()))
-    kept = torch.zeros(every.numel(), dtype=torch.bool, device=every.device)
-    # Exactly so many, as in `_keep`: of a network that is pruned already many are 0 and equal.
-    kept[torch.topk(every, number(every.numel(), density), sorted=False).indices] = True
+    kept = largest(every, number(every.numel(), density))
     parts = torch.split(kept, [x.numel() for x in flat.values()])
     return {name: max(1, int(part.sum())) for name, part in zip(flat, parts, strict=True)}
 

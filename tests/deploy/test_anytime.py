@@ -93,7 +93,7 @@ def test_without_the_model_of_stage_1_auto_is_refused_and_a_number_is_not(
 ) -> None:
     shutil.copytree(run_dir, tmp_path / "run", ignore=shutil.ignore_patterns("stage1"))
     run = replace(runs.open_run(run_dir), path=tmp_path / "run")
-    with pytest.raises(BadInput, match=r"stage1/best.safetensors is missing.*--margin 0.1"):
+    with pytest.raises(BadInput, match=r"stage1/best.safetensors is missing.*--margin auto"):
         rules(run, ["auto"], "fixed")
     assert rules(run, [0.1], "fixed")[0].stopping.threshold == 0.1
 

@@ -464,6 +464,7 @@ def test_samples_that_stop_save_no_step_that_did_not_run() -> None:
     neurons = sum(x.size for x in network.layers)
     kept = (given.steps + 1) // 2
     assert found.updates == pytest.approx(neurons * lengths.mean())
+    assert sum(x.updates for x in found.layers) == pytest.approx(found.updates)
     late = np.maximum(lengths - kept, 0).mean()
     assert by_key(found)["half_steps/all layers"].updates == pytest.approx(neurons * late)
 

@@ -24,7 +24,7 @@ from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.count.activity import LayerActivity, count_with_activity
 from neurozsl.hardware.count.counts import Counts, LayerCounts
 from neurozsl.hardware.count.savings import Savings, savings
-from neurozsl.hardware.count.traffic import Mesh, Traffic, traffic
+from neurozsl.hardware.count.traffic import Traffic, traffic_on
 from neurozsl.hardware.energy import DEFAULT_CHIPS, EnergyRow, estimate, estimate_all
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.network.program import ChipProgram
@@ -204,9 +204,8 @@ def _sent(
     """Messages per chip that the network fits and that has figures for them."""
     found = {}
     for chip, placed in fits.items():
-        mesh = Mesh.of(load_chip(chip))
-        sent = traffic(network, chip_input, trace, placed.mapping, mesh)
-        if sent is not None and load_chip(chip).time_model != "asynchronous":
+        sent = traffic_on(load_chip(chip), network, chip_input, trace, placed.mapping)
+        if sent is not None:
             found[chip] = sent
     return found
 
