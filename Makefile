@@ -13,7 +13,9 @@ sum = $(firstword $(shell cksum < $(1)))
 LOCKED := $(VENV)/.locked-$(call sum,requirements/lock.txt)
 PROJECT := $(VENV)/.project-$(call sum,pyproject.toml)
 TOOLS := $(VENV)/.tools-$(call sum,requirements/test.txt)
-PYTEST := $(PY) -m pytest --quiet --junitxml=build/junit.xml
+# Files of tests go to so many processes; a file stays in one, so its fixtures are made once.
+WORKERS ?= 2
+PYTEST := $(PY) -m pytest --quiet --numprocesses=$(WORKERS) --dist=loadfile --junitxml=build/junit.xml
 export PYTHON
 
 help:
