@@ -165,7 +165,9 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     if _now.mode == "json":
         _now.event("table", title=title, columns=list(columns), rows=[list(row) for row in rows])
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # Rich would wrap its own titles at the table's width, in the middle of a path.
+    err.print(Text(title, style="italic"), soft_wrap=True)
+    table = Table(header_style="bold")
     for index, column in enumerate(columns):
         first = index == 0
         table.add_column(column, justify="left" if first else "right", no_wrap=first)

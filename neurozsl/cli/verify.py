@@ -46,7 +46,8 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.tree import Tree
 
-    tree = Tree(f"{escape(title)}: [bold]{result['verdict']}[/], {result['samples']} samples")
+    say(f"{title}: {result['verdict']}, {result['samples']} samples")
+    tree = Tree("", hide_root=True)
     for name, backend in result["backends"].items():
         reference = f" ({backend['reference']})" if "reference" in backend else ""
         branch = tree.add(escape(name + reference))

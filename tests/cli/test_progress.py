@@ -20,6 +20,7 @@ from rich.console import Console
 
 from neurozsl.cli import console
 from neurozsl.cli.progress import Meter, Pace, Reading, take
+from neurozsl.cli.verify import show_tree
 from neurozsl.core.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -360,3 +361,12 @@ def test_nothing_is_printed_outside_the_command_line() -> None:
                     found.append(f"{inside}:{node.lineno}")
     assert looked > 100
     assert [x for x in found if not x.startswith(program)] == []
+
+
+def test_titles_of_tables_and_trees_never_break_a_path(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/data/" + "/".join(["a folder of many words"] * 12)
+    console.show_table(f"{path}: 96 test samples", ["class", "HM"], [["x", "1"]])
+    tree = {"verdict": "PASS", "samples": 4, "backends": {}}
+    show_tree(f"{path}/deploy", tree)
+    told = capsys.readouterr().err
+    assert f"{path}: 96 test samples" in told and f"{path}/deploy: PASS, 4 samples" in told
