@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.hardware.arithmetic",),
     ("neurozsl.hardware.count",),
     ("neurozsl.hardware.energy", "neurozsl.hardware.neurobench", "neurozsl.hardware.workloads"),
+    ("neurozsl.export.nir.dialects",),
     ("neurozsl.export.nir",),
     ("neurozsl.export.norse",),
     ("neurozsl.export.backends.lava", "neurozsl.export.backends.speck"),

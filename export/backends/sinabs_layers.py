@@ -6,7 +6,8 @@ equals our neuron with alpha = 1 - leak set directly (no exp/log rounding), norm
 gain is folded), SingleSpike, MembraneReset, no lower bound of v, and nextafter(theta) because
 Sinabs compares with >=. Sinabs decays the fresh input too, so a synaptic current gets weights
 and bias / alpha_syn. Other rules are Sinabs' own: MembraneSubtract, MaxSpike, min_v_mem, theta as
-it is where >= is meant; a layer that does not spike has no spike_fn, as Sinabs' ExpLeak.
+it is where >= is meant; a layer that does not spike has no spike_fn, as Sinabs' ExpLeak. A late
+subtraction of theta is one of theta / alpha at once, equal but for rounding; no reset subtracts 0.
 
 Sinabs keeps v above a bound as relu(v - low) + low, which rounds v in its last bit.
 
@@ -15,10 +16,9 @@ the state persists. Nothing here imports `sinabs.backend.dynapcnn`: it imports s
 on the public index is a stub that starts an installer.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from torch import nn
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.floatsim.floatsim import Record
-from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
+from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
 from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.network.synapse import Synapse
@@ -64,8 +64,10 @@ def build_layer(layer: LoweredLayer, *, record: bool = False) -> SinabsLayer:
     """Modules of one layer; `record` keeps the membrane of every step in `neuron.recordings`.
 
     Raises:
-        BadInput: some neurons of the layer have a synaptic memory and others have none.
+        BadInput: some neurons of the layer have a synaptic memory and others have none; a reset
+            that Sinabs has not.
     """
+    _check_reset(layer)
     retained = 1 - layer.syn_leak
     current = bool(np.any(retained > 0))
     if current and not np.all(retained > 0):
@@ -79,7 +81,7 @@ def build_layer(layer: LoweredLayer, *, record: bool = False) -> SinabsLayer:
         tau_mem=torch.ones(len(gain)),  # overwritten below: alphas are set, not computed
         tau_syn=torch.ones(len(gain)) if current else None,
         spike_fn=_spike_fn(layer.rule) if spiking else None,
-        reset_fn=_RESETS[layer.rule.reset]() if spiking else None,
+        reset_fn=MembraneReset() if spiking else None,  # another one: `_set_threshold`
         min_v_mem=layer.rule.low,
         train_alphas=True,
         norm_input=False,
@@ -90,15 +92,19 @@ def build_layer(layer: LoweredLayer, *, record: bool = False) -> SinabsLayer:
         neuron.alpha_syn = _fixed(retained)
     if layer.rule.low is not None:
         neuron.min_v_mem = _fixed(layer.rule.low)
-    scaled = layer.bias * gain
-    if layer.is_dense and (not current or layer.bias_to == "current"):
+    scaled, drive = layer.bias * gain, layer.drive
+    if layer.is_dense and drive is None and (not current or layer.bias_to == "current"):
         linear = nn.Linear(layer.weight.shape[1], layer.size, dtype=torch.float64)
         linear.weight = _fixed(layer.weight * gain[:, None])
         # Without a memory the current is the input, so a bias of the membrane enters the same way.
         linear.bias = _fixed(scaled)
         return SinabsLayer((linear,), neuron, None, None)
-    # A bias beside a memory: the share of it that the current still holds is taken off again.
-    later = _fixed(layer.bias) if current and layer.bias_to == "membrane" else None
+    # What enters the membrane beside a memory: the share of it that the current still holds is
+    # taken off again.
+    behind = drive if layer.bias_to == "current" else layer.bias
+    later = _fixed(behind) if current and behind is not None else None
+    if drive is not None:
+        scaled = scaled + drive * gain
     modules = tuple(build_synapse(s, gain) for s in layer.synapses)
     return SinabsLayer(modules, neuron, _fixed(scaled), later)
 
@@ -178,18 +184,25 @@ def run_sinabs(
         }
         for x in lowered.layers:
             values[x.name] = torch.zeros(chip.batch, steps, x.size, dtype=torch.float64)
+            if x.start is not None:
+                _start(built[x.name].neuron, x.start, chip.batch)
         membrane = {name: torch.zeros_like(values[name]) for name in kept}
         for start in range(0, steps, stride):
             part = slice(start, start + stride)
             for x in lowered.layers:
                 current = _current(x, built[x.name], values, part)
-                sent, v = _step(built[x.name].neuron, current, theta.get(x.name), x.rule, part)
+                sent, v = _step(built[x.name].neuron, current, theta.get(x.name), x, part)
                 if x.rule.spiking:
                     values[x.name][:, part] = sent
                 if v is not None:
                     membrane[x.name][:, part] = v
     spikes = {x.name: values[x.name].to(torch.uint8).numpy() for x in lowered.layers}
     return Trace(spikes, membrane={name: v.numpy() for name, v in membrane.items()})
+
+
+def _start(neuron: Any, v: Floats, samples: int) -> None:
+    neuron.init_state_with_shape((samples, len(v)))
+    neuron.v_mem = torch.as_tensor(v, dtype=torch.float64).expand(samples, -1).clone()
 
 
 def _current(
@@ -217,29 +230,54 @@ def _seen(values: torch.Tensor, delay: int, part: slice) -> torch.Tensor:
 
 
 def _step(
-    neuron: Any, current: torch.Tensor, theta: torch.Tensor | None, rule: NeuronRule, part: slice
+    neuron: Any, current: torch.Tensor, theta: torch.Tensor | None, layer: LoweredLayer, part: slice
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Spikes, and membrane where it is recorded; one call per step where theta changes with it."""
     if theta is None or theta.shape[1] == 1:
         if theta is not None:
-            _set_threshold(neuron, theta[:, 0], rule)
+            _set_threshold(neuron, theta[:, 0], layer)
         sent: torch.Tensor = neuron(current)
-        return sent, neuron.recordings.get("v_mem")
+        v = neuron.recordings.get("v_mem")
+        if v is not None and layer.rule.reset == "subtract-late":
+            v = v + sent * neuron.reset_fn.subtract_value  # which the next step takes off
+        return sent, v
     spikes, membranes = [], []
     for i, step in enumerate(range(part.start, part.start + current.shape[1])):
-        _set_threshold(neuron, theta[:, step], rule)
+        _set_threshold(neuron, theta[:, step], layer)
         spikes.append(neuron(current[:, i : i + 1]))
         membranes.append(neuron.recordings.get("v_mem"))
     kept = None if membranes[0] is None else torch.cat(membranes, dim=1)
     return torch.cat(spikes, dim=1), kept
 
 
-def _set_threshold(neuron: Any, theta: torch.Tensor, rule: NeuronRule) -> None:
+def _set_threshold(neuron: Any, theta: torch.Tensor, layer: LoweredLayer) -> None:
+    rule = layer.rule
     above = np.nextafter(np.asarray(theta, np.float64), np.inf)  # v >= that is v > theta
     strict_single = rule.compare == ">" and rule.max_spikes == 1
     neuron.spike_threshold = _fixed(above if strict_single else theta)
-    if rule.reset == "subtract":
-        neuron.reset_fn = MembraneSubtract(subtract_value=theta)  # not the float above it
+    if rule.reset != "zero":  # subtracts theta itself, not the float above it
+        taken = theta * 0 if rule.reset == "none" else theta
+        if rule.reset == "subtract-late":
+            taken = theta / _fixed(1 - layer.leak)
+        neuron.reset_fn = MembraneSubtract(subtract_value=taken)
+
+
+def _check_reset(layer: LoweredLayer) -> None:
+    """Raise for a reset that is none of Sinabs' own."""
+    if not layer.rule.spiking or layer.rule.reset in _RESETS:
+        if layer.rule.reset != "subtract-late":
+            return
+        moving = layer.theta_table is not None or layer.rule.low is not None
+        if not moving and np.all(layer.leak < 1):
+            return
+        raise BadInput(
+            f"layer '{layer.name}': reset subtract-late beside a decay of 1, a lower bound or a "
+            "threshold table; Sinabs' layers subtract at once: use `--backend floatsim`"
+        )
+    raise BadInput(
+        f"layer '{layer.name}': reset {layer.rule.reset}, Sinabs' layers have "
+        f"{', '.join(_RESETS)}; use `--backend floatsim`"
+    )
 
 
 def _spike_fn(rule: NeuronRule) -> Any:
@@ -248,7 +286,7 @@ def _spike_fn(rule: NeuronRule) -> Any:
     return (MaxSpike if rule.compare == ">=" else StrictMaxSpike)(rule.max_spikes)
 
 
-_RESETS: Mapping[Reset, Any] = {"zero": MembraneReset, "subtract": MembraneSubtract}
+_RESETS: Final[tuple[Reset, ...]] = ("zero", "subtract", "none", "subtract-late")
 
 
 def _fixed(values: Any) -> nn.Parameter:

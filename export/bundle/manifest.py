@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
+from neurozsl.hardware.network.neuron import Compare, Reset
 
 SCHEMA = 1
 NAME = "manifest.json"
@@ -102,8 +103,8 @@ class Manifest(BaseModel):
     fidelity: tuple[str, ...]
     T: int
     dt_s: float
-    reset: Literal["zero", "subtract"] = "zero"
-    compare: Literal[">", ">="] = ">"
+    reset: Reset = "zero"
+    compare: Compare = ">"
     policy: str
     trained_policy: str
     policy_loss: str
@@ -122,8 +123,10 @@ class Manifest(BaseModel):
     mapping: dict[str, Any] | None = None  # `hardware.place.placement.Placement.as_json()`
     steps: tuple[Step, ...]
     files: dict[str, str]
-    # Of a network that came as a file: its name, what was assumed, repaired and rewritten.
+    # Of a network that came as a file: its name, the dialect that it was read in, what was assumed,
+    # repaired and rewritten.
     source: str | None = None
+    dialect: str | None = None
     assumptions: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
     digest: str = ""
@@ -132,7 +135,7 @@ class Manifest(BaseModel):
         """The content of `manifest.json`; keys that say nothing here are absent."""
         absent = {k for k in ("mapping", "dead_neurons") if getattr(self, k) is None}
         if self.source is None:
-            absent |= {"source", "assumptions", "repairs"}
+            absent |= {"source", "dialect", "assumptions", "repairs"}
         content = self.model_dump(mode="json", by_alias=True, exclude=absent)
         for step in content["steps"]:
             if step["operations"] is None:

@@ -13,6 +13,7 @@ from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import verify
+from neurozsl.export.network.nearest_rule import refuse_rules
 from neurozsl.export.nir.foreign import Network
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.arithmetic.base import QuantiserOptions
@@ -46,6 +47,7 @@ def build_network_bundle(
     chosen, out_dir = find_target(target), Path(out_dir)
     if samples.batch < 1:
         raise BadInput(f"export of {network.source}: no sample was given; pass one, better 16")
+    refuse_rules(network.lowered, chosen, samples, network.source)
     rounding = QuantiserOptions(samples if calibration is None else calibration, bits, scale, False)
     with staged(out_dir) as part:
         parts = write_parts(part, network.graph, None, chosen, rounding)
@@ -67,6 +69,7 @@ def build_network_bundle(
             found.reasons,
             placed,
             source=network.source,
+            dialect=network.dialect,
             assumptions=network.assumptions,
             repairs=(*network.repairs, *network.notes),
         )

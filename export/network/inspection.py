@@ -107,6 +107,9 @@ class Inspection:
             "outputs": [] if network is None else list(network.lowered.outputs),
             "chips": [fit.as_json() for fit in self.fits],
             "repairs": [] if network is None else list(network.repairs),
+            "dialect": None if network is None else network.dialect,
+            "why": "" if network is None else network.why,
+            "cannot_say": [] if network is None else list(network.cannot_say),
             "assumptions": [] if network is None else list(network.assumptions),
             "notes": [] if network is None else list(network.notes),
         }

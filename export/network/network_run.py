@@ -95,7 +95,19 @@ class NetworkRun:
         spikes = {name: self.trace.spikes[name] for name in self.spiking}
         seen = Trace(spikes, membrane=self.trace.membrane)
         found = diagnose(seen, thresholds=membrane_thresholds(self.network))
+        if self.fed.network.dt_assumed and found and all(x.state == "dead" for x in found):
+            found = tuple(replace(x, advice=self._about_the_step()) for x in found)
         return {x.layer: x for x in found}
+
+    def _about_the_step(self) -> str:
+        """Where nothing spikes at a step that nobody said, the threshold is not what is wrong."""
+        lowered = self.fed.network.lowered
+        slowest = min(float(x.leak[x.leak > 0].min(initial=1.0)) for x in lowered.layers)
+        return (
+            f"all layers are silent at a step of {lowered.dt_s:g} s that nobody said: a membrane "
+            f"decays over {1 / slowest:,.0f} steps, so that little of its input arrives in each; "
+            "say --dt, --tau-unit or --dialect before touching a threshold"
+        )
 
 
 def feed(path: Path, said: Said, source: Source) -> Fed:

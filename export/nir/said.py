@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from neurozsl.export.nir.dialects.base import Discretisation, IfGain
 from neurozsl.hardware.network.neuron import Compare, Reset
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ class Said:
     """What the caller says about a file; None says nothing.
 
     dt_s: seconds. tau_unit: of every time in the file. reset, compare, max_spikes, low: `neuron`.
-    steps: T of a sample. inputs: codes of inputs, binary spikes where not given.
+    steps: T of a sample. inputs: codes of inputs, binary spikes where not given. dialect: a word of
+    `dialects.registry`, for all that the others leave open. if_gain: r of an IF is the gain of a
+    step, or times dt. discretisation: a decay of dt / tau a step, or of 1 - exp(-dt / tau).
     """
 
     dt_s: float | None = None
@@ -29,3 +32,6 @@ class Said:
     low: float | None = None
     steps: int | None = None
     inputs: "Mapping[str, InputCode] | None" = None
+    dialect: str | None = None
+    if_gain: IfGain | None = None
+    discretisation: Discretisation | None = None

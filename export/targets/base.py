@@ -5,15 +5,22 @@ them is a function that imports when it is called.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
 
 if TYPE_CHECKING:
     from neurozsl.export.backends.registry import Backend, Parts
     from neurozsl.hardware.network.lowered import Lowered
     from neurozsl.hardware.network.program import ChipProgram
 
+_AT_ONCE: Mapping[Reset, Reset] = {
+    "zero-late": "zero",
+    "subtract-late": "subtract",
+    "subtract-nodelay": "subtract",
+}
 # Columns of the README table and of `neurozsl targets`.
 FEATURES: Mapping[str, str] = {
     "lif": "LIF",
@@ -27,6 +34,13 @@ FEATURES: Mapping[str, str] = {
     "integers": "integers",
     "oracle": "foreign oracle",
 }
+
+
+def with_reset(rule: NeuronRule, known: tuple[Reset, ...]) -> NeuronRule:
+    """The rule, with the nearest of some resets: its own, else the same at once, else the first."""
+    at_once = _AT_ONCE.get(rule.reset, rule.reset)
+    found = next((reset for reset in (rule.reset, at_once) if reset in known), known[0])
+    return replace(rule, reset=found)
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ class Target:
     per key of FEATURES "yes", "no" or a short condition. own_backends: those that
     `export.backends` does not have. ships: files that a bundle holds beside its own. device: where
     chips can be connected. runs: whether it takes a network, float or integers, as it is.
+    nearest: the rule at a threshold that it runs for one that a network has, the same where it can.
     """
 
     name: str
@@ -102,6 +117,7 @@ class Target:
     ships: Callable[[], tuple[Path, ...]] = tuple
     device: Device | None = None
     runs: "Callable[[Lowered | ChipProgram], bool]" = lambda network: True
+    nearest: Callable[[NeuronRule], NeuronRule] = lambda rule: rule
 
     def asks_oracle(self, check: Check) -> bool:
         """True where one side of a check is the oracle."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from neurozsl.core.errors import BadInput
 from neurozsl.export.backends.lava.environment import INSTALL_LINE, locate
 from neurozsl.export.targets.base import Check, Oracle, Target
+from neurozsl.hardware.network.neuron import NeuronRule
 
 if TYPE_CHECKING:
     from neurozsl.hardware.network.lowered import Lowered
@@ -66,4 +67,5 @@ LAVA: Final = Target(
     ),
     ships=_script,
     runs=_runs,
+    nearest=lambda rule: NeuronRule(spiking=rule.spiking),  # lava-nc's LIF has this rule alone
 )

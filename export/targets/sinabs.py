@@ -5,7 +5,7 @@ Layers that we build (`export.backends.sinabs_layers`), run against the trained 
 
 from typing import Final
 
-from neurozsl.export.targets.base import Check, Target
+from neurozsl.export.targets.base import Check, Target, with_reset
 
 SINABS: Final = Target(
     name="sinabs",
@@ -25,4 +25,5 @@ SINABS: Final = Target(
         "integers": "no",
         "oracle": "sinabs 3.1.3",
     },
+    nearest=lambda rule: with_reset(rule, ("zero", "subtract", "none", "subtract-late")),
 )

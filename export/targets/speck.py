@@ -6,7 +6,7 @@ sinabs' network on the chip: samna is closed, and its package on the index is a 
 
 from typing import TYPE_CHECKING, Final
 
-from neurozsl.export.targets.base import Check, Device, Oracle, Target
+from neurozsl.export.targets.base import Check, Device, Oracle, Target, with_reset
 
 if TYPE_CHECKING:
     from neurozsl.export.backends.registry import Parts
@@ -65,4 +65,5 @@ SPECK: Final = Target(
     ),
     device=Device(_require, _configure),
     runs=_runs,
+    nearest=lambda rule: with_reset(rule, ("zero", "subtract")),
 )

@@ -33,7 +33,7 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Progra
 
 
 def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
-    """Widths of weights, and values that a spike has to carry.
+    """Widths of weights, values that a spike has to carry, and neurons of one bias each.
 
     Raises:
         BadInput: one that the chip does not have.
@@ -58,6 +58,18 @@ def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
                 f"{payload.value:g}; use fewer bits"
             )
     for layer in lowered.layers:
+        if layer.drive is not None:
+            raise BadInput(
+                f"layer '{layer.name}': a bias enters its current, and v_leak or v_reset its "
+                "membrane; a chip program holds one of the two. Train it with v_reset 0 and "
+                "v_leak 0, or without a bias; `simulate --backend floatsim` and sinabs run it"
+            )
+        if layer.start is not None:
+            raise BadInput(
+                f"layer '{layer.name}': its membrane starts at v_leak - v_reset, up to "
+                f"{float(abs(layer.start).max()):g}; on the chip every sample starts from its reset. "
+                "Train it with v_leak as v_reset; `simulate --backend floatsim` runs it"
+            )
         if layer.rule.max_spikes > 1 and payload is None:
             raise BadInput(
                 f"layer '{layer.name}': up to {layer.rule.max_spikes} spikes a step need a "

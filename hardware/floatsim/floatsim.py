@@ -1,10 +1,10 @@
 """Reference simulation of a `Lowered` in float64 numpy: `simulate(lowered, chip_input) -> Trace`.
 
     u = (1 - syn_leak) u + W x + [bias]      bias here where bias_to is "current"
-    v = (1 - leak) v + u + [bias]            bias here where bias_to is "membrane"
+    v = (1 - leak) v + u + [bias] + [drive]  bias here where bias_to is "membrane"
     z = v > threshold (strict);  v = 0 where z      (other rules: `neuron`)
 
-All states start at 0 for every sample. x of an input is code * scale, of a layer its spikes; W x is
+All states start at 0 for every sample (v at the layer's `start` where it has one). x of an input is code * scale, of a layer its spikes; W x is
 summed over the synapses in their order, a delayed one with the spikes of `delay` steps before. The
 threshold is theta[layer] of the input (policy dynamic), the layer's table, or its constant.
 
@@ -143,7 +143,7 @@ def _run_in_steps(
     }
     shape = {layer.name: values[layer.name].shape for layer in stage.layers}
     limit = {name: np.broadcast_to(theta[name], shape[name]) for name in shape}
-    state = {name: at_rest(batch, size) for name, (batch, _, size) in shape.items()}
+    state = {layer.name: at_rest(shape[layer.name][0], layer) for layer in stage.layers}
     now = {
         (layer.name, i): replace(synapse, link=replace(synapse.link, delay=0))
         for layer in stage.layers

@@ -4,8 +4,9 @@
     leak   = dv / 4096                                    syn_leak = (du + 1) / 4096
     low    = low unit / 64
 
-Where the threshold is only compared with (reset to zero, one spike), theta lies half a state LSB
-off it, (vth + 1/128) unit for ">" and (vth - 1/128) unit for ">=", so that ties cannot flip.
+Where the threshold is only compared with (one spike, a reset that subtracts nothing), theta lies
+half a state LSB off it, (vth + 1/128) unit for ">" and (vth - 1/128) unit for ">=", so that ties
+cannot flip.
 
 A neuron that subtracts its threshold, or counts how often it fits, needs theta = vth unit itself.
 There `unit` is rounded to a mantissa of 24 bits: a state of 24 bits times it is then exact in
@@ -25,7 +26,6 @@ from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.program import Program, ProgramLayer, threshold_codes
 from neurozsl.hardware.lower.lower import Floats, Lowered, LoweredLayer
-from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import Synapse
 
 # A state LSB is 1/64 of a unit; half of one lifts the float threshold off the reachable grid.
@@ -78,7 +78,7 @@ def float_twin(layer: ProgramLayer, inputs: Mapping[str, InputCode]) -> LoweredL
 def real_threshold(layer: ProgramLayer, vth: npt.ArrayLike) -> Floats:
     """Integer thresholds of any shape as the float twin compares with them."""
     shift = 0.0
-    if _only_compares(layer.rule):
+    if layer.rule.only_compares:
         shift = HALF_STATE_LSB if layer.rule.compare == ">" else -HALF_STATE_LSB
     real: Floats = (np.asarray(vth, np.float64) + shift) * _unit(layer)
     return real
@@ -95,11 +95,7 @@ def short_unit(unit: float) -> float:
 
 
 def _unit(layer: ProgramLayer) -> float:
-    return layer.unit if _only_compares(layer.rule) else short_unit(layer.unit)
-
-
-def _only_compares(rule: NeuronRule) -> bool:
-    return rule.reset == "zero" and rule.max_spikes == 1
+    return layer.unit if layer.rule.only_compares else short_unit(layer.unit)
 
 
 def _real_weights(synapse: Synapse, unit: float, inputs: Mapping[str, InputCode]) -> Synapse:

@@ -30,7 +30,6 @@ from typing import Any
 import nir
 import numpy as np
 
-from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode
 from neurozsl.hardware.lower import metadata as stored
 from neurozsl.hardware.lower.chain import Chain, finish
@@ -47,7 +46,7 @@ from neurozsl.hardware.lower.paths import (
     unread_inputs,
 )
 from neurozsl.hardware.network.lowered import BiasTo, Floats, Lowered, LoweredLayer
-from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
+from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.wiring import check_wiring
 
 __all__ = ["BiasTo", "Floats", "Lowered", "LoweredLayer", "lower"]
@@ -59,7 +58,7 @@ def lower(
     dt_s: float | None = None,
     steps: int | None = None,
     inputs: Mapping[str, InputCode] | None = None,
-    rule: NeuronRule | None = None,
+    rule: NeuronRule | Mapping[str, NeuronRule] | None = None,
     tau_unit_s: float = 1.0,
 ) -> Lowered:
     """Fold a NIR graph into chip form.
@@ -69,7 +68,8 @@ def lower(
         dt_s: length of a step in seconds; needed where the graph lacks our metadata.
         steps: T of a sample; needed where the graph lacks our metadata.
         inputs: codes per input node of a graph without our metadata; default binary spikes.
-        rule: of all spiking neurons, where the metadata has none; default reset to zero.
+        rule: of all spiking neurons, or of each by name, where the metadata has none; default
+            reset to zero.
         tau_unit_s: what a time constant of 1 in the graph means, 1e-3 for milliseconds.
 
     Returns:
@@ -91,7 +91,7 @@ def lower(
     count = stored.positive(
         "steps", metadata.get("steps", steps), "the number of steps of a sample"
     )
-    rule = stored.rule(metadata) or rule or PLAIN_RULE
+    rule_of = stored.rules(metadata, rule)
     codes = stored.input_codes(graph, metadata, inputs)
     names = populations(graph)
     paths = find_paths(graph, names)
@@ -112,7 +112,15 @@ def lower(
         ]
         ways = [(shapes[p.source], p.named(graph)) for p in paths if p.target == name]
         bias = constants(ways, math.prod(shapes[name]), dt_s)
-        at = At(name, shapes[name], dt_s, tau_unit_s, rule, stored.of_layer(metadata, name))
+        at = At(
+            name,
+            shapes[name],
+            dt_s,
+            tau_unit_s,
+            rule_of(name),
+            stored.of_layer(metadata, name),
+            from_rest=metadata.get("start") == "rest",
+        )
         layer, said = _layer(graph.nodes.get(name), at, arriving, waiting, bias)
         layers.append(layer)
         notes += said
@@ -145,13 +153,18 @@ def _layer(
         synapses.append(synapse)
         notes += said
     bias_to: BiasTo = neurons.bias_to
+    apart: Floats | None = None
     if np.any(neurons.drive):
         if bias_to == "current" and np.any(bias):
-            raise BadInput(
-                f"NIR node '{at.name}': has a v_leak and its synapses a bias, which reach a "
-                "CubaLIF at two places; move v_leak to v_reset or drop the bias"
-            )
-        bias_to, bias = "membrane", bias + neurons.drive
+            apart = neurons.drive  # a CubaLIF: v_leak or v_reset acts behind the current
+        else:
+            bias_to, bias = "membrane", bias + neurons.drive
+    rule = neurons.rule
+    if rule.reset == "subtract-late" and rule.low is None and not np.any(neurons.leak):
+        rule = replace(rule, reset="subtract")
+        notes.append(
+            f"'{at.name}': has no leak, so its late subtraction is one at once: the same spikes"
+        )
     first, *others = synapses
     table = at.stored("theta_table")
     return LoweredLayer(
@@ -166,5 +179,7 @@ def _layer(
         bias_to=bias_to,
         link=first.link,
         also=tuple(others),
-        rule=neurons.rule,
+        rule=rule,
+        drive=apart,
+        start=neurons.start,
     ), notes

@@ -17,7 +17,7 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, InputCode, Policy
 from neurozsl.hardware.network.lowered import Lowered
-from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
 
 METADATA_KEY: Final = "neurozsl"
 METADATA_SCHEMA: Final = 1
@@ -74,12 +74,27 @@ def of_layer(metadata: Mapping[str, Any], layer: str) -> Callable[[str], Any | N
     return get
 
 
-def rule(metadata: Mapping[str, Any]) -> NeuronRule | None:
-    """The rule at the threshold; None where the metadata does not say."""
-    found = {key: metadata[key] for key in _RULE if key in metadata}
-    if "low" in found and found["low"] is not None:
+def rules(
+    metadata: Mapping[str, Any], given: NeuronRule | Mapping[str, NeuronRule] | None
+) -> Callable[[str], NeuronRule]:
+    """The rule at the threshold by layer: of the metadata, else given, else reset to zero.
+
+    The header holds one rule, and under `rules` those of the layers that differ from it.
+    """
+    if "reset" in metadata:
+        common = _rule(metadata)
+        own = {name: _rule({**metadata, **row}) for name, row in metadata.get("rules", {}).items()}
+        return lambda name: own.get(name, common)
+    if isinstance(given, Mapping):
+        return lambda name: given.get(name, PLAIN_RULE)
+    return lambda name: given or PLAIN_RULE
+
+
+def _rule(stored: Mapping[str, Any]) -> NeuronRule:
+    found = {key: stored[key] for key in _RULE if key in stored}
+    if found.get("low") is not None:
         found["low"] = float(found["low"])
-    return NeuronRule(**found) if "reset" in found else None
+    return NeuronRule(**found)
 
 
 def positive(key: str, value: Any, meaning: str) -> float:

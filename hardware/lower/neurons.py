@@ -10,7 +10,8 @@ Chip neurons rest at 0 and reset to 0. A node with v_leak or v_reset is moved, v
 
     theta' = theta - v_reset,    bias' = bias + kappa (v_leak - v_reset)
 
-which is exact; a sample then starts at v = v_reset (NIR does not say where it starts).
+which is exact; a sample then starts at v = v_reset (NIR does not say where it starts), or at v_leak
+where the graph's metadata says start "rest", as Norse's neurons do.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +31,10 @@ KAPPA_TOLERANCE: Final = 1e-6
 
 @dataclass(frozen=True)
 class At:
-    """What a converter needs beside its node; stored: exact decays of our own metadata."""
+    """What a converter needs beside its node.
+
+    stored: exact decays of our own metadata. from_rest: a sample starts at v_leak, not at v_reset.
+    """
 
     name: str
     shape: Shape
@@ -38,6 +42,7 @@ class At:
     tau_unit_s: float
     rule: NeuronRule
     stored: Callable[[str], Any | None] = lambda key: None
+    from_rest: bool = False
 
     @property
     def size(self) -> int:
@@ -49,7 +54,8 @@ class At:
 class Neurons:
     """Folded gain, decays, drive and threshold of a layer, each `(size,)`.
 
-    drive: added to the membrane in every step, beside the bias of the synapses.
+    drive: added to the membrane in every step, beside the bias of the synapses. start: of the
+    membrane, None for 0.
     """
 
     gain: Floats
@@ -60,6 +66,7 @@ class Neurons:
     bias_to: BiasTo
     rule: NeuronRule
     notes: tuple[str, ...] = ()
+    start: Floats | None = None
 
 
 def read_out(size: int) -> Neurons:
@@ -133,19 +140,27 @@ def _at_zero(
     reset = reset if at.rule.spiking else zero
     if not np.any(rest) and not np.any(reset):
         return made
-    if np.any(reset) and at.rule.reset == "subtract":
+    if np.any(reset) and at.rule.reset != "zero":
         raise BadInput(
-            f"NIR node '{at.name}': v_reset {reset[np.argmax(np.abs(reset))]:g} and a reset that "
-            "subtracts the threshold; only one of the two can be meant: use reset zero"
+            f"NIR node '{at.name}': v_reset {reset[np.argmax(np.abs(reset))]:g} and reset "
+            f"{at.rule.reset}; only a reset at once to v_reset can be meant: use reset zero"
         )
-    notes = []
+    where, notes = "v_leak" if at.from_rest else "v_reset", []
     if np.any(reset):
-        notes.append(f"'{at.name}': its membrane is counted from v_reset, where a sample starts")
+        notes.append(
+            f"'{at.name}': its membrane is counted from v_reset; a sample starts at {where}"
+        )
     if np.any(leak) and np.any(rest - reset):
         notes.append(
-            f"'{at.name}': v_leak became a bias; the membrane of a sample starts at v_reset"
+            f"'{at.name}': v_leak became a bias; the membrane of a sample starts at {where}"
         )
-    return replace(made, threshold=theta - reset, drive=leak * (rest - reset), notes=tuple(notes))
+    return replace(
+        made,
+        threshold=theta - reset,
+        drive=leak * (rest - reset),
+        notes=tuple(notes),
+        start=rest - reset if at.from_rest and np.any(rest - reset) else None,
+    )
 
 
 def _kappa(at: At, key: str, tau: Any) -> Floats:

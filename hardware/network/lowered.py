@@ -21,7 +21,8 @@ class LoweredLayer(LayerLinks):
 
     weight: `(out, in)`, or a kernel where `link` says so; `source` names an input or a layer, and
     `also` holds further synapses. bias, leak, syn_leak, threshold `(size,)`; theta_table `(T,)` or
-    None. rule: what happens at the threshold.
+    None. rule: what happens at the threshold. drive: added to the membrane beside a bias that
+    enters the current, None where nothing is. start: the membrane before the first step, None for 0.
     """
 
     name: str
@@ -36,6 +37,8 @@ class LoweredLayer(LayerLinks):
     link: Link = PLAIN
     also: tuple[Synapse, ...] = ()
     rule: NeuronRule = PLAIN_RULE
+    drive: Floats | None = None
+    start: Floats | None = None
     per_neuron: ClassVar[tuple[str, ...]] = ("bias", "leak", "syn_leak", "threshold")
     threshold_bits: ClassVar[int] = 32
     state_bits: ClassVar[int] = 32

@@ -23,7 +23,7 @@ File `program.npz` (no pickle): `json` holds everything but the arrays `<name>/w
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, get_args
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from neurozsl.hardware.network.synapse import PLAIN, LayerLinks, Link, Synapse, 
 from neurozsl.hardware.network.wiring import check_parts
 
 ARITHMETIC: Final = "speck_if"
+RESETS: Final[tuple[Reset, ...]] = ("zero", "subtract")
 WEIGHT_BITS: Final = 8
 STATE_BITS: Final = 16
 WEIGHT_MIN, WEIGHT_MAX = -128, 127  # biases have the same 8 bits
@@ -86,8 +87,8 @@ class SpeckLayer(LayerLinks):
         for key, (least, most) in limits.items():
             value = check_integers(f"{where}: {key}", getattr(self, key), least, most)
             object.__setattr__(self, key, int(value))
-        if self.reset not in get_args(Reset):
-            raise BadInput(f"{where}: reset {self.reset!r}, expected zero or subtract")
+        if self.reset not in RESETS:
+            raise BadInput(f"{where}: reset {self.reset!r}, expected {' or '.join(RESETS)}")
         if not (isinstance(self.unit, float) and 0 < self.unit < float("inf")):
             raise BadInput(f"{where}: unit is {self.unit!r}, expected a positive float")
         object.__setattr__(self, "weight", weight.astype(np.int16))

@@ -15,7 +15,7 @@ from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.wiring import is_recurrent
 from neurozsl.hardware.speck.cores import CoreShape, as_map, core_shapes, size_faults
-from neurozsl.hardware.speck.program import SpeckProgram
+from neurozsl.hardware.speck.program import RESETS, SpeckProgram
 
 REMEDY: Final = (
     "it takes integrate-and-fire neurons, binary inputs and widths that fit the nine cores "
@@ -70,6 +70,9 @@ def _semantic_faults(lowered: Lowered, chip: Chip) -> Iterator[str]:
                 f"input '{name}' has {code.kind} codes, {chip.key} has spikes without sign or "
                 "payload"
             )
+    for layer in lowered.layers:
+        if layer.start is not None or layer.drive is not None:
+            yield f"layer '{layer.name}' starts or drives its membrane apart from its inputs"
     leaky = [layer.name for layer in lowered.layers if layer.leaky]
     if leaky:
         which = (
@@ -90,6 +93,11 @@ def _semantic_faults(lowered: Lowered, chip: Chip) -> Iterator[str]:
             yield (
                 f"layer '{layer.name}': thresholds {low:g}..{high:g} differ between neurons, the "
                 "chip has one per layer"
+            )
+        elif layer.rule.reset not in RESETS:
+            yield (
+                f"layer '{layer.name}': reset {layer.rule.reset}, the chip has "
+                f"{' and '.join(RESETS)} (at once)"
             )
         elif layer.threshold[0] <= 0:
             yield f"layer '{layer.name}': threshold {layer.threshold[0]:g}, it must be above 0"

@@ -10,6 +10,7 @@ import typer
 from neurozsl.cli.console import command, emit, emit_json, next_commands, say, say_each, show_table
 from neurozsl.cli.kinds import Form, call, takes
 from neurozsl.cli.network_options import FileOptions, Poisson, Seed
+from neurozsl.cli.simulate_network import told_dialect
 from neurozsl.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def _show(inspection: Inspection) -> None:
             f"most, where v {row.rule['compare']} theta"
             + ("" if low is None else f", v never below {low:g}")
         )
+    say_each(**told_dialect(inspection.as_json()))
     say_each(repaired=network.repairs, assumed=network.assumptions, note=network.notes)
     for fit in inspection.fits:
         say(f"{fit.chip}: {fit.cores_text}")

@@ -11,6 +11,7 @@ import typer
 
 from neurozsl.cli.kinds import words
 from neurozsl.core.errors import BadInput
+from neurozsl.export.nir.dialects.base import Discretisation, IfGain
 from neurozsl.export.nir.said import TauUnit
 from neurozsl.hardware.network.neuron import Compare, Reset
 
@@ -37,6 +38,14 @@ Chip = Annotated[
 class FileOptions:
     """What the caller says about the file."""
 
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD",
+            help="Who wrote the file, so what it means: snntorch, spikingjelly, sinabs, norse, "
+            "lava, nir; variants such as snntorch:zero. Recognised where the file shows it.",
+        ),
+    ] = None
     dt: Annotated[float | None, typer.Option(metavar="SECONDS", help="Length of a step.")] = None
     tau_unit: Annotated[TauUnit | None, typer.Option(help="Unit of every time in the file.")] = None
     reset: Annotated[Reset | None, typer.Option(help="What a spike does to the membrane.")] = None
@@ -46,6 +55,13 @@ class FileOptions:
     ] = None
     max_spikes: Annotated[int | None, typer.Option(help="Spikes of a neuron in a step.")] = None
     lower_bound: Annotated[float | None, typer.Option(help="Lowest membrane, 0 or less.")] = None
+    if_gain: Annotated[
+        IfGain | None, typer.Option(help="r of an IF: the gain of a step, or times dt.")
+    ] = None
+    discretisation: Annotated[
+        Discretisation | None,
+        typer.Option(help="A decay of dt / tau a step, or of 1 - exp(-dt / tau)."),
+    ] = None
     steps: Steps = None
 
     def said(self) -> Said:
@@ -63,7 +79,18 @@ class FileOptions:
             raise BadInput(f"--max-spikes {most}: expected 1..255 spikes of a neuron in a step")
         if low is not None and not -math.inf < low <= 0:
             raise BadInput(f"--lower-bound {low:g}: expected 0 or less")
-        return Said(dt, self.tau_unit, self.reset, self.compare, most, low, self.steps)
+        return Said(
+            dt_s=dt,
+            tau_unit=self.tau_unit,
+            reset=self.reset,
+            compare=self.compare,
+            max_spikes=most,
+            low=low,
+            steps=self.steps,
+            dialect=self.dialect,
+            if_gain=self.if_gain,
+            discretisation=self.discretisation,
+        )
 
     def words(self) -> str:
         """To paste behind a command."""

@@ -40,6 +40,7 @@ def simulate_network(
 ) -> None:
     """Run the network, print every layer, write what was asked for."""
     from neurozsl.export.network import network_run
+    from neurozsl.export.network.other_choices import other_choices
     from neurozsl.export.targets.names import chip_called
 
     if out is not None and not out.parent.is_dir():
@@ -57,7 +58,8 @@ def simulate_network(
     if out is not None:
         network_run.write_trace(out, done.trace)
     drawn = draw_raster(done, (out or file).parent) if asked.raster else None
-    document = as_document(done, file)
+    others = [changed.as_json() | {"text": str(changed)} for changed in other_choices(fed)]
+    document = as_document(done, file) | {"other_choices": others}
     if asked.as_json:
         emit_json({**document, "trace": None if out is None else str(out)})
         return
@@ -99,6 +101,9 @@ def as_document(done: NetworkRun, file: Path) -> dict[str, Any]:
         "seconds": done.seconds,
         "layers": layers,
         "input": list(done.fed.given.notes),
+        "dialect": network.dialect,
+        "why": network.why,
+        "cannot_say": list(network.cannot_say),
         "assumptions": list(network.assumptions),
         "repairs": list(network.repairs),
         "notes": list(network.notes),
@@ -130,8 +135,20 @@ def show_run(document: dict[str, Any]) -> None:
     for x in document["layers"]:
         if x["advice"] != "-":
             say(f"warning: layer '{x['name']}' is {x['state']}: {x['advice']}")
-    say_each(note=document["input"], repaired=document["repairs"], assumed=document["assumptions"])
+    say_each(note=document["input"], **told_dialect(document))
+    say_each(repaired=document["repairs"], assumed=document["assumptions"])
+    say_each(other=[x["text"] for x in document.get("other_choices", ())])
     say_each(note=document["notes"])
+
+
+def told_dialect(document: dict[str, Any]) -> dict[str, list[str]]:
+    """How the file was read, and what files of that writer leave out."""
+    if document["dialect"] is None:
+        return {"dialect": ["none recognised (--dialect says who wrote the file)"]}
+    return {
+        "dialect": [f"{document['dialect']}, {document['why']}"],
+        "not in such files": document["cannot_say"],
+    }
 
 
 def draw_raster(done: NetworkRun, folder: Path) -> Path:

@@ -18,7 +18,10 @@ from tests.factories import network_files as files
 from tests.hardware.nir_reference import interpret
 
 Command = Callable[..., Any]
-SAID = ("--dt", files.DT, "--tau-unit", "s", "--reset", "zero", "--max-spikes", 1)
+SAID = (
+    "--dt", files.DT, "--tau-unit", "s", "--discretisation", "euler", "--reset", "zero",
+    "--max-spikes", 1,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_inspect_tells_nodes_layers_assumptions_and_cores(neurozsl: Command, net
     assert [s["source"] for s in second["sources"]] == ["b"]
     assert document["error"] is None and document["repairs"] == []
     assert [text.partition(":")[0] for text in document["assumptions"]] == [
-        "dt", "unit of time", "reset", "threshold",
+        "dt", "unit of time", "decay", "reset", "threshold",
     ]  # fmt: skip
     chips = {row["chip"]: row for row in document["chips"]}
     assert list(chips) == ["loihi1", "loihi2", "speck2f"]

@@ -75,7 +75,7 @@ def test_the_bundle_is_verified_simulated_and_says_what_was_assumed(
     assert "assumed: dt" in ran.err and "synthetic" in ran.err
     assert f"neurozsl verify {bundle}" in ran.err
     manifest = json.loads((bundle / "manifest.json").read_text())
-    assert manifest["source"] == "net.nir" and len(manifest["assumptions"]) == 4
+    assert manifest["source"] == "net.nir" and len(manifest["assumptions"]) == 5
     assert f"verdict {manifest['verdict']}; bundle in {bundle}" in ran.err
     assert neurozsl("verify", bundle, "--json").document["verdict"] == manifest["verdict"]
     document = neurozsl("simulate", bundle, "--limit", 2, "--json").document

@@ -318,7 +318,8 @@ def changed(rule: NeuronRule | None = None, **fields: Any) -> Program:
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        (changed(NeuronRule(reset="subtract")), "resets by subtraction"),
+        (changed(NeuronRule(reset="subtract")), "reset subtract, Lava's neurons reset to zero"),
+        (changed(NeuronRule(reset="zero-late")), "reset zero-late, Lava's neurons reset to zero"),
         (changed(NeuronRule(max_spikes=4)), "sends up to 4 spikes a step"),
         (changed(NeuronRule(compare=">=")), "spikes at v >= threshold"),
         (changed(NeuronRule(low=-1.0)), "keeps v above -1, Lava's neurons have no lower bound"),

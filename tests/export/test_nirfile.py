@@ -59,8 +59,10 @@ def test_a_reset_to_another_value_is_kept(file: Path) -> None:
     assert graph.nodes["audio.0"].v_reset.tolist() == [-0.2] * 10
     with pytest.raises(BadInput, match="v_reset"):
         from_nir(graph)
-    with pytest.raises(BadInput, match="at two places"):  # a CubaLIF whose synapses have a bias
-        lower(graph)
+    moved = {layer.name: layer.drive for layer in lower(graph).layers}
+    assert any(
+        drive is not None for drive in moved.values()
+    )  # a CubaLIF whose synapses have a bias
 
 
 NODES = {

@@ -6,8 +6,9 @@ from `synapse`'s and `neuron`'s definitions, not from the code under test.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from neurozsl.hardware.loihi.emulator import maps as emulator_maps
 from neurozsl.hardware.loihi.emulator import products as emulator_products
 from neurozsl.hardware.loihi.emulator.steps import Stepper
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
-from neurozsl.hardware.network.neuron import NeuronRule
+from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
 from tests.factories.programs import program_layer
 from tests.factories.traces import assert_same
@@ -81,16 +82,36 @@ def truncated(x: int, keep: int) -> int:
     return (abs(x) * keep // 4096) * (1 if x >= 0 else -1)
 
 
-def slow_fire(rule: NeuronRule, v: int, limit: int) -> tuple[int, int]:
-    fires = v >= limit if rule.compare == ">=" else v > limit
-    count = 0
-    if fires and rule.spiking:
-        count = min(v // limit if limit else rule.max_spikes, rule.max_spikes)
-    if count:
-        v = v - count * limit if rule.reset == "subtract" else 0
-    if rule.low is not None:
-        v = max(v, int(rule.low))
-    return count, v
+@dataclass
+class SlowNeuron:
+    """One neuron: v is its membrane after a step, owed what a late reset takes off the next."""
+
+    v: int = 0
+    owed: int = 0
+    clips: int = 0
+
+    def fire(self, rule: NeuronRule, v: int, limit: int) -> int:
+        """Spikes of a step whose input and decay lead to v."""
+        if rule.reset == "subtract-late":
+            v -= self.owed
+        if rule.reset == "zero-late" and self.owed:
+            v = 0
+        inside = max(-(2**23) + 1, min(2**23 - 1, v))
+        self.clips += inside != v
+        v = level = inside
+        if rule.reset == "subtract-nodelay" and self.v > limit:
+            level -= limit
+        count = 0
+        if rule.spiking and (level >= limit if rule.compare == ">=" else level > limit):
+            count = min(v // limit if limit else rule.max_spikes, rule.max_spikes)
+            count = 1 if rule.max_spikes == 1 else count
+        if count and rule.reset == "zero":
+            v = 0
+        if rule.reset in ("subtract", "subtract-nodelay"):
+            v -= count * limit
+        self.owed = count * limit if rule.reset == "subtract-late" else count
+        self.v = v if rule.low is None else max(v, int(rule.low))
+        return count
 
 
 def slow(program: Program, given: ChipInput) -> Trace:
@@ -103,7 +124,7 @@ def slow(program: Program, given: ChipInput) -> Trace:
         sent |= {name: [] for name in names}
         kept: dict[str, list[Row]] = {name: [] for name in names}
         u = {layer.name: [0] * layer.size for layer in program.layers}
-        v = {layer.name: [0] * layer.size for layer in program.layers}
+        neurons = {x.name: [SlowNeuron() for _ in range(x.size)] for x in program.layers}
         for t in range(given.steps):
             for layer in program.layers:
                 name = layer.name
@@ -123,14 +144,13 @@ def slow(program: Program, given: ChipInput) -> Trace:
                         folded = x + 2**24
                     wraps[name] += folded != x or abs(a) >= 2**17
                     u[name][n] = folded
-                    y = truncated(v[name][n], 4096 - layer.dv) + folded + bias
-                    inside = max(-(2**23) + 1, min(2**23 - 1, y))
-                    clips[name] += inside != y
-                    count, v[name][n] = slow_fire(layer.rule, inside, layer.vth * 64)
-                    counts.append(count)
+                    neuron = neurons[name][n]
+                    y = truncated(neuron.v, 4096 - layer.dv) + folded + bias
+                    counts.append(neuron.fire(layer.rule, y, layer.vth * 64))
                 sent[name].append(counts)
-                kept[name].append(list(v[name]))
+                kept[name].append([neuron.v for neuron in neurons[name]])
         for name in names:
+            clips[name] += sum(neuron.clips for neuron in neurons[name])
             spikes[name].append(sent[name])
             membrane[name].append(kept[name])
     arrays = [{name: np.array(x) for name, x in found.items()} for found in (spikes, membrane)]
@@ -155,6 +175,15 @@ RULES = (
     NeuronRule("subtract", 255, ">=", low=-6400.0),
     NeuronRule("subtract", 4, ">"),
     NeuronRule("zero", 1, ">", low=0.0),
+    NeuronRule("none"),
+    NeuronRule("none", 3, ">=", low=-500.0),
+    NeuronRule("zero-late"),
+    NeuronRule("zero-late", 1, ">=", low=-640.0),
+    NeuronRule("subtract-late"),
+    NeuronRule("subtract-late", 1, ">=", low=-6400.0),
+    NeuronRule("subtract-late", 255, ">"),
+    NeuronRule("subtract-nodelay"),
+    NeuronRule("subtract-nodelay", 1, ">=", low=-64.0),
 )
 
 
@@ -254,6 +283,39 @@ def test_random_graphs_equal_the_slow_loop_bit_for_bit(seed: int, kind: str) -> 
     wanted = slow(program, given)
     assert_same(emulate(program, given, record=EVERYTHING, batch=2), wanted)
     assert_same(emulate(program, given, record=EVERYTHING, kernel="torch"), wanted)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_every_rule_equals_the_slow_loop_bit_for_bit_and_step_by_step(rule: NeuronRule) -> None:
+    program, given = network(11, "ternary")
+    layers = tuple(
+        replace(x, rule=rule, vth=40, dv=410) if x.rule.spiking else x for x in program.layers
+    )
+    program = replace(program, layers=layers)
+    wanted = slow(program, given)
+    assert sum(wanted.spikes[name].any() for name in "abcde") >= 4
+    for kernel in ("numba", "torch"):
+        found = emulate(program, given, record=EVERYTHING, kernel=kernel)  # type: ignore[arg-type]
+        assert_same(found, wanted)
+        stepper = Stepper(program, SAMPLES, kernel=kernel)  # type: ignore[arg-type]
+        for t in range(STEPS):
+            spikes = stepper.step({"x": given.codes["x"][:, t]})
+            for name in wanted.spikes:
+                np.testing.assert_array_equal(spikes[name], wanted.spikes[name][:, t])
+
+
+def test_no_late_rule_spikes_as_another_rule_does() -> None:
+    """So that the test above tells them apart."""
+    rng = np.random.default_rng(0)
+    code, weight = CODES["binary"], (2 * rng.integers(-3, 12, (12, 70))).astype(np.int16)
+    given = ChipInput({"x": rng.integers(0, 2, (SAMPLES, STEPS, 70))}, {"x": code})
+    found = []
+    for reset in get_args(Reset):
+        one = program_layer("a", "x", weight, dv=410, vth=300, rule=NeuronRule(reset))
+        program = Program("loihi2", {"x": code}, (one,), ("a",), STEPS, 1e-3, "frozen")
+        found.append(emulate(program, given).spikes["a"])
+    for i, first in enumerate(found):
+        assert all((first != other).any() for other in found[i + 1 :])
 
 
 @pytest.mark.parametrize("kind", CODES)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from torch.nn import functional
 from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.floatsim import floatsim
 from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.hardware.floatsim.rules import at_rest, replay, run_neurons
 from neurozsl.hardware.floatsim.rules import fire as fire_step
-from neurozsl.hardware.floatsim.rules import replay, run_neurons
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer
 from neurozsl.hardware.network.neuron import NeuronRule, Reset
 from neurozsl.hardware.network.synapse import Conv, Link, Pool, Synapse
@@ -27,6 +28,13 @@ RULES = (
     NeuronRule("zero", 1, ">="),
     NeuronRule("subtract", 255, ">=", -1.0),
     NeuronRule("zero", 3, ">", -0.5),
+    NeuronRule("none"),
+    NeuronRule("zero-late"),
+    NeuronRule("zero-late", 2, ">=", -0.5),
+    NeuronRule("subtract-late"),
+    NeuronRule("subtract-late", 4, ">=", -1.0),
+    NeuronRule("subtract-nodelay"),
+    NeuronRule("subtract-nodelay", 1, ">=", -1.0),
     NeuronRule(spiking=False),
 )
 
@@ -94,25 +102,44 @@ def torch_sums(synapse: Synapse, x: torch.Tensor) -> torch.Tensor:
     return sums.flatten(1)
 
 
-def fire(rule: NeuronRule, v: float, theta: float) -> tuple[int, float]:
-    count = 0
-    if rule.spiking and (v >= theta if rule.compare == ">=" else v > theta):
-        count = min(int(v / theta), rule.max_spikes)
-    if count:
-        v = v - count * theta if rule.reset == "subtract" else 0.0
-    if rule.low is not None:
-        v = max(v - rule.low, 0.0) + rule.low
-    return count, v
+@dataclass
+class SlowNeuron:
+    """One neuron: v is its membrane after a step, sent how often it spiked then."""
+
+    v: float = 0.0
+    sent: int = 0
+
+    def fire(self, rule: NeuronRule, v: float, theta: float) -> int:
+        """Spikes of a step whose input and decay lead to v."""
+        if rule.reset == "subtract-late" and self.sent:
+            v -= self.sent * theta
+        if rule.reset == "zero-late" and self.sent:
+            v = 0.0
+        level = v
+        if rule.reset == "subtract-nodelay" and self.v > theta:
+            level = v - theta
+        self.sent = 0
+        if rule.spiking and (level >= theta if rule.compare == ">=" else level > theta):
+            self.sent = 1 if rule.max_spikes == 1 else min(int(v / theta), rule.max_spikes)
+        if self.sent and rule.reset == "zero":
+            v = 0.0
+        if self.sent and rule.reset in ("subtract", "subtract-nodelay"):
+            v = v - self.sent * theta
+        if rule.low is not None:
+            v = max(v - rule.low, 0.0) + rule.low
+        self.v = v
+        return self.sent
 
 
 def by_hand(lowered: Lowered, chip: ChipInput) -> tuple[dict[str, Any], dict[str, Any]]:
     sent = {"x": torch.from_numpy(chip.codes["x"] * CODE.scale)}
     kept = {}
-    u, v = {}, {}
+    u, neurons = {}, {}
     for row in lowered.layers:
         sent[row.name] = torch.zeros(SAMPLES, STEPS, row.size, dtype=torch.float64)
         kept[row.name] = np.zeros((SAMPLES, STEPS, row.size))
-        u[row.name], v[row.name] = np.zeros((2, SAMPLES, row.size))
+        u[row.name] = np.zeros((SAMPLES, row.size))
+        neurons[row.name] = [[SlowNeuron() for _ in range(row.size)] for _ in range(SAMPLES)]
     for t in range(STEPS):
         for row in lowered.layers:
             total = torch.zeros(SAMPLES, row.size, dtype=torch.float64)
@@ -127,9 +154,10 @@ def by_hand(lowered: Lowered, chip: ChipInput) -> tuple[dict[str, Any], dict[str
                     state = (1 - row.syn_leak[n]) * u[row.name][i, n] + current
                     u[row.name][i, n] = state
                     state = state if row.bias_to == "current" else state + bias
-                    state = (1 - row.leak[n]) * v[row.name][i, n] + state
-                    count, left = fire(row.rule, state, float(row.threshold[n]))
-                    v[row.name][i, n] = kept[row.name][i, t, n] = left
+                    neuron = neurons[row.name][i][n]
+                    state = (1 - row.leak[n]) * neuron.v + state
+                    count = neuron.fire(row.rule, state, float(row.threshold[n]))
+                    kept[row.name][i, t, n] = neuron.v
                     sent[row.name][i, t, n] = count
     return {name: x.numpy() for name, x in sent.items() if name != "x"}, kept
 
@@ -213,12 +241,14 @@ def test_a_replay_of_its_own_spikes_gives_the_same_membranes_to_the_last_bit(
     assert z.any() == rule.spiking
     np.testing.assert_array_equal(replay(row, current, z, theta), v)
     start = replay(row, current, z, theta, reached=True)
-    again, after = fire_step(rule, start, np.broadcast_to(theta, start.shape))
-    np.testing.assert_array_equal(again, z)
-    np.testing.assert_array_equal(after, v)
+    state, every = at_rest(SAMPLES, row), np.broadcast_to(theta, start.shape)
+    for t in range(30):
+        again = fire_step(rule, state, start[:, t], every[:, t])
+        np.testing.assert_array_equal(again, z[:, t])
+        np.testing.assert_array_equal(state.v, v[:, t])
 
 
-@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("reset", get_args(Reset))
 def test_a_layer_that_never_fires_may_have_an_infinite_threshold(reset: Reset) -> None:
     rule, none = NeuronRule(reset), np.zeros(3)
     row = LoweredLayer("a", "x", np.eye(3), none, none, none + 1, none + np.inf, rule=rule)

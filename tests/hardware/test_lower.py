@@ -220,7 +220,7 @@ def test_a_graph_that_no_chip_can_run_is_refused(
 def test_a_v_reset_is_refused_where_the_reset_subtracts() -> None:
     node = lif()
     node.v_reset = ONES  # nir 1.0.6 and later have the field
-    with pytest.raises(BadInput, match="v_reset 1 and a reset that subtracts"):
+    with pytest.raises(BadInput, match="v_reset 1 and reset subtract; only a reset at once"):
         lower(graph(node), dt_s=DT, steps=5, rule=NeuronRule("subtract"))
 
 

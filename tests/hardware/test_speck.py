@@ -13,7 +13,7 @@ from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.count.diagnose import integrating_layers, membrane_thresholds
 from neurozsl.hardware.energy import estimate
-from neurozsl.hardware.floatsim.rules import fire
+from neurozsl.hardware.floatsim.rules import FloatState, fire
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.speck.emulator import emulate_speck, run_speck_neurons
 from neurozsl.hardware.speck.program import SpeckLayer, SpeckLoss, SpeckProgram
@@ -130,9 +130,10 @@ def test_the_rule_of_a_layer_is_what_the_emulator_computes(options: dict[str, An
     sums = np.random.default_rng(0).integers(-20, 40, (50, 1, 3))
     run = run_speck_neurons(made, sums, keep_membrane=True)
     start = (sums[:, 0] + made.bias).astype(np.float64)
-    sent, after = fire(made.rule, start, np.full(start.shape, float(made.threshold)))
+    state = FloatState(*(np.zeros(start.shape) for _ in range(3)))
+    sent = fire(made.rule, state, start, np.full(start.shape, float(made.threshold)))
     assert np.array_equal(sent, run.spikes[:, 0])
-    assert np.array_equal(after, run.membrane[:, 0])
+    assert np.array_equal(state.v, run.membrane[:, 0])
 
 
 def test_a_program_file_holds_the_fields_of_a_layer_and_no_rule_of_its_own(tmp_path: Path) -> None:

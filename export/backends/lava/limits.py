@@ -62,7 +62,7 @@ def short_loop(layers: tuple[Any, ...]) -> list[str]:
 def _layer_faults(layer: Any) -> list[str]:
     rule, found = layer.rule, []
     if rule.spiking and rule.reset != "zero":
-        found.append("resets by subtraction, Lava's neurons reset to zero")
+        found.append(f"reset {rule.reset}, Lava's neurons reset to zero")
     if rule.spiking and rule.max_spikes > 1:
         found.append(f"sends up to {rule.max_spikes} spikes a step, Lava's neurons send one")
     if rule.spiking and rule.compare != ">":

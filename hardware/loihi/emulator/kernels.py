@@ -11,6 +11,7 @@ threshold and starts again from zero. State and arithmetic have the type of v: i
 int64 where sums far beyond the accumulator meet a synaptic memory.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from neurozsl.hardware.loihi.emulator.neurons import (
     NeuronState,
     reachable,
 )
+from neurozsl.hardware.network.neuron import Reset
 
 try:
     import numba
@@ -39,15 +41,29 @@ _TOP: Final = _I(fp.STATE_LIMIT - 1)
 _DECAY: Final = _I(fp.DECAY_BITS)
 _LOW: Final = _I(fp.DECAY_MAX)
 _SIGN: Final = _I(31)
+# Resets as the loop takes them; a late one is told by what it owes.
+ZERO, SUBTRACT, NONE, NODELAY = _I(0), _I(1), _I(2), _I(3)
+RESETS: Final[Mapping[Reset, Any]] = {
+    "zero": ZERO,
+    "zero-late": ZERO,
+    "subtract": SUBTRACT,
+    "subtract-late": SUBTRACT,
+    "none": NONE,
+    "subtract-nodelay": NODELAY,
+}
 
 
 def rest(constants: NeuronConstants, samples: int) -> NeuronState:
     """State at rest for `run_numba`."""
     # Up to here one fold brings u back into 24 bits; beyond, u + (a << 6) may need more than 32.
     wide = constants.keep_u > 0 and constants.reach << fp.ALIGN_BITS > 2 * fp.STATE_LIMIT
+    # What a late subtraction of several spikes takes off may need more than 32 bits as well.
+    wide = wide or (constants.rule.is_late and constants.rule.max_spikes > 1)
     kind = np.int64 if wide else np.int32
     shape = (samples, len(constants.to_membrane))
-    return NeuronState(np.zeros(shape, kind) if constants.keep_u else None, np.zeros(shape, kind))
+    u = np.zeros(shape, kind) if constants.keep_u else None
+    owed = np.zeros(shape, kind) if constants.rule.is_late else None
+    return NeuronState(u, np.zeros(shape, kind), owed)
 
 
 def _neurons(
@@ -61,6 +77,7 @@ def _neurons(
     keep_v: Any,
     u: Any,
     v: Any,
+    owed: Any,
     rule: Any,
     wraps: Any,
     clips: Any,
@@ -73,7 +90,8 @@ def _neurons(
     (x keep + c) >> 12 = h keep + ((l keep + c) >> 12), exact because 4096 h keep >> 12 leaves
     nothing behind; c = 4095 for negative x turns the floor into truncation towards zero.
 
-    rule: None, or (1 for >=, most spikes, 1 to subtract, smallest state).
+    rule: None, or (1 for >=, most spikes, the number of the reset in `RESETS`, smallest state).
+    owed: of a late reset, else None.
     """
     cast = v.dtype.type
     samples, steps, size = sums.shape
@@ -99,10 +117,16 @@ def _neurons(
                     x = folded
                 if u is not None:
                     u[b, n] = x
-                old = v[b, n]
+                before: Any = v[b, n]
+                old = before
                 low = cast(cast(old & _LOW) * keep_v)
                 low = cast(cast(low + cast(cast(old >> _SIGN) & _LOW)) >> _DECAY)
                 x = cast(cast(cast(cast(old >> _DECAY) * keep_v) + low) + cast(x + to_membrane[n]))
+                if owed is not None:
+                    if rule[2] == SUBTRACT:
+                        x = cast(x - owed[b, n])
+                    elif owed[b, n] != 0:
+                        x = cast(0)
                 if clips is not None:
                     inside = min(max(x, cast(-_TOP)), cast(_TOP))
                     clipped = _I(clipped + _I(inside != x))
@@ -112,13 +136,22 @@ def _neurons(
                     v[b, n] = cast(0) if fired else x
                     spikes[b, t, n] = fired
                 else:
-                    at_least, most, keeps_rest, lowest = rule
+                    at_least, most, reset, lowest = rule
                     count: Any = cast(0)
-                    if x > limit - at_least:
+                    level: Any = x
+                    if reset == NODELAY and before > limit:
+                        level = cast(x - limit)
+                    if level > limit - at_least:
                         count = cast(most)
                         if most > 1 and limit > 0:
                             count = min(cast(x // limit), cast(most))
-                        x = cast(x - cast(count * limit)) if keeps_rest else cast(0)
+                    if owed is not None:
+                        owed[b, n] = cast(count * limit) if reset == SUBTRACT else count
+                    elif count > 0:
+                        if reset in (SUBTRACT, NODELAY):
+                            x = cast(x - cast(count * limit))
+                        elif reset == ZERO:
+                            x = cast(0)
                     v[b, n] = max(x, cast(lowest))
                     spikes[b, t, n] = count
             if wraps is not None:
@@ -156,7 +189,8 @@ def _rule(constants: NeuronConstants) -> tuple[Any, ...] | None:
     rule = constants.rule
     if rule.low is None and (rule.is_plain or not rule.spiking):
         return None
-    numbers = rule.compare == ">=", rule.max_spikes, rule.reset == "subtract", constants.lowest
+    reset = RESETS[rule.reset]
+    numbers = rule.compare == ">=", rule.max_spikes, reset, constants.lowest
     return tuple(_I(number) for number in numbers)
 
 
@@ -200,6 +234,6 @@ def run_numba(
     sums = np.ascontiguousarray(sums, None if sums.dtype == np.float32 else np.int32)
     limits, rule = np.ascontiguousarray(threshold, np.int32), _rule(constants)
     made = (wraps, clips, spikes, membrane)
-    _neurons(sums, limits, *_arguments(constants), state.u, state.v, rule, *made)
+    _neurons(sums, limits, *_arguments(constants), state.u, state.v, state.owed, rule, *made)
     overflow = 0 if wraps is None else int(wraps[0])
     return NeuronRun(spikes, membrane, overflow, 0 if clips is None else int(clips[0]))

@@ -14,8 +14,8 @@ _TOP = fp.STATE_LIMIT - 1
 def rest(constants: NeuronConstants, samples: int, device: torch.device | str) -> NeuronState:
     """State at rest for `run_torch`."""
     shape = (samples, len(constants.to_membrane))
-    u, v = (torch.zeros(shape, dtype=torch.int64, device=device) for _ in range(2))
-    return NeuronState(u, v)
+    u, v, owed = (torch.zeros(shape, dtype=torch.int64, device=device) for _ in range(3))
+    return NeuronState(u, v, owed)
 
 
 def run_torch(
@@ -48,10 +48,14 @@ def run_torch(
         folded = torch.where(new_u > fp.STATE_LIMIT, new_u - 2 * fp.STATE_LIMIT, folded)
         counts[0] += ((folded != new_u) | (a.abs() >= fp.ACCUMULATOR_LIMIT)).sum()
         new_v = _decayed(v, constants.keep_v) + folded + to_membrane
+        if constants.rule.reset == "subtract-late":
+            new_v -= state.owed
+        elif constants.rule.reset == "zero-late":
+            new_v.masked_fill_(state.owed != 0, 0)
         inside = new_v.clamp(-_TOP, _TOP)
         counts[1] += (inside != new_v).sum()
         u.copy_(folded)
-        spikes[:, t] = _fire(constants, inside, threshold[:, t, None], v)
+        spikes[:, t] = _fire(constants, inside, threshold[:, t, None], state)
         if keep_membrane:
             membrane[:, t] = v
     overflow, saturation = counts.tolist()
@@ -59,19 +63,27 @@ def run_torch(
 
 
 def _fire(
-    constants: NeuronConstants, x: torch.Tensor, limit: torch.Tensor, v: torch.Tensor
+    constants: NeuronConstants, x: torch.Tensor, limit: torch.Tensor, state: NeuronState
 ) -> torch.Tensor:
-    """Spike counts of states x; v becomes what they leave."""
-    rule = constants.rule
-    fired = x >= limit if rule.compare == ">=" else x > limit
+    """Spike counts of membranes x; the state becomes what they leave."""
+    rule, level = constants.rule, x
+    if rule.reset == "subtract-nodelay":
+        level = x - limit * (state.v > limit)
+    fired = level >= limit if rule.compare == ">=" else level > limit
     count = fired.to(torch.int64)
     if rule.max_spikes > 1:
         # A threshold of 0 divides nothing: what fires there sends max_spikes.
         several = torch.div(x, limit.clamp(min=1), rounding_mode="floor")
         several = several.masked_fill(limit == 0, rule.max_spikes).clamp(max=rule.max_spikes)
         count = several.masked_fill(~fired, 0)
-    left = x - count * limit if rule.reset == "subtract" else x.masked_fill(fired, 0)
-    v.copy_(left if rule.low is None else left.clamp(min=constants.lowest))
+    left = x
+    if rule.reset == "zero":
+        left = x.masked_fill(fired, 0)
+    elif rule.reset in ("subtract", "subtract-nodelay"):
+        left = x - count * limit
+    elif rule.is_late:
+        state.owed.copy_(count * limit if rule.reset == "subtract-late" else count)
+    state.v.copy_(left if rule.low is None else left.clamp(min=constants.lowest))
     return count
 
 

@@ -56,10 +56,15 @@ class NeuronConstants:
 
 @dataclass(frozen=True)
 class NeuronState:
-    """u (None without synaptic memory) and v, `(batch, out)`; the kernels change them in place."""
+    """State `(batch, out)`; the kernels change it in place.
+
+    u: None without synaptic memory. owed: what a late reset takes off the next state, n (vth << 6)
+    or, of a reset to zero, n; None without a late reset.
+    """
 
     u: Array
     v: Array
+    owed: Array
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,18 @@ def reachable(constants: NeuronConstants, steps: int | None) -> tuple[bool, bool
     """Whether any legal input can wrap the current, and clip the membrane.
 
     |u(t)| <= keep_u / 4096 |u(t-1)| + 64 |a|, hence |u| <= 64 |a| 4096 / (4096 - keep_u) and
-    |u| <= 64 |a| steps; the same for v with |u| + |bias|.
+    |u| <= 64 |a| steps; the same for v with |u| + |bias|. A reset that acts at once brings v
+    nearer to 0; one that comes late takes off what the decay may have left little of, so that v
+    may be as much lower: |u| + |bias| + max_spikes (2^17 << 6) a step.
 
     steps: from rest, None where they are not known.
     """
     u = _accumulated(constants.reach << fp.ALIGN_BITS, constants.keep_u, steps)
     bias = int(np.abs(constants.to_membrane).max(initial=0))
-    v = _accumulated(u + bias, constants.keep_v, steps)
+    late = 0
+    if constants.rule.reset == "subtract-late":
+        late = constants.rule.max_spikes * (fp.THRESHOLD_MAX << fp.ALIGN_BITS)
+    v = _accumulated(u + bias + late, constants.keep_v, steps)
     return u >= fp.STATE_LIMIT, v >= fp.STATE_LIMIT
 
 

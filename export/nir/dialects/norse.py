@@ -1,0 +1,59 @@
+"""Norse 1.1 (`norse.torch.utils.to_nir`): LIFBoxCell, LIFCell, IAFCell, one value a layer.
+
+Its exporter multiplies tau by dt (1e-3 s unless it is told otherwise), so that a time constant of
+10 ms is stored as 1e-5, and writes w_in = 1 for a current that jumps by 1 a spike (in NIR's
+equation w_in = tau_syn / dt). Reset and v_reset are dropped. A sample starts at v_leak.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from neurozsl.export.nir.dialects.base import Dialect, Evidence, Mended, NeuronNode
+from neurozsl.hardware.network.neuron import NeuronRule
+
+NORSE_DT_S: Final = 1e-3
+_TIMES: Final = ("tau", "tau_mem", "tau_syn")
+
+
+def _wrote(seen: Evidence) -> str:
+    def is_a_cell(cell: NeuronNode) -> bool:
+        return (
+            cell.is_all("r", 1)
+            and np.ndim(cell.node.r) == 0
+            and cell.values("v_reset") is None
+            and (cell.values("w_in") is None or cell.is_all("w_in", 1))
+        )
+
+    if not seen.every(is_a_cell):
+        return ""
+    return "one value a layer with r = 1, no v_reset stored, written with nir <= 1.0.5"
+
+
+def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:
+    """A time constant shorter than the step cannot be meant: dt is a factor of it."""
+    times = {key: found for key in _TIMES if (found := cell.values(key)) is not None}
+    scaled = any(np.any(value < dt_s) for value in times.values())
+    values = {key: value / dt_s for key, value in times.items()} if scaled else {}
+    said = [f"time constants were divided by {dt_s:g} s, which its exporter multiplies"] * scaled
+    if cell.kind == "CubaLIF":
+        tau_syn = values.get("tau_syn", times["tau_syn"])
+        values["w_in"] = tau_syn / dt_s
+        said.append("w_in became tau_syn / dt, a jump of 1 a spike")
+    return Mended(values, "; ".join(said))
+
+
+NORSE: Final = Dialect(
+    key="norse",
+    title="Norse 1.1",
+    wrote=_wrote,
+    rule=lambda cell, variant: NeuronRule(),
+    step_in_s=lambda seen: NORSE_DT_S,
+    start="rest",
+    mend=_mend,
+    cannot_say=(
+        "dt of the cells and of to_nir, 1e-3 s where not given (--dt)",
+        "reset_method and v_reset (--reset subtract for reset_subtract)",
+        "w_in of a LIFCell, a jump of 1",
+    ),
+)

@@ -1,0 +1,60 @@
+"""The table of dialects: by the word after `--dialect`, and by what a file shows."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import nir
+
+from neurozsl.core.errors import BadInput
+from neurozsl.export.nir.dialects.base import Dialect, evidence
+from neurozsl.export.nir.dialects.lava import LAVA
+from neurozsl.export.nir.dialects.literal import NIR
+from neurozsl.export.nir.dialects.norse import NORSE
+from neurozsl.export.nir.dialects.sinabs import SINABS
+from neurozsl.export.nir.dialects.snntorch import SNNTORCH
+from neurozsl.export.nir.dialects.spikingjelly import SPIKINGJELLY
+
+# Lava first: its gains are those of snnTorch, its numbers lie on coarser grids.
+DIALECTS: Final[dict[str, Dialect]] = {
+    one.key: one for one in (LAVA, SNNTORCH, SPIKINGJELLY, SINABS, NORSE, NIR)
+}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The dialect that a file is read in, its variant, and why: what was said, or the signs.
+
+    stated: the caller named the variant (or there is none), so nothing about it is assumed.
+    """
+
+    dialect: Dialect
+    variant: str
+    why: str
+    stated: bool
+
+    @property
+    def word(self) -> str:
+        """As after `--dialect`."""
+        key = self.dialect.key
+        return key if self.variant == self.dialect.default else f"{key}:{self.variant}"
+
+
+def spoken(graph: nir.NIRGraph, word: str | None) -> Spoken | None:
+    """The dialect that was named, else the one that the graph shows, else None.
+
+    Raises:
+        BadInput: no such word.
+    """
+    if word is not None:
+        key, _, variant = word.partition(":")
+        if key not in DIALECTS or (variant and variant not in DIALECTS[key].variants):
+            known = ", ".join(word for one in DIALECTS.values() for word in one.words())
+            raise BadInput(f"dialect '{word}' is unknown; use one of {known}")
+        found = DIALECTS[key]
+        stated = bool(variant) or not found.variants
+        return Spoken(found, variant or found.default, "as said", stated)
+    seen = evidence(graph)
+    for one in DIALECTS.values():
+        if signs := one.wrote(seen):
+            return Spoken(one, one.default, f"recognised by {signs}", not one.variants)
+    return None
