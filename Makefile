@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup test-tools lava demo check test test-all bench clean
+.PHONY: help setup test-tools lava peers golden demo check test test-all bench clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -24,10 +24,11 @@ help:
 	@echo "make test-all  the same, slow tests included"
 	@echo "make bench     speed as ratios, side by side (writes build/bench.json, about a minute)"
 	@echo "make setup     .venv with the locked versions, and the Lava environment where possible"
-	@echo "make clean     remove build outputs and caches (keeps .venv, .lava and runs)"
+	@echo "make peers     other frameworks in .peers, to test against; make golden records them anew"
+	@echo "make clean     remove build outputs and caches (keeps .venv, .lava, .peers and runs)"
 
 setup: $(PROJECT) lava
-test-tools: setup $(TOOLS)
+test-tools: setup $(TOOLS) peers
 
 $(PY):
 	@python=$$(sh requirements/python.sh) && echo "[setup] $(VENV) from $$python" && "$$python" -m venv $(VENV)
@@ -59,6 +60,16 @@ lava: $(PROJECT)
 	@$(VENV)/bin/neurozsl setup lava || { code=$$?; \
 	if [ "$${NEUROZSL_REQUIRE_LAVA:-0}" = 1 ]; then exit $$code; fi; \
 	echo "[setup] going on without Lava (exit code $$code): bundles will say UNVERIFIED" >&2; }
+
+# Other frameworks, to test against. Without them the tests compare with what is recorded of them,
+# so go on unless NEUROZSL_REQUIRE_PEERS=1.
+peers: $(PROJECT)
+	@sh requirements/peers.sh $(VENV) .peers || { code=$$?; \
+	if [ "$${NEUROZSL_REQUIRE_PEERS:-0}" = 1 ]; then exit $$code; fi; \
+	echo "[setup] going on without other frameworks (exit code $$code): recorded spikes only" >&2; }
+
+golden: test-tools
+	@NEUROZSL_REQUIRE_PEERS=1 OMP_NUM_THREADS=1 $(PY) -m tests.frameworks.record
 
 demo: setup
 	@echo "[demo] neurozsl demo"
