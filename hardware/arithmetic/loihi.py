@@ -67,7 +67,7 @@ def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
         if layer.start is not None:
             raise BadInput(
                 f"layer '{layer.name}': its membrane starts at v_leak - v_reset, up to "
-                f"{float(abs(layer.start).max()):g}; on the chip every sample starts from its reset. "
+                f"{float(abs(layer.start).max()):g}; on the chip a sample starts from its reset. "
                 "Train it with v_leak as v_reset; `simulate --backend floatsim` runs it"
             )
         if layer.rule.max_spikes > 1 and payload is None:

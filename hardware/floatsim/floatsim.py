@@ -4,9 +4,10 @@
     v = (1 - leak) v + u + [bias] + [drive]  bias here where bias_to is "membrane"
     z = v > threshold (strict);  v = 0 where z      (other rules: `neuron`)
 
-All states start at 0 for every sample (v at the layer's `start` where it has one). x of an input is code * scale, of a layer its spikes; W x is
-summed over the synapses in their order, a delayed one with the spikes of `delay` steps before. The
-threshold is theta[layer] of the input (policy dynamic), the layer's table, or its constant.
+All states start at 0 for every sample (v at the layer's `start` where it has one). x of an input is
+code * scale, of a layer its spikes; W x is summed over the synapses in their order, a delayed one
+with the spikes of `delay` steps before. The threshold is theta[layer] of the input (policy
+dynamic), the layer's table, or its constant.
 
 Layers run over all steps at once, those of a cycle one step at a time (`turns`).
 """

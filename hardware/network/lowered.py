@@ -22,7 +22,7 @@ class LoweredLayer(LayerLinks):
     weight: `(out, in)`, or a kernel where `link` says so; `source` names an input or a layer, and
     `also` holds further synapses. bias, leak, syn_leak, threshold `(size,)`; theta_table `(T,)` or
     None. rule: what happens at the threshold. drive: added to the membrane beside a bias that
-    enters the current, None where nothing is. start: the membrane before the first step, None for 0.
+    enters the current, None where nothing is. start: the membrane before the first step, or None.
     """
 
     name: str

@@ -244,7 +244,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
     rng = np.random.default_rng([seed, *kind.encode()])
     code = CODES[kind]
     a = layer(rng, "a", conv_synapse(rng, "x", MAP, 6))
-    pool = Pool(a.shape, (2, 1), (1, 2), (1, 0))  # type: ignore[arg-type]
+    pool = Pool(a.shape, (2, 1), (1, 2), (1, 0))
     after = conv_synapse(rng, "a", pool.out_shape, 2)
     b = layer(
         rng,
@@ -252,7 +252,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
         Synapse("a", after.weight, Link(after.link.conv, (pool,), int(rng.integers(0, 2)))),
         dense_synapse(rng, "x", code.size, after.size_out, 2),
     )
-    same = Conv(b.shape, padding=(1, 1, 1, 1))  # type: ignore[arg-type]
+    same = Conv(b.shape, padding=(1, 1, 1, 1))
     back = Synapse("c", weights(rng, (b.shape[0], b.shape[0], 3, 3)), Link(same, delay=1))
     c = layer(
         rng,
@@ -261,7 +261,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
         back,
         dense_synapse(rng, "e", 5, b.size, 3),
     )
-    sums = Pool(c.shape, (1, 1), (1, 1))  # type: ignore[arg-type]
+    sums = Pool(c.shape, (1, 1), (1, 1))
     d = layer(rng, "d", Synapse("c", weights(rng, (7, c.size)), Link(pools=(sums,))))
     e = layer(rng, "e", dense_synapse(rng, "d", 7, 5), dense_synapse(rng, "e", 5, 5, 1), vth=500)
     f = layer(
@@ -295,9 +295,9 @@ def test_every_rule_equals_the_slow_loop_bit_for_bit_and_step_by_step(rule: Neur
     wanted = slow(program, given)
     assert sum(wanted.spikes[name].any() for name in "abcde") >= 4
     for kernel in ("numba", "torch"):
-        found = emulate(program, given, record=EVERYTHING, kernel=kernel)  # type: ignore[arg-type]
+        found = emulate(program, given, record=EVERYTHING, kernel=kernel)
         assert_same(found, wanted)
-        stepper = Stepper(program, SAMPLES, kernel=kernel)  # type: ignore[arg-type]
+        stepper = Stepper(program, SAMPLES, kernel=kernel)
         for t in range(STEPS):
             spikes = stepper.step({"x": given.codes["x"][:, t]})
             for name in wanted.spikes:
