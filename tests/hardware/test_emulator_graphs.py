@@ -244,7 +244,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
     rng = np.random.default_rng([seed, *kind.encode()])
     code = CODES[kind]
     a = layer(rng, "a", conv_synapse(rng, "x", MAP, 6))
-    pool = Pool(a.shape, (2, 1), (1, 2), (1, 0))
+    pool = Pool(a.shape, (2, 1), (1, 2), (1, 0))  # type: ignore[arg-type]
     after = conv_synapse(rng, "a", pool.out_shape, 2)
     b = layer(
         rng,
@@ -252,7 +252,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
         Synapse("a", after.weight, Link(after.link.conv, (pool,), int(rng.integers(0, 2)))),
         dense_synapse(rng, "x", code.size, after.size_out, 2),
     )
-    same = Conv(b.shape, padding=(1, 1, 1, 1))
+    same = Conv(b.shape, padding=(1, 1, 1, 1))  # type: ignore[arg-type]
     back = Synapse("c", weights(rng, (b.shape[0], b.shape[0], 3, 3)), Link(same, delay=1))
     c = layer(
         rng,
@@ -261,7 +261,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
         back,
         dense_synapse(rng, "e", 5, b.size, 3),
     )
-    sums = Pool(c.shape, (1, 1), (1, 1))
+    sums = Pool(c.shape, (1, 1), (1, 1))  # type: ignore[arg-type]
     d = layer(rng, "d", Synapse("c", weights(rng, (7, c.size)), Link(pools=(sums,))))
     e = layer(rng, "e", dense_synapse(rng, "d", 7, 5), dense_synapse(rng, "e", 5, 5, 1), vth=500)
     f = layer(
