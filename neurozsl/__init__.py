@@ -9,8 +9,8 @@ Everything that most users need, by one import and without torch until it is use
     print(nz.evaluate(run, bundle).HM)              # of the deployed model, in percent
     print(nz.profile(run, bundle).energy[0])        # spikes and joules beside the accuracy
 
-    network = nz.lower(nz.read_nir("own.nir"))      # any small spiking network
-    program = nz.quantize(network, "loihi2")        # integers, with what they lost
+    network = nz.open_nir("own.nir")                # any small spiking network, as it was meant
+    program = nz.quantize(network.lowered, "loihi2")  # integers, with what they lost
     trace = nz.emulate(program, chip_input)         # spikes, bit for bit those of the chip
 
 Names and where they live: `__init__.pyi`. The rooms behind: `neurozsl.data`, `neurozsl.models`,

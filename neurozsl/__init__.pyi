@@ -22,6 +22,7 @@ from .export.nir.graph import to_nir as to_nir
 from .export.nir.graph_reading import from_nir as from_nir
 from .export.norse.graph import from_norse as from_norse
 from .face.data import load_data as load_data
+from .face.files import open_nir as open_nir
 from .face.files import read_nir as read_nir
 from .face.files import write_nir as write_nir
 from .face.runs import evaluate as evaluate

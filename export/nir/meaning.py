@@ -86,10 +86,20 @@ def meaning(graph: nir.NIRGraph, said: Said, spoken: Spoken | None) -> Meaning:
         discretisation=parts["decay"].value,
         if_gain=parts["gain"].value,
         rules=parts["rules"].value,
-        assumptions=tuple(text for part in parts.values() for text in part.assumptions),
+        assumptions=(
+            *_recognised(spoken),
+            *(text for part in parts.values() for text in part.assumptions),
+        ),
         choices=tuple(choice for part in parts.values() for choice in part.choices),
         dt_assumed=timed and bool(dt.assumptions),
     )
+
+
+def _recognised(spoken: Spoken | None) -> tuple[str, ...]:
+    """A dialect that nobody said is an assumption as well."""
+    if spoken is None or spoken.said:
+        return ()
+    return (f"dialect: {spoken.word}, {spoken.why} (--dialect says another)",)
 
 
 def _check_words(said: Said) -> None:
@@ -228,12 +238,12 @@ def _as_said(rule: NeuronRule, said: Said) -> NeuronRule:
 
 def _open(said: Said, spoken: Spoken) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
     """What the files of a dialect cannot say about their neurons, and nobody else says."""
-    variants = spoken.dialect.variants
-    if spoken.stated or said.reset is not None:
+    variants, about = spoken.dialect.variants, spoken.dialect.variants_say
+    if spoken.stated or (about == "reset" and said.reset is not None):
         return (), ()
     others = [variant for variant in variants if variant != spoken.variant]
     key = spoken.dialect.key
-    text = f"{variants[spoken.variant]}, the default of {spoken.dialect.title}"
+    text = f"{about}: {variants[spoken.variant]}, the default of {spoken.dialect.title}"
     words = ", ".join(f"{key}:{variant}" for variant in others)
     choices = (
         Choice(f"--dialect {key}:{variant}", replace(said, dialect=f"{key}:{variant}"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 from neurozsl.export.nir.dialects.base import Discretisation, IfGain
 from neurozsl.hardware.network.neuron import Compare, Reset
@@ -35,3 +35,19 @@ class Said:
     dialect: str | None = None
     if_gain: IfGain | None = None
     discretisation: Discretisation | None = None
+
+
+class Saying(TypedDict, total=False):
+    """The fields of `Said` as keyword arguments."""
+
+    dt_s: float
+    tau_unit: TauUnit
+    reset: Reset
+    compare: Compare
+    max_spikes: int
+    low: float
+    steps: int
+    inputs: "Mapping[str, InputCode]"
+    dialect: str
+    if_gain: IfGain
+    discretisation: Discretisation

@@ -132,8 +132,8 @@ def _show(inspection: Inspection) -> None:
             f"most, where v {row.rule['compare']} theta"
             + ("" if low is None else f", v never below {low:g}")
         )
-    say_each(**told_dialect(inspection.as_json()))
-    say_each(repaired=network.repairs, assumed=network.assumptions, note=network.notes)
+    say_each(repaired=network.repairs, **told_dialect(inspection.as_json()))
+    say_each(note=network.notes)
     for fit in inspection.fits:
         say(f"{fit.chip}: {fit.cores_text}")
 

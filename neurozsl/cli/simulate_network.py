@@ -135,8 +135,8 @@ def show_run(document: dict[str, Any]) -> None:
     for x in document["layers"]:
         if x["advice"] != "-":
             say(f"warning: layer '{x['name']}' is {x['state']}: {x['advice']}")
-    say_each(note=document["input"], **told_dialect(document))
-    say_each(repaired=document["repairs"], assumed=document["assumptions"])
+    say_each(note=document["input"], repaired=document["repairs"])
+    say_each(**told_dialect(document))
     say_each(other=[x["text"] for x in document.get("other_choices", ())])
     say_each(note=document["notes"])
 
@@ -144,10 +144,12 @@ def show_run(document: dict[str, Any]) -> None:
 def told_dialect(document: dict[str, Any]) -> dict[str, list[str]]:
     """How the file was read, and what files of that writer leave out."""
     if document["dialect"] is None:
-        return {"dialect": ["none recognised (--dialect says who wrote the file)"]}
+        none = "none recognised (--dialect says who wrote the file)"
+        return {"dialect": [none], "assumed": document["assumptions"]}
     return {
         "dialect": [f"{document['dialect']}, {document['why']}"],
         "not in such files": document["cannot_say"],
+        "assumed": [x for x in document["assumptions"] if not x.startswith("dialect:")],
     }
 
 

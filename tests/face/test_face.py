@@ -19,7 +19,8 @@ from tests.source_tree import ROOT, imports
 STUB = ROOT / "neurozsl" / "__init__.pyi"
 VERBS = (
     "load", "train", "resume", "export", "evaluate", "profile", "simulate", "open_bundle",
-    "from_norse", "read_nir", "write_nir", "lower", "quantize", "emulate", "place", "count",
+    "from_norse", "open_nir", "read_nir", "write_nir", "lower", "quantize", "emulate", "place",
+    "count",
 )  # fmt: skip
 
 

@@ -24,12 +24,14 @@ DIALECTS: Final[dict[str, Dialect]] = {
 class Spoken:
     """The dialect that a file is read in, its variant, and why: what was said, or the signs.
 
-    stated: the caller named the variant (or there is none), so nothing about it is assumed.
+    said: the caller named it. stated: the variant too (or there is none), so nothing about it is
+    assumed.
     """
 
     dialect: Dialect
     variant: str
     why: str
+    said: bool
     stated: bool
 
     @property
@@ -52,9 +54,9 @@ def spoken(graph: nir.NIRGraph, word: str | None) -> Spoken | None:
             raise BadInput(f"dialect '{word}' is unknown; use one of {known}")
         found = DIALECTS[key]
         stated = bool(variant) or not found.variants
-        return Spoken(found, variant or found.default, "as said", stated)
+        return Spoken(found, variant or found.default, "as said", True, stated)
     seen = evidence(graph)
     for one in DIALECTS.values():
         if signs := one.wrote(seen):
-            return Spoken(one, one.default, f"recognised by {signs}", not one.variants)
+            return Spoken(one, one.default, f"recognised by {signs}", False, not one.variants)
     return None

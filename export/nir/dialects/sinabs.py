@@ -52,6 +52,7 @@ SINABS: Final = Dialect(
     rule=lambda cell, variant: NeuronRule("subtract", MAX_SPIKES, ">="),
     discretisation="exponential",
     variants=_VARIANTS,
+    variants_say="input gain",
     times_in_steps=True,
     mend=_mend,
     cannot_say=(
