@@ -85,7 +85,7 @@ class Samples:
                     shape,
                     f"{what}: its shape was {absent(declared)}, {shape} follows from '{target}'",
                 )
-            return _without_lead(what, stored, shape, target)
+            return _without_lead(what, stored, shape, f"'{target}' takes {shape}")
         proofs = self._follow(name, stored)
         if proofs is None:
             return self._trailing(name, stored)
@@ -105,10 +105,11 @@ class Samples:
             want = rules.wanted(target, node)
             if want is None or (stored and isinstance(node, _LABELLED)):
                 continue
+            spread = rules.is_elementwise(node) and 1 in want  # it may hold for a larger shape
             if stored:
                 shape = rules.unbatched(stored, want)
             else:
-                shape = None if None in want else tuple(n for n in want if n is not None)
+                shape = () if spread or None in want else tuple(n for n in want if n is not None)
             if shape:
                 found[shape] = target
         return found
@@ -151,15 +152,19 @@ class Samples:
         found: dict[Shape, str] = {}
         for extra in range(1, len(stored)):
             proofs = self._follow(name, stored[extra:])
-            if proofs or (proofs is not None and prod(stored[:extra]) == 1):
-                found[stored[extra:]] = (proofs or self.after[name])[0]
+            shape = stored[extra:]
+            if proofs:
+                found[shape] = proofs[0]
+            elif proofs is not None and prod(stored[:extra]) == 1:
+                found[shape] = self.after[name][0]
         if len({prod(shape) for shape in found}) > 1:
             raise BadInput(
                 f"Input '{name}': its shape {stored} reads as "
                 f"{' or '.join(f'{s} for {t!r}' for s, t in found.items())}; {_REMEDY}"
             )
         for shape, target in found.items():  # the others are this one without leading ones
-            return _without_lead(f"Input '{name}'", stored, shape, target)
+            why = f"a sample is {shape}, as '{target}' asks"
+            return _without_lead(f"Input '{name}'", stored, shape, why)
         target, shape = self._other_channels(name, stored)
         takes = f"all that it feeds takes {shape} ('{target}')"
         says = f"Input '{name}': its shape says {stored}, {takes}"
@@ -219,6 +224,8 @@ def likely(name: str, shape: Shape, target: str, node: Any) -> str:
         means = f"{shape[:extra]} is time or batch before a sample of {shape[extra:]}"
     elif extra > 0:
         means = f"Input '{name}' holds time or batch, and one sample is {takes}"
+    elif extra == -1 and rules.fits((1, *shape), want):
+        means = f"Input '{name}' leaves out its one channel"
     elif len(want) > 1 and rules.fits((shape[-1], *shape[:-1]), want):
         means = f"the channels of Input '{name}' stand last, and '{target}' takes them first"
     elif extra == 0 and rules.fits(shape[1:], want[1:]):
@@ -228,11 +235,11 @@ def likely(name: str, shape: Shape, target: str, node: Any) -> str:
     return f"most likely {means}: {_REMEDY}, {takes}"
 
 
-def _without_lead(what: str, stored: Shape, shape: Shape, target: str) -> Sample:
+def _without_lead(what: str, stored: Shape, shape: Shape, why: str) -> Sample:
     if stored == shape:
         return Sample(shape)
     lead = time_or_batch(stored[: len(stored) - len(shape)])
-    return Sample(shape, f"{what}: {stored} has {lead}, '{target}' takes {shape}")
+    return Sample(shape, f"{what}: {stored} has {lead}, {why}")
 
 
 def time_or_batch(lead: Shape) -> str:

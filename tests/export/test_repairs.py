@@ -8,8 +8,10 @@ from typing import Any
 
 import h5py
 import nir
+import norse.torch as norse
 import numpy as np
 import pytest
+import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
@@ -249,6 +251,10 @@ def test_time_and_batch_in_ports_and_outputs_are_left_out_and_listed(tmp_path: P
             chain(i=source(6, 6, 2), c=conv(2, 3, 2, (6, 6)), n=lif(), o=sink(3, 4, 4)),
             r"'c': .*the channels of Input 'i' stand last, and 'c' takes them first: .*\(2, 6, 6\)",
         ),
+        (
+            chain(i=source(28, 28), c=conv(1, 3), n=lif(), o=sink()),
+            r"'c': .*Input 'i' leaves out its one channel: store .* \(1, any, any\)",
+        ),
         # What is fed asks for two shapes.
         (
             nir.NIRGraph(
@@ -342,6 +348,20 @@ def test_the_trailing_dimensions_that_the_network_takes_are_a_sample(
         )
 
 
+@pytest.mark.filterwarnings("ignore:nirtorch.* is being deprecated:DeprecationWarning")
+@pytest.mark.parametrize("lead", [(4,), (60, 4)])
+def test_what_norse_stores_of_the_sample_that_it_was_shown_is_left_out(
+    lead: tuple[int, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    stack = norse.SequentialState(
+        torch.nn.Linear(10, 16), norse.IAFCell(), torch.nn.Linear(16, 5), norse.IAFCell()
+    )
+    wrong, right = (norse.to_nir(stack, torch.rand(*n, 10)) for n in (lead, ()))
+    assert wrong.nodes["input"].input_type["input"].tolist() == [*lead, 10]
+    assert_same(wrong, right, tmp_path)
+
+
 def test_an_input_whose_shape_is_all_zero_has_none(tmp_path: Path) -> None:
     made = [chain(i=source(n), w=linear(5, 10), n=lif(5), o=sink(n // 2)) for n in (0, 10)]
     said = (
@@ -375,6 +395,10 @@ def test_an_input_whose_shape_is_all_zero_has_none(tmp_path: Path) -> None:
             chain(i=source(60, 5), n=lif(), o=sink(5)),
             r"Output 'o': its shape is \(5,\), but 'n' gives \(60, 5\); most likely \(60,\) is time"
             r" or batch that the Input names \(i\)",
+        ),
+        (
+            chain(i=source(), n=nir.Scale(np.ones((4, 1, 1))), o=sink(4, 6, 6)),
+            "Input 'i': its shape is missing, and does not follow",
         ),
         # Time and other channels as well.
         (
