@@ -22,8 +22,8 @@ from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import Network, from_graph
-from neurozsl.export.nir.normalise import declared_shape
 from neurozsl.export.nir.said import Said
+from neurozsl.export.nir.samples import declared_shape
 from neurozsl.hardware.arithmetic.fit import ChipFit, fit
 from neurozsl.hardware.arithmetic.registry import ARITHMETICS
 from neurozsl.hardware.lower.lower import Lowered, LoweredLayer

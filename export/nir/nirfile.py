@@ -27,6 +27,7 @@ from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.core.folders import whole_file
 from neurozsl.export.nir import hdf5tree
 from neurozsl.export.nir.nirfields import SHAPE_NAMES, TYPES, Stored
+from neurozsl.export.nir.no_network import holds, no_network, stopped
 
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 100_000
@@ -94,10 +95,7 @@ def read(path: Path | str) -> nir.NIRGraph:
     path = Path(path)
     content = hdf5tree.load(path)
     if not isinstance(content.get("node"), dict):
-        raise BadInput(
-            f"{path}: an HDF5 file without the group 'node', so no NIR graph; "
-            "write it with nir.write or `neurozsl export`"
-        )
+        raise no_network(path, f"it lacks the group 'node'{holds(content)}")
     reader = _GraphReader(path)
     reader.check(content["node"])
     graph = reader.graph(content["node"], "")
@@ -124,10 +122,12 @@ class _GraphReader:
 
     def check(self, root: Stored) -> None:
         """Counts, nesting and types, before anything is built."""
-        if _text(root.get("type")) != "NIRGraph" or not isinstance(root.get("nodes"), dict):
-            raise self.refuse(
-                f"the root node is {_text(root.get('type'))[:40] or None!r}, expected a NIRGraph"
-            )
+        kind = _text(root.get("type"))
+        if kind != "NIRGraph":
+            what = f"is one node of type {kind[:40]!r}" if kind else f"has no type{stopped(root)}"
+            raise no_network(self.path, f"its root {what}, expected a NIRGraph")
+        if not isinstance(root.get("nodes"), dict) or not root["nodes"]:
+            raise no_network(self.path, "its root graph has no nodes")
         nodes = edges = 0
         unknown: list[str] = []
         for name, stored, depth in _walk(root):

@@ -1,7 +1,7 @@
 """Any NIR graph -> one flat graph in which nothing is left to infer, and the list of repairs.
 
 In: a graph as `nirfile.read` returns it, or as a framework built it. Out: nested graphs inlined,
-every edge once, every shape known and without batch dimension, every parameter in full shape.
+every edge once, every shape known and without batch or time, every parameter in full shape.
 
 Nothing is guessed: a repair follows from the file alone, is listed, and leaves the numbers that
 the network computes as they were. What has two readings is refused. Refused as well, and not
@@ -14,7 +14,7 @@ Normalising the result gives an equal graph and no repairs.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -27,8 +27,10 @@ from neurozsl.export.nir import settle as rules
 from neurozsl.export.nir.hdf5tree import MAX_VALUES
 from neurozsl.export.nir.inline import Edge, Flat, inline
 from neurozsl.export.nir.nirfile import MAX_NESTING
-from neurozsl.export.nir.parameters import Feed, Shape, shape_of
-from neurozsl.export.nir.wires import Wires, listed
+from neurozsl.export.nir.parameters import Feed, Shape, absent, shape_of
+from neurozsl.export.nir.ports import Around, port_note
+from neurozsl.export.nir.samples import Labels, Samples, declared_shape, likely
+from neurozsl.export.nir.wires import Wires
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def normalise(graph: nir.NIRGraph) -> Normalised:
     work.repairs += [*getattr(graph, "repairs", ()), *flat.repairs]
     work.add_ends()
     work.check_wires()
-    work.settle()
+    work.given = dict(work.nodes)
+    work.settle(_labels(flat, work))
     work.check_ports(flat)
     made = nir.NIRGraph(nodes=work.nodes, edges=list(work.edges))
     made.metadata = getattr(graph, "metadata", None) or {}
@@ -88,15 +91,19 @@ class _Work(Wires):
     def __init__(self, nodes: dict[str, Any], edges: dict[Edge, None]) -> None:
         super().__init__(nodes, edges)
         self.shapes: dict[str, Shape] = {}
+        self.given = nodes  # as stored; `nodes` become whole while their shapes are found
 
-    def settle(self) -> None:
+    def settle(self, labels: Labels) -> None:
         """Shapes from the inputs on, each node once; then every other source must agree."""
         takes: dict[str, Shape] = {}
         flattened: dict[str, Shape] = {}
         pending = deque(self.named(nir.Input))
+        samples = Samples(self.given, self.after, labels)
         for name in pending:
-            self.shapes[name] = takes[name] = self._input_shape(name)
-            self.nodes[name] = _port(self.nodes[name], nir.Input, self.shapes[name])
+            sample = samples.of(name)
+            self._note(sample.note)
+            self.shapes[name] = takes[name] = sample.shape
+            self.nodes[name] = _port(self.nodes[name], nir.Input, sample.shape)
         values = 0
         while pending:
             source = pending.popleft()
@@ -111,11 +118,10 @@ class _Work(Wires):
                     continue
                 takes[name] = shape = self.shapes[source]
                 if isinstance(self.nodes[name], nir.Output):
-                    self.shapes[name] = self._output_shape(name, shape, source)
+                    self.shapes[name] = shape
                     self.nodes[name] = _port(self.nodes[name], nir.Output, shape)
                     continue
-                feed = Feed(name, shape, source, self.repairs)
-                done = rules.settle(self.nodes[name], feed)
+                done = self._settled(name, Feed(name, shape, source, self.repairs))
                 self.nodes[name], self.shapes[name] = done.node, done.gives
                 if done.takes != shape:
                     flattened[name] = shape
@@ -130,56 +136,16 @@ class _Work(Wires):
         for name, shape in flattened.items():
             self._flatten_before(name, shape)
 
-    def _input_shape(self, name: str) -> Shape:
-        stored = shape_of(name, "shape", declared_shape(self.nodes[name]))
-        found: dict[Shape, str] = {}
-        for target in self.after[name]:
-            want = rules.wanted(target, self.nodes[target])
-            if want is None:
-                continue
-            if stored:
-                fits = rules.unbatched(stored, want)
-            else:
-                fits = None if None in want else tuple(n for n in want if n is not None)
-            if fits:
-                found[fits] = target
-        if len(found) > 1:
-            raise BadInput(
-                f"Input '{name}': its shape {stored or 'is missing and'} reads as "
-                f"{' or '.join(f'{s} for {t!r}' for s, t in found.items())}; store the shape of "
-                "one sample"
-            )
-        if not found and not stored:
-            raise BadInput(
-                f"Input '{name}': its shape is missing, and does not follow from what it feeds"
-                f"{listed(self.after[name])}; store the shape of one sample"
-            )
-        for shape, target in found.items():
-            if not stored:
-                self.repairs.append(
-                    f"Input '{name}': its shape was missing, {shape} follows from '{target}'"
-                )
-            elif shape != stored:
-                self.repairs.append(
-                    f"Input '{name}': {stored} has a batch dimension, '{target}' takes {shape}"
-                )
-            return shape
-        return stored
-
-    def _output_shape(self, name: str, shape: Shape, source: str) -> Shape:
-        stored = shape_of(name, "shape", declared_shape(self.nodes[name]))
-        if not stored:
-            self.repairs.append(
-                f"Output '{name}': its shape was missing, {shape} follows from '{source}'"
-            )
-        elif stored != shape:
-            if not _same_but_ones(stored, shape) and rules.unbatched(stored, shape) is None:
-                raise BadInput(
-                    f"Output '{name}': its shape is {stored}, but '{source}' gives {shape}; "
-                    "correct one of the two"
-                )
-            self.repairs.append(f"Output '{name}': shape {stored}, '{source}' gives {shape}")
-        return shape
+    def _settled(self, name: str, feed: Feed) -> rules.Settled:
+        node = self.nodes[name]
+        try:
+            return rules.settle(node, feed)
+        except BadInput as error:
+            fed_by_input = isinstance(self.nodes[feed.source], nir.Input)
+            meaning = likely(feed.source, feed.shape, name, node) if fed_by_input else ""
+            if not meaning:
+                raise
+            raise BadInput(f"{error}; {meaning}") from error
 
     def _flatten_before(self, name: str, shape: Shape) -> None:
         """A matrix fed with a map: the flattening that it means, as a node."""
@@ -195,27 +161,50 @@ class _Work(Wires):
         self.repairs.append(f"node '{new}': added, '{name}' takes the {size[0]} values of {shape}")
 
     def check_ports(self, flat: Flat) -> None:
-        """The shape that a removed port declares is the one of what fed it."""
-        known = dict(self.shapes)
-        for port in flat.ports:
-            chain = [port]
-            while chain[-1] not in known:
-                chain.append(flat.ports[chain[-1]].before)
-            for name in reversed(chain[:-1]):
-                known[name] = known[chain[-1]]
-                stored = shape_of(name, "shape", flat.ports[name].declared)
-                shape = known[name]
-                if stored and rules.unbatched(stored, shape) is None:
-                    raise BadInput(
-                        f"port '{name}': its shape is {stored}, but '{flat.ports[name].before}' "
-                        f"gives {shape}; correct one of the two"
-                    )
+        """Outputs, and the ports that were removed, declare the shape of what feeds them."""
+        around = Around(self.given, self.before, self.after, self.shapes)
+        for name in self.named(nir.Output):
+            source = self.before[name][0]
+            declared = declared_shape(self.given[name])
+            stored = shape_of(name, "shape", declared)
+            if not stored:
+                self.repairs.append(
+                    f"Output '{name}': its shape was {absent(declared)}, {self.shapes[name]} "
+                    f"follows from '{source}'"
+                )
+                continue
+            self._note(port_note(f"Output '{name}'", stored, source, around))
+        for port, source, stored in _port_labels(flat):
+            self._note(port_note(f"port '{port}'", stored, source, around))
+
+    def _note(self, text: str) -> None:
+        if text:
+            self.repairs.append(text)
 
 
-def declared_shape(node: Any) -> Any:
-    """The shape that an Input or Output stores, None where it stores none."""
-    port = node.input_type if isinstance(node, nir.Input) else node.output_type
-    return next(iter((port or {}).values()), None)
+def _port_labels(flat: Flat) -> Iterator[tuple[str, str, Shape]]:
+    """Every removed port that declares a shape: its name, the node that feeds it, the shape."""
+    fed_by: dict[str, str] = {}
+    for port, removed in flat.ports.items():
+        chain = [port]
+        while chain[-1] in flat.ports and chain[-1] not in fed_by:
+            chain.append(flat.ports[chain[-1]].before)
+        source = fed_by.get(chain[-1], chain[-1])
+        fed_by |= dict.fromkeys(chain[:-1], source)
+        stored = shape_of(port, "shape", removed.declared)
+        if stored:
+            yield port, source, stored
+
+
+def _labels(flat: Flat, wires: Wires) -> Labels:
+    found: dict[str, list[Shape]] = {}
+    for _, source, stored in _port_labels(flat):
+        found.setdefault(source, []).append(stored)
+    for name in wires.named(nir.Output):
+        stored = shape_of(name, "shape", declared_shape(wires.nodes[name]))
+        for source in wires.before[name] if stored else ():
+            found.setdefault(source, []).append(stored)
+    return found
 
 
 def _port(node: Any, kind: Any, shape: Shape) -> Any:
@@ -224,7 +213,3 @@ def _port(node: Any, kind: Any, shape: Shape) -> Any:
     if getattr(node, "metadata", None):
         new.metadata = node.metadata
     return new
-
-
-def _same_but_ones(a: Shape, b: Shape) -> bool:
-    return [n for n in a if n != 1] == [n for n in b if n != 1]

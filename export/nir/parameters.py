@@ -59,8 +59,8 @@ def integers(name: str, key: str, value: Any, lowest: int = 0) -> Shape:
 
 
 def shape_of(name: str, key: str, value: Any) -> Shape:
-    """A stored shape; () where none is stored. Sizes are positive and together bounded."""
-    if value is None or np.size(value) == 0:
+    """A stored shape; () where none is stored or all is 0. Sizes are positive, together bounded."""
+    if value is None or np.size(value) == 0 or is_zero(name, key, value):
         return ()
     shape = integers(name, key, value, 1)
     if prod(shape) > MAX_VALUES:
@@ -69,6 +69,16 @@ def shape_of(name: str, key: str, value: Any) -> Shape:
             "such a network is not read"
         )
     return shape
+
+
+def is_zero(name: str, key: str, value: Any) -> bool:
+    """All sizes are 0, what exporters write that did not know the shape."""
+    return np.size(value) > 0 and not np.any(numbers(name, key, value))
+
+
+def absent(value: Any) -> str:
+    """How a shape is called that `shape_of` reads as ()."""
+    return "missing" if value is None or np.size(value) == 0 else "all zero"
 
 
 def weight_of(name: str, node: Any, ndim: int) -> np.ndarray[Any, Any]:

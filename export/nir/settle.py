@@ -25,6 +25,7 @@ from neurozsl.export.nir.nodes import CubaLI
 from neurozsl.export.nir.parameters import (
     Feed,
     Shape,
+    absent,
     fitted,
     integers,
     numbers,
@@ -58,6 +59,7 @@ _ELEMENTWISE: Final[Mapping[type, tuple[str, ...]]] = {
 }
 _ONE_DIMENSIONAL: Final = (nir.Affine, nir.Linear)
 _CONVOLUTIONS: Final = (nir.Conv1d, nir.Conv2d)
+SYNAPSES: Final = (*_ONE_DIMENSIONAL, *_CONVOLUTIONS)
 _POOLS: Final = (nir.SumPool2d, nir.AvgPool2d)
 
 
@@ -78,9 +80,9 @@ def wanted(name: str, node: Any) -> Wanted | None:
         space = 1 if isinstance(node, nir.Conv1d) else 2
         weight = weight_of(name, node, space + 2)
         channels = weight.shape[1] * integers(name, "groups", node.groups, 1)[0]
-        if node.input_shape is None:
+        stored = shape_of(name, "input_shape", node.input_shape)
+        if not stored:
             return (channels, *[None] * space)
-        stored = integers(name, "input_shape", node.input_shape)
         return (channels, *(stored * space if len(stored) == 1 else stored[-space:]))
     if isinstance(node, _POOLS):
         return (None, None, None)
@@ -93,16 +95,38 @@ def wanted(name: str, node: Any) -> Wanted | None:
 
 
 def unbatched(shape: Shape, want: Wanted) -> Shape | None:
-    """`shape` where it is `want`, without its leading batch where the rest is; else None.
+    """`shape` where it is `want`, without its leading time and batch where the rest is; else None.
 
-    The leading dimensions that are too many may be one of any size, or ones.
+    Where `want` leaves all sizes open, only leading ones are too many without doubt.
     """
     extra = len(shape) - len(want)
-    if extra < 0 or (extra > 1 and prod(shape[:extra]) != 1):
+    if extra < 0 or (set(want) == {None} and prod(shape[:extra]) != 1):
         return None
     rest = shape[extra:]
-    same = all(w is None or w == n for w, n in zip(want, rest, strict=True))
-    return rest if same else None
+    return rest if fits(rest, want) else None
+
+
+def fits(shape: Shape, want: Wanted) -> bool:
+    return len(shape) == len(want) and all(
+        w is None or w == n for w, n in zip(want, shape, strict=True)
+    )
+
+
+def is_proof(name: str, node: Any) -> bool:
+    """The node's own parameters ask for a shape: columns, channels, a value per neuron.
+
+    Of labels, the `input_type` of a Flatten counts, which is all that it has.
+    """
+    return not isinstance(node, _POOLS) and wanted(name, node) is not None
+
+
+def is_elementwise(node: Any) -> bool:
+    return type(node) in _ELEMENTWISE
+
+
+def keeps_channels(node: Any) -> bool:
+    """What it gives has as many channels as what feeds it."""
+    return is_elementwise(node) or isinstance(node, _POOLS)
 
 
 def changed(node: Any, takes: Shape, gives: Shape, **values: Any) -> Settled:
@@ -184,14 +208,20 @@ def _padding(node: Any, feed: Feed, kernel: Shape, stride: Shape, dilation: Shap
 
 
 def _check_input_shape(node: Any, feed: Feed, size: Shape) -> None:
-    """`input_shape` is the size of the feed, once by itself, with channels or as one number."""
-    if node.input_shape is None or np.size(node.input_shape) == 0:
-        feed.note(f"input_shape was missing, {_plain(size)} follows from '{feed.source}'")
+    """`input_shape` is the size of the feed: by itself, as one number, or behind other dimensions.
+
+    Those are channels, batch or time; weights and feed agree on the channels already.
+    """
+    stored = shape_of(feed.name, "input_shape", node.input_shape)
+    if not stored:
+        feed.note(
+            f"input_shape was {absent(node.input_shape)}, {_plain(size)} follows from "
+            f"'{feed.source}'"
+        )
         return
-    stored = integers(feed.name, "input_shape", node.input_shape)
     if stored == size:
         return
-    if stored == feed.shape or stored * len(size) == size:
+    if stored[-len(size) :] == size or stored * len(size) == size:
         feed.note(f"input_shape {_plain(stored)} means {_plain(size)}")
         return
     raise feed.refuse(
@@ -232,19 +262,21 @@ def _flatten(node: Any, feed: Feed) -> Settled:
     (start,) = pair(feed, "start_dim", node.start_dim, 1, -16)
     (end,) = pair(feed, "end_dim", node.end_dim, 1, -16)
     ndim = len(feed.shape)
-    stored = shape_of(feed.name, "input_type", (node.input_type or {}).get("input"))
+    declared = (node.input_type or {}).get("input")
+    stored = shape_of(feed.name, "input_type", declared)
     if not stored:
-        feed.note(f"input_type was missing, {feed.shape} follows from '{feed.source}'")
+        feed.note(f"input_type was {absent(declared)}, {feed.shape} follows from '{feed.source}'")
     elif stored != feed.shape:
-        if len(stored) != ndim + 1 or stored[1:] != feed.shape or start == 0 or end == 0:
+        # Its own shape proves that it counts time or batch.
+        extra = len(stored) - ndim
+        if extra < 1 or stored[extra:] != feed.shape or 0 <= start < extra or 0 <= end < extra:
             raise feed.refuse(
                 f"input_type is {stored}, but '{feed.source}' gives {feed.shape}; correct one"
             )
-        # Its own shape proves that it counts a batch dimension.
-        new = (start - 1 if start > 0 else start, end - 1 if end > 0 else end)
+        new = (start - extra if start >= 0 else start, end - extra if end >= 0 else end)
         feed.note(
-            f"input_type {stored} has a batch dimension; without it, dims {start} to {end} are "
-            f"{new[0]} to {new[1]}"
+            f"input_type {stored} has a batch or time dimension {stored[:extra]}; without it, dims "
+            f"{start} to {end} are {new[0]} to {new[1]}"
         )
         start, end = new
     if ndim == 1 and start == 1:

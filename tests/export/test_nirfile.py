@@ -5,6 +5,8 @@ from __future__ import annotations
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +123,82 @@ def test_other_content_is_bad_input(tmp_path: Path) -> None:
         nirfile.read(text)
     with h5py.File(tmp_path / "other.h5", "w") as other:
         other["data"] = 1
-    with pytest.raises(BadInput, match="no NIR graph"):
+    with pytest.raises(BadInput, match=r"holds no network, it lacks the group 'node' .*'data'"):
         nirfile.read(tmp_path / "other.h5")
+
+
+def _nothing(file: h5py.File) -> None:
+    del file["node"]
+
+
+def _no_type(file: h5py.File) -> None:
+    del file["node/type"], file["node/nodes"]
+
+
+def _half_written(file: h5py.File) -> None:
+    del file["node/type"], file["node/edges"], file["node/nodes/audio.0/type"]
+
+
+def _no_nodes(file: h5py.File) -> None:
+    del file["node/nodes"]
+    file.create_group("node/nodes")
+
+
+def _one_node(file: h5py.File) -> None:
+    del file["node"]
+    file["node/type"] = "LIF"
+    file["node/tau"] = np.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (_nothing, "it lacks the group 'node' .it holds 'version'."),
+        (_no_type, "its root has no type .it holds 'edges', .*expected a NIRGraph"),
+        (_half_written, "its root has no type .most likely nir.write broke off at node 'audio.0':"),
+        (_no_nodes, "its root graph has no nodes"),
+        (_one_node, "its root is one node of type 'LIF', expected a NIRGraph"),
+    ],
+)
+def test_a_file_without_a_network_says_how_one_is_exported(
+    file: Path, change: Callable[[h5py.File], None], found: str
+) -> None:
+    with h5py.File(file, "r+") as stored:
+        change(stored)
+    with pytest.raises(BadInput, match=found) as caught:
+        nirfile.read(file)
+    assert "holds no network" in str(caught.value)
+    for line in (
+        "nir.write(path, graph)",
+        "snntorch.export_nir.export_to_nir(model, sample)",
+        "spikingjelly.activation_based.nir_exchange.export_to_nir(model, sample)",
+    ):
+        assert line in str(caught.value)
+
+
+def test_a_file_at_which_nir_write_failed_says_where_it_broke_off(tmp_path: Path) -> None:
+    graph = nir.NIRGraph(
+        {
+            "input": nir.Input({"input": np.array([1, 6, 6])}),
+            "kernel": nir.Conv2d(None, np.ones((1, 1, 3, 3)), 1, 0, 1, 1, np.ones(1)),
+            "output": nir.Output({"output": np.array([1, 4, 4])}),
+        },
+        [("input", "kernel"), ("kernel", "output")],
+    )
+    with pytest.raises(TypeError):
+        nir.write(tmp_path / "half.nir", graph)
+    with pytest.raises(BadInput, match=r"nir.write broke off at node 'kernel': .*input_shape"):
+        nirfile.read(tmp_path / "half.nir")
+
+
+@pytest.mark.parametrize("name", ["sinabs.nir.to_nir", "norse.torch.to_nir"])
+def test_the_exporters_that_the_message_names_exist(name: str, tmp_path: Path) -> None:
+    module, _, function = name.rpartition(".")
+    parameters = signature(getattr(import_module(module), function)).parameters
+    assert [p for p in parameters if "sample" in p] == ["sample_data"]
+    nir.write(tmp_path / "empty.nir", nir.NIRGraph({}, []))
+    with pytest.raises(BadInput, match=rf"{name}\(model, sample\)"):
+        nirfile.read(tmp_path / "empty.nir")
 
 
 def test_nan_in_a_file_names_node_and_parameter(file: Path) -> None:
