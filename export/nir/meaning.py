@@ -236,10 +236,13 @@ def _as_said(rule: NeuronRule, said: Said) -> NeuronRule:
     )
 
 
-def _open(said: Said, spoken: Spoken) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
+def _open(
+    cells: Sequence[NeuronNode], said: Said, spoken: Spoken
+) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
     """What the files of a dialect cannot say about their neurons, and nobody else says."""
     variants, about = spoken.dialect.variants, spoken.dialect.variants_say
-    if spoken.stated or (about == "reset" and said.reset is not None):
+    concerned = any(cell.kind in spoken.dialect.variants_of for cell in cells)
+    if spoken.stated or not concerned or (about == "reset" and said.reset is not None):
         return (), ()
     others = [variant for variant in variants if variant != spoken.variant]
     key = spoken.dialect.key

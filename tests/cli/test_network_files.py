@@ -18,10 +18,8 @@ FILES = {
     "two_lif_neurons.nir": (),
     "braille_noDelay_bias_zero.nir": ("--reset", "zero"),
     "braille_noDelay_noBias_subtract.nir": ("--reset", "subtract"),
-    "cnn_sinabs.nir": (
-        "--reset", "subtract", "--compare", ">=", "--max-spikes", 255, "--lower-bound", -1,
-    ),
-}  # fmt: skip
+    "cnn_sinabs.nir": ("--dialect", "sinabs"),
+}
 
 
 @pytest.mark.parametrize("name", FILES)

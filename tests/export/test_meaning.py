@@ -130,7 +130,7 @@ def test_the_other_side_of_an_assumption_is_counted_on_the_input(tmp_path: Path)
     }  # fmt: skip
     assert set(found) == set(options)
     for option, said in options.items():
-        wanted = np.count_nonzero(base != spikes(graph(lif()), **said))
+        wanted = int(np.count_nonzero(base != spikes(graph(lif()), **said)))
         assert (found[option].differing, found[option].of) == (wanted, base.size), option
     assert found["--reset subtract"].differing > 0
     assert other_choices(feed(path, Said(dialect="norse"), Source(tmp_path / "x.npz"))) == ()

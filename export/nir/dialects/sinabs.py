@@ -53,6 +53,7 @@ SINABS: Final = Dialect(
     discretisation="exponential",
     variants=_VARIANTS,
     variants_say="input gain",
+    variants_of=("LIF",),
     times_in_steps=True,
     mend=_mend,
     cannot_say=(

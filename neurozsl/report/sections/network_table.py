@@ -11,6 +11,7 @@ from neurozsl.core import quantities as q
 from neurozsl.core.markdown import code, table
 from neurozsl.export.network.inspection import inspect_file
 from neurozsl.export.network.network_run import Source, feed, run_network
+from neurozsl.export.nir.foreign import Network
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.arithmetic.fit import ChipFit
 from neurozsl.hardware.energy import EnergyRow, estimate
@@ -51,7 +52,7 @@ def _row(file: Path, said: Said, asked: str, rate: float, seed: int) -> tuple[st
     return (
         file.name,
         _said(asked),
-        ", ".join(text.partition(":")[0] for text in found.network.assumptions) or "-",
+        _assumed(found.network),
         str(len(found.nodes)),
         str(len(found.layers)),
         q.count(sum(row.neurons for row in found.layers)),
@@ -62,6 +63,11 @@ def _row(file: Path, said: Said, asked: str, rate: float, seed: int) -> tuple[st
         _cores(speck),
         _energy(estimate(counts, DEVICE)),
     )
+
+
+def _assumed(network: Network) -> str:
+    words = [text.partition(":")[0] for text in network.assumptions]
+    return ", ".join(f"dialect {network.dialect}" if x == "dialect" else x for x in words) or "-"
 
 
 def _energy(row: EnergyRow) -> str:
