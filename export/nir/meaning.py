@@ -206,7 +206,7 @@ def _rules(graph: nir.NIRGraph, said: Said, spoken: Spoken | None) -> _Part:
     if spoken is not None:
         own = {cell.name: spoken.dialect.rule(cell, spoken.variant) for cell in cells}
         return _Part(
-            {name: _as_said(rule, said) for name, rule in own.items()}, *_open(said, spoken)
+            {name: _as_said(rule, said) for name, rule in own.items()}, *_open(cells, said, spoken)
         )
     moved = any(_resets_elsewhere(cell) for cell in cells)
     assumptions, choices = [], []

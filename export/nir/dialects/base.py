@@ -121,11 +121,11 @@ class Dialect:
     key: the word after `--dialect`. title: framework and version that were measured. wrote: the
     signs of its files, a sentence, "" where a file is not one of them. variants: what its files
     cannot say and a second word can, `key:variant`, with its meaning; the first is what the
-    framework does by default; variants_say names what they decide, variants_of the types of
-    node that it concerns. rule: of a neuron, by variant. step_in_s: the length of a step that the file shows, None for DT_S, assumed. times_in_steps:
-    time constants count steps. start: a sample starts at v_reset, or at v_leak. mend: what is
-    stored otherwise than it is meant, for a step of so many seconds. cannot_say: one sentence each,
-    with the option that supplies it.
+    framework does by default; variants_say names what they decide, variants_of the types of node
+    that it concerns. rule: of a neuron, by variant. step_in_s: the length of a step that the file
+    shows, None for DT_S, assumed. times_in_steps: time constants count steps. start: a sample
+    starts at v_reset, or at v_leak. mend: what is stored otherwise than it is meant, for a step of
+    so many seconds. cannot_say: one sentence each, with the option that supplies it.
     """
 
     key: str
