@@ -12,7 +12,11 @@ from neurozsl.hardware.loihi.dequantize import dequantize, dequantize_input
 from neurozsl.hardware.loihi.program import ARITHMETIC, Program
 from neurozsl.hardware.loihi.quantize import quantize_layer
 from neurozsl.hardware.network.lowered import Lowered
+from neurozsl.hardware.network.neuron import Reset
 from neurozsl.hardware.network.program import MIN_BITS
+
+# At once: what a fixed neuron does, subtraction with a second compartment (the chip's reset_note).
+_RESETS: Final[tuple[Reset, ...]] = ("zero", "subtract")
 
 
 def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Program:
@@ -57,7 +61,15 @@ def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
                 f"input '{name}': {needed} bits a spike, chip '{chip.key}' carries "
                 f"{payload.value:g}; use fewer bits"
             )
+    programmable = any("programmable" in model for model in chip.neuron_models)
     for layer in lowered.layers:
+        reset = layer.rule.reset
+        if layer.rule.spiking and reset not in _RESETS and not programmable:
+            raise BadInput(
+                f"layer '{layer.name}': reset {reset}, the neurons of chip '{chip.key}' are "
+                f"{', '.join(chip.neuron_models)} and reset at once; use loihi2, whose neurons are "
+                "programs, or the nearest of --reset zero and --reset subtract"
+            )
         if layer.drive is not None:
             raise BadInput(
                 f"layer '{layer.name}': a bias enters its current, and v_leak or v_reset its "
@@ -83,6 +95,14 @@ def _emulate(program: Program, chip_input: ChipInput, options: EmulatorOptions) 
     return emulate(program, chip_input, **vars(options))
 
 
+def _notes(program: Program, chip: Chip) -> tuple[str, ...]:
+    resets = {x.rule.reset for x in program.layers if x.rule.spiking} - set(_RESETS)
+    return tuple(
+        f"reset {reset} needs a neuron program of its own on {chip.name}; lava-nc has none"
+        for reset in sorted(resets)
+    )
+
+
 LOIHI: Final = Arithmetic(
     key=ARITHMETIC,
     chips=("loihi1", "loihi2"),
@@ -91,4 +111,5 @@ LOIHI: Final = Arithmetic(
     dequantize=dequantize,
     dequantize_input=dequantize_input,
     load=Program.load,
+    notes=_notes,
 )

@@ -39,6 +39,12 @@ from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.ranges import Range, value_ranges, worst_sums
 from neurozsl.hardware.network.synapse import Synapse
 
+# As errors call what a layer has one of; the decays come from time constants.
+_NAMED: Final = {
+    "leak": "leak (dt / tau)",
+    "syn_leak": "syn_leak (dt / tau_syn)",
+    "threshold": "threshold",
+}
 _GROWTH: Final = 1.002  # smallest enlargement of the unit when rounding keeps a sum at the bound
 
 
@@ -208,7 +214,7 @@ def _constant(layer: LoweredLayer, key: str, values: Floats) -> float:
     """The one value of a layer; Loihi's process models take no vector of it."""
     if np.any(values != values[0]):
         raise BadInput(
-            f"layer '{layer.name}': {key} differs between neurons ({values.min():g}.."
+            f"layer '{layer.name}': {_NAMED[key]} differs between neurons ({values.min():g}.."
             f"{values.max():g}), the chip program holds one per layer; train one per layer"
         )
     return float(values[0])

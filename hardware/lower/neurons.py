@@ -77,14 +77,14 @@ def read_out(size: int) -> Neurons:
 
 
 def _lif(node: Any, at: At) -> Neurons:
-    kappa = _kappa(at, "kappa", node.tau)
+    kappa = _kappa(at, "kappa", "tau", node.tau)
     gain = kappa * _vector(at, "r", node.r)
     return _at_zero(node, at, gain, kappa, np.ones(at.size))
 
 
 def _cuba_lif(node: Any, at: At) -> Neurons:
-    kappa = _kappa(at, "kappa", node.tau_mem)
-    kappa_syn = _kappa(at, "syn_kappa", node.tau_syn)
+    kappa = _kappa(at, "kappa", "tau_mem", node.tau_mem)
+    kappa_syn = _kappa(at, "syn_kappa", "tau_syn", node.tau_syn)
     jump = kappa_syn * _vector(at, "w_in", node.w_in)
     # Our graphs write w_in = 1 / kappa_s (a jump of exactly 1, Norse's LIFCell) in float32.
     jump = np.where(np.abs(jump - 1.0) <= KAPPA_TOLERANCE, 1.0, jump)
@@ -163,18 +163,21 @@ def _at_zero(
     )
 
 
-def _kappa(at: At, key: str, tau: Any) -> Floats:
-    """Decay dt / tau in (0, 1]; the exact value of the metadata where it is stored."""
-    tau_s = _vector(at, "tau", tau) * at.tau_unit_s
+def _kappa(at: At, key: str, named: str, tau: Any) -> Floats:
+    """Decay dt / tau in (0, 1]; the exact value of the metadata where it is stored.
+
+    named: as the node calls this time constant.
+    """
+    tau_s = _vector(at, named, tau) * at.tau_unit_s
     if np.any(tau_s <= 0):
-        raise BadInput(f"NIR node '{at.name}': tau {tau_s.min():g} s, expected a positive time")
+        raise BadInput(f"NIR node '{at.name}': {named} {tau_s.min():g} s, expected a positive time")
     kappa = at.dt_s / tau_s
     stored = at.stored(key)
     if stored is not None:
         exact = broadcast(at.name, key, finite(at.name, key, stored), at.size)
         if np.any(np.abs(exact - kappa) > KAPPA_TOLERANCE * np.abs(exact)):
             raise BadInput(
-                f"NIR node '{at.name}': stored {key} {exact[0]:.9g} is not dt / tau = "
+                f"NIR node '{at.name}': stored {key} {exact[0]:.9g} is not dt / {named} = "
                 f"{kappa[0]:.9g}; the file was changed after its export, export it again"
             )
         kappa = exact
@@ -182,9 +185,10 @@ def _kappa(at: At, key: str, tau: Any) -> Floats:
     kappa = np.where(np.abs(kappa - 1.0) <= KAPPA_TOLERANCE, 1.0, kappa)
     if np.any(kappa > 1):
         raise BadInput(
-            f"NIR node '{at.name}': dt / tau = {kappa.max():g}, expected a decay in (0, 1]; the "
-            f"step of {at.dt_s:g} s is longer than tau = {tau_s.min():g} s: use a smaller dt, or "
-            "check the unit of tau (dt_s=, tau_unit_s=; --dt, --tau-unit)"
+            f"NIR node '{at.name}': dt / {named} = {kappa.max():g}, expected a decay in (0, 1]; "
+            f"the step of {at.dt_s:g} s is longer than {named} = {tau_s.min():g} s: use a smaller "
+            "dt, check the unit of time (dt_s=, tau_unit_s=; --dt, --tau-unit), or say who wrote "
+            "the file (--dialect)"
         )
     return kappa
 

@@ -257,7 +257,7 @@ TERNARY = InputCode(40, "ternary", 1, False, 1.0)
         ),
         (
             lambda: quantize(network(layer(ONES, leak=np.array([0.5, 0.6]))), "loihi2"),
-            "leak differs between neurons",
+            r"leak \(dt / tau\) differs between neurons",
         ),
         (
             lambda: quantize(network(layer(ONES, threshold=np.zeros(2))), "loihi2"),
