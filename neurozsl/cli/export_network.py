@@ -17,10 +17,11 @@ def export_network(
     """
     from neurozsl.export.network.build_network import build_network_bundle
     from neurozsl.export.network.network_run import feed
+    from neurozsl.export.network.other_choices import other_choices
 
     fed = feed(file, about.said(), inputs.golden(asked.samples))
     every, first = fed.given.chip_input, asked.samples
-    say_each(**{"note: golden samples": fed.given.notes})
+    say_each(**{"note: golden samples": fed.given.notes}, other=map(str, other_choices(fed)))
     bundle = asked.out or file.with_suffix(".deploy") / asked.target
     with progress_bar(f"exporting to {asked.target}") as update:
         manifest = build_network_bundle(

@@ -11,6 +11,7 @@ import numpy as np
 
 from neurozsl.core.digest import sha256
 from neurozsl.export.network.network_run import NetworkRun, Source
+from neurozsl.export.network.other_choices import other_choices
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.report import schema
 from neurozsl.report.schema import NetworkReport
@@ -37,6 +38,7 @@ def report_of(
     their own. step_s: length of a step in seconds, for static power; None: each chip's own.
     """
     network = done.fed.network
+    said = (f"dialect: {network.dialect}, as said",) if network.why == "as said" else ()
     readouts = tuple(x.name for x in network.lowered.layers if x.name not in done.spiking)
     cost = costs(
         done.network,
@@ -48,7 +50,7 @@ def report_of(
     )
     return document(
         NetworkReport,
-        Context(cost, (*network.notes, ESTIMATES), _raster(done)),
+        Context(cost, (*said, *network.notes, ESTIMATES), _raster(done)),
         command=command,
         seed=source.seed,
         files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
@@ -61,7 +63,7 @@ def report_of(
         dt_s=network.lowered.dt_s,
         assumptions=network.assumptions,
         repairs=network.repairs,
-        input_notes=done.fed.given.notes,
+        input_notes=(*done.fed.given.notes, *map(str, other_choices(done.fed))),
         readouts=readouts,
     )
 
