@@ -70,7 +70,7 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
         say(line)
     for line in result.get("oracle_faults", ()):
         say(line)
-    if (result["verdict"], result["oracle"]) == ("UNVERIFIED", "none"):
+    if result["verdict"] == "UNVERIFIED" and result["oracle"] == "none":
         from neurozsl.export.targets import target as find_target
 
         oracle = find_target(result["target"]).oracle

@@ -117,7 +117,7 @@ def fixed(folder: Path) -> dict[str, Any]:
         ones.s_out.connect(nothing.s_in)
         nothing.a_out.connect(neurons[neuron].a_in)
     one_hot.run(condition=RunSteps(STEPS), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    found = {
+    found: dict[str, Any] = {
         name: np.asarray(sink.data.get())[..., 2].ravel().tolist() for name, sink in sinks.items()
     }
     found |= {f"u {name}": cell.u.get().tolist() for name, cell in neurons.items()}
