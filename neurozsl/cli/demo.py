@@ -84,7 +84,7 @@ def demo(
     print_report(result)
     if not dense:
         say(against_dense(result))
-    if result.verdict == "UNVERIFIED":
+    if result.verification is not None and result.verification.oracle is None:
         say(
             "Lava is not installed here, so the integers were not checked against lava-nc; "
             "`neurozsl setup lava` installs it where a Python 3.10 can be found"

@@ -68,7 +68,9 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
 
     for line in told_processes(result):
         say(line)
-    if result["verdict"] == "UNVERIFIED":
+    for line in result.get("oracle_faults", ()):
+        say(line)
+    if result["verdict"] == "UNVERIFIED" and result["oracle"] == "none":
         from neurozsl.export.targets import target as find_target
 
         oracle = find_target(result["target"]).oracle
