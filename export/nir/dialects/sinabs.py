@@ -39,7 +39,7 @@ def _own(name: str) -> tuple[str, ...]:
 
 
 def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:
-    if cell.kind != "LIF" or variant != "no-norm":
+    if cell.kind not in ("LIF", "LI") or variant != "no-norm":
         return Mended()
     kept = -np.expm1(-dt_s / cell.values("tau"))
     return Mended({"r": cell.values("r") / kept}, "r became 1 / (1 - exp(-1 / tau)): no norm_input")
