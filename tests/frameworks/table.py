@@ -168,7 +168,7 @@ def _closed(text: str) -> str:
 def main() -> None:
     """Print what the page holds."""
     with tempfile.TemporaryDirectory() as place:
-        folders = {writer: Path(place) / writer for writer in record.WRITERS}
+        folders: dict[str, Path] = {writer: Path(place) / writer for writer in record.WRITERS}
         for writer, folder in folders.items():
             with tarfile.open(record.GOLDEN / f"{writer}.tar.xz") as archive:
                 archive.extractall(folder, filter="data")
