@@ -12,6 +12,16 @@ from tests.frameworks import record
 Folder = Callable[[str], Path]
 
 
+def require_peers() -> None:
+    """Skip where the other frameworks are not installed, or fail where they are required."""
+    if record.has_peers():
+        return
+    reason = "no environment of the other frameworks (run: make peers)"
+    if os.environ.get("NEUROZSL_REQUIRE_PEERS") == "1":
+        pytest.fail(f"NEUROZSL_REQUIRE_PEERS=1, but {reason}")
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session", name="recorded")
 def _recorded(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Folder with what is recorded of a writer: NAME.nir and NAME.npz."""
@@ -37,11 +47,8 @@ def _live(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
     def folder(writer: str) -> Path:
         if writer not in made:
-            if "peers" in record.environments(writer) and not record.has_peers():
-                reason = "no environment of the other frameworks (run: make peers)"
-                if os.environ.get("NEUROZSL_REQUIRE_PEERS") == "1":
-                    pytest.fail(f"NEUROZSL_REQUIRE_PEERS=1, but {reason}")
-                pytest.skip(reason)
+            if "peers" in record.environments(writer):
+                require_peers()
             target = tmp_path_factory.mktemp(f"live-{writer}")
             record.write_cases(writer, target, record.environments(writer))
             made[writer] = target

@@ -1,35 +1,19 @@
 """neurozsl gives every spike of every layer of the networks that other frameworks wrote."""
 
-from pathlib import Path
-from typing import Any
+import re
 
 import numpy as np
 import pytest
 
-from neurozsl.core.errors import NeuroZSLError
-from neurozsl.export.network.network_input import encode
-from neurozsl.export.nir import nirfile
-from neurozsl.export.nir.foreign import from_graph
-from neurozsl.export.nir.said import Said
-from neurozsl.hardware.floatsim.floatsim import simulate
+from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.export.backends.sinabs_layers import run_sinabs
 from tests.frameworks import record
 from tests.frameworks.cases import CASES, Case
 from tests.frameworks.conftest import Folder
+from tests.frameworks.run import simulated
 
 REACHED = [case for case in CASES if case.lost is None]
 LOST = [case for case in CASES if case.lost is not None]
-
-
-def _simulated(path: Path, case: Case, spikes: Any) -> list[Any]:
-    """Spike counts of the spiking layers, in the order in which signals pass them."""
-    options: dict[str, Any] = dict(case.said)
-    graph, steps = nirfile.read(path), spikes.shape[1]
-    [name] = from_graph(graph, case.name, Said(steps=steps, **options)).lowered.inputs
-    given = encode({name: spikes}, {name: spikes.shape[2:]})
-    said = Said(steps=steps, inputs=given.chip_input.code, **options)
-    lowered = from_graph(graph, case.name, said).lowered
-    trace = simulate(lowered, given.chip_input)
-    return [trace.spikes[layer.name] for layer in lowered.layers if layer.rule.spiking]
 
 
 def _id(case: Case) -> str:
@@ -40,7 +24,7 @@ def _id(case: Case) -> str:
 def test_every_spike_is_the_frameworks(recorded: Folder, case: Case) -> None:
     folder = recorded(case.writer)
     stored = record.read_spikes(folder, case)
-    layers = _simulated(folder / f"{case.name}.nir", case, stored["input"])
+    layers = simulated(folder / f"{case.name}.nir", case.said, stored["input"])
     assert len(layers) == 2
     for depth, counts in enumerate(layers):
         wrong = counts != stored[f"layer{depth}"]
@@ -48,9 +32,28 @@ def test_every_spike_is_the_frameworks(recorded: Folder, case: Case) -> None:
         assert not wrong.any(), f"layer {depth}: {wrong.mean():.2%} differ, from step {first}"
 
 
+@pytest.mark.parametrize("writer", record.WRITERS)
+def test_sinabs_layers_give_the_same_spikes_or_refuse_the_reset(
+    recorded: Folder, writer: str
+) -> None:
+    folder, refused = recorded(writer), set()
+    cases = [case for case in REACHED if case.writer == writer]
+    assert cases
+    for case in cases:
+        stored, path = record.read_spikes(folder, case), folder / f"{case.name}.nir"
+        try:
+            layers = simulated(path, case.said, stored["input"], run_sinabs)
+        except BadInput as error:
+            refused |= set(re.findall(r"reset ([a-z-]+), Sinabs' layers have", str(error)))
+            continue
+        for depth, counts in enumerate(layers):
+            np.testing.assert_array_equal(counts, stored[f"layer{depth}"], case.name)
+    assert refused == ({"zero-late", "subtract-nodelay"} if writer == "snntorch" else set())
+
+
 def test_what_a_file_has_lost_is_refused(recorded: Folder) -> None:
     for case in LOST:
         folder = recorded(case.writer)
         spikes = record.read_spikes(folder, case)["input"]
         with pytest.raises(NeuroZSLError):
-            _simulated(folder / f"{case.name}.nir", case, spikes)
+            simulated(folder / f"{case.name}.nir", case.said, spikes)

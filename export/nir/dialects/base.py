@@ -75,13 +75,16 @@ class Evidence:
     """What a graph, as it was read, shows of its writer.
 
     names: of every node, `outer.inner` in nested graphs. cells: neurons that spike. weights: of
-    every matrix and kernel. version: of nir, as the file states it.
+    every matrix and kernel. version: of nir, as the file states it. leading: length of the axis
+    that an Input counts before those that the weights behind it take, a batch or time; None where
+    it counts none.
     """
 
     names: tuple[str, ...]
     cells: tuple[NeuronNode, ...]
     weights: tuple[Any, ...]
     version: str | None
+    leading: int | None = None
 
     def every(self, holds: Callable[[NeuronNode], bool]) -> bool:
         """True where there are neurons and this holds for each."""
@@ -103,6 +106,7 @@ class Evidence:
 
 
 PARAMETERS: Final = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in")
+_AXES: Final = {"Linear": 1, "Affine": 1, "Conv1d": 2, "Conv2d": 3}  # of what a node reads
 SPIKING: Final = (nir.LIF, nir.CubaLIF, nir.IF)
 
 
@@ -166,6 +170,7 @@ def evidence(graph: nir.NIRGraph) -> Evidence:
         ),
         weights=tuple(node.weight for node in nodes.values() if hasattr(node, "weight")),
         version=getattr(graph, "version", None),
+        leading=_leading(graph),
     )
 
 
@@ -175,6 +180,17 @@ def _walk(graph: nir.NIRGraph, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _walk(node, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", node
+
+
+def _leading(graph: nir.NIRGraph) -> int | None:
+    """Exporters take off the first axis of the sample that they were given, or none."""
+    for source, target in graph.edges:
+        given, reader = graph.nodes.get(source), type(graph.nodes.get(target)).__name__
+        if isinstance(given, nir.Input) and reader in _AXES:
+            [shape] = given.input_type.values()
+            if np.size(shape) == _AXES[reader] + 1:
+                return int(np.ravel(shape)[0])
+    return None
 
 
 def _looped(graph: nir.NIRGraph) -> frozenset[str]:

@@ -1,8 +1,9 @@
-"""Norse 1.1 (`norse.torch.utils.to_nir`): LIFBoxCell, LIFCell, IAFCell, one value a layer.
+"""Norse 1.1 (`norse.torch.utils.to_nir`): LIFBoxCell, LIFCell, IAFCell.
 
 Its exporter multiplies tau by dt (1e-3 s unless it is told otherwise), so that a time constant of
 10 ms is stored as 1e-5, and writes w_in = 1 for a current that jumps by 1 a spike (in NIR's
-equation w_in = tau_syn / dt). Reset and v_reset are dropped. A sample starts at v_leak.
+equation w_in = tau_syn / dt). Reset and v_reset are dropped, and the Input keeps the batch of the
+sample that it was exported with. A sample starts at v_leak.
 """
 
 from typing import Final
@@ -18,16 +19,17 @@ _TIMES: Final = ("tau", "tau_mem", "tau_syn")
 
 def _wrote(seen: Evidence) -> str:
     def is_a_cell(cell: NeuronNode) -> bool:
-        return (
-            cell.is_all("r", 1)
-            and np.ndim(cell.node.r) == 0
-            and cell.values("v_reset") is None
-            and (cell.values("w_in") is None or cell.is_all("w_in", 1))
-        )
+        unmoved = cell.values("v_reset") is None or cell.is_all("v_reset", 0)
+        jumps = cell.values("w_in") is None or cell.is_all("w_in", 1)
+        return cell.is_all("r", 1) and jumps and unmoved
 
-    if not seen.every(is_a_cell):
+    if not seen.every(is_a_cell) or not seen.has_type(np.float32):
         return ""
-    return "one value a layer with r = 1, no v_reset stored, written with nir <= 1.0.5"
+    if seen.leading == 1:
+        return "r = 1 in single precision, an Input that counts a batch of 1"
+    if seen.every(lambda cell: np.ndim(cell.node.r) == 0):
+        return "r = 1 in single precision, one value a layer"
+    return ""
 
 
 def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:

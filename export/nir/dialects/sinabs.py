@@ -4,7 +4,7 @@
     norm_input;   n = floor(v* / theta) spikes where v* >= theta;   v = v* - n theta
 
 A file holds tau in steps and r = 1 whatever norm_input was; spike_fn, reset_fn, min_v_mem and
-tau_syn are dropped.
+tau_syn are dropped. Its exporter takes the first axis off the shape of the Input.
 """
 
 from typing import Final
@@ -29,6 +29,9 @@ def _wrote(seen: Evidence) -> str:
         return ""
     if any(cell.kind == "LIF" for cell in seen.cells):
         return "r = 1 and time constants of 1 and more, which count steps"
+    # Norse's IF neurons look alike; its Input keeps a batch, mostly of 1, its files no v_reset.
+    if seen.leading == 1 or not (seen.leading is None or seen.stores_reset()):
+        return ""
     if not all(part.isdigit() for name in seen.names for part in _own(name)):
         return ""
     return "IF neurons with r = 1 in single precision, one value each, nodes named by number"
