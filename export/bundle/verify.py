@@ -29,6 +29,7 @@ from neurozsl.export.bundle.agreement import LayerAgreement, compare, worst_marg
 from neurozsl.export.bundle.oracle_faults import accounted_for, faults_of
 from neurozsl.export.targets import Check, Target, target
 from neurozsl.hardware.count.diagnose import diagnose, integrating_layers
+from neurozsl.hardware.network.lowered import Lowered
 
 Verdict = Literal["PASS", "PASS-WITH-LOSS", "UNVERIFIED", "FAIL"]
 
@@ -107,6 +108,8 @@ def verify(
     oracle = "not needed" if chosen.oracle is None else chosen.oracle.here()
     checks = [_with_reference(check, parts.reference) for check in chosen.checks]
     skipped = tuple(c.name for c in checks if oracle == "none" and chosen.asks_oracle(c))
+    alone = _without_second(checks, parts.lowered)
+    skipped += tuple(alone)
     wanted = [c for c in checks if c.name not in skipped]
     traces = _run_all(parts, samples, chosen, wanted, timeout_s, progress)
     names = tuple(layer.name for layer in parts.lowered.layers)
@@ -120,6 +123,7 @@ def verify(
         found[check.name] = _measured(check, rows, parts, samples, traces, in_float)
     deployed = traces[chosen.backends[0]]
     reasons, undecided = _disagreements(wanted, found, parts)
+    undecided += alone.values()
     unhealthy = _unhealthy(deployed, parts, neurons)
     if parts.spec is not None:  # a model's branch; nobody promised that another network spikes
         reasons += unhealthy
@@ -159,6 +163,16 @@ def _in_float(chosen: Target) -> set[str]:
     """Backends that run the float branch."""
     known = {**BACKENDS, **chosen.own_backends}
     return {name for name, one in known.items() if one.chip is None}
+
+
+def _without_second(checks: list[Check], lowered: Lowered) -> dict[str, str]:
+    """Checks whose second float simulator cannot run a rule of a layer, each with a sentence."""
+    nearest = target(SECOND_FLOAT).nearest
+    lacks = {x.rule.reset for x in lowered.layers if x.rule.spiking and nearest(x.rule) != x.rule}
+    if not lacks:
+        return {}
+    text = f"no second simulator here has reset {', '.join(sorted(lacks))}; nothing was compared"
+    return {c.name: f"{c.name}: {text}" for c in checks if SECOND_FLOAT in (c.first, c.second)}
 
 
 def _with_reference(check: Check, reference: str) -> Check:

@@ -14,6 +14,7 @@ from neurozsl.export.bundle.bundle_files import describe, publish, staged, write
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.bundle.verify import verify
 from neurozsl.export.network.nearest_rule import refuse_rules
+from neurozsl.export.network.network_run import count_ends
 from neurozsl.export.nir.foreign import Network
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.arithmetic.base import QuantiserOptions
@@ -53,6 +54,8 @@ def build_network_bundle(
         parts = write_parts(part, network.graph, None, chosen, rounding)
         placed = place(parts.program, parts.program.chip) if parts.program else None
         golden = write_golden(part, parts, chosen, samples)
+        if ends := count_ends(network.lowered, golden):
+            raise BadInput(f"export of {network.source}: {'; '.join(ends)}")
         found = verify(
             parts,
             samples,

@@ -144,6 +144,6 @@ def _code(values: npt.NDArray[np.float64]) -> tuple[Any, InputCode, str]:
     worst = float(np.abs(values - codes * scale).max())
     note = (
         f"real values, coded as {GRADED_BITS}-bit graded spikes of {scale:g} each; the largest "
-        f"rounding is {worst:.3g}"
+        f"rounding is {worst:.3g}, and spikes may differ from those of the exact values"
     )
     return codes.astype(np.int16), InputCode(size, "graded", GRADED_BITS, signed, scale), note

@@ -32,6 +32,7 @@ from neurozsl.hardware.count.diagnose import Diagnosis, diagnose, membrane_thres
 from neurozsl.hardware.floatsim.floatsim import Record
 from neurozsl.hardware.lower import metadata as graph_metadata
 from neurozsl.hardware.lower.lower import Lowered
+from neurozsl.hardware.network.neuron import MAX_SPIKES
 from neurozsl.hardware.network.program import ChipProgram
 
 SAMPLES: Final = 16
@@ -90,6 +91,10 @@ class NetworkRun:
         """Operations of this run."""
         return count(self.network, self.fed.given.chip_input, self.trace)
 
+    def warnings(self) -> tuple[str, ...]:
+        """Where more spikes may have been meant than a trace holds."""
+        return count_ends(self.fed.network.lowered, self.trace)
+
     def diagnoses(self) -> dict[str, Diagnosis]:
         """State of every layer that spikes."""
         spikes = {name: self.trace.spikes[name] for name in self.spiking}
@@ -108,6 +113,20 @@ class NetworkRun:
             f"decays over {1 / slowest:,.0f} steps, so that little of its input arrives in each; "
             "say --dt, --tau-unit or --dialect before touching a threshold"
         )
+
+
+def count_ends(lowered: Lowered, trace: Trace) -> tuple[str, ...]:
+    """Layers that reach the most spikes a step that are counted, where several are sent."""
+    told = []
+    for layer in lowered.layers:
+        at_end = int(np.count_nonzero(trace.spikes[layer.name] == MAX_SPIKES))
+        if layer.rule.max_spikes == MAX_SPIKES and at_end:
+            told.append(
+                f"layer '{layer.name}': {MAX_SPIKES} spikes in {at_end:,} neuron-steps, the most "
+                "that are counted; the framework may send more there, so spikes may differ: use "
+                "smaller weights or a larger threshold"
+            )
+    return tuple(told)
 
 
 def feed(path: Path, said: Said, source: Source) -> Fed:

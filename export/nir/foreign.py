@@ -77,11 +77,12 @@ def from_graph(graph: nir.NIRGraph, source: str, said: Said | None = None) -> Ne
         return Network(source, normal.graph, lowered, repairs, kept, dialect=dialect, why=why)
     found = spoken(graph, said.dialect)
     meant = meaning(normal.graph, said, found)
-    settled, changed = plain(normal.graph, meant, found)
+    spelled = plain(normal.graph, meant, found)
+    settled = spelled.graph
     steps = STEPS if said.steps is None else said.steps
     start = {"start": "rest"} if found is not None and found.dialect.start == "rest" else {}
     drafted = lower(settled, dt_s=meant.dt_s, steps=steps, inputs=said.inputs, rule=meant.rules)
-    repairs = (*normal.repairs, *changed)
+    repairs = (*normal.repairs, *spelled.told)
     dialect = None if found is None else found.word
     settled.metadata = graph_metadata.header(
         drafted,
@@ -94,6 +95,7 @@ def from_graph(graph: nir.NIRGraph, source: str, said: Said | None = None) -> Ne
             "if_gain": meant.if_gain,
         },
     )
+    settled.metadata |= spelled.decays
     return Network(
         source=source,
         graph=settled,

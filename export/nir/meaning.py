@@ -16,6 +16,7 @@ An assumption that has another side is a `Choice`: what `simulate` runs to say h
 other side would change.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
@@ -24,8 +25,9 @@ import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.export.nir.dialects.base import DT_S, Discretisation, IfGain, NeuronNode, evidence
+from neurozsl.export.nir.dialects.base import DT_S, NeuronNode, evidence
 from neurozsl.export.nir.dialects.registry import Spoken
+from neurozsl.export.nir.dialects.words import Discretisation, IfGain
 from neurozsl.export.nir.said import SECONDS, Said, TauUnit
 from neurozsl.hardware.lower.neurons import has_time_constant
 from neurozsl.hardware.network.neuron import MAX_SPIKES, NeuronRule
@@ -110,6 +112,9 @@ def _check_words(said: Said) -> None:
     ):
         if value is not None and value not in words:
             raise BadInput(f"{what} {value!r}, expected one of {', '.join(words)}")
+    dt_s = said.dt_s
+    if dt_s is not None and not (isinstance(dt_s, int | float) and 0 < dt_s < math.inf):
+        raise BadInput(f"dt_s {dt_s!r}: the length of a step, expected seconds above 0")
 
 
 def _step(graph: nir.NIRGraph, said: Said, spoken: Spoken | None) -> _Part:
@@ -123,8 +128,11 @@ def _step(graph: nir.NIRGraph, said: Said, spoken: Spoken | None) -> _Part:
         if rate is not None:
             return _Part(rate)
         return _Part(DT_S, (f"dt: a step is called {DT_S:g} s; no node depends on it",))
-    if spoken is not None and spoken.dialect.times_in_steps:
+    if spoken is not None and spoken.dialect.times_in_steps and said.tau_unit is None:
         return _Part(DT_S, (f"dt: a step is called {DT_S:g} s; time constants count steps (--dt)",))
+    if spoken is not None:
+        usual = spoken.dialect.dt_s
+        return _Part(usual, (f"dt: {usual:g} s, usual with {spoken.dialect.title} (--dt)",))
     return _Part(DT_S, (f"dt: {DT_S:g} s a step (the file does not say; --dt)",))
 
 
@@ -241,18 +249,21 @@ def _open(
 ) -> tuple[tuple[str, ...], tuple[Choice, ...]]:
     """What the files of a dialect cannot say about their neurons, and nobody else says."""
     variants, about = spoken.dialect.variants, spoken.dialect.variants_say
+    key, choices = spoken.dialect.key, []
+    for option, fields in spoken.dialect.other_rules.items():
+        if all(getattr(said, field) is None for field in fields):
+            choices.append(Choice(option, replace(said, **fields)))
     concerned = any(cell.kind in spoken.dialect.variants_of for cell in cells)
     if spoken.stated or not concerned or (about == "reset" and said.reset is not None):
-        return (), ()
+        return (), tuple(choices)
     others = [variant for variant in variants if variant != spoken.variant]
-    key = spoken.dialect.key
     text = f"{about}: {variants[spoken.variant]}, the default of {spoken.dialect.title}"
     words = ", ".join(f"{key}:{variant}" for variant in others)
-    choices = (
+    own = [
         Choice(f"--dialect {key}:{variant}", replace(said, dialect=f"{key}:{variant}"))
         for variant in others
-    )
-    return (f"{text} (its files do not say; --dialect {words})",), tuple(choices)
+    ]
+    return (f"{text} (its files do not say; --dialect {words})",), (*own, *choices)
 
 
 def _resets_elsewhere(cell: NeuronNode) -> bool:

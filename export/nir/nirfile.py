@@ -32,6 +32,7 @@ from neurozsl.export.nir.no_network import holds, no_network, stopped
 MAX_NODES: Final = 10_000
 MAX_EDGES: Final = 100_000
 MAX_NESTING: Final = 16
+_ENDLESS: Final = ("tau", "tau_mem", "tau_syn", "r", "w_in")  # infinite where nothing decays
 _WORDS: Final = ("same", "valid")  # the texts that a padding may be
 
 
@@ -103,9 +104,15 @@ def read(path: Path | str) -> nir.NIRGraph:
     graph.version = _text(content.get("version")) or None
     faults = _not_finite(graph)
     if faults:
+        endless = all(fault.rpartition(".")[2] in _ENDLESS for fault in faults)
+        cause = (
+            "a decay of 1 (no leak, as snnTorch's beta = 1) has no time constant: set it just "
+            "below 1, 0.999999, and export again"
+            if endless
+            else "the training that wrote it diverged: export an earlier checkpoint"
+        )
         raise BadInput(
-            f"{path}: values that are not finite (NaN or infinite) in {', '.join(faults)}; "
-            "the training that wrote it diverged: export an earlier checkpoint"
+            f"{path}: values that are not finite (NaN or infinite) in {', '.join(faults)}; {cause}"
         )
     return graph
 

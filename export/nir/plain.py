@@ -12,13 +12,13 @@ and a sentence for every change of a number.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import nir
 import numpy as np
 
-from neurozsl.export.nir.dialects.base import NeuronNode
+from neurozsl.export.nir.dialects.base import Evidence, Mended, NeuronNode, evidence
 from neurozsl.export.nir.dialects.registry import Spoken
 from neurozsl.export.nir.meaning import Meaning
 
@@ -26,23 +26,31 @@ _TIMES: Final = ("tau", "tau_mem", "tau_syn", "delay")
 _DECAYS: Final = ("tau", "tau_mem", "tau_syn")
 
 
-def plain(
-    graph: nir.NIRGraph, meant: Meaning, spoken: Spoken | None
-) -> tuple[nir.NIRGraph, tuple[str, ...]]:
-    """The graph in plain words, and what was changed; shapes and edges stay."""
-    nodes, told = dict(graph.nodes), list[str]()
+@dataclass(frozen=True)
+class Plain:
+    """The graph in plain words, what was changed, and exact decays, `kappa/NODE`."""
+
+    graph: nir.NIRGraph
+    told: tuple[str, ...]
+    decays: Mapping[str, Any]
+
+
+def plain(graph: nir.NIRGraph, meant: Meaning, spoken: Spoken | None) -> Plain:
+    """Shapes and edges stay."""
+    nodes, told, decays = dict(graph.nodes), list[str](), dict[str, Any]()
+    seen = evidence(graph)
     for name, node in graph.nodes.items():
-        changed, said = _plain(name, node, meant, spoken)
-        if changed:
-            nodes[name] = replace(node, **changed)
-        told += [f"node '{name}': {text}" for text in said]
-    return nir.NIRGraph(nodes=nodes, edges=list(graph.edges)), tuple(told)
+        mended = _mended(name, node, meant, spoken, seen)
+        if mended.values:
+            nodes[name] = replace(node, **mended.values)
+        if mended.text:
+            told.append(f"node '{name}': {mended.text}")
+        decays |= {f"{key}/{name}": value for key, value in mended.decays.items()}
+    return Plain(nir.NIRGraph(nodes=nodes, edges=list(graph.edges)), tuple(told), decays)
 
 
-def _plain(
-    name: str, node: Any, meant: Meaning, spoken: Spoken | None
-) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    told = []
+def _mended(name: str, node: Any, meant: Meaning, spoken: Spoken | None, seen: Evidence) -> Mended:
+    told, decays = list[str](), dict[str, Any]()
     values: dict[str, Any] = {
         key: np.asarray(getattr(node, key), np.float64) * meant.unit_s
         for key in _TIMES
@@ -50,18 +58,20 @@ def _plain(
     }
     if spoken is not None and hasattr(node, "r"):
         now = replace(node, **values) if values else node
-        mended = spoken.dialect.mend(NeuronNode(name, now), meant.dt_s, spoken.variant)
+        mended = spoken.dialect.mend(NeuronNode(name, now), meant.dt_s, spoken.variant, seen)
         values |= mended.values
         told += [mended.text] if mended.text else []
+        decays |= mended.decays if meant.discretisation == "euler" else {}
     if meant.if_gain == "rate" and isinstance(node, nir.IF | nir.I):
         values["r"] = np.asarray(node.r, np.float64) * meant.dt_s
         told.append("r became r dt, the gain of a step")
     if meant.discretisation == "exponential":
-        decays = {key: values.get(key, getattr(node, key)) for key in _DECAYS if hasattr(node, key)}
-        for key, tau in decays.items():
+        taus = {key: values.get(key, getattr(node, key)) for key in _DECAYS if hasattr(node, key)}
+        for key, tau in taus.items():
             exact = np.asarray(tau, np.float64)
-            values[key] = meant.dt_s / -np.expm1(-meant.dt_s / exact)
-            told.append(f"{key} became dt / (1 - exp(-dt / {key})), which decays alike")
+            if np.all(exact > 0):  # lowering refuses another by its name
+                values[key] = meant.dt_s / -np.expm1(-meant.dt_s / exact)
+                told.append(f"{key} became dt / (1 - exp(-dt / {key})), which decays alike")
     reset = getattr(node, "v_reset", None)
     if reset is not None and np.any(np.asarray(reset) != 0):
         lowered = np.asarray(reset, np.float64)
@@ -71,4 +81,4 @@ def _plain(
             if hasattr(node, key)
         }
         told.append("membrane, threshold and v_leak are counted from v_reset")
-    return values, tuple(told)
+    return Mended(values, "; ".join(told), decays)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
-from neurozsl.export.nir.dialects.base import Discretisation, IfGain
+from neurozsl.export.nir.dialects.words import Discretisation, IfGain
 from neurozsl.hardware.network.neuron import Compare, Reset
 
 if TYPE_CHECKING:

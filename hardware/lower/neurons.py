@@ -78,7 +78,7 @@ def read_out(size: int) -> Neurons:
 
 def _lif(node: Any, at: At) -> Neurons:
     kappa = _kappa(at, "kappa", "tau", node.tau)
-    gain = kappa * _vector(at, "r", node.r)
+    gain = _near_one(kappa * _vector(at, "r", node.r))
     return _at_zero(node, at, gain, kappa, np.ones(at.size))
 
 
@@ -88,8 +88,13 @@ def _cuba_lif(node: Any, at: At) -> Neurons:
     jump = kappa_syn * _vector(at, "w_in", node.w_in)
     # Our graphs write w_in = 1 / kappa_s (a jump of exactly 1, Norse's LIFCell) in float32.
     jump = np.where(np.abs(jump - 1.0) <= KAPPA_TOLERANCE, 1.0, jump)
-    gain = kappa * _vector(at, "r", node.r) * jump
+    gain = _near_one(kappa * _vector(at, "r", node.r)) * jump
     return _at_zero(node, at, gain, kappa, kappa_syn, "current")
+
+
+def _near_one(gain: Floats) -> Floats:
+    """An r that undoes the decay does so exactly: tau / dt times dt / tau rounds twice."""
+    return np.where(np.abs(gain - 1.0) <= 1e-12, 1.0, gain)
 
 
 def _if(node: Any, at: At) -> Neurons:
@@ -170,7 +175,10 @@ def _kappa(at: At, key: str, named: str, tau: Any) -> Floats:
     """
     tau_s = _vector(at, named, tau) * at.tau_unit_s
     if np.any(tau_s <= 0):
-        raise BadInput(f"NIR node '{at.name}': {named} {tau_s.min():g} s, expected a positive time")
+        raise BadInput(
+            f"NIR node '{at.name}': {named} {tau_s.min():g} s, expected a positive time (snnTorch "
+            "writes one below 0 of a beta or alpha above 1, which it clamps to 1)"
+        )
     kappa = at.dt_s / tau_s
     stored = at.stored(key)
     if stored is not None:
@@ -187,8 +195,8 @@ def _kappa(at: At, key: str, named: str, tau: Any) -> Floats:
         raise BadInput(
             f"NIR node '{at.name}': dt / {named} = {kappa.max():g}, expected a decay in (0, 1]; "
             f"the step of {at.dt_s:g} s is longer than {named} = {tau_s.min():g} s: use a smaller "
-            "dt, check the unit of time (dt_s=, tau_unit_s=; --dt, --tau-unit), or say who wrote "
-            "the file (--dialect)"
+            "dt, check the unit of time (--dt, --tau-unit) or say who wrote the file (--dialect "
+            "norse: its exporter multiplies by dt); a decay beyond 1 is snnTorch's beta below 0"
         )
     return kappa
 

@@ -34,7 +34,8 @@ def export_network(
             scale=asked.scale_rule or "max",
             progress=stages(update),
         )
-    again = f" --poisson 0.05{about.words()}"
+    fed_by = inputs.words() if inputs.input or inputs.poisson else " --poisson 0.05"
+    again = fed_by + about.words()
     return Exported(
         bundle, manifest, (command("simulate", bundle), command("profile", file, again))
     )

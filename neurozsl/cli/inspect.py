@@ -114,6 +114,8 @@ def _show(inspection: Inspection) -> None:
     )
     for key, value in inspection.metadata.items():
         say(f"{key}: {value}")
+    from neurozsl.export.network.nearest_rule import words
+
     network = inspection.network
     if network is None:
         return
@@ -123,15 +125,8 @@ def _show(inspection: Inspection) -> None:
         ("layer", "kind", "neurons", "sources", "parameters", "connections", "tau, steps"),
         [_cells(row) for row in inspection.layers],
     )
-    rules = {str(row.rule): row for row in inspection.layers if "read-out" not in row.kind}
-    for row in rules.values():
-        most = row.rule["max_spikes"]
-        low = row.rule["low"]
-        say(
-            f"neurons: reset {row.rule['reset']}, {most} spike{'s' if most > 1 else ''} a step at "
-            f"most, where v {row.rule['compare']} theta"
-            + ("" if low is None else f", v never below {low:g}")
-        )
+    rules = dict.fromkeys(x.rule for x in lowered.layers if x.rule.spiking)
+    say_each(neurons=map(words, rules))
     say_each(repaired=network.repairs, **told_dialect(inspection.as_json()))
     say_each(note=network.notes)
     for fit in inspection.fits:

@@ -11,7 +11,7 @@ import typer
 
 from neurozsl.cli.kinds import words
 from neurozsl.core.errors import BadInput
-from neurozsl.export.nir.dialects.base import Discretisation, IfGain
+from neurozsl.export.nir.dialects.words import Discretisation, IfGain
 from neurozsl.export.nir.said import TauUnit
 from neurozsl.hardware.network.neuron import Compare, Reset
 

@@ -73,6 +73,8 @@ def simulate_network(
 
 def as_document(done: NetworkRun, file: Path) -> dict[str, Any]:
     """What `--json` prints; `state` is ok, dead, saturated or read-out."""
+    from neurozsl.export.network.nearest_rule import words
+
     network, trace = done.fed.network, done.trace
     found, rates = done.diagnoses(), trace.rates()
     layers = []
@@ -104,9 +106,14 @@ def as_document(done: NetworkRun, file: Path) -> dict[str, Any]:
         "dialect": network.dialect,
         "why": network.why,
         "cannot_say": list(network.cannot_say),
+        "neurons": [
+            words(rule)
+            for rule in dict.fromkeys(x.rule for x in network.lowered.layers if x.rule.spiking)
+        ],
         "assumptions": list(network.assumptions),
         "repairs": list(network.repairs),
         "notes": list(network.notes),
+        "warnings": list(done.warnings()),
     }
 
 
@@ -136,9 +143,9 @@ def show_run(document: dict[str, Any]) -> None:
         if x["advice"] != "-":
             say(f"warning: layer '{x['name']}' is {x['state']}: {x['advice']}")
     say_each(note=document["input"], repaired=document["repairs"])
-    say_each(**told_dialect(document))
+    say_each(**told_dialect(document), neurons=document["neurons"])
     say_each(other=[x["text"] for x in document.get("other_choices", ())])
-    say_each(note=document["notes"])
+    say_each(warning=document["warnings"], note=document["notes"])
 
 
 def told_dialect(document: dict[str, Any]) -> dict[str, list[str]]:

@@ -85,7 +85,7 @@ def test_the_rule_that_is_asked_for_is_the_rule_that_is_shown(
     assert (rule["reset"], rule["compare"], rule["max_spikes"]) == ("subtract", ">=", 3)
     assert rule["low"] == -1.0
     shown = neurozsl("inspect", network, *options)
-    assert "reset subtract, 3 spikes a step at most, where v >= theta, v never below -1" in (
+    assert "reset subtract, up to 3 spikes a step where v >= theta, v never below -1" in (
         " ".join(shown.err.split())
     )
     assert "--compare '>=' --max-spikes 3" in shown.err  # can be pasted into a shell

@@ -12,6 +12,8 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
+from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.export.network.build_network import build_network_bundle
 from neurozsl.export.network.network_run import Source, feed, run_network
 from neurozsl.export.network.other_choices import other_choices
 from neurozsl.export.nir import nirfile
@@ -133,7 +135,8 @@ def test_the_other_side_of_an_assumption_is_counted_on_the_input(tmp_path: Path)
         wanted = int(np.count_nonzero(base != spikes(graph(lif()), **said)))
         assert (found[option].differing, found[option].of) == (wanted, base.size), option
     assert found["--reset subtract"].differing > 0
-    assert other_choices(feed(path, Said(dialect="norse"), Source(tmp_path / "x.npz"))) == ()
+    stated = Said(dialect="norse:times-dt", reset="zero")
+    assert other_choices(feed(path, stated, Source(tmp_path / "x.npz"))) == ()
 
 
 def test_of_a_large_input_the_first_samples_are_counted(
@@ -198,3 +201,132 @@ def test_what_is_said_wins_over_the_dialect() -> None:
 def test_keyword_arguments_are_the_fields_of_said() -> None:
     assert set(Saying.__annotations__) == set(Said.__dataclass_fields__)
     assert "euler" in get_args(get_args(Said.__dataclass_fields__["discretisation"].type)[0])
+
+
+# ---------------------------------------------------------------- what one writer's files hide
+
+
+def norse_graph(*taus: float) -> nir.NIRGraph:
+    """A chain of LIF nodes as Norse 1.1 stores them, one value a layer in single precision."""
+    one = np.float32(1)
+    nodes: dict[str, Any] = {"in": nir.Input({"input": np.array([1, WIDE])})}
+    edges, last, rng = [], "in", np.random.default_rng(5)
+    for i, tau in enumerate(taus):
+        wide = WIDE if i == 0 else NEURONS
+        weight = rng.normal(0.3, 3.0, (NEURONS, wide)).astype(np.float32)
+        nodes[f"fc{i}"] = nir.Affine(weight, np.zeros(NEURONS, np.float32))
+        nodes[f"n{i}"] = nir.LIF(tau=np.float32(tau), r=one, v_leak=np.float32(0), v_threshold=one)
+        edges += [(last, f"fc{i}"), (f"fc{i}", f"n{i}")]
+        last = f"n{i}"
+    nodes["out"] = nir.Output({"output": np.array([1, NEURONS])})
+    return nir.NIRGraph(nodes, [*edges, (last, "out")])
+
+
+def tau_steps(of: nir.NIRGraph, **said: Any) -> list[float]:
+    layers = from_graph(of, "net.nir", Said(**said)).lowered.layers
+    return [round(1 / float(layer.leak[0]), 3) for layer in layers]
+
+
+def test_a_slow_layer_of_norse_is_on_the_scale_of_the_whole_file() -> None:
+    """300/s and 0.5/s, stored with the factor dt: 3.333e-6 and 2e-3."""
+    fast, slow = 1e-3 / 300, 1e-3 / 0.5
+    assert tau_steps(norse_graph(fast, slow)) == [3.333, 2000.0]
+    assert tau_steps(norse_graph(slow, slow)) == [2.0, 2.0]  # nothing shows the factor
+    network = from_graph(norse_graph(slow, slow), "net.nir")
+    assert {x.option for x in network.choices} >= {"--dialect norse:times-dt"}
+    assert any(text.startswith("time constants:") for text in network.assumptions)
+    assert tau_steps(norse_graph(slow, slow), dialect="norse:times-dt") == [2000.0, 2000.0]
+
+
+def test_norses_step_is_assumed_and_another_dt_of_its_exporter_has_an_option() -> None:
+    network = from_graph(norse_graph(1e-5), "net.nir")
+    assert any(text.startswith("dt: 0.001 s, usual with Norse") for text in network.assumptions)
+    # Cells at 1e-4 s with tau 10 ms, to_nir at 1e-3: stored 1e-5, decays by 0.01.
+    assert tau_steps(norse_graph(1e-5), dialect="norse:in-seconds", dt_s=1e-4 * 1e-3) == [100.0]
+
+
+def test_the_decay_of_snntorch_is_the_single_precision_number_that_it_computes() -> None:
+    for beta in (0.5, 0.9, 0.375, 0.0, 0.8125, 0.99, 0.123):
+        beta32 = np.float32(beta)
+        tau = (np.float32(1e-4) / (1 - beta32)).astype(np.float32)
+        node = nir.LIF(
+            tau=np.full(NEURONS, tau),
+            r=np.full(NEURONS, np.float32(tau / np.float32(1e-4))),
+            v_leak=np.zeros(NEURONS, np.float32),
+            v_threshold=np.ones(NEURONS, np.float32),
+        )
+        [layer] = from_graph(graph(node), "net.nir", Said(dialect="snntorch")).lowered.layers
+        assert np.all(1 - layer.leak == float(beta32)), beta
+        assert np.array_equal(layer.weight, graph(node).nodes["fc"].weight)  # a gain of exactly 1
+
+
+@pytest.mark.parametrize("word", ["snntorch", "snntorch:zero", "lava", "norse", "sinabs", "nir"])
+def test_every_word_reads_or_refuses_every_kind_of_neuron(word: str) -> None:
+    cuba = nir.CubaLIF(
+        tau_mem=ones(1e-3), tau_syn=ones(5e-4), r=ones(10), w_in=ones(5), v_leak=ones(0),
+        v_threshold=ones(),
+    )  # fmt: skip
+    for node in (lif(), cuba, nir.IF(ones(1e4), ones()), nir.IF(ones(), ones())):
+        try:
+            from_graph(graph(node), "net.nir", Said(dialect=word))
+        except BadInput as error:
+            assert "'n'" in str(error)
+
+
+def test_a_dialect_that_the_file_does_not_look_like_is_told_so() -> None:
+    network = from_graph(norse_graph(1e-5), "net.nir", Said(dialect="spikingjelly", dt_s=1e-6))
+    assert network.why.startswith("as said, although it looks like norse")
+    assert from_graph(norse_graph(1e-5), "net.nir", Said(dialect="norse")).why == "as said"
+
+
+def test_an_empty_variant_is_none() -> None:
+    with pytest.raises(BadInput, match="dialect 'snntorch:' is unknown"):
+        from_graph(graph(lif()), "net.nir", Said(dialect="snntorch:"))
+
+
+@pytest.mark.parametrize("dt_s", [0, -1.0, float("nan"), float("inf"), "1"])
+def test_a_step_that_is_none_is_refused(dt_s: Any) -> None:
+    with pytest.raises(BadInput, match=r"dt_s .*expected seconds above 0"):
+        from_graph(graph(lif()), "net.nir", Said(dt_s=dt_s))
+
+
+def test_decays_at_and_beyond_their_ends_are_named(tmp_path: Path) -> None:
+    endless = graph(lif())
+    endless.nodes["n"].tau = ones(np.inf)
+    endless.nodes["n"].r = ones(np.inf)
+    with pytest.raises(BadInput, match="not written"):
+        nirfile.write(tmp_path / "net.nir", endless)
+    nir.write(tmp_path / "net.nir", endless)
+    with pytest.raises(BadInput, match=r"a decay of 1 \(no leak, as snnTorch's beta = 1\)"):
+        nirfile.read(tmp_path / "net.nir")
+    with pytest.raises(BadInput, match=r"tau -0.002 s.*beta or alpha above 1"):
+        from_graph(graph(lif(-2e-3)), "net.nir")
+
+
+def test_the_other_rules_of_a_framework_are_choices_too() -> None:
+    network = from_graph(graph(nir.IF(ones(), ones())), "net.nir", Said(dialect="sinabs"))
+    assert {x.option for x in network.choices} == {"--max-spikes 1", "--reset zero"}
+    said = Said(dialect="sinabs", max_spikes=1, reset="zero")
+    assert from_graph(graph(nir.IF(ones(), ones())), "net.nir", said).choices == ()
+
+
+def test_spikes_at_the_end_of_the_count_are_told_and_no_bundle_is_made(tmp_path: Path) -> None:
+    path = nirfile.write(tmp_path / "net.nir", graph(nir.IF(ones(), ones(1e-3))))
+    fed = feed(path, Said(dialect="sinabs"), Source(rate=0.5, samples=2))
+    [text] = run_network(fed).warnings()
+    assert "'n': 255 spikes in" in text and "larger threshold" in text
+    with pytest.raises(BadInput, match="255 spikes in"):
+        build_network_bundle(
+            fed.network, target="nir", out_dir=tmp_path / "b", samples=fed.given.chip_input
+        )
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["net.nir"]
+
+
+def test_a_rule_that_one_simulator_alone_has_is_unverified_not_refused(tmp_path: Path) -> None:
+    network = from_graph(graph(lif()), "net.nir", Said(reset="zero-late", steps=STEPS))
+    given = ChipInput({"in": stimulus()}, network.lowered.inputs)
+    made = build_network_bundle(network, target="nir", out_dir=tmp_path / "b", samples=given)
+    assert made.verdict == "UNVERIFIED"
+    assert "no second simulator here has reset zero-late" in str(made.verification)
+    again = open_bundle(tmp_path / "b").backend("floatsim")(given)
+    assert np.array_equal(again.spikes["n"], simulate(network.lowered, given).spikes["n"])

@@ -8,16 +8,14 @@ cannot say at all.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import nir
 import numpy as np
 
+from neurozsl.export.nir.dialects.words import Discretisation, IfGain, Start
 from neurozsl.hardware.network.neuron import NeuronRule
 
-Discretisation = Literal["euler", "exponential"]
-IfGain = Literal["step", "rate"]
-Start = Literal["reset", "rest"]
 DT_S: Final = 1e-4  # the step of the NIR paper's experiments and of most exporters
 _NEAR: Final = 1e-5  # float32 quotients of float32 parameters
 
@@ -48,7 +46,11 @@ class NeuronNode:
     @property
     def gains_are_one(self) -> bool:
         """True where r undoes the decay at 1e-4 s a step, and w_in that of the current."""
-        return self.implied_dt is not None and abs(self.implied_dt / DT_S - 1) <= _NEAR
+        return self.has_gain_one(DT_S)
+
+    def has_gain_one(self, dt_s: float) -> bool:
+        """The same at another step."""
+        return self.implied_dt is not None and abs(self.implied_dt / dt_s - 1) <= _NEAR
 
     @property
     def implied_dt(self) -> float | None:
@@ -112,10 +114,14 @@ SPIKING: Final = (nir.LIF, nir.CubaLIF, nir.IF)
 
 @dataclass(frozen=True)
 class Mended:
-    """Parameters of a node as the dialect means them, and a sentence where that is a change."""
+    """Parameters of a node as the dialect means them, and a sentence where that is a change.
+
+    decays: `kappa` and `syn_kappa`, where the framework's own number is known beside tau.
+    """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    decays: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,11 @@ class Dialect:
     cannot say and a second word can, `key:variant`, with its meaning; the first is what the
     framework does by default; variants_say names what they decide, variants_of the types of node
     that it concerns. rule: of a neuron, by variant. step_in_s: the length of a step that the file
-    shows, None for DT_S, assumed. times_in_steps: time constants count steps. start: a sample
-    starts at v_reset, or at v_leak. mend: what is stored otherwise than it is meant, for a step of
-    so many seconds. cannot_say: one sentence each, with the option that supplies it.
+    shows, None where it shows none: then dt_s, assumed. times_in_steps: time constants count steps.
+    start: a sample starts at v_reset, or at v_leak. mend: what is stored otherwise than it is
+    meant, for a step of so many seconds, in the file that is seen. cannot_say: one sentence each,
+    with the option that supplies it. other_rules: of those options the ones that change spikes,
+    with the fields of `Said` that they set.
     """
 
     key: str
@@ -144,7 +152,9 @@ class Dialect:
     step_in_s: Callable[[Evidence], float | None] = lambda evidence: None
     times_in_steps: bool = False
     start: Start = "reset"
-    mend: Callable[[NeuronNode, float, str], Mended] = lambda cell, dt_s, variant: Mended()
+    mend: Callable[[NeuronNode, float, str, Evidence], Mended] = lambda *unused: Mended()
+    dt_s: float = DT_S
+    other_rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cannot_say: tuple[str, ...] = ()
 
     @property

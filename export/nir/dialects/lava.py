@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from neurozsl.export.nir.dialects.base import DT_S, Dialect, Evidence, Mended, NeuronNode
-from neurozsl.export.nir.dialects.snntorch import SNNTORCH
+from neurozsl.export.nir.dialects.base import DT_S, Dialect, Evidence, NeuronNode
+from neurozsl.export.nir.dialects.snntorch import mend
 from neurozsl.hardware.network.neuron import NeuronRule
 
 _DECAYS: Final = 4096
@@ -21,21 +21,21 @@ def _wrote(seen: Evidence) -> str:
     def is_a_cell(cell: NeuronNode) -> bool:
         if cell.kind != "CubaLIF" or not cell.gains_are_one:
             return False
-        decays = (DT_S / cell.values(key) for key in ("tau_mem", "tau_syn"))
-        return all(_whole(x * _DECAYS) for x in decays) and _whole(
-            cell.values("v_threshold") * _WEIGHTS
-        )
+        decays = [DT_S / cell.values(key) for key in ("tau_mem", "tau_syn")]
+        one_each = all(np.ptp(x) == 0 for x in decays)
+        return one_each and all(_whole(x * _DECAYS) for x in decays)
 
-    whole = seen.every(is_a_cell) and all(_whole(np.asarray(w) * _WEIGHTS) for w in seen.weights)
-    return "decays of k / 4096, weights and thresholds of k / 64" if whole else ""
+    numbered = all(name.isdigit() for name in seen.names if name not in ("input", "output"))
+    if not (numbered and seen.has_type(np.float64) and seen.every(is_a_cell)):
+        return ""
+    numbers = (*seen.weights, *(cell.values("v_threshold") for cell in seen.cells))
+    if not all(_whole(np.asarray(x) * _WEIGHTS) for x in numbers):
+        return ""
+    return "nodes by number, decays of k / 4096, weights and thresholds of k / 64, double precision"
 
 
 def _whole(values: Any) -> bool:
     return bool(np.allclose(values, np.rint(values), rtol=1e-5, atol=1e-6))
-
-
-def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:
-    return SNNTORCH.mend(cell, dt_s, variant)  # the same two gains
 
 
 LAVA: Final = Dialect(
@@ -44,7 +44,7 @@ LAVA: Final = Dialect(
     wrote=_wrote,
     rule=lambda cell, variant: NeuronRule(),
     step_in_s=lambda seen: DT_S,
-    mend=_mend,
+    mend=mend,  # the same two gains
     cannot_say=(
         "delays, graded spikes and refractory delays (no option)",
         "the exponent of the weights (no option)",

@@ -13,7 +13,11 @@ import numpy as np
 from neurozsl.export.nir.dialects.base import Dialect, Evidence, Mended, NeuronNode
 from neurozsl.hardware.network.neuron import NeuronRule
 
-NORSE_DT_S: Final = 1e-3
+_VARIANTS: Final = {
+    "shown": "with the factor dt where one is shorter than a step, else without",
+    "times-dt": "with the factor dt, as to_nir writes them",
+    "in-seconds": "in seconds, as to_nir(dt=1.0) writes them",
+}
 _TIMES: Final = ("tau", "tau_mem", "tau_syn")
 
 
@@ -32,17 +36,23 @@ def _wrote(seen: Evidence) -> str:
     return ""
 
 
-def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:
-    """A time constant shorter than the step cannot be meant: dt is a factor of it."""
+def _mend(cell: NeuronNode, dt_s: float, variant: str, seen: Evidence) -> Mended:
+    """Time constants without the factor dt, by what the whole file shows or what was said."""
     times = {key: found for key in _TIMES if (found := cell.values(key)) is not None}
-    scaled = any(np.any(value < dt_s) for value in times.values())
-    values = {key: value / dt_s for key, value in times.items()} if scaled else {}
-    said = [f"time constants were divided by {dt_s:g} s, which its exporter multiplies"] * scaled
-    if cell.kind == "CubaLIF":
+    scaled = variant == "times-dt" or (variant == "shown" and _shows_factor(seen, dt_s))
+    values = {key: value / dt_s for key, value in times.items()} if scaled and times else {}
+    said = [f"time constants were divided by {dt_s:g} s, the dt of to_nir"] if values else []
+    if cell.kind in ("CubaLIF", "CubaLI"):
         tau_syn = values.get("tau_syn", times["tau_syn"])
         values["w_in"] = tau_syn / dt_s
         said.append("w_in became tau_syn / dt, a jump of 1 a spike")
     return Mended(values, "; ".join(said))
+
+
+def _shows_factor(seen: Evidence, dt_s: float) -> bool:
+    """A time constant shorter than the step cannot be meant: dt is a factor of all of them."""
+    found = [cell.values(key) for cell in seen.cells for key in _TIMES]
+    return any(bool(np.any(value < dt_s)) for value in found if value is not None)
 
 
 NORSE: Final = Dialect(
@@ -50,12 +60,17 @@ NORSE: Final = Dialect(
     title="Norse 1.1",
     wrote=_wrote,
     rule=lambda cell, variant: NeuronRule(),
-    step_in_s=lambda seen: NORSE_DT_S,
+    dt_s=1e-3,
+    variants=_VARIANTS,
+    variants_say="time constants",
+    variants_of=("LIF", "CubaLIF"),
     start="rest",
     mend=_mend,
     cannot_say=(
-        "dt of the cells and of to_nir, 1e-3 s where not given (--dt)",
-        "reset_method and v_reset (--reset subtract for reset_subtract)",
+        "dt of the cells (--dt, 1e-3 s where not given); a to_nir of another dt: --dialect "
+        "norse:in-seconds --dt PRODUCT, the product of both",
+        "reset_method (--reset subtract for reset_subtract) and v_reset (no option)",
         "w_in of a LIFCell, a jump of 1",
     ),
+    other_rules={"--reset subtract": {"reset": "subtract"}},
 )

@@ -47,16 +47,18 @@ def spoken(graph: nir.NIRGraph, word: str | None) -> Spoken | None:
     Raises:
         BadInput: no such word.
     """
-    if word is not None:
-        key, _, variant = word.partition(":")
-        if key not in DIALECTS or (variant and variant not in DIALECTS[key].variants):
-            known = ", ".join(word for one in DIALECTS.values() for word in one.words())
-            raise BadInput(f"dialect '{word}' is unknown; use one of {known}")
-        found = DIALECTS[key]
-        stated = bool(variant) or not found.variants
-        return Spoken(found, variant or found.default, "as said", True, stated)
     seen = evidence(graph)
-    for one in DIALECTS.values():
-        if signs := one.wrote(seen):
+    shown = {one.key: signs for one in DIALECTS.values() if (signs := one.wrote(seen))}
+    if word is None:
+        for key, signs in shown.items():
+            one = DIALECTS[key]
             return Spoken(one, one.default, f"recognised by {signs}", False, not one.variants)
-    return None
+        return None
+    key, colon, variant = str(word).partition(":")
+    if key not in DIALECTS or (colon and variant not in DIALECTS[key].variants):
+        known = ", ".join(word for one in DIALECTS.values() for word in one.words())
+        raise BadInput(f"dialect '{word}' is unknown; use one of {known}")
+    found, why = DIALECTS[key], "as said"
+    if key not in shown and key != "nir":
+        why += "".join(f", although it looks like {x} ({signs})" for x, signs in shown.items())
+    return Spoken(found, variant or found.default, why, True, bool(variant) or not found.variants)

@@ -25,12 +25,13 @@ def _wrote(seen: Evidence) -> str:
             return cell.values("v_reset") is None or cell.is_all("v_reset", 0)
         return bool(np.all(cell.values("tau") >= 1)) and cell.is_all("v_leak", 0)
 
-    if not seen.every(is_a_cell) or not seen.has_type(np.float32):
+    # Norse's neurons look alike, but its Input keeps a batch, mostly of 1.
+    if not seen.every(is_a_cell) or not seen.has_type(np.float32) or seen.leading == 1:
         return ""
     if any(cell.kind == "LIF" for cell in seen.cells):
         return "r = 1 and time constants of 1 and more, which count steps"
-    # Norse's IF neurons look alike; its Input keeps a batch, mostly of 1, its files no v_reset.
-    if seen.leading == 1 or not (seen.leading is None or seen.stores_reset()):
+    # More than 1 there may be Sinabs' time; Norse's files are of a nir that stores no v_reset.
+    if seen.leading is not None and not seen.stores_reset():
         return ""
     if not all(part.isdigit() for name in seen.names for part in _own(name)):
         return ""
@@ -41,7 +42,7 @@ def _own(name: str) -> tuple[str, ...]:
     return () if name in ("input", "output") else (name.rpartition(".")[2],)
 
 
-def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:
+def _mend(cell: NeuronNode, dt_s: float, variant: str, seen: Evidence) -> Mended:
     if cell.kind not in ("LIF", "LI") or variant != "no-norm":
         return Mended()
     kept = -np.expm1(-dt_s / cell.values("tau"))
@@ -66,4 +67,5 @@ SINABS: Final = Dialect(
         "min_v_mem (--lower-bound)",
         "tau_syn of a LIF (no option: its file is one of another network)",
     ),
+    other_rules={"--max-spikes 1": {"max_spikes": 1}, "--reset zero": {"reset": "zero"}},
 )

@@ -14,13 +14,14 @@ threshold (`_neurons/*.py`) is not stored:
     none                        never
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from neurozsl.export.nir.dialects.base import DT_S, Dialect, Evidence, Mended, NeuronNode
 from neurozsl.hardware.network.neuron import NeuronRule, Reset
 
+_NEIGHBOURS: Final = 4  # single-precision numbers each way that may lead to the same tau
 _VARIANTS: Final = {
     "subtract": "reset_mechanism='subtract'",
     "zero": "reset_mechanism='zero'",
@@ -57,14 +58,50 @@ def _rule(cell: NeuronNode, variant: str) -> NeuronRule:
     return NeuronRule(_RESETS[variant])
 
 
-def _mend(cell: NeuronNode, dt_s: float, variant: str) -> Mended:
-    """The gains that float32 rounded are 1."""
-    if cell.implied_dt is None or abs(cell.implied_dt / dt_s - 1) > 1e-5:
+def mend(cell: NeuronNode, dt_s: float, variant: str, seen: Evidence) -> Mended:
+    """The gains that float32 rounded are 1; the decays are the float32 numbers that it computes."""
+    if cell.kind not in ("LIF", "CubaLIF") or not cell.has_gain_one(dt_s):
         return Mended()
-    if cell.kind == "CubaLIF":
-        tau, tau_syn = cell.values("tau_mem"), cell.values("tau_syn")
-        return Mended({"r": tau / dt_s, "w_in": tau_syn / dt_s})
-    return Mended({"r": cell.values("tau") / dt_s})
+    if cell.kind == "LIF":
+        kappa = _kept(cell.values("tau"), dt_s)
+        tau = dt_s / kappa
+        return Mended({"tau": tau, "r": tau / dt_s}, decays={"kappa": kappa})
+    kappa, syn_kappa = (_kept(cell.values(key), dt_s) for key in ("tau_mem", "tau_syn"))
+    tau, tau_syn = dt_s / kappa, dt_s / syn_kappa
+    values = {"tau_mem": tau, "tau_syn": tau_syn, "r": tau / dt_s, "w_in": tau_syn / dt_s}
+    return Mended(values, decays={"kappa": kappa, "syn_kappa": syn_kappa})
+
+
+def _kept(tau: Any, dt_s: float) -> Any:
+    """1 - beta, where beta is the single-precision number that its exporter made tau of.
+
+    tau has 24 bits, so several betas lead to one tau: of those the one of fewest digits is meant.
+    """
+    every, back = np.unique(np.asarray(tau, np.float64), return_inverse=True)
+    kept = np.array([1.0 - float(_beta(one, dt_s)) for one in every])
+    return kept[back].reshape(np.shape(tau))
+
+
+def _beta(tau: float, dt_s: float) -> Any:
+    nearest = np.float32(1.0 - dt_s / tau)
+    if np.float32(tau) != tau:  # of a recurrent cell, in double precision
+        return nearest
+    left = np.float32(dt_s / tau)  # 1 - beta, on a grid of its own
+    near = [*_neighbours(nearest), *(np.float32(1) - x for x in _neighbours(left))]
+    one_step = np.float32(dt_s)
+    same = [beta for beta in near if beta < 1 and one_step / (np.float32(1) - beta) == tau]
+    return min(same or [nearest], key=lambda beta: (len(str(beta)), abs(beta - nearest)))
+
+
+def _neighbours(value: Any) -> list[Any]:
+    """Single-precision numbers around one, and it."""
+    found = [value]
+    for towards in (np.float32(-1), np.float32(2)):
+        one = value
+        for _ in range(_NEIGHBOURS):
+            one = np.nextafter(one, towards)
+            found.append(one)
+    return found
 
 
 SNNTORCH: Final = Dialect(
@@ -74,7 +111,7 @@ SNNTORCH: Final = Dialect(
     rule=_rule,
     variants=_VARIANTS,
     step_in_s=lambda seen: DT_S,
-    mend=_mend,
+    mend=mend,
     cannot_say=(
         "reset_mechanism and reset_delay (--dialect snntorch:VARIANT)",
         "graded_spikes_factor, inhibition and state_quant (taken as off; no option)",

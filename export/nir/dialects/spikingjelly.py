@@ -61,5 +61,8 @@ SPIKINGJELLY: Final = Dialect(
     rule=lambda cell, variant: NeuronRule("zero", 1, ">="),
     if_gain="rate",
     step_in_s=_step_in_s,
-    cannot_say=("the step of a network of LIFNodes with decay_input (--dt, default 1e-4)",),
+    cannot_say=(
+        "the step of a network of LIFNodes with decay_input (--dt, default 1e-4)",
+        "v_reset, where a nir before 1.0.6 wrote the file again (no option)",
+    ),
 )

@@ -50,7 +50,7 @@ def report_of(
     )
     return document(
         NetworkReport,
-        Context(cost, (*said, *network.notes, ESTIMATES), _raster(done)),
+        Context(cost, (*said, *done.warnings(), *network.notes, ESTIMATES), _raster(done)),
         command=command,
         seed=source.seed,
         files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},
