@@ -52,7 +52,7 @@ _READERS: Final = {
 }
 _BLOCK: Final = 2**20
 # Whatever a damaged archive makes zipfile, zlib or numpy's header reader raise.
-_DAMAGE: Final = (
+DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -71,7 +71,7 @@ _DAMAGE: Final = (
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """What the head of a `.npy` claims; `start`: where its values begin."""
 
     shape: tuple[int, ...]
@@ -104,7 +104,7 @@ def read_npz(
                     name: _member(archive, info, f"{path}: array '{name}'", max_bytes, remedy)
                     for name, info in members.items()
                 }
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise unreadable(path, error, remedy) from error
 
 
@@ -118,7 +118,7 @@ def read_npy(path: Path, *, remedy: str, max_bytes: int = MAX_ARRAY_BYTES) -> Ar
     try:
         with path.open("rb") as stream:
             return _array(stream, size, str(path), max_bytes, remedy)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise unreadable(path, error, remedy) from error
 
 
@@ -200,13 +200,13 @@ def _member(
             if stream.read(1):  # the checksum is compared at the end
                 raise BadInput(f"{where} goes on after its values; {remedy}")
             return array
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadInput(f"{where} cannot be read ({brief(error)}); {remedy}") from error
 
 
 def _array(stream: IO[bytes], size: int, where: str, max_bytes: int, remedy: str) -> Array:
     """One `.npy` of `size` bytes."""
-    header = _header(stream, where, remedy)
+    header = read_header(stream, where, remedy=remedy)
     dtype, values = header.dtype, prod(header.shape)
     if dtype.kind not in KINDS or dtype.hasobject or dtype.subdtype is not None:
         raise BadInput(f"{where} has type {dtype}, expected numbers or text; {remedy}")
@@ -234,11 +234,16 @@ def _array(stream: IO[bytes], size: int, where: str, max_bytes: int, remedy: str
     if not dtype.itemsize:
         return np.zeros(header.shape, dtype=dtype)
     array: Array = content.view(dtype).reshape(header.shape, order="F" if header.fortran else "C")
-    _check_content(content, dtype, where, remedy)
+    check_content(content, dtype, where, remedy=remedy)
     return array
 
 
-def _header(stream: IO[bytes], where: str, remedy: str) -> _Header:
+def read_header(stream: IO[bytes] | mmap, where: str, *, remedy: str) -> Header:
+    """What stands before the values of a `.npy`; nothing of it is checked yet.
+
+    Raises:
+        BadInput: no such head, or another version; numpy raises the rest.
+    """
     head = stream.read(8)
     if head[:6] != _MAGIC:
         raise BadInput(f"{where} is no array in numpy's format (begins {head[:6]!r}); {remedy}")
@@ -253,11 +258,17 @@ def _header(stream: IO[bytes], where: str, remedy: str) -> _Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a damaged header; what counts is what it gives
         shape, fortran, dtype = read(BytesIO(length + stream.read(size)))
-    return _Header(shape, fortran, dtype, 8 + width + size)
+    return Header(shape, fortran, dtype, 8 + width + size)
 
 
-def _check_content(content: npt.NDArray[np.uint8], dtype: Any, where: str, remedy: str) -> None:
-    """Bytes that are no value of their type: numpy gives them out as they are."""
+def check_content(
+    content: npt.NDArray[np.uint8], dtype: np.dtype[Any], where: str, *, remedy: str
+) -> None:
+    """Bytes that are no value of their type: numpy gives them out as they are.
+
+    Raises:
+        BadInput: text that is no Unicode, or truth values other than 0 and 1.
+    """
     if dtype.kind == "b" and content.max(initial=0) > 1:
         raise BadInput(f"{where} holds truth values other than 0 and 1; {remedy}")
     if dtype.kind == "U":
