@@ -224,12 +224,12 @@ def _array(stream: IO[bytes], size: int, where: str, max_bytes: int, remedy: str
             f"{remedy}"
         )
     content = np.empty(claimed, dtype=np.uint8)
-    view, at = memoryview(content), 0
+    at = 0
     while at < claimed:
         part = stream.read(min(_BLOCK, claimed - at))
         if not part:
             raise BadInput(f"{where} ends after {at} of {claimed} bytes; {remedy}")
-        view[at : at + len(part)] = part
+        content[at : at + len(part)] = np.frombuffer(part, dtype=np.uint8)
         at += len(part)
     if not dtype.itemsize:
         return np.zeros(header.shape, dtype=dtype)

@@ -32,6 +32,7 @@ MAX_VALUES: Final = 20_000_000
 MAX_BYTES: Final = 2**32
 MAX_DEPTH: Final = 50
 
+_OPCODES: Final = {each.code: each for each in pickletools.opcodes}
 _MARK: Final = object()
 _ARRAY_CLASS: Final = object()  # stands for the class numpy.ndarray
 _NUMBERS: Final = {
@@ -105,7 +106,7 @@ class _Machine:
             code = self.stream.read(1)
             if not code:
                 raise pickle.UnpicklingError("it is cut short")
-            known = pickletools.code2op.get(code.decode("latin-1"))
+            known = _OPCODES.get(code.decode("latin-1"))
             if known is None:
                 raise pickle.UnpicklingError(f"opcode {code!r}")
             if known.name == "STOP":
@@ -252,7 +253,7 @@ def _old_text(line: bytes) -> str:
     text = line.strip()
     if len(text) < 2 or text[:1] not in (b"'", b'"') or text[-1:] != text[:1]:
         raise pickle.UnpicklingError("a text without quotes")
-    return codecs.escape_decode(text[1:-1])[0].decode("latin-1")  # type: ignore[attr-defined,no-any-return]
+    return codecs.escape_decode(text[1:-1])[0].decode("latin-1")
 
 
 def _key(value: object) -> object:
