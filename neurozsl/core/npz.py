@@ -71,7 +71,7 @@ DAMAGE: Final = (
 
 
 @dataclass(frozen=True)
-class Header:
+class NpyHead:
     """What the head of a `.npy` claims; `start`: where its values begin."""
 
     shape: tuple[int, ...]
@@ -238,7 +238,7 @@ def _array(stream: IO[bytes], size: int, where: str, max_bytes: int, remedy: str
     return array
 
 
-def read_header(stream: IO[bytes] | mmap, where: str, *, remedy: str) -> Header:
+def read_header(stream: IO[bytes] | mmap, where: str, *, remedy: str) -> NpyHead:
     """What stands before the values of a `.npy`; nothing of it is checked yet.
 
     Raises:
@@ -258,7 +258,7 @@ def read_header(stream: IO[bytes] | mmap, where: str, *, remedy: str) -> Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a damaged header; what counts is what it gives
         shape, fortran, dtype = read(BytesIO(length + stream.read(size)))
-    return Header(shape, fortran, dtype, 8 + width + size)
+    return NpyHead(shape, fortran, dtype, 8 + width + size)
 
 
 def check_content(

@@ -10,18 +10,23 @@ In: a root. Out: names, lists and paths; no feature is read here. The vectors ma
 """
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_bytes
 from neurozsl.data.batch import F32
 from neurozsl.data.benchmark.safe_pickle import load_npy
 from neurozsl.data.vectors import as_stored
+
+_COPY: Final = "copy the class lists again"
+_MAX_LIST_BYTES: Final = 2**26
 
 FeatureName = Literal["main", "cls", "main_temporal", "cls_temporal"]
 SUBSPLITS = {
@@ -175,10 +180,14 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         BadInput: it cannot be read.
     """
+    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path: Path) -> str:
     try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the class lists again") from error
+        return read_bytes(path, remedy=_COPY, max_bytes=_MAX_LIST_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: cannot be read ({error}); {_COPY}") from error
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
@@ -188,12 +197,11 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         BadInput: it cannot be read, or a column is missing.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the class lists again") from error
+        reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+        rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
+        columns = reader.fieldnames or []
+    except csv.Error as error:
+        raise BadInput(f"{path}: cannot be read ({error}); {_COPY}") from error
     missing = [name for name in needed if name not in columns]
     if missing:
         raise BadInput(
