@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -433,3 +435,57 @@ def test_arrays_that_were_added_or_taken_away_are_named_by_a_deep_check(one_file
         del file["events"]
     seal(one_file)
     assert packed.changed_arrays(one_file) == {"events": "is missing", "more": "was added"}
+
+
+CLAIMING = """
+import resource, sys
+from pathlib import Path
+from neurozsl.core.errors import BadInput
+from neurozsl.data.sets.load import load
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for folder in sys.argv[1:]:
+    try:
+        load(Path(folder))
+    except BadInput:
+        continue
+    raise SystemExit(f"{folder} was read")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_claims_take_no_memory_of_the_libraries_either(tmp_path: Path) -> None:
+    folders = []
+    for name in ("4 TB never written", "40 GB never written", "20 GB of chunks never written"):
+        folder = tmp_path / name
+        save(data(), folder)
+        with h5py.File(folder / "dataset.h5", "r+") as file:
+            DAMAGES[name][0](file)
+        folders.append(folder)
+    for value in (2**32 - 2, 2**30):
+        folder = tmp_path / f"text {value}"
+        save(data(), folder)
+        at, content = heap_of(folder / "dataset.h5", "classes")
+        content[at : at + 4] = value.to_bytes(4, "little")
+        (folder / "dataset.h5").write_bytes(content)
+        folders.append(folder)
+    command = [sys.executable, "-c", CLAIMING, *map(str, folders)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    unit = 1024 if sys.platform == "linux" else 1  # macOS counts bytes
+    assert int(ran.stdout) * unit < 100_000_000
+
+
+@pytest.mark.parametrize("command", ["inspect", "check", "convert"])
+def test_the_commands_name_the_file_and_end_with_2(
+    command: str, stored: Path, tmp_path: Path
+) -> None:
+    path = stored / "dataset.h5"
+    with h5py.File(path, "r+") as file:
+        replaced(AUDIO, external_link)(file)
+    out = ["--out", str(tmp_path / "new")] if command == "convert" else []
+    line = [sys.executable, "-m", "neurozsl", "data", command, str(stored), *out]
+    ran = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 2
+    said = " ".join((ran.stdout + ran.stderr).split())
+    assert "is a ExternalLink" in said and "Traceback" not in said
+    assert not (tmp_path / "new").exists()

@@ -10,8 +10,8 @@ import pytest
 
 from neurozsl.cli.option_values import parse_options
 from neurozsl.core.errors import BadInput
-from neurozsl.data.benchmark.avca import MARKER, read_marker
-from neurozsl.data.benchmark.avca_layout import read_lines, read_rows
+from neurozsl.data.benchmark.avca import read_marker
+from neurozsl.data.benchmark.avca_layout import MARKER, read_lines, read_rows
 from neurozsl.report.schema.frontier import read_frontier
 from neurozsl.report.schema.report import read_report
 from neurozsl.report.schema.version_2 import read_for_comparison
