@@ -13,6 +13,7 @@ refusal: the file's own figures are claims. Refused are
 `export/nir/hdf5tree.py` reads whole trees with it, `data/hdf5.py` the arrays of data sets.
 """
 
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ HEAP: Final = b"GCOL\x01"
 CLAIM: Final = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 """A stored string of variable length: its bytes, and where they lie."""
 
+_ENTRY: Final = struct.Struct("<H6xQ")  # number, and size, of an entry of a heap
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # Whatever a broken file makes h5py raise; it has no error type of its own.
 H5PY_ERRORS: Final = (
@@ -78,10 +80,9 @@ def heap_entries(data: mmap, start: int, steps: int) -> Iterator[tuple[int, int,
         ValueError: an entry of impossible size (libhdf5 2.0 loops on 0), or more than `steps`.
     """
     end = start + int.from_bytes(data[start + 8 : start + 16], "little")
-    at = start + 16
-    while at + 16 <= min(end, len(data)):
-        number = int.from_bytes(data[at : at + 2], "little")
-        size = int.from_bytes(data[at + 8 : at + 16], "little")
+    at, last = start + 16, min(end, len(data)) - 16
+    while at <= last:
+        number, size = _ENTRY.unpack_from(data, at)
         step = size if number == 0 else 16 + (size + 7) // 8 * 8
         steps -= 1
         if step < 16 or at + step > end or steps < 0:

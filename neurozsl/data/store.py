@@ -28,6 +28,15 @@ SCHEMA = 1
 ARRAYS = "dataset.h5"
 FACTS = "dataset.json"
 REBUILD = "make it again with `neurozsl data synth` or `neurozsl data build`"
+META: Final[Mapping[str, Kind]] = {  # what is read of `meta`, where it is there
+    "source": str,
+    "features": str,
+    "split": str,
+    "skipped": list,
+    "windows": dict,
+    "config": dict,
+    "encoder": dict,
+}
 MAX_FACTS_BYTES: Final = 2**24
 KEYS: Final[Mapping[str, Kind]] = {
     "schema": int,
@@ -195,6 +204,11 @@ def read_facts(path: Path, schema: int, keys: Mapping[str, Kind], *, remedy: str
         checked_value(count, f"{path}: count of {name}", int, remedy=remedy)
         if count < 0:
             raise BadInput(f"{path}: count of {name} is {count}, expected 0 or more; {remedy}")
+    for key, kind in META.items():
+        if key in facts["meta"]:
+            checked_value(facts["meta"][key], f"{path}: meta '{key}'", kind, remedy=remedy)
+    for skip in facts["meta"].get("skipped", ()):
+        checked_object(skip, f"{path}: meta 'skipped'", remedy=remedy)
     if facts["step_s"] <= 0:
         raise BadInput(f"{path}: step_s is {facts['step_s']}, expected a time above 0 s; {remedy}")
     return facts

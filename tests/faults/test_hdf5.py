@@ -22,6 +22,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS, Split, ZSLData
 from neurozsl.data.benchmark import averaged, packed
 from neurozsl.data.benchmark.check_folder import check_folder
+from neurozsl.data.encoders.features import ENCODER_SCHEMA, FeatureEncoder
 from neurozsl.data.hdf5 import opened
 from neurozsl.data.index import index_of
 from neurozsl.data.sets.load import load
@@ -489,3 +490,54 @@ def test_the_commands_name_the_file_and_end_with_2(
     said = " ".join((ran.stdout + ran.stderr).split())
     assert "is a ExternalLink" in said and "Traceback" not in said
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"skipped": 5}, "meta 'skipped' is 5, expected a list"),
+        ({"skipped": ["a"]}, "meta 'skipped': holds \"a\", expected an object"),
+        ({"features": 3}, "meta 'features' is 3, expected text"),
+        ({"source": None}, "meta 'source' is null, expected text"),
+        ({"config": []}, "meta 'config' is a list of 0, expected an object"),
+        ({"windows": "2 s"}, "meta 'windows' is \"2 s\", expected an object"),
+    ],
+)
+def test_wrong_values_of_meta_are_named(
+    meta: dict[str, Any], said: str, stored: Path, one_file: Path
+) -> None:
+    for folder in (stored, one_file):
+        path = folder / "dataset.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "meta": meta}))
+        with pytest.raises(BadInput) as caught:
+            load(folder)
+        assert str(path) in str(caught.value) and said in str(caught.value)
+
+
+ENCODER = {
+    "schema": ENCODER_SCHEMA,
+    "steps": 10,
+    "window_s": 2.0,
+    "audio_mean": [0.0],
+    "audio_scale": [1.0],
+    "video_mean": [0.0],
+    "video_scale": [1.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"steps": "10"}, "'steps' is \"10\", expected a whole number"),
+        ({"window_s": None}, "'window_s' is null, expected a finite number"),
+        ({"audio_mean": 3}, "'audio_mean' is 3, expected a list"),
+        ({"audio_mean": ["x"]}, "statistics are no numbers"),
+        ({"audio_mean": [[1], 2]}, "statistics are no numbers"),
+        ({"audio_mean": [1, 2]}, "expected finite numbers of one shape"),
+        ({"audio_mean": [1e300]}, "expected finite numbers of one shape"),
+    ],
+)
+def test_an_encoder_of_wrong_values_is_refused(change: dict[str, Any], said: str) -> None:
+    assert FeatureEncoder.from_meta({"encoder": ENCODER}).steps == 10
+    with pytest.raises(BadInput, match=said):
+        FeatureEncoder.from_meta({"encoder": ENCODER | change})
