@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.npz import is_npz, read_npy, read_npz
+from neurozsl.core.reading import file_size
 from neurozsl.core.signals import ChipInput, InputCode
 
 GRADED_BITS: Final = 8
@@ -87,8 +88,7 @@ def encode(
 
 
 def _load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, npt.NDArray[Any]]:
-    if not path.is_file():
-        raise BadInput(f"{path}: no such file; give a .npz or .npy file, or --poisson RATE")
+    file_size(path, remedy="give a .npz or .npy file, or --poisson RATE")
     remedy = "write it with numpy.savez(path, NAME=array)"
     arrays = read_npz(path, remedy=remedy) if is_npz(path) else {"": read_npy(path, remedy=remedy)}
     if len(arrays) == 1 and len(shapes) == 1:  # one array, one input: no name is needed

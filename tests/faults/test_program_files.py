@@ -13,6 +13,7 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode
+from neurozsl.export.network.network_input import read_input
 from neurozsl.hardware.loihi.program import Program, ProgramLayer
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.golden import read_golden
@@ -151,3 +152,50 @@ def test_a_golden_file_with_damaged_data_is_refused_by_name(tmp_path: Path) -> N
     path.write_bytes(content)
     with pytest.raises(BadInput, match=r"golden\.npz: array 'codes/x' cannot be read"):
         read_golden(path, {"x": CODE})
+
+
+INPUTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is no array in numpy's format"),
+    "text": (b"0,1,0\n", "is no array in numpy's format"),
+    "half an archive": (b"PK\3\4", "cannot be read"),
+    "a claim of 4 TB": (
+        b"\x93NUMPY\1\0\x48\0{'descr': '<f8', 'fortran_order': False, 'shape': (549755813888, 3)}"
+        + b" " * 4,
+        "claims 1649267441664 values",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_that_is_no_array_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "input.npy"
+    content, said = INPUTS[name]
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=rf"input\.npy.*{said}.*write it with numpy\.savez"):
+        read_input(path, {"x": (3,)})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([{}], dtype=object), "has type object, expected numbers or text"),
+        (np.array([["a", "b", "c"]]), "type <U1, expected numbers"),
+        (np.ones((4, 3)) * 1j, "type complex128, expected numbers"),
+        (np.full((4, 3), np.nan), "holds NaN"),
+        (np.zeros((0, 3)), "holds no value"),
+    ],
+)
+def test_an_input_of_other_values_is_refused_by_name(
+    values: Any, said: str, tmp_path: Path
+) -> None:
+    for path, save in ((tmp_path / "i.npy", np.save), (tmp_path / "i.npz", np.savez)):
+        save(path, values)
+        with pytest.raises(BadInput, match=said) as caught:
+            read_input(path, {"x": (3,)})
+        assert str(path) in str(caught.value)
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.npz", tmp_path / ("n" * 300)):
+        with pytest.raises(BadInput, match=r"does not exist|cannot be read"):
+            read_input(path, {"x": (3,)})
