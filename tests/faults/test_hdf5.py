@@ -27,6 +27,7 @@ from neurozsl.data.hdf5 import opened
 from neurozsl.data.index import index_of
 from neurozsl.data.sets.load import load
 from neurozsl.data.store import save
+from neurozsl.training.train import make_model
 
 CLASSES = ("walk", "läuft", "c", "d")
 ROLES = {
@@ -541,3 +542,9 @@ def test_an_encoder_of_wrong_values_is_refused(change: dict[str, Any], said: str
     assert FeatureEncoder.from_meta({"encoder": ENCODER}).steps == 10
     with pytest.raises(BadInput, match=said):
         FeatureEncoder.from_meta({"encoder": ENCODER | change})
+
+
+def test_vectors_of_another_width_are_refused_before_training() -> None:
+    with pytest.raises(BadInput, match=r"'toy': class vectors are 30 wide, model 'mdft' takes 300"):
+        make_model("mdft", data(), {})
+    assert make_model("mdft", data(), {"word_dim": 30}).options()["word_dim"] == 30
