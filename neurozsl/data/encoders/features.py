@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import Kind, checked_object
 from neurozsl.data.batch import F32, I64, U8, Split
 from neurozsl.data.clip import Clip
 from neurozsl.data.encoders import audio_features as audio
@@ -109,16 +110,33 @@ class FeatureEncoder:
         """Returns the encoder stored in a data set's meta.
 
         Raises:
-            BadInput: the meta holds no encoder, or one of another schema.
+            BadInput: the meta holds no encoder, one of another schema, or values that are none.
         """
         stored = meta.get("encoder")
-        if not isinstance(stored, Mapping) or stored.get("schema") != ENCODER_SCHEMA:
+        if not isinstance(stored, dict) or stored.get("schema") != ENCODER_SCHEMA:
             raise BadInput(
                 f"data set meta: no feature encoder of schema {ENCODER_SCHEMA}; clips can only be "
                 "encoded for data made by `neurozsl data synth` or `neurozsl data build`"
             )
-        vectors = [np.asarray(stored[name], dtype=np.float32) for name in _STATISTICS]
-        return FeatureEncoder(int(stored["steps"]), float(stored["window_s"]), *vectors)
+        keys: dict[str, Kind] = {
+            "steps": int,
+            "window_s": float,
+            **dict.fromkeys(_STATISTICS, list),
+        }
+        where, remedy = "data set meta: encoder", "make the set again"
+        found = checked_object(stored, where, remedy=remedy, keys=keys)
+        try:
+            with np.errstate(over="ignore"):  # what leaves float32 is infinite below
+                vectors = [np.asarray(found[name], dtype=np.float32) for name in _STATISTICS]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise BadInput(f"{where}: statistics are no numbers ({error}); {remedy}") from error
+        widths = {vector.shape for vector in vectors}
+        if len(widths) > 1 or not all(np.isfinite(vector).all() for vector in vectors):
+            raise BadInput(
+                f"{where}: statistics of shapes {sorted(widths)}, expected finite numbers of one "
+                f"shape; {remedy}"
+            )
+        return FeatureEncoder(found["steps"], float(found["window_s"]), *vectors)
 
 
 def describe(clips: Sequence[Clip], *, steps: int) -> Described:

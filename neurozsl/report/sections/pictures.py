@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.reading import Kind, checked_object
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.data.batch import U8, ZSLData
 from neurozsl.data.clip import Clip
@@ -77,7 +78,10 @@ def frames(
     """Pictures of a sample, and what they are or why there are none."""
     source = data.meta.get("source")  # names that stand in data sets on disk; modules may move
     if source == "neurozsl.data.synthetic":
-        clip = _rendered(data.meta, sample)
+        try:
+            clip = _rendered(data.meta, sample)
+        except (BadInput, ValueError) as error:  # settings, or a sample, of another set
+            return (), f"none: {error}"
         note = "rendered again from the settings of the synthetic set; no recording"
     elif source == "neurozsl.data.clips":
         if clips is None:
@@ -96,7 +100,12 @@ def _rendered(meta: Mapping[str, object], sample: str) -> Clip:
     from neurozsl.data.synthetic.scenes import CHUNK, SyntheticConfig, render
 
     split, _, row = sample.rpartition("/")
-    config = SyntheticConfig(**meta["config"])  # type: ignore[arg-type]  # as `generate` wrote it
+    try:
+        config = SyntheticConfig(**meta["config"])  # type: ignore[arg-type]  # as `generate` wrote it
+    except (KeyError, TypeError) as error:
+        raise BadInput(
+            f"data set meta: config of no synthetic set ({error}); make it again"
+        ) from error
     return render(config, split, int(row) // CHUNK)[int(row) % CHUNK]
 
 
@@ -112,8 +121,10 @@ def _recorded(meta: Mapping[str, object], sample: str, clips: Path) -> Clip:
     found = sorted(clips.rglob(file)) if not (clips / file).is_file() else [clips / file]
     if len(found) != 1:
         raise BadInput(f"{clips}: holds {len(found)} files '{file}', 1 is needed; see --clips")
-    windows = meta["windows"]
-    assert isinstance(windows, dict)
+    keys: dict[str, Kind] = {"window_s": float}
+    windows = checked_object(
+        meta.get("windows"), "data set meta: windows", remedy="build the set again", keys=keys
+    )
     return read_clip(found[0]).window(float(start.removesuffix("s")), float(windows["window_s"]))
 
 
