@@ -211,11 +211,7 @@ LEFT_OUT: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "a list of files": (_list, "x.mkv", "a playlist, a list of files, or a container that"),
     "a session": (_session, "x.sdp", "a playlist, a list of files, or a container that"),
     "an empty file": (lambda x: x.write_bytes(b""), "x.mkv", "cannot be decoded"),
-    "a text": (
-        lambda x: x.write_text("hello"),
-        "x.txt",
-        "cannot be decoded: a playlist, a list of files, or",
-    ),
+    "a text": (lambda x: x.write_text("hello"), "x.txt", "cannot be decoded"),
     "a folder": (Path.mkdir, "x.mkv", "does not exist"),
     "a pipe": (os.mkfifo, "x.mkv", "does not exist"),
     "nothing": (lambda x: None, "x.mkv", "does not exist"),
