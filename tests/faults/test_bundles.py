@@ -373,3 +373,9 @@ def test_one_golden_sample_is_enough(
     build_bundle(spec, target=target, out_dir=tmp_path / "b", calibration=chip, samples=chip)
     opened = open_bundle(tmp_path / "b")
     assert opened.golden.batch == 1 and opened.verify().verdict in ("PASS", "UNVERIFIED")
+
+
+def test_a_run_is_exported_and_opened_with_one_golden_sample(run_dir: Path, tmp_path: Path) -> None:
+    options = ("--target", "nir", "--samples", "1", "--max-hm-drop", "100")
+    done = run_command("export", run_dir, *options, "--out", tmp_path / "b")
+    assert (done.code, open_bundle(tmp_path / "b").golden.batch) == (0, 1)
