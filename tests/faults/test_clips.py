@@ -206,7 +206,7 @@ def _patch_rate(path: Path, old: float, new: float) -> None:
     )
 
 
-LEFT_OUT: dict[str, tuple[Callable[[Path], None], str, str]] = {
+LEFT_OUT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "a playlist": (_playlist, "x.m3u8", "a playlist, a list of files, or a container that"),
     "a list of files": (_list, "x.mkv", "a playlist, a list of files, or a container that"),
     "a session": (_session, "x.sdp", "a playlist, a list of files, or a container that"),
@@ -253,7 +253,7 @@ def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(
 def test_an_error_inside_the_decoder_leaves_the_clip_out(
     error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(container: object, av: object, path: Path, *_: object) -> None:
+    def fails(container: object, av: object, path: Path, *_: object) -> object:
         if path.name == "train2.mkv":
             raise error
         return whole(container, av, path, *_)  # type: ignore[arg-type]
