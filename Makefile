@@ -9,8 +9,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
-sum = $(firstword $(shell cksum < $(1)))
-LOCKED := $(VENV)/.locked-$(call sum,requirements/lock.txt)
+sum = $(firstword $(shell cat $(1) | cksum))
+LOCKED := $(VENV)/.locked-$(call sum,requirements/lock.txt requirements/torch.txt)
 PROJECT := $(VENV)/.project-$(call sum,pyproject.toml)
 TOOLS := $(VENV)/.tools-$(call sum,requirements/test.txt)
 # Files of tests go to so many processes; a file stays in one, so its fixtures are made once.
@@ -36,10 +36,10 @@ $(PY):
 $(LOCKED): | $(PY)
 	@sh requirements/python.sh $(PY) > /dev/null || { echo "Remove $(VENV) and run again." >&2; exit 1; }
 	@$(PY) -m pip --version > /dev/null 2>&1 || $(PY) -m ensurepip > /dev/null
-	@echo "[setup] torch and what it needs (a large download the first time)"
-	@$(PIP) install "$$(grep '^torch==' requirements/lock.txt)" --constraint requirements/lock.txt
 	@echo "[setup] locked packages"
-	@$(PIP) install --no-deps --requirement requirements/lock.txt
+	@$(PIP) install --no-deps --require-hashes --requirement requirements/lock.txt
+	@echo "[setup] torch and what it needs (a large download the first time)"
+	@sh requirements/torch.sh $(VENV)
 	@rm -f $(VENV)/.locked-* && touch $@
 
 # setuptools is in the lock, so the project needs no build environment of its own.
@@ -50,7 +50,7 @@ $(PROJECT): | $(LOCKED)
 
 $(TOOLS): | $(PROJECT)
 	@echo "[setup] test tools"
-	@$(PIP) install --no-deps --requirement requirements/test.txt
+	@$(PIP) install --no-deps --require-hashes --requirement requirements/test.txt
 	@rm -f $(VENV)/.tools-* && touch $@
 
 # Lava is optional (its reference simulator needs a Python 3.10 of its own): go on without it unless

@@ -19,7 +19,7 @@ stamp=$peers/.complete-$version-${sum%% *}
 echo "[setup] $peers: other frameworks, to test against"
 "$venv/bin/python" -m venv --clear "$peers"
 "$peers/bin/python" -m pip --disable-pip-version-check -qq install --retries 1 --timeout 15 \
-    --no-deps --requirement "$root/peers.txt"
+    --no-deps --require-hashes --requirement "$root/peers.txt"
 "$venv/bin/python" -c "$where" > "$("$peers/bin/python" -c "$where")/shared.pth"
 "$peers/bin/python" -W ignore -c 'import snntorch.export_nir, sinabs.nir
 import spikingjelly.activation_based.nir_exchange' 2> "$peers/import.log" ||

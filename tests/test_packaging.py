@@ -1,7 +1,9 @@
 """What is installed is what lies on disk, and imports what it may."""
 
 import email
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,13 +18,17 @@ import pytest
 from tests.source_tree import ROOT, TOPS, files, imports
 
 LOCKS = (ROOT / "requirements" / "lock.txt", ROOT / "requirements" / "test.txt")
+TORCH = ROOT / "requirements" / "torch.txt"  # with GPU libraries that it pins itself
 PEERS = ROOT / "requirements" / "peers.txt"  # for tests, in an environment of their own
 # GPL or AGPL, a stub that runs pip when imported, and a package of gigabytes that nothing needs.
 FORBIDDEN = {"tonic", "expelliarmus", "rockpool", "samna", "torchvision"}
 PIN = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[0-9][\w.]*)"
     r"(; python_version (?:<|>=) \"3\.\d+\")?"
+    r"(?P<digests>( --hash=sha256:[0-9a-f]{64})*)"
 )
+# Wheels whose bundled libraries have another licence than their metadata say: package -> libraries.
+BUNDLED_GPL = {"av": {"libx264", "libx265"}}
 
 
 def _project() -> dict[str, Any]:
@@ -119,9 +125,10 @@ def test_help_is_quick_and_imports_no_torch(record_property: Any) -> None:
 
 
 def _pins(path: Path) -> list[re.Match[str]]:
-    lines = [x.strip() for x in path.read_text().splitlines()]
-    lines = [x for x in lines if x and not x.startswith("#")]
-    assert len(lines) >= 5
+    """The lines of a file, each with its digests behind it."""
+    text = re.sub(r" \\\n\s+", " ", path.read_text())
+    lines = [x for x in text.splitlines() if x and not x.startswith("#")]
+    assert len(lines) >= (1 if path == TORCH else 5)
     wrong = [x for x in lines if PIN.fullmatch(x) is None]
     assert wrong == []
     return [match for x in lines if (match := PIN.fullmatch(x))]
@@ -131,11 +138,12 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@pytest.mark.parametrize("path", (*LOCKS, PEERS), ids=lambda x: x.name)
-def test_lock_pins_every_line_and_names_no_host(path: Path) -> None:
+@pytest.mark.parametrize("path", (*LOCKS, TORCH, PEERS), ids=lambda x: x.name)
+def test_lock_pins_every_line_with_digests_and_names_no_host(path: Path) -> None:
     text = path.read_text()
     assert "://" not in text
-    assert not re.search(r"^\s*-", text, re.M)  # no options such as an index
+    assert not re.search(r"^\s*-(?!-hash=)", text, re.M)  # no options such as an index
+    assert [x["name"] for x in _pins(path) if not x["digests"]] == []
     names = [_normal(x["name"]) for x in _pins(path)]
     assert sorted(set(names)) == sorted(names)
     assert not FORBIDDEN & set(names)
@@ -148,14 +156,77 @@ def test_locks_hold_every_direct_dependency_in_its_range() -> None:
     for path, wanted in zip(
         LOCKS, (project["dependencies"], project["optional-dependencies"]["test"]), strict=True
     ):
-        pinned = {_normal(x["name"]): x["version"] for x in _pins(path)}
+        pinned = {_normal(x["name"]): x["version"] for x in (*_pins(path), *_pins(TORCH))}
         for requirement in map(Requirement, wanted):
             assert pinned[_normal(requirement.name)] in requirement.specifier, requirement.name
 
 
 def test_runtime_and_test_locks_do_not_overlap() -> None:
-    runtime, tools = ({_normal(x["name"]) for x in _pins(path)} for path in LOCKS)
-    assert not runtime & tools
+    runtime, tools, torch = ({_normal(x["name"]) for x in _pins(path)} for path in (*LOCKS, TORCH))
+    assert not runtime & tools and torch == {"torch"} and not torch & (runtime | tools)
+
+
+def test_every_install_of_a_requirements_file_asks_for_its_digests() -> None:
+    places = [ROOT / "Makefile", ROOT / "requirements" / "peers.sh"]
+    calls = [x for path in places for x in path.read_text().splitlines() if "--requirement" in x]
+    assert len(calls) == 3
+    assert all("--no-deps --require-hashes --requirement" in x for x in calls)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+def test_torch_is_installed_where_its_digest_is_listed_alone(listed: bool, tmp_path: Path) -> None:
+    """A stand-in for pip downloads a file and writes down what it is asked to install."""
+    wheel = b"a wheel"
+    digest = hashlib.sha256(wheel if listed else b"another").hexdigest()
+    (tmp_path / "torch.txt").write_text(f"torch==9.9 \\\n    --hash=sha256:{digest}\n")
+    script = shutil.copy(TORCH.with_suffix(".sh"), tmp_path)
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    python.write_text(
+        f"""#!/bin/sh
+[ "$1" = -m ] || exec {sys.executable} "$@"
+for last; do :; done
+case "$*" in
+    *" download "*)
+        while [ "$1" != --dest ]; do shift; done
+        printf 'a wheel' > "$2/torch-9.9.whl" ;;
+    *" install "*) basename "$last" >> {tmp_path}/installed ;;
+esac
+"""
+    )
+    python.chmod(0o755)
+    command = ["sh", str(script), str(tmp_path / "venv")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode == 0) is listed, done.stderr
+    assert (tmp_path / "installed").exists() is listed
+    assert listed or f"torch-9.9.whl: sha256 {hashlib.sha256(wheel).hexdigest()}" in done.stderr
+    again = subprocess.run(command, env={**os.environ, "TORCH_CHECK": "no"}, timeout=60)
+    assert again.returncode == 0 and "torch-9.9.whl" in (tmp_path / "installed").read_text()
+
+
+def test_libraries_under_the_gpl_in_installed_wheels_are_those_that_are_named() -> None:
+    """`av` says BSD-3-Clause and holds x264 and x265: one module imports it, and no other wheel has
+    their like.
+    """
+    import importlib.metadata
+
+    known = re.compile(r"lib(x264|x265|xvidcore|rubberband|vidstab|fftw3\w*|gsl|cdio)\b")
+    found: dict[str, set[str]] = {}
+    for path in (*LOCKS, TORCH):
+        for pin in _pins(path):
+            try:
+                files_of = importlib.metadata.files(pin["name"]) or ()
+            except importlib.metadata.PackageNotFoundError:
+                continue  # of another Python
+            libraries = {match[0] for file in files_of if (match := known.match(file.name))}
+            if libraries:
+                found[_normal(pin["name"])] = libraries
+    assert {name: libraries for name, libraries in found.items() if name != "av"} == {}
+    assert found.get("av", set()) <= BUNDLED_GPL["av"]  # a build of its own may have neither
+    readers = [m for m, names in imports().items() if any(_inside(x, "av") for x in names)]
+    assert readers == ["neurozsl.data.clips.video_file"]
+    page = (ROOT / "examples" / "README.md").read_text()
+    assert all(name.removeprefix("lib") in page for name in BUNDLED_GPL["av"])
 
 
 # ---------------------------------------------------------------- what is imported

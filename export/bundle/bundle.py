@@ -19,10 +19,13 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, MotionBackend, Trace
 from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.bundle import manifest as manifests
+from neurozsl.export.bundle.belongs import check_golden, check_parts, check_scripts, check_target
 from neurozsl.export.bundle.manifest import Manifest
+from neurozsl.export.bundle.sealed_files import GOLDEN, GRAPH, PROGRAM, other_files
 from neurozsl.export.bundle.verify import Verification, verify
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.graph_reading import from_nir
+from neurozsl.export.targets import Target
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.arithmetic.registry import load_program
 from neurozsl.hardware.lower.lower import lower
@@ -30,12 +33,14 @@ from neurozsl.hardware.network.golden import read_golden
 from neurozsl.hardware.network.program import ChipProgram
 
 StageProgress = Callable[[str, int, int], None]  # stage, samples done, samples in all
-GRAPH, PROGRAM, GOLDEN = "motion.nir", "program.npz", "golden.npz"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle whose files match its manifest."""
+    """An opened bundle whose files match its manifest.
+
+    notes: what people should know of its other files, a sentence each.
+    """
 
     path: Path
     manifest: Manifest
@@ -43,6 +48,7 @@ class Bundle:
     golden: ChipInput
     golden_trace: Trace
     trained_trace: Trace | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def spec(self) -> BranchSpec:
@@ -87,21 +93,34 @@ class Bundle:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Open a bundle after checking every file against the manifest.
+    """Open a bundle after checking every file against the manifest, and the manifest against them.
 
     Raises:
-        BadInput: no bundle, or a file that is missing, truncated or changed.
+        BadInput: no bundle, a file that is missing, truncated or changed, or a manifest that is not
+            that of these files.
     """
     path = Path(path)
     manifest = manifests.read(path)
     for name in (GRAPH, GOLDEN):
         if name not in manifest.files:
             raise BadInput(f"{path}: the manifest does not list {name}; export again")
+    chosen = _target(path, manifest)
+    check_target(path, manifest, chosen)
     graph = nirfile.read(path / GRAPH)
     program = None
     if PROGRAM in manifest.files and manifest.chip is not None:
         program = load_program(path / PROGRAM, manifest.chip)
     spec = None if manifest.source else from_nir(graph)
     parts = Parts(spec, lower(graph), program)
+    check_parts(path, manifest, parts)
     golden, trace, trained = read_golden(path / GOLDEN, parts.lowered.inputs)
-    return Bundle(path, manifest, parts, golden, trace, trained)
+    check_golden(path / GOLDEN, manifest, parts, golden, {"spikes": trace, "trained": trained})
+    notes = other_files(path, manifest.files) + check_scripts(path, manifest, chosen)
+    return Bundle(path, manifest, parts, golden, trace, trained, notes)
+
+
+def _target(path: Path, manifest: Manifest) -> Target:
+    try:
+        return find_target(manifest.target)
+    except BadInput as error:
+        raise BadInput(f"{path / manifests.NAME}: {error}") from None

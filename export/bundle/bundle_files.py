@@ -5,12 +5,10 @@ is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call r
 do not fit the cores of the chip leave nothing.
 """
 
-import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,9 @@ from neurozsl.core.errors import BadInput, VerificationFailed
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle import manifest as manifests
-from neurozsl.export.bundle.bundle import GOLDEN, GRAPH, PROGRAM
+from neurozsl.export.bundle.belongs import losses_of
 from neurozsl.export.bundle.manifest import Manifest
+from neurozsl.export.bundle.sealed_files import GOLDEN, GRAPH, PROGRAM
 from neurozsl.export.bundle.verify import Verification
 from neurozsl.export.nir import nirfile
 from neurozsl.export.targets import Target
@@ -122,7 +121,7 @@ def describe(
 ) -> Manifest:
     """The manifest of a folder; `more` are fields that differ between branches and networks."""
     program, lowered = parts.program, parts.lowered
-    losses = [_finite(asdict(loss)) for loss in program.loss] if program else []
+    losses = losses_of(program) if program else ()
     rule = lowered.layers[0].rule
     values: dict[str, Any] = {
         "trained_policy": lowered.policy,
@@ -147,16 +146,11 @@ def describe(
         reasons=reasons,
         losses=found.losses,
         verification=found.as_json() | ({"verdict": "FAIL"} if reasons else {}),
-        quantisation=tuple(losses),
+        quantisation=losses,
         mapping=None if placed is None else placement(placed).as_json(),
         files={p.name: sha256(p) for p in sorted(folder.iterdir())},
         **values,
     )
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: a relative error of a threshold that became 0 is left open."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
 
 
 def _check_destination(out_dir: Path) -> None:

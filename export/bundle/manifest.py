@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
+from neurozsl.export.bundle.sealed_files import MANIFEST, check_files, read_text
 from neurozsl.hardware.network.neuron import Compare, Reset
 
 SCHEMA = 1
-NAME = "manifest.json"
+NAME = MANIFEST
 _PACKAGES = ("neurozsl", "torch", "norse", "nir", "sinabs", "numpy")
 
 
@@ -175,29 +175,22 @@ def read(folder: Path) -> Manifest:
         BadInput: no bundle, another schema, or a file that is missing or was changed.
     """
     path = folder / NAME
-    if not path.is_file():
+    if not path.is_symlink() and not path.is_file():
         raise BadInput(
             f"{folder}: no bundle here ({NAME} is missing); make one with "
             "`neurozsl export WHAT --target lava`, WHAT a run or a .nir file"
         )
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf8"))
-        manifest = Manifest.model_validate(content)
-    except (OSError, ValueError, ValidationError) as error:
+        manifest = Manifest.model_validate(json.loads(text))
+        digest = manifest.own_digest()
+    except (ValueError, ValidationError, RecursionError) as error:
         raise BadInput(
             f"{path}: not a manifest of schema {SCHEMA} ({_first_fault(error)}); export again"
         ) from None
-    if manifest.digest != manifest.own_digest():
+    if manifest.digest != digest:
         raise BadInput(f"{path}: was changed after the export (its digest differs); export again")
-    for name, digest in manifest.files.items():
-        file = folder / name
-        if Path(name).name != name or not file.is_file():
-            raise BadInput(f"{file}: listed in {NAME} but not there; export again")
-        if sha256(file) != digest:
-            raise BadInput(
-                f"{file}: truncated or changed after the export (sha256 {sha256(file)[:12]}, "
-                f"manifest {digest[:12]}); export again"
-            )
+    check_files(folder, manifest.files)
     return manifest
 
 

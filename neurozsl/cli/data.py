@@ -28,10 +28,14 @@ def build(
     window: Annotated[float, typer.Option(help="Window length, s.")] = 2.0,
     hop: Annotated[float, typer.Option(help="Distance of windows, s.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps per window, at least 10.")] = 10,
+    max_seconds: Annotated[
+        float, typer.Option(help="Longest clip, s; longer ones are left out and listed.")
+    ] = 1800.0,
     json_out: Json = False,
 ) -> None:
     """Build a data set from video clips with sound."""
     from neurozsl.data.clips.build import write_clips
+    from neurozsl.data.clips.limits import ClipLimits
     from neurozsl.data.clips.windows import WindowSpec
 
     with progress_bar("decoding and encoding") as step:
@@ -41,6 +45,7 @@ def build(
             vectors,
             out,
             spec=WindowSpec(window, hop, steps),
+            limits=ClipLimits(max_seconds),
             strict=strict,
             progress=step,
         )

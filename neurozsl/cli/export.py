@@ -65,7 +65,7 @@ def export(
 
 def show_notes(bundle: Path, manifest: Manifest) -> None:
     """Print what the chip needs beside the program."""
-    from neurozsl.export.bundle.bundle import PROGRAM
+    from neurozsl.export.bundle.sealed_files import PROGRAM
     from neurozsl.hardware.arithmetic.registry import load_program, notes
 
     if manifest.chip is not None and PROGRAM in manifest.files:

@@ -27,6 +27,8 @@ def verify(
             f"`{command('export', bundle, ' --target lava')}`"
         )
     opened = open_bundle(bundle)
+    for note in opened.notes:
+        say(f"note: {note}")
     with progress_bar("verifying") as update:
         verification = opened.verify(progress=stages(update))
     result = verification.as_json()

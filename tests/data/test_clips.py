@@ -4,7 +4,6 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -17,42 +16,15 @@ from neurozsl.data.clips.video_file import read_clip
 from neurozsl.data.clips.windows import WindowSpec, encode_clip
 from neurozsl.data.store import load_store
 from neurozsl.data.vectors import find_vector, read_vectors
+from tests.factories.videos import RATE, write_video
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-RATE = 16_000
 ROLES = {
     "dog": ("train", "val_seen", "test_seen"),
     "cat": ("train", "test_seen"),
     "cow": ("val_unseen",),
     "owl": ("test_unseen",),
 }
-
-
-def write_video(
-    path: Path, seconds: float = 4.0, *, hertz: float = 440.0, fps: int = 25, sound: bool = True
-) -> None:
-    """Frames whose grey level rises by 1 per frame, and a tone that starts after 1 s."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("ffv1", rate=fps)
-        video.width, video.height, video.pix_fmt = 64, 48, "bgr0"
-        audio = out.add_stream("pcm_s16le", rate=RATE, layout="mono") if sound else None
-        for i in range(round(seconds * fps)):
-            picture = np.full((48, 64, 3), 50 + i, dtype=np.uint8)
-            picture[:, : 8 + i % 40] = (200, 30, 30)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = i
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-        if audio is not None:
-            time = np.arange(round(seconds * RATE)) / RATE
-            wave = 0.3 * np.sin(2 * np.pi * hertz * time) * (time >= 1.0)
-            block = av.AudioFrame.from_ndarray(
-                (wave * 32767).astype(np.int16)[None], format="s16", layout="mono"
-            )
-            block.sample_rate, block.pts = RATE, 0
-            out.mux(audio.encode(block))
-            out.mux(audio.encode(None))
 
 
 def write_vectors(path: Path, names: Sequence[str], seed: int = 0) -> Path:
@@ -247,6 +219,12 @@ def test_conflicting_roles_of_a_class_are_refused(roles: tuple[str, ...], messag
         ("file,label,role,embedding_name\na,b,teach,b\n", "line 2 .a.: role 'teach'"),
         ("file,label,role,embedding_name\na,,train,b\n", "line 2: file or label is empty"),
         ("file,label,role,embedding_name\na,b,train,b\na,b,train,b\n", "appears twice"),
+        ("file,label,role,embedding_name\na,b,train,b\n./a,b,train,b\n", "'./a' appears twice"),
+        ("file,label,role,embedding_name\nx//a,b,train,b\nx/./a,b,test_seen,b\n", "twice"),
+        ("file,label,role,embedding_name\n/a,b,train,b\n", "line 2: file '/a' is an absolute"),
+        ("file,label,role,embedding_name\n../a,b,train,b\n", "line 2: .*leads out of the folder"),
+        ("file,label,role,embedding_name\nx/../../a,,unlabelled,\n", "leads out of the folder"),
+        ("file,label,role,embedding_name\na\x00,b,train,b\n", "line 2|line contains NUL"),
         ("file,label,role,embedding_name\na,b,train,b\nc,b,train,x\n", "2 vector names"),
     ],
 )

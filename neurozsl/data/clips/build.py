@@ -1,12 +1,13 @@
 """A folder of videos and a labels file -> windows -> features and events -> `ZSLData`.
 
-Rows without a class vector and files that are broken, silent or too short are left out and listed
-with the reason; `strict` refuses them instead. A class whose training clips give a single window,
-and evaluation rows of a class that lost its training clips, are left out and listed too.
+Rows without a class vector and files that are broken, silent, too short, too long or copies of
+another are left out and listed with the reason; `strict` refuses them instead. A class whose
+training clips give a single window, and evaluation rows of a class that lost its training clips,
+are left out and listed too.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from neurozsl.core.progress import Progress
 from neurozsl.data import store
 from neurozsl.data.batch import SPLITS, Split, ZSLData
 from neurozsl.data.clips.labels import UNLABELLED, LabelRow, read_labels
+from neurozsl.data.clips.limits import ClipLimits
+from neurozsl.data.clips.places import copies, find_file, real, refuse_outside, refuse_twice
 from neurozsl.data.clips.video_file import read_clip
 from neurozsl.data.clips.windows import WindowSpec, describe_windows
 from neurozsl.data.encoders.features import Described, FeatureEncoder
@@ -61,6 +64,7 @@ def build(
     vectors: Sequence[Path],
     *,
     spec: WindowSpec | None = None,
+    limits: ClipLimits | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
@@ -71,12 +75,13 @@ def build(
         labels: CSV, see `neurozsl.data.clips.labels`.
         vectors: NPZ files with `names` and `vectors`.
         spec: windows.
+        limits: of one clip.
         strict: refuse what would be left out (rows of role unlabelled are never refused).
         progress: called with (clips done, clips in all).
 
     Raises:
-        BadInput: an input file is unusable, a split ends up empty, or `strict` and something
-            would be left out.
+        BadInput: an input file is unusable, a link leads out of the folder, two rows are one file,
+            a split ends up empty, or `strict` and something would be left out.
     """
     spec = spec or WindowSpec()
     if not clips_dir.is_dir():
@@ -85,14 +90,18 @@ def build(
         raise BadInput("class vectors: 0 files; give at least one with --vectors")
     rows = read_labels(labels)
     files = [read_vectors(path) for path in vectors]
+    refuse_outside(clips_dir, [row.file for row in rows])
+    refuse_twice(clips_dir, [row.file for row in rows])
     kept, skipped = _with_vectors(rows, files)
+    twice = copies(clips_dir, [row.file for row in kept])
     encoded: list[_Encoded] = []
     for done, row in enumerate(kept, start=1):
         try:
-            clip = replace(read_clip(clips_dir / row.file), name=row.file)
-            encoded.append(_Encoded(row, *describe_windows(clip, spec)))
+            encoded.append(_encode(clips_dir, row, spec, limits, twice))
         except BadInput as error:
             skipped.append(_skip(row, _reason(error, clips_dir, row)))
+        except MemoryError:
+            skipped.append(_skip(row, "needs more memory than there is; use a shorter clip"))
         if progress is not None:
             progress(done, len(kept))
     encoded, dropped = _drop_unusable(encoded)
@@ -122,12 +131,15 @@ def write_clips(
     out_dir: Path,
     *,
     spec: WindowSpec | None = None,
+    limits: ClipLimits | None = None,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
     """Builds the data set and stores it in `out_dir`."""
     store.check_target(out_dir)
-    data, report = build(clips_dir, labels, vectors, spec=spec, strict=strict, progress=progress)
+    data, report = build(
+        clips_dir, labels, vectors, spec=spec, limits=limits, strict=strict, progress=progress
+    )
     store.save(data, out_dir)
     return data, report
 
@@ -147,9 +159,25 @@ def _with_vectors(
     return kept, skipped
 
 
+def _encode(
+    clips_dir: Path,
+    row: LabelRow,
+    spec: WindowSpec,
+    limits: ClipLimits | None,
+    twice: Mapping[str, str],
+) -> _Encoded:
+    if row.file in twice:
+        raise BadInput(f"holds the same bytes as {twice[row.file]}")
+    clip = replace(read_clip(find_file(clips_dir, row.file), limits=limits), name=row.file)
+    return _Encoded(row, *describe_windows(clip, spec))
+
+
 def _reason(error: BadInput, clips_dir: Path, row: LabelRow) -> str:
     """The message without the file name that the listing already gives."""
-    return str(error).removeprefix(f"{clips_dir / row.file}: ").removeprefix(f"{row.file}: ")
+    text = str(error)
+    for path in (clips_dir / row.file, real(clips_dir / row.file), row.file):
+        text = text.removeprefix(f"{path}: ")
+    return text
 
 
 def _drop_unusable(encoded: Sequence[_Encoded]) -> tuple[list[_Encoded], list[Skipped]]:

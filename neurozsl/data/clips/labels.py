@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import SPLITS
+from neurozsl.data.clips.places import name_fault, normal
 
 NEEDED = ("file", "label", "role", "embedding_name")
 UNLABELLED = "unlabelled"
@@ -30,8 +31,9 @@ def read_labels(path: Path) -> tuple[LabelRow, ...]:
     """Reads and checks the labels file; further columns are ignored.
 
     Raises:
-        BadInput: no such file, a column is missing, a role is unknown, a file appears twice, a
-            label has two vector names, or a class has conflicting roles.
+        BadInput: no such file, a column is missing, a role is unknown, a file appears twice or is
+            none below the clips folder, a label has two vector names, or a class has conflicting
+            roles.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -60,9 +62,9 @@ def check_roles(rows: Sequence[LabelRow], where: str) -> None:
     vectors: dict[str, set[tuple[str, str]]] = defaultdict(set)
     seen_files: set[str] = set()
     for row in rows:
-        if row.file in seen_files:
+        if normal(row.file) in seen_files:
             raise BadInput(f"{where}: file {row.file!r} appears twice; give each clip one row")
-        seen_files.add(row.file)
+        seen_files.add(normal(row.file))
         if row.role != UNLABELLED:
             roles[row.label].add(row.role)
             vectors[row.label].add((row.embedding_set, row.embedding_name))
@@ -98,4 +100,9 @@ def _row(path: Path, line: int, values: dict[str, str | None]) -> LabelRow:
         )
     if not text["file"] or (text["role"] != UNLABELLED and not text["label"]):
         raise BadInput(f"{path}, line {line}: file or label is empty; fill it in")
+    if fault := name_fault(text["file"]):
+        raise BadInput(
+            f"{path}, line {line}: file {text['file']!r} {fault}; name files below the folder of "
+            "the clips"
+        )
     return LabelRow(**text)

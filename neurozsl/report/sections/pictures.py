@@ -113,11 +113,14 @@ def _recorded(meta: Mapping[str, object], sample: str, clips: Path) -> Clip:
     """The window of a file; `sample` is `<file>#<start>s`.
 
     Raises:
-        BadInput: the file is not there, there twice, or cannot be read.
+        BadInput: the file is not there, there twice, outside, or cannot be read.
     """
+    from neurozsl.data.clips.places import find_file, name_fault
     from neurozsl.data.clips.video_file import read_clip
 
     file, _, start = sample.rpartition("#")
+    if fault := name_fault(file):
+        raise BadInput(f"sample {sample!r}: its file {fault}; build the set again")
     found = sorted(clips.rglob(file)) if not (clips / file).is_file() else [clips / file]
     if len(found) != 1:
         raise BadInput(f"{clips}: holds {len(found)} files '{file}', 1 is needed; see --clips")
@@ -125,7 +128,8 @@ def _recorded(meta: Mapping[str, object], sample: str, clips: Path) -> Clip:
     windows = checked_object(
         meta.get("windows"), "data set meta: windows", remedy="build the set again", keys=keys
     )
-    return read_clip(found[0]).window(float(start.removesuffix("s")), float(windows["window_s"]))
+    path = find_file(clips, str(found[0].relative_to(clips)))
+    return read_clip(path).window(float(start.removesuffix("s")), float(windows["window_s"]))
 
 
 def _pictures(clip: Clip, steps: int) -> tuple[schema.Frame, ...]:
