@@ -73,6 +73,8 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin =
     if result.margin is not None:
         mean = sum(line.steps or 0 for line in result.predictions) / result.samples
         say(f"stopped at margin {result.margin:.3g}: {mean:.2f} of {result.steps} steps a sample")
+    if result.source:
+        say(f"note: {result.source}")
     if result.warning:
         say(result.warning)
     if drawn is not None:

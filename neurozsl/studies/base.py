@@ -20,10 +20,12 @@ from typing import Any, Protocol
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.core.folders import write_json
+from neurozsl.core.reading import parse_json, read_bytes, read_object
 
 StudyProgress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
 _LOOK_S = 0.5
+_LARGEST_LOG = 2**24
 
 
 @dataclass(frozen=True)
@@ -194,11 +196,12 @@ def share_done(run: Path) -> float:
     if (run / "result.json").exists():
         return 1.0
     try:
-        epochs = json.loads((run / "run.json").read_text())["train"]["epochs"]
-        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    except (OSError, IndexError):  # nothing is logged yet
-        return 0.0
-    share: float = last["epoch"] / epochs
+        epochs = read_object(run / "run.json", remedy="", keys={"train": dict})["train"]["epochs"]
+        lines = read_bytes(run / "log.jsonl", remedy="", max_bytes=_LARGEST_LOG).splitlines()
+        last = parse_json(lines[-1], "", remedy="", allow_nan=True)
+        share: float = last["epoch"] / epochs
+    except (BadInput, ArithmeticError, LookupError, TypeError):
+        return 0.0  # nothing is logged yet; of damage the training tells
     halves = {1: share / 2, 2: (1 + share) / 2}
     return halves.get(last["stage"], share)
 

@@ -7,7 +7,6 @@ counts on test samples times the published figures of `ENERGY_CHIP`, never a mea
 scores stand beside it with paper, table and column; on stand-in data they are not comparable.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -193,7 +192,7 @@ def summarise(
 def _row(own: list[PlannedRun], data: Mapping[str, ZSLData]) -> dict[str, Any]:
     tests, found, model = [], [], None
     for one in own:
-        tests.append(json.loads((one.job.out / "result.json").read_text())["test"])
+        tests.append(runs.load_result(one.job.out)["test"])
         model = runs.load_model(one.job.out)
         found.append(activity(model, data[one.alignment]))
     assert model is not None
