@@ -97,7 +97,7 @@ def read_settings(path: Path) -> RunSettings:
     schema = raw["schema"]
     if schema not in _READS:
         raise BadInput(
-            f"run '{path}': schema {schema}, this version reads "
+            f"{file}: schema {schema}, this version reads "
             f"{' and '.join(map(str, _READS))}; train again or use the version that wrote it"
         )
     digest = settings_digest(raw)

@@ -22,6 +22,15 @@ def write(run: Path, lines: Iterable[Mapping[str, Any]]) -> None:
         part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
+def repair(run: Path, stage: int, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write what a run that goes on with this stage has logged; a later one with a checkpoint does.
+
+    Until that is read the log stays as it is, so that a refused checkpoint changes nothing.
+    """
+    if not (run / f"stage{stage + 1}" / checkpoint.LAST).exists():
+        write(run, lines)
+
+
 def read(run: Path) -> list[dict[str, Any]]:
     """The lines of a run, none where it has logged nothing yet.
 

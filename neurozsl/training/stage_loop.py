@@ -114,7 +114,7 @@ def fit_stage(
             ) from error
     earlier = log.of_stages(out, number) if team.rank == 0 else []
     if history and team.rank == 0:
-        log.write(out, earlier + history)  # a kill may have come between checkpoint and log
+        log.repair(out, number, earlier + history)  # after a kill between checkpoint and log
         if progress is not None:
             progress(len(history), epochs, f"stage {number}, continued")
 
