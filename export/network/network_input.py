@@ -12,7 +12,6 @@ the discrete form of a Poisson process). It is synthetic and says so.
 """
 
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.npz import is_npz, read_npy, read_npz
 from neurozsl.core.signals import ChipInput, InputCode
 
 GRADED_BITS: Final = 8
@@ -89,15 +89,8 @@ def encode(
 def _load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, npt.NDArray[Any]]:
     if not path.is_file():
         raise BadInput(f"{path}: no such file; give a .npz or .npy file, or --poisson RATE")
-    try:
-        with path.open("rb") as stream:
-            found = np.load(stream, allow_pickle=False)
-            arrays = dict(found) if hasattr(found, "files") else {"": found}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(
-            f"{path}: not a .npz or .npy file of plain arrays ({type(error).__name__}); write it "
-            "with numpy.savez(path, NAME=array)"
-        ) from None
+    remedy = "write it with numpy.savez(path, NAME=array)"
+    arrays = read_npz(path, remedy=remedy) if is_npz(path) else {"": read_npy(path, remedy=remedy)}
     if len(arrays) == 1 and len(shapes) == 1:  # one array, one input: no name is needed
         return {next(iter(shapes)): next(iter(arrays.values()))}
     return arrays

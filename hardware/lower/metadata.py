@@ -15,6 +15,7 @@ import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import parse_json
 from neurozsl.core.signals import BranchSpec, InputCode, Policy
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
@@ -50,10 +51,10 @@ def read(graph: nir.NIRGraph) -> dict[str, Any]:
         return {}
     if isinstance(text, np.ndarray):
         text = text[()]
-    try:
-        said = json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"NIR graph: metadata '{METADATA_KEY}' is not JSON ({error})") from None
+    where, remedy = f"NIR graph: metadata '{METADATA_KEY}'", "export it again"
+    if not isinstance(text, (str, bytes)):
+        raise BadInput(f"{where} is a {type(text).__name__}, expected text; {remedy}")
+    said = parse_json(text, where, remedy=remedy, allow_nan=True)
     if not isinstance(said, dict) or said.get("schema") != METADATA_SCHEMA:
         found = said.get("schema") if isinstance(said, dict) else said
         raise BadInput(

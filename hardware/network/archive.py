@@ -1,22 +1,35 @@
 """`program.npz` on disk, for the integers of every chip: arrays and one JSON text, no pickle.
 
-A file that exists is complete (temporary file, then rename), and nothing in it is executed.
+A file that exists is complete (temporary file, then rename), and nothing in it is executed. It is
+read within the bounds of `core/npz.py` and `core/reading.py`.
 """
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_file
+from neurozsl.core.npz import read_npz
+from neurozsl.core.reading import brief, checked_object, parse_json
 
 Arrays = dict[str, npt.NDArray[Any]]
+REMEDY: Final = "export the run again"
+# What values of a wrong type or size raise where a program is built of them.
+_DAMAGE: Final = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -27,16 +40,22 @@ def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArra
 
 
 def read(path: Path) -> tuple[dict[str, Any], Arrays]:
-    """Header and arrays; call it inside `named`, which says what is wrong with a damaged file."""
-    # An own handle: numpy leaves the file open where the archive is damaged.
-    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        header: dict[str, Any] = json.loads(str(archive["json"][()]))
-        return header, {key: archive[key] for key in archive.files}
+    """Header and arrays.
+
+    Raises:
+        BadInput: not such a file, or a damaged one.
+    """
+    arrays = read_npz(path, remedy=REMEDY, needed=("json",))
+    where = f"{path}: array 'json'"
+    if arrays["json"].shape or arrays["json"].dtype.kind != "U":
+        raise BadInput(f"{where} is {arrays['json'].dtype}, expected one text; {REMEDY}")
+    value = parse_json(str(arrays["json"][()]), where, remedy=REMEDY, allow_nan=True)
+    return checked_object(value, where, remedy=REMEDY), arrays
 
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Name the file in every error of reading it.
+    """Name the file in every error of what is built of its content.
 
     Raises:
         BadInput: in the place of whatever a damaged or foreign file causes inside.
@@ -46,7 +65,5 @@ def named(path: Path) -> Iterator[None]:
         yield
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(
-            f"{where}: cannot be read ({type(error).__name__}: {error}); export the run again"
-        ) from None
+    except _DAMAGE as error:
+        raise BadInput(f"{where}: cannot be read ({brief(error)}); {REMEDY}") from None

@@ -6,7 +6,6 @@
 No pickle: arrays alone, by `kind/name`.
 """
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.npz import read_npz
 from neurozsl.core.signals import ChipInput, InputCode, Trace
 
 
@@ -35,16 +35,28 @@ def save_input(
 def read_golden(
     path: Path, inputs: Mapping[str, InputCode]
 ) -> tuple[ChipInput, Trace, Trace | None]:
-    """Samples, the spikes of the deployment, and those of an integer training forward."""
+    """Samples, the spikes of the deployment, and those of an integer training forward.
+
+    Raises:
+        BadInput: not such a file, a damaged one, or one without the network's inputs.
+    """
     kinds = ("codes", "theta", "spikes", "trained")
     found: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in kinds}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for key in file.files:
-                kind, _, name = key.partition("/")
-                found[kind][name] = file[key]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: not a golden file ({error}); export again") from error
+    for key, array in read_npz(path, remedy="export again").items():
+        kind, _, name = key.partition("/")
+        if kind not in kinds or array.dtype.kind not in "biuf" or array.ndim < 2:
+            raise BadInput(
+                f"{path}: array '{key}' ({array.dtype}, {array.ndim} axes) is no part of a golden "
+                f"file, which holds numbers by sample and step under {', '.join(kinds)}; export "
+                "again"
+            )
+        found[kind][name] = array
+    if found["codes"].keys() != inputs.keys() or not found["spikes"]:
+        raise BadInput(
+            f"{path}: codes of {', '.join(found['codes']) or 'nothing'} and spikes of "
+            f"{len(found['spikes'])} layers, expected codes of {', '.join(inputs)} and spikes of "
+            "every layer; export again"
+        )
     chip = ChipInput(found["codes"], inputs, found["theta"] or None).to_numpy()
     trained = Trace(found["trained"]) if found["trained"] else None
     return chip, Trace(found["spikes"]), trained

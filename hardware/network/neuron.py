@@ -55,6 +55,8 @@ class NeuronRule:
             raise BadInput(f"neuron rule: reset {self.reset!r}, expected one of {known}")
         if self.compare not in get_args(Compare):
             raise BadInput(f"neuron rule: compare {self.compare!r}, expected '>' or '>='")
+        if not isinstance(self.spiking, bool):
+            raise BadInput(f"neuron rule: spiking {self.spiking!r}, expected true or false")
         if isinstance(self.max_spikes, bool) or not isinstance(self.max_spikes, int):
             raise BadInput(f"neuron rule: max_spikes {self.max_spikes!r}, expected an integer")
         if not 1 <= self.max_spikes <= MAX_SPIKES:

@@ -124,5 +124,6 @@ class ChipProgram:
         Raises:
             BadInput: not a file of this kind, another schema, or integers out of range.
         """
+        header, arrays = archive.read(Path(path))
         with archive.named(path):
-            return cls(**read_program(path, cls))
+            return cls(**read_program(header, arrays, cls))

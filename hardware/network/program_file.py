@@ -10,12 +10,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import Kind, checked_object, checked_value
 from neurozsl.core.signals import InputCode
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import LayerLinks, Synapse, link_from_json
 
 _APART: Final = ("link", "also", "rule")  # of a layer, in JSON of their own
+_FORM: Final[Mapping[str, Kind]] = {"kind": str, "schema": int}
+_KEYS: Final[Mapping[str, Kind]] = {
+    "chip": str,
+    "inputs": dict,
+    "layers": list,
+    "outputs": list,
+    "steps": int,
+    "dt_s": float,
+    "policy": str,
+    "loss": list,
+}
 
 
 def write_program(path: Path, program: Any) -> None:
@@ -45,18 +57,21 @@ def write_program(path: Path, program: Any) -> None:
     archive.write(path, header, arrays)
 
 
-def read_program(path: Path, of: Any) -> dict[str, Any]:
+def read_program(header: dict[str, Any], arrays: archive.Arrays, of: Any) -> dict[str, Any]:
     """The fields of a program of this class, checked by its layers; nothing in it is executed.
 
+    Call it inside `archive.named`: what else is wrong with the values shows while they are used.
+
     Raises:
-        BadInput: not such a file, another schema, or integers out of range.
+        BadInput: another kind or schema, keys missing, or integers out of range.
     """
-    header, arrays = archive.read(path)
+    checked_object(header, "'json'", remedy=archive.REMEDY, keys=_FORM)
     if header["kind"] != of.kind or header["schema"] not in of.schemas:
         raise BadInput(
             f"kind {header['kind']} schema {header['schema']}, expected {of.kind} "
             f"schema {of.schemas}"
         )
+    checked_object(header, "'json'", remedy=archive.REMEDY, keys=_KEYS)
     layers = []
     for row in header["layers"]:
         found = {x: arrays.get(f"{row['name']}/{x}") for x in of.arrays}
@@ -87,6 +102,7 @@ def _links_from_json(row: dict[str, Any], arrays: Mapping[str, Any]) -> dict[str
     found: dict[str, Any] = {}
     if "link" in row:
         found["link"] = link_from_json(row.pop("link"))
+        checked_value(row["also"], "'also'", list, remedy=archive.REMEDY)
         found["also"] = tuple(
             Synapse(x["source"], arrays[f"{row['name']}/also/{i}"], link_from_json(x["link"]))
             for i, x in enumerate(row.pop("also"))

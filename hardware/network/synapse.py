@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import Kind, checked_object
 from neurozsl.core.signals import Conv as Conv
 from neurozsl.core.signals import MapShape as MapShape
 
@@ -305,7 +306,13 @@ def sum_range(synapse: Synapse, low: int, high: int) -> tuple[Array, Array]:
 
 
 def link_from_json(found: Mapping[str, Any]) -> Link:
-    """The `Link` whose `as_json` this is."""
+    """The `Link` whose `as_json` this is.
+
+    Raises:
+        BadInput: a key is missing or holds another type.
+    """
+    keys: dict[str, Kind] = {"conv": (dict, type(None)), "pools": list, "delay": int}
+    checked_object(found, "link", remedy="export again", keys=keys)
     pools = tuple(Pool(**{k: tuple(v) for k, v in pool.items()}) for pool in found["pools"])
     conv: dict[str, Any] | None = found["conv"]
     if conv is None:

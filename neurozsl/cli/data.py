@@ -50,13 +50,16 @@ def build(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Data set folder, or root of a benchmark.")],
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Memory-mapped set: say which arrays changed.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Name everything that is odd about a data set; exit code 2 if it cannot be used."""
     from neurozsl.data.benchmark.check_folder import check_folder
 
     with progress_bar("checking") as step:
-        report = check_folder(folder, progress=step)
+        report = check_folder(folder, deep=deep, progress=step)
     if json_out:
         emit_json(report.to_json())
     else:

@@ -77,8 +77,10 @@ def parse_options(pairs: list[str], name: str = "--set") -> dict[str, Any]:
             raise BadInput(f"{name} '{pair}': expected key=value, for example {name} {example}")
         try:
             options[key] = json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:
             options[key] = text
+        except RecursionError as error:
+            raise BadInput(f"{name} '{key}': lists nest too deep; give plain values") from error
     return options
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ Ints = npt.NDArray[np.int64]
 
 # closed: theta follows the layer's own spikes of the step before; Norse alone runs it.
 Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]
+MAX_CODE_BITS: Final = 16  # codes travel as int16
 MapShape = tuple[int, int, int]  # channels, height, width
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
 Encoder = Literal["direct", "on_off", "level", "rate", "change", "delta"]
@@ -51,6 +52,14 @@ _CODED: Mapping[Encoder, str] = {
     "change": "events of change, threshold {step:.3g}",
     "delta": "events of send on delta, threshold {step:.3g}",
 }
+
+
+def _is_whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and value is not True and 0 < value < math.inf
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,26 @@ class InputCode:
     encoder: Encoder = "direct"
     levels: int = 1
     step: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values: files bring them too."""
+        sound = {
+            "size": _is_whole(self.size, 2**31),
+            "bits": _is_whole(self.bits, MAX_CODE_BITS),
+            "levels": _is_whole(self.levels, 2**31),
+            "scale": _is_positive(self.scale),
+            "step": _is_positive(self.step),
+            "kind": self.kind in ("ternary", "binary", "graded"),
+            "encoder": self.encoder in get_args(Encoder),
+            "signed": isinstance(self.signed, bool),
+        }
+        if not all(sound.values()):
+            odd = ", ".join(f"{k} {getattr(self, k)!r}" for k, good in sound.items() if not good)
+            raise BadInput(
+                f"input code: {odd}; expected whole numbers above 0, at most {MAX_CODE_BITS} bits, "
+                "scale and step above 0, kind ternary, binary or graded, an encoder of "
+                f"{', '.join(get_args(Encoder))}"
+            )
 
     @property
     def words(self) -> str:

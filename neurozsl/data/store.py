@@ -11,21 +11,32 @@ are written into a temporary folder beside the target, which is renamed when com
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
+from neurozsl.core.reading import Kind, checked_object, checked_value, read_object
 from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
 from neurozsl.data.checks import check_data
+from neurozsl.data.hdf5 import PlainFile, opened
 from neurozsl.data.index import Index
 
 SCHEMA = 1
 ARRAYS = "dataset.h5"
 FACTS = "dataset.json"
 REBUILD = "make it again with `neurozsl data synth` or `neurozsl data build`"
+MAX_FACTS_BYTES: Final = 2**24
+KEYS: Final[Mapping[str, Kind]] = {
+    "schema": int,
+    "name": str,
+    "synthetic": bool,
+    "step_s": float,
+    "counts": dict,
+    "meta": dict,
+}
 
 
 def save(data: ZSLData, folder: Path) -> None:
@@ -81,33 +92,24 @@ def is_store(folder: Path) -> bool:
     return (folder / ARRAYS).exists() or (folder / FACTS).exists()
 
 
-DAMAGE = (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
-"""What h5py reports damage by; each means the same to the user."""
-
-
 def load_store(folder: Path) -> ZSLData:
     """Reads a data set and checks it.
 
     Raises:
         BadInput: a file is missing, truncated or of another schema, or holds impossible values.
     """
-    facts = _read_facts(folder / FACTS)
+    facts = read_facts(folder / FACTS, SCHEMA, KEYS, remedy=REBUILD)
     path = folder / ARRAYS
-    if not path.is_file():
-        raise BadInput(f"{path}: does not exist; {REBUILD}")
-    try:
-        with h5py.File(path, "r") as file:
-            classes = tuple(str(name) for name in file["classes"].asstr()[:])
-            vectors = np.asarray(file["vectors"][:], dtype=np.float32)
-            splits = {name: _read_split(file, name) for name in SPLITS}
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({_brief(error)}); {REBUILD}") from error
+    with opened(path, remedy=REBUILD) as file:
+        classes = file.texts("classes")
+        vectors = np.asarray(file.numbers("vectors", "f", (None, None)), dtype=np.float32)
+        splits = {name: _read_split(file, name) for name in SPLITS}
     data = ZSLData(
-        name=str(facts["name"]),
+        name=facts["name"],
         classes=classes,
         vectors=vectors,
         splits=splits,
-        synthetic=bool(facts["synthetic"]),
+        synthetic=facts["synthetic"],
         step_s=float(facts["step_s"]),
         meta=facts["meta"],
     )
@@ -160,36 +162,39 @@ def _write_arrays(data: ZSLData, path: Path) -> None:
                 group.create_dataset("events", data=split.events, **packed)
 
 
-def _read_split(file: Any, name: str) -> Split:
-    group = file[name]
+def _read_split(file: PlainFile, name: str) -> Split:
+    sequence = (None, None, None)
+    label = file.numbers(f"{name}/label", "iu", (None,))
+    events = f"{name}/events" if file.holds(name, "events") else None
     return Split(
         name=name,
-        audio=np.asarray(group["audio/sequence"][:], dtype=np.float32),
-        video=np.asarray(group["video/sequence"][:], dtype=np.float32),
-        label=np.asarray(group["label"][:], dtype=np.int64),
-        mask=np.asarray(group["mask"][:], dtype=np.bool_),
-        names=tuple(str(value) for value in group["names"].asstr()[:]),
-        events=np.asarray(group["events"][:], dtype=np.uint8) if "events" in group else None,
+        audio=np.asarray(file.numbers(f"{name}/audio/sequence", "fiu", sequence), dtype=np.float32),
+        video=np.asarray(file.numbers(f"{name}/video/sequence", "fiu", sequence), dtype=np.float32),
+        label=label.astype(np.int64),
+        mask=file.numbers(f"{name}/mask", "b", (None, None)),
+        names=file.texts(f"{name}/names"),
+        events=None if events is None else file.numbers(events, "u1", sequence),
     )
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: does not exist; {REBUILD}") from error
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read ({_brief(error)}); {REBUILD}") from error
-    needed = {"schema", "name", "synthetic", "step_s", "counts", "meta"}
-    if not isinstance(facts, Mapping) or not needed <= facts.keys():
-        raise BadInput(f"{path}: needs the keys {sorted(needed)}; {REBUILD}")
-    if facts["schema"] != SCHEMA:
-        raise BadInput(f"{path}: schema {facts['schema']}, this version reads {SCHEMA}; {REBUILD}")
-    if set(facts["counts"]) != set(SPLITS):
-        raise BadInput(f"{path}: counts of {sorted(facts['counts'])}, not of {SPLITS}; {REBUILD}")
-    return dict(facts)
+def read_facts(path: Path, schema: int, keys: Mapping[str, Kind], *, remedy: str) -> dict[str, Any]:
+    """Returns what `write_facts` wrote, every value of `KEYS` checked.
 
-
-def _brief(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    Raises:
+        BadInput: no such file, no JSON object, another schema, or a value that cannot be.
+    """
+    facts = read_object(path, remedy=remedy, keys={"schema": int}, max_bytes=MAX_FACTS_BYTES)
+    if facts["schema"] != schema:
+        raise BadInput(f"{path}: schema {facts['schema']}, this version reads {schema}; {remedy}")
+    checked_object(facts, str(path), remedy=remedy, keys=keys)
+    counts = facts["counts"]
+    if set(counts) != set(SPLITS):
+        listed = ", ".join(map(repr, list(counts)[:8])) or "nothing"
+        raise BadInput(f"{path}: counts of {listed}, expected {', '.join(SPLITS)}; {remedy}")
+    for name, count in counts.items():
+        checked_value(count, f"{path}: count of {name}", int, remedy=remedy)
+        if count < 0:
+            raise BadInput(f"{path}: count of {name} is {count}, expected 0 or more; {remedy}")
+    if facts["step_s"] <= 0:
+        raise BadInput(f"{path}: step_s is {facts['step_s']}, expected a time above 0 s; {remedy}")
+    return facts

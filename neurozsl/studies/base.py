@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.core.folders import write_json
-from neurozsl.core.reading import parse_json, read_bytes, read_object
+from neurozsl.core.reading import parse_json, read_bytes, read_json, read_object
 
 StudyProgress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
@@ -112,9 +112,10 @@ def claim(settings: Any, out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     path, wanted = out / "definition.json", json.loads(json.dumps(asdict(settings)))
-    if path.exists() and json.loads(path.read_text()) != wanted:
+    found = read_json(path, remedy="choose another --out") if path.exists() else wanted
+    if found != wanted:
         raise BadInput(
-            f"study folder '{out}': holds another study ({path.read_text().strip()}); choose "
+            f"study folder '{out}': holds another study ({json.dumps(found)[:500]}); choose "
             "another --out"
         )
     write_json(path, wanted)

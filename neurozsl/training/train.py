@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from neurozsl import models
+from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch, Stage, ZSLData
 from neurozsl.models.base import ZSLModel
 from neurozsl.parallel.team import Team
@@ -43,16 +44,26 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
 
     Features without time (one step, as the benchmark's files) are repeated unless the options say
     otherwise.
+
+    Raises:
+        BadInput: no such model, options that it does not take, or vectors of another width.
     """
     split = data.splits["train"]
     steps = split.audio.shape[1]
     fitting = {"encode": "repeat"} if steps == 1 else {"encode": "sequence", "steps": steps}
-    return models.build(
+    model = models.build(
         name,
         audio_dim=split.audio.shape[2],
         video_dim=split.video.shape[2],
         **{**fitting, **options},
     )
+    width, taken = data.vectors.shape[1], model.options().get("word_dim")
+    if taken is not None and taken != width:
+        raise BadInput(
+            f"data set '{data.name}': class vectors are {width} wide, model '{name}' takes "
+            f"{taken}; train with `--set word_dim={width}`, or with other vectors"
+        )
+    return model
 
 
 def fit(

@@ -270,13 +270,13 @@ def test_the_vector_set_named_in_the_labels_wins_only_where_it_is_given(tmp_path
 
 def test_vector_files_without_names_or_with_zero_vectors_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", vectors=np.ones((2, 300)))
-    with pytest.raises(BadInput, match=r"\['names'\] missing"):
+    with pytest.raises(BadInput, match="no array 'names', it holds vectors"):
         read_vectors(tmp_path / "bare.npz")
     np.savez(tmp_path / "zero.npz", names=np.array(["a"]), vectors=np.zeros((1, 300)))
     with pytest.raises(BadInput, match="vector of 'a' has length 0"):
         read_vectors(tmp_path / "zero.npz")
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(BadInput, match="not a readable NPZ"):
+    with pytest.raises(BadInput, match=r"is no \.npz archive"):
         read_vectors(tmp_path / "text.npz")
 
 

@@ -52,7 +52,7 @@ def test_synthetic_travels_into_everything_that_reads_it(stand_in: Path) -> None
     (stand_in / "synthetic.json").unlink()  # the files say it too
     assert load(stand_in).synthetic
     (stand_in / "synthetic.json").write_text("{")
-    with pytest.raises(BadInput, match=r"synthetic\.json: cannot be read"):
+    with pytest.raises(BadInput, match=r"synthetic\.json: is not readable JSON"):
         load(stand_in)
 
 

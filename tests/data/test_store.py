@@ -185,7 +185,7 @@ def test_another_schema_and_broken_json_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="schema 99, this version reads 1"):
         load(tmp_path / "set")
     path.write_text("{")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="is not readable JSON"):
         load(tmp_path / "set")
 
 

@@ -123,7 +123,7 @@ def test_raster_of_a_batch_is_refused() -> None:
 def test_reading_a_file_that_is_no_report_says_what_is_wrong(
     tmp_path: Path, example: RunReport
 ) -> None:
-    with pytest.raises(BadInput, match="No such file"):
+    with pytest.raises(BadInput, match="does not exist"):
         read_report(tmp_path / "none.json")
     cut = tmp_path / "cut.json"
     cut.write_text(to_json(example)[:-40])

@@ -20,7 +20,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from neurozsl.core.errors import MissingPart
+from neurozsl.core.errors import BadInput, MissingPart
+from neurozsl.core.reading import read_object
 
 PYTHON = "3.10"
 INSTALL_LINE = "neurozsl setup lava"
@@ -171,8 +172,8 @@ def _digest() -> str:
 
 def _is_complete(folder: Path) -> bool:
     try:
-        marker = json.loads((folder / _MARKER).read_text())
-    except (OSError, ValueError):
+        marker = read_object(folder / _MARKER, remedy="")
+    except BadInput:
         return False
     return bool(marker.get("lock") == _digest()) and _python(folder).exists()
 

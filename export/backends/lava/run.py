@@ -14,7 +14,6 @@ import signal
 import subprocess
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.npz import read_npz
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.export.backends.lava.environment import clean_environment, require
@@ -244,16 +244,18 @@ def _tail(stderr: Path) -> str:
 
 def _read_trace(path: Path, network: Lowered | Program, chip: ChipInput) -> Trace:
     spikes, membrane, processes = {}, {}, {}
+    needed = [layer.name for layer in network.layers]
+    needed += [f"membrane/{layer.name}" for layer in network.layers if not layer.rule.spiking]
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for layer in network.layers:
-                spikes[layer.name] = file[layer.name]
-                if (key := f"processes/{layer.name}") in file.files:  # none: reads read-outs alone
-                    processes[layer.name] = tuple(str(name) for name in file[key])
-                if not layer.rule.spiking:
-                    membrane[layer.name] = file[f"membrane/{layer.name}"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        file = read_npz(path, remedy="run it again", needed=needed)
+    except BadInput as error:
         raise LavaRunFailed(f"the Lava worker left no readable trace ({error})") from error
+    for layer in network.layers:
+        spikes[layer.name] = file[layer.name]
+        if (key := f"processes/{layer.name}") in file:  # none: reads read-outs alone
+            processes[layer.name] = tuple(str(name) for name in file[key])
+        if not layer.rule.spiking:
+            membrane[layer.name] = file[f"membrane/{layer.name}"]
     for layer in network.layers:
         expected = (chip.batch, chip.steps, layer.size)
         if spikes[layer.name].shape != expected:

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from neurozsl.core.errors import BadInput, MissingPart, NeuroZSLError, VerificationFailed
+from neurozsl.core.npz import read_npz
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.lower.lower import Lowered
@@ -186,9 +186,8 @@ def _run(arguments: list[str], limit_s: float) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return dict(read_npz(path, remedy="run it again"))
+    except BadInput as error:
         raise SinabsRunFailed(f"the sinabs worker left no readable result ({error})") from error
 
 

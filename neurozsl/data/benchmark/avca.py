@@ -8,13 +8,13 @@ permutation: there class i receives the i-th vector in the order of the *vector*
 another class's wherever the two alphabetical orders differ (UCF: 79 of 101).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_object
 from neurozsl.data.batch import F32, ZSLData
 from neurozsl.data.benchmark import averaged, tcaf
 from neurozsl.data.benchmark.avca_layout import (
@@ -150,13 +150,7 @@ def read_marker(root: Path) -> Mapping[str, object] | None:
     path = root / MARKER
     if not path.exists():
         return None
-    try:
-        facts = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); generate the set again") from error
-    if not isinstance(facts, dict):
-        raise BadInput(f"{path}: holds no object; generate the set again")
-    return facts
+    return read_object(path, remedy="generate the set again")
 
 
 def align(keys: Sequence[str], table: Mapping[str, F32], alignment: Alignment) -> tuple[str, ...]:

@@ -10,17 +10,23 @@ In: a root. Out: names, lists and paths; no feature is read here. The vectors ma
 """
 
 import csv
+import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_bytes
 from neurozsl.data.batch import F32
 from neurozsl.data.benchmark.safe_pickle import load_npy
-from neurozsl.data.vectors import read_vectors
+from neurozsl.data.vectors import as_stored
+
+_COPY: Final = "copy the class lists again"
+_MAX_LIST_BYTES: Final = 2**26
 
 FeatureName = Literal["main", "cls", "main_temporal", "cls_temporal"]
 SUBSPLITS = {
@@ -174,10 +180,14 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         BadInput: it cannot be read.
     """
+    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path: Path) -> str:
     try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the class lists again") from error
+        return read_bytes(path, remedy=_COPY, max_bytes=_MAX_LIST_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: cannot be read ({error}); {_COPY}") from error
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
@@ -187,12 +197,11 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         BadInput: it cannot be read, or a column is missing.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the class lists again") from error
+        reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+        rows = [{k: v or "" for k, v in row.items() if k is not None} for row in reader]
+        columns = reader.fieldnames or []
+    except csv.Error as error:
+        raise BadInput(f"{path}: cannot be read ({error}); {_COPY}") from error
     missing = [name for name in needed if name not in columns]
     if missing:
         raise BadInput(
@@ -224,21 +233,37 @@ def read_table(path: Path) -> dict[str, F32]:
         BadInput: it cannot be read, or holds anything but named vectors.
     """
     if path.suffix == ".npz":
-        read_vectors(path)  # says what is wrong with it; its rows are normalised anew, ours are not
-        with np.load(path, allow_pickle=False) as file:
-            value: object = dict(zip(file["names"].tolist(), file["vectors"], strict=True))
-    else:
-        value = load_npy(path)
+        return as_stored(path)  # the benchmark's own lengths
+    value = load_npy(path)
     if not isinstance(value, dict) or not value:
         raise BadInput(f"{path}: holds {type(value).__name__}, a dict name -> vector is needed")
-    bad = [
-        str(name)
-        for name, vector in value.items()
-        if not (isinstance(name, str) and isinstance(vector, np.ndarray) and vector.ndim == 1)
-    ]
+    bad = [str(name) for name, vector in value.items() if not _is_named_vector(name, vector)]
     if bad:
-        raise BadInput(f"{path}: {len(bad)} entries are no vectors, first {bad[0]!r}; replace it")
-    return {name: np.asarray(vector, dtype=np.float32) for name, vector in value.items()}
+        raise BadInput(
+            f"{path}: {len(bad)} entries are no vectors of finite real numbers, first {bad[0]!r}; "
+            "replace it"
+        )
+    table = {name: np.asarray(vector, dtype=np.float32) for name, vector in value.items()}
+    widths = Counter(len(vector) for vector in table.values())
+    common = widths.most_common(1)[0][0]
+    if odd := [name for name, vector in table.items() if len(vector) != common]:
+        raise BadInput(
+            f"{path}: vector of {odd[0]!r} is {len(table[odd[0]])} wide, {widths[common]} others "
+            f"are {common}; one width is needed; replace it"
+        )
+    return table
+
+
+def _is_named_vector(name: object, vector: object) -> bool:
+    """Whether it is text and real numbers, finite in float32, of width 1 or more."""
+    return (
+        isinstance(name, str)
+        and isinstance(vector, np.ndarray)
+        and vector.ndim == 1
+        and vector.size > 0
+        and vector.dtype.kind in "biuf"
+        and bool(np.all(np.abs(vector) <= np.finfo(np.float32).max))
+    )
 
 
 def class_files(folder: Path, dataset: str, suffix: str) -> Mapping[str, Path]:

@@ -1,21 +1,19 @@
 """Averaged features of one class: `<Class>.h5` with data (n, D) and video_urls (n,) bytes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import h5py
 import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32
 from neurozsl.data.benchmark.pair import Pair, join_names
+from neurozsl.data.hdf5 import PlainFile, opened
 from neurozsl.data.index import Rows
-from neurozsl.data.store import DAMAGE
 
 MARK = "synthetic"  # attribute of generated files
+REMEDY: Final = "copy the file again"
 
 
 @dataclass(frozen=True)
@@ -27,19 +25,9 @@ class Header:
     synthetic: bool
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """A class file; damage that shows while it is read is the user's bad input."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({error}); copy the file again") from error
-
-
-def read_urls(file: Any) -> tuple[str, ...]:
+def read_urls(file: PlainFile) -> tuple[str, ...]:
     """Returns the videos of an open class file."""
-    return tuple(u.decode() if isinstance(u, bytes) else str(u) for u in file["video_urls"][:])
+    return file.texts("video_urls")
 
 
 def read_header(path: Path) -> Header:
@@ -48,9 +36,9 @@ def read_header(path: Path) -> Header:
     Raises:
         BadInput: it cannot be read, or urls and rows do not belong together.
     """
-    with _opened(path) as file:
-        shape, urls = file["data"].shape, read_urls(file)
-        synthetic = bool(file.attrs.get(MARK, False))
+    with opened(path, remedy=REMEDY) as file:
+        shape, urls = file.shape("data"), read_urls(file)
+        synthetic = file.flag(MARK)
     if len(shape) != 2 or len(urls) != shape[0] or len(set(urls)) != len(urls):
         raise BadInput(
             f"{path}: data {shape} with {len(urls)} urls, {len(set(urls))} of them different; "
@@ -65,8 +53,8 @@ def read_data(path: Path) -> F32:
     Raises:
         BadInput: it cannot be read.
     """
-    with _opened(path) as file:
-        return np.asarray(file["data"][:], dtype=np.float32)
+    with opened(path, remedy=REMEDY) as file:
+        return np.asarray(file.numbers("data", "fiu", (None, None)), dtype=np.float32)
 
 
 def open_pair(audio: Path, video: Path, _kind: str) -> Pair:

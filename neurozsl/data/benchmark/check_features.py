@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from neurozsl.core.errors import BadInput
@@ -24,12 +23,12 @@ from neurozsl.data.benchmark.avca_layout import (
     class_key,
     vector_dataset,
 )
-from neurozsl.data.benchmark.averaged import MARK, read_urls
+from neurozsl.data.benchmark.averaged import MARK, REMEDY, read_urls
 from neurozsl.data.benchmark.check_lists import Lists, check_shared
 from neurozsl.data.benchmark.findings import Found, repeated
 from neurozsl.data.benchmark.safe_pickle import load_npy, load_pickle
 from neurozsl.data.benchmark.tcaf import ClassFile, read_class
-from neurozsl.data.store import DAMAGE
+from neurozsl.data.hdf5 import opened
 
 STAGE_2 = ("stage_1_train", "stage_1_val_seen", "stage_1_val_unseen")
 
@@ -157,13 +156,10 @@ def _read(path: Path, root: Path, found: Found) -> ClassFile | None:
 
 
 def _read_h5(path: Path) -> ClassFile:
-    try:
-        with h5py.File(path, "r") as file:
-            values, names = np.asarray(file["data"][:]), read_urls(file)
-            synthetic = bool(file.attrs.get(MARK, False))
-    except DAMAGE as error:
-        raise BadInput(f"cannot be read ({error}); copy the file again") from error
-    if values.ndim != 2 or values.dtype.kind not in "fiu" or len(names) != len(values):
+    with opened(path, remedy=REMEDY) as file:
+        values, names = file.numbers("data", "fiu", (None, None)), read_urls(file)
+        synthetic = file.flag(MARK)
+    if len(names) != len(values):
         raise BadInput(
             f"data {values.dtype} {values.shape} with {len(names)} urls; numbers (n, D) and n urls "
             "are needed"

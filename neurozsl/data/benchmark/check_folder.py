@@ -2,7 +2,8 @@
 
 In: any folder that `load` takes. Out: a `CheckReport`. A benchmark root is walked file by file (see
 `check_lists`, `check_features`), so that one damaged file does not hide the next; a folder that
-`neurozsl data` wrote is opened and hashed.
+`neurozsl data` wrote is opened, its values looked at, and a memory-mapped one hashed; elsewhere one
+whose size and time are those noted is opened without that.
 """
 
 from pathlib import Path
@@ -32,10 +33,16 @@ from neurozsl.data.benchmark.findings import AlignedSplit, CheckReport, Found
 from neurozsl.data.checks import check_data
 
 WORDS = 300
+_REPACKED = f"the set changed since it was written, {packed.REPACK}"
 
 
-def check_folder(folder: Path, *, progress: Progress | None = None) -> CheckReport:
+def check_folder(
+    folder: Path, *, deep: bool = False, progress: Progress | None = None
+) -> CheckReport:
     """Returns every deviation of a folder that `load` takes; progress counts class files.
+
+    deep: of a memory-mapped set, hash each array by itself, so that a finding says which of them
+        are no longer those that were written.
 
     Raises:
         BadInput: the folder is missing or of neither kind.
@@ -43,7 +50,7 @@ def check_folder(folder: Path, *, progress: Progress | None = None) -> CheckRepo
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; give a data set folder")
     if store.is_store(folder):
-        return _check_written(folder)
+        return _check_written(folder, deep)
     if not is_avca(folder):
         raise BadInput(
             f"{folder}: neither dataset.h5 nor class-split/ and features/ are in it; give a data "
@@ -52,7 +59,7 @@ def check_folder(folder: Path, *, progress: Progress | None = None) -> CheckRepo
     return _check_benchmark(folder, progress)
 
 
-def _check_written(folder: Path) -> CheckReport:
+def _check_written(folder: Path, deep: bool) -> CheckReport:
     found = Found()
     kind = "memory-mapped" if packed.is_packed(folder) else "store"
     synthetic = False
@@ -60,6 +67,9 @@ def _check_written(folder: Path) -> CheckReport:
         if kind == "store":
             data = store.load_store(folder)
         else:
+            if deep:
+                for name, how in packed.changed_arrays(folder).items():
+                    found.add("error", "changed", f"{store.ARRAYS}/{name}", f"{how}; {_REPACKED}")
             data = packed.load_packed(folder)
             if sha256(folder / store.ARRAYS) != packed.array_digest(folder):
                 raise BadInput(f"{folder / store.ARRAYS}: changed since written; {packed.REPACK}")

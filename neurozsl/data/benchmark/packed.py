@@ -6,15 +6,17 @@
 N counts all five splits one after the other, in the order of `SPLITS`; `counts` in the JSON says
 how many each has. So train, val_seen and val_unseen are one slice, and stage 2 joins them without
 a copy. HDF5 stores such arrays as plain bytes at a known offset: features are mapped from there
-(`mapped`) and read when a batch asks for them. Written as a stream, with values checked and hashed
-on the way; `load_packed` reads names and labels alone as long as size and time of the file are
-those noted.
+(`mapped`) and read when a batch asks for them. Written as a stream, with values checked on the way
+and hashed afterwards; `load_packed` reads names and labels alone as long as size and time of the
+file are those noted. So a change that keeps both is seen by `neurozsl data check` alone, and
+`--deep` names the arrays that changed (`changed_arrays`).
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final
 
 import h5py
 import numpy as np
@@ -24,23 +26,37 @@ from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
 from neurozsl.core.progress import Progress
+from neurozsl.core.reading import Kind, checked_object, read_object
 from neurozsl.data.batch import SPLITS, ZSLData
 from neurozsl.data.benchmark.avca_layout import FEATURES, FeatureName
 from neurozsl.data.checks import check_data, first_not_finite
-from neurozsl.data.index import Alignment, Block, Index, Rows, assemble, read_blocks
+from neurozsl.data.hdf5 import PlainFile, opened
+from neurozsl.data.index import ALIGNMENTS, Alignment, Block, Index, Rows, assemble, read_blocks
 from neurozsl.data.mapped import Pages
-from neurozsl.data.store import ARRAYS, DAMAGE, FACTS, check_target, write_facts
+from neurozsl.data.store import (
+    ARRAYS,
+    FACTS,
+    KEYS,
+    MAX_FACTS_BYTES,
+    check_target,
+    read_facts,
+    write_facts,
+)
 
 SCHEMA = 2
 ALIGN_BYTES = 64  # of arrays in the file; a mapped float32 must lie on a multiple of 4
 REPACK = "make it again with `neurozsl data convert`"
-NEEDED = {"schema", "name", "synthetic", "step_s", "counts", "meta", "arrays"}
+PACKED_KEYS: Final[Mapping[str, Kind]] = {**KEYS, "arrays": dict}
+NOTED: Final[Mapping[str, Kind]] = {"sha256": str, "bytes": int, "mtime_ns": int}
 
 
 def is_packed(folder: Path) -> bool:
     """Whether the folder was written by `write`."""
-    facts = _facts_or_none(folder / FACTS)
-    return facts is not None and facts.get("schema") == SCHEMA
+    try:
+        facts = read_object(folder / FACTS, remedy=REPACK, max_bytes=MAX_FACTS_BYTES)
+    except BadInput:
+        return False
+    return facts.get("schema") == SCHEMA
 
 
 def write(index: Index, folder: Path, *, progress: Progress | None = None) -> None:
@@ -58,7 +74,12 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
             _write_small(file, index)
             _write_features(file, index, progress)
         state = path.stat()
-        arrays = {"sha256": sha256(path), "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
+        arrays = {
+            "sha256": sha256(path),
+            "bytes": state.st_size,
+            "mtime_ns": state.st_mtime_ns,
+            "each": _digests(path),
+        }
         counts = {name: index.count(name) for name in SPLITS}
         write_facts(temporary, index, SCHEMA, counts, arrays=arrays)
 
@@ -77,10 +98,8 @@ def load_packed(
     facts = _read_facts(folder)
     path = folder / ARRAYS
     _check_unchanged(path, facts["arrays"])
-    try:
-        index, rows = _open(path, facts)
-    except DAMAGE as error:
-        raise BadInput(f"{path}: cannot be read ({error}); {REPACK}") from error
+    with opened(path, remedy=REPACK) as file:
+        index, rows = _open(file, path, facts)
     holds = index.meta.get("features")
     if feature_name is not None and holds not in FEATURES[feature_name].folders:
         raise BadInput(f"{folder}: holds {holds}, not {feature_name} features; convert those")
@@ -95,6 +114,43 @@ def array_digest(folder: Path) -> str:
     noted = _read_facts(folder)["arrays"]
     path = folder / ARRAYS
     return str(noted["sha256"]) if _looks_unchanged(path, noted) else sha256(path)
+
+
+def changed_arrays(folder: Path) -> dict[str, str]:
+    """Returns what differs from the hashes that were noted when the file was written: name -> how.
+
+    Every array is read. Empty where all agree.
+
+    Raises:
+        BadInput: a file is missing or so damaged that its arrays cannot be found, or it was written
+            before each array was hashed.
+    """
+    noted = _read_facts(folder)["arrays"].get("each")
+    if not isinstance(noted, dict):
+        raise BadInput(f"{folder / FACTS}: no hash of each array is noted there; {REPACK}")
+    found = _digests(folder / ARRAYS)
+    return {
+        name: "holds other values"
+        if name in noted and name in found
+        else ("is missing" if name in noted else "was added")
+        for name in sorted(noted.keys() | found.keys())
+        if noted.get(name) != found.get(name)
+    }
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """sha256 of every array: of its type and shape, then its values."""
+    found = {}
+    with opened(path, remedy=REPACK) as file:
+        names = [*file.keys(""), *(f"vectors/{name}" for name in file.keys("vectors"))]
+        for name in names:
+            if name == "vectors":
+                continue
+            digest = hashlib.sha256()
+            for part in file.content(name):
+                digest.update(part)
+            found[name] = digest.hexdigest()
+    return found
 
 
 def facts_digest(folder: Path) -> str:
@@ -137,38 +193,43 @@ def _write_features(file: Any, index: Index, progress: Progress | None) -> None:
     file.create_dataset("mask", data=mask)
 
 
-def _open(path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
-    with h5py.File(path, "r") as file:
-        names = tuple(name.decode() for name in file["names"][:])
-        label = np.asarray(file["label"][:], dtype=np.int64)
-        pages = Pages(path)
-        rows = Rows(
-            audio=_map(pages, file["audio"], "<f4"),
-            video=_map(pages, file["video"], "<f4"),
-            mask=np.asarray(file["mask"][:], dtype=np.bool_),
-            events=_map(pages, file["events"], "u1") if "events" in file else None,
-            pages=pages,
+def _open(file: PlainFile, path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
+    names = file.texts("names")
+    n = len(names)
+    label = file.numbers("label", "iu", (n,)).astype(np.int64)
+    pages = Pages(path)
+    events = _map(pages, file, "events", "|u1", n) if file.holds("", "events") else None
+    audio = _map(pages, file, "audio", "<f4", n)
+    rows = Rows(
+        audio=audio,
+        video=_map(pages, file, "video", "<f4", n),
+        mask=file.numbers("mask", "b", (n, audio.shape[1])),
+        events=events,
+        pages=pages,
+    )
+    classes = file.texts("classes")
+    vectors = {
+        name: np.asarray(
+            file.numbers(f"vectors/{name}", "f", (len(classes), None)), dtype=np.float32
         )
-        classes = tuple(str(name) for name in file["classes"].asstr()[:])
-        vectors = {
-            cast(Alignment, name): np.asarray(part[:], dtype=np.float32)
-            for name, part in file["vectors"].items()
-        }
+        for name in ALIGNMENTS
+        if name in file.keys("vectors")
+    }
     blocks, start = {}, 0
     for name in SPLITS:
-        stop = start + int(facts["counts"][name])
+        stop = start + facts["counts"][name]
         blocks[name] = (Block(label[start:stop], names[start:stop], _not_read),)
         start = stop
-    if not len(label) == len(names) == len(rows.audio) == len(rows.video) == start:
-        raise ValueError(f"{len(label)} samples, {FACTS} says {start}")
+    if start != n:
+        raise BadInput(f"{path}: {n} samples, {FACTS} says {start}; {REPACK}")
     index = Index(
-        name=str(facts["name"]),
+        name=facts["name"],
         classes=classes,
         vectors=vectors,
         blocks=blocks,
         audio_shape=rows.audio.shape[1:],
         video_shape=rows.video.shape[1:],
-        synthetic=bool(facts["synthetic"]),
+        synthetic=facts["synthetic"],
         step_s=float(facts["step_s"]),
         meta=facts["meta"],
         events_width=None if rows.events is None else rows.events.shape[2],
@@ -176,12 +237,10 @@ def _open(path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
     return index, rows
 
 
-def _map(pages: Pages, dataset: Any, dtype: str) -> npt.NDArray[Any]:
+def _map(pages: Pages, file: PlainFile, name: str, dtype: str, n: int) -> npt.NDArray[Any]:
     """A read-only array on the file's own bytes; batches copy the rows that they need."""
-    offset = dataset.id.get_offset()
-    if dataset.dtype != np.dtype(dtype) or offset is None or offset % dataset.dtype.itemsize:
-        raise ValueError(f"{dataset.name} is no contiguous array of {dtype}")
-    return pages.array(offset, dataset.shape, dtype)
+    offset, shape = file.place(name, dtype, (n, None, None))
+    return pages.array(offset, shape, dtype)
 
 
 def _not_read() -> Rows:
@@ -202,18 +261,8 @@ def _looks_unchanged(path: Path, noted: dict[str, Any]) -> bool:
     return bool((state.st_size, state.st_mtime_ns) == (noted["bytes"], noted["mtime_ns"]))
 
 
-def _facts_or_none(path: Path) -> dict[str, Any] | None:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) else None
-
-
 def _read_facts(folder: Path) -> dict[str, Any]:
-    facts = _facts_or_none(folder / FACTS)
-    if facts is None or not facts.keys() >= NEEDED or set(facts["counts"]) != set(SPLITS):
-        raise BadInput(f"{folder / FACTS}: needs the keys {sorted(NEEDED)}; {REPACK}")
-    if not {"sha256", "bytes", "mtime_ns"} <= set(facts["arrays"]):
-        raise BadInput(f"{folder / FACTS}: arrays needs sha256, bytes, mtime_ns; {REPACK}")
+    path = folder / FACTS
+    facts = read_facts(path, SCHEMA, PACKED_KEYS, remedy=REPACK)
+    checked_object(facts["arrays"], f"{path}: arrays", remedy=REPACK, keys=NOTED)
     return facts

@@ -3,17 +3,18 @@
 The study (`neurozsl benchmark --frontier`) writes the file; a report reads it as JSON.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_object
 from neurozsl.report.schema.value import Value
 
 DOCUMENT: Final = "frontier.json"
 STUDY: Final = "frontier"
 SCHEMA: Final = 1
+MAX_FRONTIER_BYTES: Final = 2**26
 
 
 class FrontierPoint(Value):
@@ -52,14 +53,9 @@ def read_frontier(path: Path) -> Mapping[str, Any]:
         BadInput: there is none, or it is something else.
     """
     file = path / DOCUMENT if path.is_dir() else path
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"frontier '{file}': cannot be read ({error}); give the folder that `neurozsl "
-            "benchmark --frontier --out` wrote"
-        ) from error
-    if not isinstance(found, dict) or (found.get("study"), found.get("schema")) != (STUDY, SCHEMA):
+    remedy = "give the folder that `neurozsl benchmark --frontier --out` wrote"
+    found = read_object(file, remedy=remedy, max_bytes=MAX_FRONTIER_BYTES, allow_nan=True)
+    if (found.get("study"), found.get("schema")) != (STUDY, SCHEMA):
         raise BadInput(
             f"frontier '{file}': is no frontier of schema {SCHEMA}; run `neurozsl benchmark "
             "--frontier` again, finished runs are kept"

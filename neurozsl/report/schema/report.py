@@ -9,11 +9,12 @@ infinity are refused: a figure that is unknown is None, and reads as such.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_bytes
 from neurozsl.hardware.neurobench import NeuroBench
 from neurozsl.hardware.place.placement import Placement
 from neurozsl.hardware.workloads.row import Calibration
@@ -33,6 +34,7 @@ from neurozsl.report.schema.value import Value
 from neurozsl.report.schema.verification import Verdict, Verification
 
 T = TypeVar("T")
+MAX_REPORT_BYTES: Final = 2**26
 _LONG = ("raster", "activity", "embedding", "confusion", "beta_curve")  # on one line each
 
 
@@ -163,15 +165,10 @@ def read_report(path: Path) -> RunReport | NetworkReport:
     """Read a `report.json`, of a run or of a network.
 
     Raises:
-        BadInput: the file is missing, not JSON, or not a report of this version.
+        BadInput: the file is missing, too large, not JSON, or not a report of this version.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise BadInput(
-            f"report '{path}': {err.strerror}; run `neurozsl profile RUN` first"
-        ) from err
-    return parse_report(path, data)
+    remedy = "give a report.json that `neurozsl profile RUN` wrote"
+    return parse_report(path, read_bytes(path, remedy=remedy, max_bytes=MAX_REPORT_BYTES))
 
 
 def parse_report(path: Path, data: bytes | str) -> RunReport | NetworkReport:

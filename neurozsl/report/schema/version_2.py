@@ -8,7 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from neurozsl.report.schema.report import NetworkReport, RunReport, parse_report, read_report
+from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_object
+from neurozsl.report.schema.report import (
+    MAX_REPORT_BYTES,
+    NetworkReport,
+    RunReport,
+    parse_report,
+    read_report,
+)
 
 _KEPT = (
     *("kind", "created", "versions", "provenance", "notes"),
@@ -52,9 +60,9 @@ def read_for_comparison(path: Path) -> RunReport | NetworkReport:
         BadInput: as `read_report`.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = read_object(path, remedy="", max_bytes=MAX_REPORT_BYTES)
         kind, version = document["kind"], document["schema_version"]
         old = upgraded(document) if version == 2 and kind in ("run", "network") else None
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+    except (BadInput, ValueError, LookupError, TypeError, AttributeError):
         return read_report(path)  # says what is wrong
     return read_report(path) if old is None else parse_report(path, json.dumps(old))

@@ -1,13 +1,14 @@
 """Files of a report: complete or not there, and one refusal where they cannot be written."""
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_object
+from neurozsl.report.schema.report import MAX_REPORT_BYTES
 
 
 def check_place(page: Path) -> None:
@@ -65,13 +66,12 @@ def replace_texts(texts: Mapping[Path, str]) -> None:
 def is_replaceable(path: Path) -> bool:
     """Whether a report may take the place of this JSON file: none, an empty one, or a report."""
     try:
-        data = path.read_bytes()
+        if not path.stat().st_size:  # a shell made it: `--json > r.json`
+            return True
     except OSError:  # not there; what else is wrong with it shows when it is written
         return True
-    if not data.strip():  # a shell made it: `--json > r.json`
-        return True
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
+        document = read_object(path, remedy="", max_bytes=MAX_REPORT_BYTES, allow_nan=True)
+    except BadInput:
         return False
-    return isinstance(document, dict) and "schema_version" in document
+    return "schema_version" in document
