@@ -8,6 +8,7 @@ import typer
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
 from neurozsl.cli.option_values import Json
+from neurozsl.core.shell import command, words
 
 
 def evaluate(
@@ -45,4 +46,4 @@ def evaluate(
     )
     if result.anytime:
         show_margins(result.anytime)
-    next_commands(f"neurozsl profile {run}" + (f" --bundle {bundle}" if bundle else ""))
+    next_commands(command("profile", run, words({"bundle": bundle})))

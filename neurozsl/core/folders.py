@@ -13,6 +13,7 @@ import ctypes
 import errno
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -95,6 +96,17 @@ def folder_beside(folder: Path) -> Iterator[Path]:
             yield part
         finally:
             leftovers.remove(part)
+
+
+@contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """Yields a folder for intermediate files that this user alone can read; it is removed.
+
+    What a killed command leaves of it goes with the next one of any name.
+    """
+    with folder_beside(Path(tempfile.gettempdir()) / name) as folder:
+        folder.chmod(0o700)
+        yield folder
 
 
 def move_into_place(part: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from neurozsl.core.errors import BadInput
 
 
-def check_place(place: Path, what: str, *, remedy: str) -> None:
+def check_place(place: Path, what: str, *, remedy: str = "choose another --out") -> None:
     """Refuses a place that takes no file or folder; what will be missing of space is not seen.
 
     Tried for real in the nearest folder above that exists, with a file that has no name.
