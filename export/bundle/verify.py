@@ -3,7 +3,8 @@
     PASS            every bit equals the trained model
     PASS-WITH-LOSS  backends agree in every bit, but the deployment differs from the trained model
                     (integers, or a threshold policy that was changed); the loss is stated
-    UNVERIFIED      nothing disagrees, but the target's oracle is not on this machine
+    UNVERIFIED      nothing of ours disagrees, but the target's oracle is not on this machine, or a
+                    known fault of it accounts for every difference (`oracle_faults`): no verdict
     FAIL            a check that must be exact differs in a bit, or a layer of a model's branch is
                     dead or saturated (of a network that came as a file: a loss, on these samples)
 
@@ -25,6 +26,7 @@ from typing import Any, Literal
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.export.backends.registry import BACKENDS, SECOND_FLOAT, Parts, RunOptions, backend
 from neurozsl.export.bundle.agreement import LayerAgreement, compare, worst_margins, worst_membranes
+from neurozsl.export.bundle.oracle_faults import accounted_for, faults_of
 from neurozsl.export.targets import Check, Target, target
 from neurozsl.hardware.count.diagnose import diagnose, integrating_layers
 
@@ -37,6 +39,7 @@ class Verification:
 
     reasons: why it is FAIL. losses: what differs from the trained model. oracle: the foreign
     simulator that was asked, "none" where the target has one and it is not installed.
+    oracle_faults: differences that a known fault of the oracle accounts for, which decide nothing.
     references: per check, the foreign code in it and what that leaves out, where it is not whole.
     processes: per backend that says so and layer, what computed each synapse, as "audio: Sparse".
     """
@@ -49,6 +52,7 @@ class Verification:
     losses: tuple[str, ...] = ()
     oracle: str = "none"
     skipped: tuple[str, ...] = ()
+    oracle_faults: tuple[str, ...] = ()
     references: Mapping[str, str] = field(default_factory=dict)
     processes: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -72,7 +76,11 @@ class Verification:
             "skipped": list(self.skipped),
             "reasons": list(self.reasons),
             "losses": list(self.losses),
-        } | ({"processes": ran} if ran else {})
+        } | {
+            key: value
+            for key, value in {"oracle_faults": list(self.oracle_faults), "processes": ran}.items()
+            if value
+        }
 
 
 def verify(
@@ -111,7 +119,8 @@ def verify(
         rows = compare(traces[check.first], traces[check.second], names)
         found[check.name] = _measured(check, rows, parts, samples, traces, in_float)
     deployed = traces[chosen.backends[0]]
-    reasons, unhealthy = _disagreements(wanted, found), _unhealthy(deployed, parts, neurons)
+    reasons, undecided = _disagreements(wanted, found, parts)
+    unhealthy = _unhealthy(deployed, parts, neurons)
     if parts.spec is not None:  # a model's branch; nobody promised that another network spikes
         reasons += unhealthy
     if golden is not None:
@@ -129,13 +138,14 @@ def verify(
         ]
     return Verification(
         target=target_name,
-        verdict=_verdict(bool(reasons), bool(skipped), bool(losses)),
+        verdict=_verdict(bool(reasons), bool(skipped or undecided), bool(losses)),
         samples=samples.batch,
         checks=found,
         reasons=tuple(reasons),
         losses=tuple(losses),
         oracle=oracle,
         skipped=skipped,
+        oracle_faults=tuple(undecided),
         references={
             check.name: str(chosen.oracle)
             for check in wanted
@@ -214,18 +224,27 @@ def _measured(
 
 
 def _disagreements(
-    wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]]
-) -> list[str]:
-    reasons = []
-    for check in wanted:
-        for row in found[check.name] if check.exact else ():
-            if row.differing:
-                margin = "" if row.margin is None else f", |v* - theta| up to {row.margin:.3g}"
-                reasons.append(
-                    f"{check.name}: layer '{row.name}' differs in {row.differing} bits, first at "
-                    f"step {row.first_step}{margin}"
+    wanted: list[Check], found: Mapping[str, tuple[LayerAgreement, ...]], parts: Parts
+) -> tuple[list[str], list[str]]:
+    """Differences of exact checks: those that fail, and those that a fault of the oracle makes."""
+    reasons, undecided = [], []
+    for check in (x for x in wanted if x.exact):
+        rows = found[check.name]
+        causes = accounted_for(rows, parts.lowered.layers, faults_of(check, parts))
+        for row in (row for row in rows if row.differing):
+            margin = "" if row.margin is None else f", |v* - theta| up to {row.margin:.3g}"
+            text = (
+                f"{check.name}: layer '{row.name}' differs in {row.differing} bits, first at "
+                f"step {row.first_step}{margin}"
+            )
+            if (cause := causes.get(row.name)) is None:
+                reasons.append(text)
+            else:
+                undecided.append(
+                    f"oracle fault ({cause.key}): {text}; {cause.oracle} {cause.does}, so it does "
+                    "not decide there"
                 )
-    return reasons
+    return reasons, undecided
 
 
 def _unhealthy(

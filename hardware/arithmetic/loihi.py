@@ -14,6 +14,7 @@ from neurozsl.hardware.loihi.quantize import quantize_layer
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import Reset
 from neurozsl.hardware.network.program import MIN_BITS
+from neurozsl.hardware.place.delays import check_delays
 
 # At once: what a fixed neuron does, subtraction with a second compartment (the chip's reset_note).
 _RESETS: Final[tuple[Reset, ...]] = ("zero", "subtract")
@@ -24,6 +25,7 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Progra
 
     Raises:
         BadInput: what `_check` and `quantize_layer` refuse, a correction without calibration input.
+        DoesNotFit: see `_check`.
     """
     bits, scale = options.bits, options.scale
     _check(lowered, chip, bits)
@@ -37,10 +39,11 @@ def _quantize(lowered: Lowered, chip: Chip, options: QuantiserOptions) -> Progra
 
 
 def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
-    """Widths of weights, values that a spike has to carry, and neurons of one bias each.
+    """Widths of weights, values and waits of a spike, neurons of one bias and a reset at once.
 
     Raises:
         BadInput: one that the chip does not have.
+        DoesNotFit: a delay that no synapse of the chip has.
     """
     if (
         isinstance(bits, bool)
@@ -87,6 +90,9 @@ def _check(lowered: Lowered, chip: Chip, bits: int) -> None:
                 f"layer '{layer.name}': up to {layer.rule.max_spikes} spikes a step need a "
                 f"payload, chip '{chip.key}' has binary spikes; use loihi2 or one spike a step"
             )
+    check_delays(
+        ((x.name, s.source, s.link.delay) for x in lowered.layers for s in x.synapses), chip
+    )
 
 
 def _emulate(program: Program, chip_input: ChipInput, options: EmulatorOptions) -> Trace:

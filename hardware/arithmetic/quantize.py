@@ -71,6 +71,7 @@ def quantize(
         BadInput: a chip without arithmetic, an input code or spike count that it cannot carry,
             decays or thresholds that differ inside a layer, a threshold beyond 17 bits, a
             correction without calibration input or of a recurrent network.
+        DoesNotFit: a delay that no synapse of the chip has.
 
     Example::
 

@@ -18,6 +18,7 @@ from neurozsl.hardware.chips.chip import Chip, load_chip
 from neurozsl.hardware.network.program import MIN_BITS, ChipProgram
 from neurozsl.hardware.place.assign import assign_to_cores
 from neurozsl.hardware.place.changes import Change, changes_that_fit
+from neurozsl.hardware.place.delays import check_delays
 from neurozsl.hardware.place.mapping import LayerShape, Mapping, Shortfall
 from neurozsl.hardware.place.shapes import shapes
 from neurozsl.hardware.place.split import split_over_cores
@@ -38,7 +39,8 @@ def place(network: ChipProgram | Iterable[LayerShape], chip: Chip | str) -> Mapp
         The mapping with the use of every core.
 
     Raises:
-        DoesNotFit: a limit is broken; the message says which, by how much, and what would fit.
+        DoesNotFit: a limit is broken; the message says which, by how much, and what would fit. A
+            delay beyond that of a synapse is one (`delays`).
         BadInput: no layers, a name twice, a chip without a rule, weights wider than the chip's.
 
     >>> from neurozsl.hardware.place.mapping import dense
@@ -86,6 +88,14 @@ def _checked(
                 f"layer '{layer.name}': {layer.weight_bits}-bit weights, chip '{chip.key}' stores "
                 f"up to {widest.value:g}; quantise to fewer bits"
             )
+    check_delays(
+        (
+            (layer.name, source, kernel.link.delay)
+            for layer in layers
+            for source, kernel in zip(layer.sources, layer.kernels, strict=False)
+        ),  # the rule refuses another number of kernels than of sources
+        chip,
+    )
     return layers, chip, rule
 
 

@@ -146,7 +146,7 @@ def _split(layers: tuple[LayerShape, ...], core: Core) -> Mapping | tuple[Shortf
     }
     cut: dict[str, Grid] = {}
     targets: dict[str, int] = {}  # cores that a neuron of the layer sends to, at most
-    broken = _too_late(layers, core.chip)
+    broken: list[Shortfall] = []
     changed = True
     while changed and not broken:
         changed = False
@@ -208,17 +208,6 @@ def _over_for_one(layer: LayerShape, core: Core, targets: int, after: Readers) -
             (layer.name,), key, worst[key], core.limits[key] or 0, "even for one neuron; a core has"
         )
         for key in core.over(worst)
-    ]
-
-
-def _too_late(layers: tuple[LayerShape, ...], chip: Chip) -> list[Shortfall]:
-    """Delays that no synapse of the chip has."""
-    most = chip.most("delay_steps")
-    longest = {layer.name: max(k.link.delay for k in layer.kernels) for layer in layers}
-    return [
-        Shortfall((name,), "delay_steps", delay, most, "a synapse takes")
-        for name, delay in longest.items()
-        if most is not None and delay > most
     ]
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
-from neurozsl.cli.kinds import words
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
 from neurozsl.cli.option_values import Json
+from neurozsl.core.shell import command, words
 
 
 def evaluate(

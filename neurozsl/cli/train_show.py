@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozsl.cli.console import command, next_commands, say, show_table
+from neurozsl.cli.console import next_commands, say, show_table
+from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
     from neurozsl.runs.run import Run
@@ -36,7 +37,7 @@ def show(run: Run, path: Path) -> None:
         return
     profile = run.settings.options.get("motion_profile", "")
     target = profile if profile in TARGETS else "lava"
-    next_commands(command("evaluate", path), command("export", path, f" --target {target}"))
+    next_commands(command("evaluate", path), command("export", path, words({"target": target})))
 
 
 def peak_memory() -> int:

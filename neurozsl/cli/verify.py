@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import command, emit_json, err, next_commands, progress_bar, say, stages
+from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
 from neurozsl.cli.kinds import kind
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput, VerificationFailed
+from neurozsl.core.shell import command
 
 
 def verify(
@@ -68,7 +69,9 @@ def show_tree(title: str, result: dict[str, Any]) -> None:
 
     for line in told_processes(result):
         say(line)
-    if result["verdict"] == "UNVERIFIED":
+    for line in result.get("oracle_faults", ()):
+        say(line)
+    if result["verdict"] == "UNVERIFIED" and result["oracle"] == "none":
         from neurozsl.export.targets import target as find_target
 
         oracle = find_target(result["target"]).oracle

@@ -13,6 +13,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
+from neurozsl.core.shell import command
 from neurozsl.core.signals import BranchSpec, Policy
 from neurozsl.deploy.samples import calibration_input, golden_input, training_spikes
 from neurozsl.deploy.score import RunScores, score_backend, score_steps
@@ -59,7 +60,7 @@ def branch_spec(run: Run) -> BranchSpec:
             )
         raise BadInput(
             f"run '{run.path}': model '{name}' never spikes and has no branch that a chip could "
-            f"take; run it on the host with `neurozsl evaluate {run.path}`, or train a spiking "
+            f"take; run it on the host with `{command('evaluate', run.path)}`, or train a spiking "
             "model, for example --model mdft"
         )
     return branch.spec()

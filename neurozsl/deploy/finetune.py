@@ -19,6 +19,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
+from neurozsl.core.shell import words
 from neurozsl.core.signals import MotionBackend
 from neurozsl.deploy.deploy import branch_spec
 from neurozsl.deploy.samples import calibration_input
@@ -85,7 +86,8 @@ def create(
             raise BadInput(
                 f"run '{path}': exists with other settings ("
                 + ", ".join((*_differing(found.qat, qat), *_differing(found.train, train)))
-                + f"); continue it with `{runs.resume_command(path)}` or choose another --out"
+                + f"); continue it with `neurozsl train{words({'resume': path})}` or "
+                "choose another --out"
             )
         return path
     sources = {"parent": parent.digest}

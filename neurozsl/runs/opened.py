@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import words
 from neurozsl.data.batch import ZSLData
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import ZSLModel, needed_branch
@@ -68,15 +68,6 @@ def open_run(path: Path) -> Run:
     return Run(path, settings, data, model, *about)
 
 
-def resume_command(path: Path) -> str:
-    """The command that goes on with a run, to paste.
-
-    >>> resume_command(Path("runs/my run"))
-    "neurozsl train --resume 'runs/my run'"
-    """
-    return f"neurozsl train --resume {quote(str(path))}"
-
-
 def load_result(path: Path) -> Mapping[str, Any]:
     """What `result.json` of a finished run holds, without opening its model and data.
 
@@ -90,7 +81,7 @@ def _finished(path: Path, settings: RunSettings) -> Result:
     if not (path / RESULT).is_file():
         raise BadInput(
             f"run '{path}': training has not finished, {RESULT} is missing; continue with "
-            f"`{resume_command(path)}`"
+            f"`neurozsl train{words({'resume': path})}`"
         )
     return read_result(path, settings)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import brief, read_object
+from neurozsl.core.shell import words
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
@@ -36,7 +37,6 @@ from neurozsl.runs.opened import (
     load_model,
     load_result,
     open_run,
-    resume_command,
     trained_program,
     with_integers,
 )
@@ -79,7 +79,6 @@ __all__ = [  # with what a finished run is opened by, so that others need this f
     "load_result",
     "open_run",
     "refuse_existing",
-    "resume_command",
     "train",
     "write_model_options",
 ]
@@ -144,8 +143,8 @@ def refuse_existing(path: Path) -> None:
     """
     if (path / SETTINGS).exists():
         raise BadInput(
-            f"run '{path}': already exists; continue it with `{resume_command(path)}` or choose "
-            "another --out"
+            f"run '{path}': already exists; continue it with "
+            f"`neurozsl train{words({'resume': path})}` or choose another --out"
         )
 
 

@@ -30,7 +30,7 @@ from neurozsl.runs import run as runs
 from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, new_run, spread, train_all
+from neurozsl.studies.base import Job, StudyProgress, Table, new_run, sole_writer, spread, train_all
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -124,13 +124,14 @@ def run(
     data: dict[str, ZSLData] = {
         a: load(settings.data, label_alignment=a) for a in settings.alignments
     }
-    planned = plan(settings, out)
-    for one in planned:
-        _check_same(one, settings)
-    train_all([one.job for one in planned], at_once=jobs, progress=progress)
-    result = summarise(settings, planned, data)
-    write_json(out / "benchmark.json", result)
-    return result
+    with sole_writer(out):
+        planned = plan(settings, out)
+        for one in planned:
+            _check_same(one, settings)
+        train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        result = summarise(settings, planned, data)
+        write_json(out / "benchmark.json", result)
+        return result
 
 
 def first_runs(settings: BenchmarkSettings, out: Path) -> dict[str, Path]:

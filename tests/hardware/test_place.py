@@ -574,12 +574,6 @@ def test_a_loop_with_more_neurons_than_out_axons_fits_no_cut() -> None:
     place(narrowed, "loihi1")
 
 
-def test_a_delay_beyond_that_of_a_synapse_does_not_fit() -> None:
-    place((recurrent("a", "in", 4, 4, delay=62),), "loihi1")
-    with pytest.raises(DoesNotFit, match="63 delay steps, a synapse takes 62"):
-        place((recurrent("a", "in", 4, 4, delay=63),), "loihi1")
-
-
 def test_a_loop_needs_a_delay() -> None:
     with pytest.raises(BadInput, match="sources come first, or give the synapse a delay"):
         place((recurrent("a", "in", 4, 4, delay=0),), "loihi2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -141,3 +142,12 @@ def test_settings_that_claim_to_be_older_than_their_result_are_refused(
     (copy / "result.json").write_text(json.dumps(result))
     with pytest.raises(BadInput, match=r"result\.json: 'settings', 'files', 'digest' missing"):
         runs.open_run(copy)
+
+
+def test_whoever_may_read_the_folder_may_read_its_files(run_dir: Path) -> None:
+    """Checkpoints were 0600, so that a run in a shared folder could not be opened by others."""
+    mask = os.umask(0)
+    os.umask(mask)
+    files = [x for x in run_dir.rglob("*") if x.is_file() and "deploy" not in x.parts]
+    assert len(files) >= 8
+    assert {oct(x.stat().st_mode & 0o777) for x in files} == {oct(0o666 & ~mask)}

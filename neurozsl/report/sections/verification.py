@@ -25,6 +25,7 @@ def _fill(test: Tested) -> Mapping[str, Any]:
         "notes": (
             *manifest.reasons,
             *manifest.losses,
+            *stored.get("oracle_faults", ()),
             *told_processes(stored),
             *(() if manifest.dead_neurons is None else (str(manifest.dead_neurons),)),
         ),

@@ -19,7 +19,7 @@ VERDICTS = {
     "PASS-WITH-LOSS": "The chip arithmetic is reproduced bit for bit; what quantisation cost is "
     "stated below.",
     "FAIL": "Backends disagree, a layer is dead or saturated, or the accuracy dropped too far.",
-    "UNVERIFIED": "No reference simulator has checked this deployment.",
+    "UNVERIFIED": "No reference simulator has confirmed this deployment.",
 }
 
 NOTHING_SPIKES = "Nothing spikes in this model: all of it runs on the host."
