@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.leftovers import recover
 from neurozsl.core.signals import BranchSpec, ChipInput, MotionBackend, Trace
 from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.bundle import manifest as manifests
@@ -100,6 +101,7 @@ def open_bundle(path: Path) -> Bundle:
             that of these files.
     """
     path = Path(path)
+    recover(path)
     manifest = manifests.read(path)
     for name in (GRAPH, GOLDEN):
         if name not in manifest.files:

@@ -5,7 +5,6 @@ is kept as `<out_dir>.rejected`, an older bundle stays as it was, and the call r
 do not fit the cores of the chip leave nothing.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import nir
 
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput, VerificationFailed
+from neurozsl.core.folders import folder_beside, move_into_place
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle import manifest as manifests
@@ -44,14 +44,10 @@ def staged(out_dir: Path) -> Iterator[Path]:
     """
     _check_destination(out_dir)
     made = [folder for folder in (out_dir.parent, *out_dir.parent.parents) if not folder.exists()]
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    part = out_dir.parent / f".{out_dir.name}.{os.getpid()}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     try:
-        yield part
+        with folder_beside(out_dir) as part:
+            yield part
     finally:
-        shutil.rmtree(part, ignore_errors=True)
         for folder in made:  # nearest first; kept where a bundle, even a rejected one, is in it
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
@@ -66,12 +62,12 @@ def publish(part: Path, out_dir: Path, manifest: Manifest) -> Manifest:
     manifests.write(part, manifest)
     rejected = out_dir.with_name(out_dir.name + ".rejected")
     if manifest.reasons:
-        _replace(part, rejected)
+        move_into_place(part, rejected)
         raise VerificationFailed(
             f"export to '{manifest.target}' failed its verification, kept as {rejected}: "
             + "; ".join(manifest.reasons)
         )
-    _replace(part, out_dir)
+    move_into_place(part, out_dir)
     shutil.rmtree(rejected, ignore_errors=True)
     return manifests.read(out_dir)
 
@@ -159,18 +155,3 @@ def _check_destination(out_dir: Path) -> None:
         is_bundle = (folder / manifests.NAME).is_file()
         if folder.exists() and not is_bundle and (not folder.is_dir() or any(folder.iterdir())):
             raise BadInput(f"{folder}: exists and is not a bundle; choose another folder")
-
-
-def _replace(part: Path, destination: Path) -> None:
-    """Put a complete folder in place of an older one."""
-    old = part.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if destination.exists():
-        destination.rename(old)
-    try:
-        part.rename(destination)
-    except OSError:
-        if old.exists():
-            old.rename(destination)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -18,6 +18,7 @@ from neurozsl.cli import (
     benchmark,
     data,
     demo,
+    edge,
     ending,
     evaluate,
     export,
@@ -29,9 +30,10 @@ from neurozsl.cli import (
     train,
     verify,
 )
-from neurozsl.cli.console import fail, fail_unforeseen, printing
+from neurozsl.cli.console import escape_what_cannot_be_printed, fail, fail_unforeseen, printing
 from neurozsl.cli.progress import OPTION, VARIABLE, Mode, take
 from neurozsl.cli.renamed import Renaming
+from neurozsl.core import children
 from neurozsl.core.errors import NeuroZSLError
 from neurozsl.core.version import __version__
 
@@ -98,6 +100,8 @@ def main() -> None:
 
     Usage errors and the exit itself are typer's, but where every line on stderr has a form.
     """
+    children.end_with_parent()
+    escape_what_cannot_be_printed()
     try:
         mode, arguments = take(sys.argv[1:], os.environ)
     except NeuroZSLError as error:
@@ -120,6 +124,12 @@ def main() -> None:
         except ending.Terminated:
             fail("ended by SIGTERM", exit_code=ending.EXIT_CODE)
             sys.exit(ending.EXIT_CODE)
+        except Exception as error:
+            told = edge.foreseen(error)
+            if told is None:
+                raise
+            fail(str(told), exit_code=told.exit_code)
+            sys.exit(told.exit_code)
 
 
 def _in_form(arguments: list[str], mode: Mode) -> int:
@@ -132,8 +142,8 @@ def _in_form(arguments: list[str], mode: Mode) -> int:
     except NeuroZSLError:
         raise
     except Exception as error:
-        if mode == "off":
-            raise  # Python prints it, on the stderr that is back by then
+        if mode == "off" or edge.foreseen(error) is not None:
+            raise  # told by `main`, or printed by Python on the stderr that is back by then
         fail_unforeseen(error)
         return 1
     return code if isinstance(code, int) else 0

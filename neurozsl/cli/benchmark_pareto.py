@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from neurozsl.cli.benchmark_options import DataOptions, ModelOptions, StudyOptions, SyntheticOptions
-from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, numbers, per_model
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import command
 
 
 def benchmark_pareto(

@@ -8,6 +8,8 @@
     off     errors alone
 """
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -17,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -117,6 +118,23 @@ def fail_unforeseen(error: Exception) -> None:
     _now.event("error", message=message, exit_code=1, traceback="".join(lines))
 
 
+def escape_what_cannot_be_printed() -> None:
+    """Streams of another encoding than UTF-8 take what they cannot show as JSON escapes.
+
+    A document of JSON stays one; any other text stays readable. It holds for the whole process.
+    """
+    codecs.register_error("neurozsl-escape", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "neurozsl-escape":
+            stream.reconfigure(errors="neurozsl-escape")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def emit(text: str) -> None:
     """A document on stdout.
 
@@ -143,11 +161,6 @@ def emit(text: str) -> None:
 def emit_json(value: Any) -> None:
     """One JSON document on stdout."""
     emit(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def command(name: str, what: Path, options: str = "") -> str:
-    """A command on a file or folder, quoted for the shell, to paste."""
-    return f"neurozsl {name} {quote(str(what))}{options}"
 
 
 def next_commands(*commands: str) -> None:

@@ -10,6 +10,7 @@ from neurozsl.cli.console import emit_json, progress_bar
 from neurozsl.cli.data_synth import Out, synth
 from neurozsl.cli.data_tables import show_report, show_set
 from neurozsl.cli.option_values import Json
+from neurozsl.core.places import check_place
 
 app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.")
 
@@ -38,6 +39,7 @@ def build(
     from neurozsl.data.clips.limits import ClipLimits
     from neurozsl.data.clips.windows import WindowSpec
 
+    check_place(out, "data set")
     with progress_bar("decoding and encoding") as step:
         data, _ = write_clips(
             clips,
@@ -96,6 +98,7 @@ def convert(
     from neurozsl.data.benchmark.avca_layout import feature_name
     from neurozsl.data.sets.load import convert as convert_set
 
+    check_place(out, "data set")
     with progress_bar("converting") as step:
         data = convert_set(
             folder,

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any, Final
 
 import typer
 
-from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say
 from neurozsl.cli.data_tables import show_set
 from neurozsl.cli.kinds import Form, call, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
+from neurozsl.core.places import check_place
+from neurozsl.core.shell import command, words
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an older data set is replaced.")]
 
@@ -51,6 +52,7 @@ def synth_scenes(
         test_size=test_size,
         noise=noise,
     )
+    check_place(asked.out, "data set")
     with progress_bar("rendering and encoding") as step:
         data = write_synthetic(config, asked.out, progress=step)
     show_set(data, asked.out, asked.json_out)
@@ -79,6 +81,7 @@ def synth_like(
         raise BadInput(f"data synth --like {like}: give --splits and --vectors too")
     config = StandInConfig(like, features, seed=asked.seed, videos_per_class=videos_per_class)
     out = asked.out
+    check_place(out, "data set")
     with progress_bar("generating") as step:
         facts = write_stand_ins(config, splits, vectors, out, progress=step)
     if asked.json_out:
@@ -92,7 +95,8 @@ def synth_like(
         say(f"  {subsplit:<20} {count:>6} videos, {origin}")
     say("  scores on these features compare code with code, never with a paper")
     next_commands(
-        command("data check", out), command("data convert", out, f" --out {quote(f'{out}-packed')}")
+        command("data check", out),
+        command("data convert", out, words({"out": Path(f"{out}-packed")})),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from neurozsl.cli.console import emit_json, err, next_commands, say, show_table
+from neurozsl.core.shell import words
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
@@ -47,7 +47,7 @@ def show_set(data: ZSLData, folder: Path, json_out: bool) -> None:
         for skip in summary.skipped:
             say(f"  {skip['file']}: {skip['reason']}")
     run = Path("runs") / f"{folder.resolve().name}-run"
-    next_commands(f"neurozsl train --data {quote(str(folder))} --model mdft --out {run}")
+    next_commands("neurozsl train" + words({"data": folder, "model": "mdft", "out": run}))
 
 
 def show_report(report: CheckReport) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import time
 from pathlib import Path
@@ -13,7 +12,9 @@ import typer
 from neurozsl.cli.console import epochs as every_epoch
 from neurozsl.cli.console import next_commands, progress_bar, say, stages
 from neurozsl.core.errors import BadInput
+from neurozsl.core.places import check_place
 from neurozsl.core.quantities import count
+from neurozsl.core.shell import command, words
 from neurozsl.training.economy import Sparsity
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def demo(
 
     started = time.perf_counter()
     data = out.parent / f"{out.name}-data"
+    check_place(out / "run.json", "demo")
     _check_places(out, data)
     if out.exists():
         shutil.rmtree(out)
@@ -77,8 +79,7 @@ def demo(
     say("4/5  the test set on the emulator, counts and energy estimates")
     bundle = out / "deploy" / "lava"
     with progress_bar("profiling") as update:
-        command = f"neurozsl profile {shlex.quote(str(out))}"
-        result = report.build(run, bundle=bundle, command=command, progress=update)
+        result = report.build(run, bundle=bundle, command=command("profile", out), progress=update)
     say("5/5  report")
     write_report(result, out / "report.html", plot_folder=out / "plots")
     print_report(result)
@@ -91,10 +92,10 @@ def demo(
         )
     say(f"report in {out / 'report.html'} ({time.perf_counter() - started:.0f} s)")
     next_commands(
-        f"neurozsl evaluate {out} --json",
-        f"neurozsl verify {bundle}",
-        f"neurozsl simulate {bundle} --backend lava --limit 4",
-        f"neurozsl profile {out} --bundle {bundle} --json",
+        command("evaluate", out, " --json"),
+        command("verify", bundle),
+        command("simulate", bundle, " --backend lava --limit 4"),
+        command("profile", out, words({"bundle": bundle}) + " --json"),
         "neurozsl data build --clips DIR --labels CSV --vectors NPZ --out DATA   (your own clips)",
     )
 

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, next_commands, progress_bar, show_table
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
 from neurozsl.cli.option_values import Json
+from neurozsl.core.shell import command, words
 
 
 def evaluate(
@@ -37,6 +38,8 @@ def evaluate(
     if as_json:
         emit_json(result.as_json())
         return
+    if result.note:
+        say(f"warning: {result.note}")
     where = f"{result.motion_backend} ({result.policy})"
     show_table(
         f"{run}: {result.samples} test samples, percent; motion branch on {where}",
@@ -45,4 +48,4 @@ def evaluate(
     )
     if result.anytime:
         show_margins(result.anytime)
-    next_commands(f"neurozsl profile {run}" + (f" --bundle {bundle}" if bundle else ""))
+    next_commands(command("profile", run, words({"bundle": bundle})))

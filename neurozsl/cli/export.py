@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from neurozsl.cli.console import command, emit_json, next_commands, say, say_each, show_table
+from neurozsl.cli.console import emit_json, next_commands, say, say_each, show_table
 from neurozsl.cli.export_network import export_network
 from neurozsl.cli.export_run import export_run
 from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import command
 
 if TYPE_CHECKING:
     from neurozsl.export.bundle.manifest import Manifest

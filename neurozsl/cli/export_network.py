@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from neurozsl.cli.console import command, progress_bar, say_each, stages
+from neurozsl.cli.console import progress_bar, say_each, stages
 from neurozsl.cli.export_options import Exported, ExportOptions
 from neurozsl.cli.network_options import FileOptions, InputOptions
+from neurozsl.core.places import check_place
+from neurozsl.core.shell import command
 
 
 def export_network(
@@ -19,10 +21,11 @@ def export_network(
     from neurozsl.export.network.network_run import feed
     from neurozsl.export.network.other_choices import other_choices
 
+    bundle = asked.out or file.with_suffix(".deploy") / asked.target
+    check_place(bundle, "bundle")
     fed = feed(file, about.said(), inputs.golden(asked.samples))
     every, first = fed.given.chip_input, asked.samples
     say_each(**{"note: golden samples": fed.given.notes}, other=map(str, other_choices(fed)))
-    bundle = asked.out or file.with_suffix(".deploy") / asked.target
     with progress_bar(f"exporting to {asked.target}") as update:
         manifest = build_network_bundle(
             fed.network,

@@ -1,13 +1,14 @@
 """`neurozsl export RUN`: the branch of a trained run as a checked and scored bundle."""
 
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
-from neurozsl.cli.console import command, progress_bar, stages
+from neurozsl.cli.console import progress_bar, stages
 from neurozsl.cli.export_options import Exported, ExportOptions
+from neurozsl.core.places import check_place
+from neurozsl.core.shell import command, words
 from neurozsl.export.bundle.policy import Wanted
 
 
@@ -36,7 +37,9 @@ def export_run(
     from neurozsl.models.base import host_parts
     from neurozsl.runs import run as runs
 
+    bundle = asked.out or run / "deploy" / asked.target
     opened = runs.open_run(run)
+    check_place(bundle, "bundle")
     with progress_bar(f"exporting to {asked.target}") as update:
         manifest = deploy.deploy(
             opened,
@@ -51,8 +54,6 @@ def export_run(
             max_hm_drop=max_hm_drop,
             progress=stages(update),
         )
-    bundle = asked.out or run / "deploy" / asked.target
-    with_it = f" --bundle {quote(str(bundle))}"
-    page = f" --report {quote(str(run / 'report.html'))}"
+    with_it, page = words({"bundle": bundle}), words({"report": run / "report.html"})
     commands = (command("evaluate", run, with_it), command("profile", run, with_it + page))
     return Exported(bundle, manifest, commands, host_parts(opened.model))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from neurozsl.cli.console import command, emit, emit_json, next_commands, say, say_each, show_table
+from neurozsl.cli.console import emit, emit_json, next_commands, say, say_each, show_table
 from neurozsl.cli.kinds import Form, call, takes
 from neurozsl.cli.network_options import FileOptions, Poisson, Seed
 from neurozsl.cli.simulate_network import told_dialect
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import command
 
 if TYPE_CHECKING:
     from neurozsl.export.network.inspection import Inspection, LayerRow, Range

@@ -13,7 +13,6 @@ from dataclasses import dataclass, is_dataclass
 from functools import cache
 from inspect import Parameter
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import typer
@@ -109,20 +108,6 @@ def refuse(
     if wrong:
         told = "; ".join(f"{', '.join(names)}: only with {to}" for to, names in wrong.items())
         raise BadInput(f"{told}, and {where}; {remedy}")
-
-
-def words(values: Mapping[str, Any]) -> str:
-    """Options with their values, to paste behind a command; what is None was not given.
-
-    >>> words({"dt": 0.001, "tau_unit": None, "compare": ">=", "device": ["a.toml", "b.toml"]})
-    " --dt 0.001 --compare '>=' --device a.toml --device b.toml"
-    """
-    return "".join(
-        f" --{name.replace('_', '-')} {quote(str(each))}"
-        for name, value in values.items()
-        if value is not None
-        for each in (value if isinstance(value, list) else [value])
-    )
 
 
 @cache

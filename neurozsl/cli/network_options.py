@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from neurozsl.cli.kinds import words
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import words
 from neurozsl.export.nir.dialects.words import Discretisation, IfGain
 from neurozsl.export.nir.said import TauUnit
 from neurozsl.hardware.network.neuron import Compare, Reset

@@ -8,13 +8,14 @@ import typer
 from typer.core import TyperCommand
 
 from neurozsl.cli.console import emit_json
-from neurozsl.cli.kinds import Form, call, kind, refuse, takes, words
+from neurozsl.cli.kinds import Form, call, kind, refuse, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.cli.profile_layers import profile_layers
 from neurozsl.cli.profile_network import profile_network
 from neurozsl.cli.profile_run import profile_bundle, profile_run
 from neurozsl.cli.profile_tables import compared_report, one, profile_report, side_by_side
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import words
 from neurozsl.hardware.network.neuron import Compare
 
 _TABLE: Final = "--in-one-table"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurozsl.cli.console import command, progress_bar
-from neurozsl.cli.kinds import words
+from neurozsl.cli.console import progress_bar
 from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
 from neurozsl.cli.profile_options import PriceOptions, Work
+from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
     from neurozsl.report.schema import Report

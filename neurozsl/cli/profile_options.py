@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from neurozsl.cli.kinds import words
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import words
 
 if TYPE_CHECKING:
     from neurozsl.hardware.chips.chip import Chip

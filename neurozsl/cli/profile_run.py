@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neurozsl.cli.console import command, progress_bar, say
-from neurozsl.cli.kinds import words
+from neurozsl.cli.console import progress_bar, say
 from neurozsl.cli.margins import OneMargin, margin_of
 from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
     from neurozsl.report.schema import Report

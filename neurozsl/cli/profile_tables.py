@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
-from neurozsl.cli.console import command, emit, next_commands, say
+from neurozsl.cli.console import emit, next_commands, say
 from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import command, place
 
 if TYPE_CHECKING:
     from neurozsl.report.show.compare import ComparedReport
@@ -82,7 +82,7 @@ def side_by_side(
         emit(to_json(compared))
         return
     compare_text.print_comparison(compared)
-    names = " ".join(quote(str(path)) for path in what)
+    names = " ".join(map(place, what))
     next_commands(f"neurozsl profile {names} --compare{options} --report compare.html")
 
 

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
-from neurozsl.cli.console import command, emit_json, next_commands, progress_bar, say, show_table
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import OneMargin, margin_of
 from neurozsl.cli.option_values import Json
+from neurozsl.core.places import check_place
+from neurozsl.core.shell import command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin =
     at = None if margin is None else margin_of(margin)
     opened = open_bundle(bundle)
     name = asked.backend or default_backend(opened)
+    if asked.raster:
+        check_place(bundle.parent / "raster", "raster", remedy="copy the bundle elsewhere")
     with progress_bar(f"simulating on {name}") as update:
         result = simulation.simulate(
             opened, backend=name, limit=asked.limit, margin=at, progress=update
@@ -73,6 +77,8 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin =
     if result.margin is not None:
         mean = sum(line.steps or 0 for line in result.predictions) / result.samples
         say(f"stopped at margin {result.margin:.3g}: {mean:.2f} of {result.steps} steps a sample")
+    if result.source:
+        say(f"note: {result.source}")
     if result.warning:
         say(result.warning)
     if drawn is not None:

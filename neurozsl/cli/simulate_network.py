@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import (
-    command,
-    emit_json,
-    next_commands,
-    progress_bar,
-    say,
-    say_each,
-    show_table,
-)
-from neurozsl.cli.kinds import words
+from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, say_each, show_table
 from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
 from neurozsl.cli.simulate_bundle import SimulateOptions
 from neurozsl.core.errors import BadInput
+from neurozsl.core.places import check_place
+from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
     from neurozsl.export.network.network_run import NetworkRun
@@ -43,8 +36,12 @@ def simulate_network(
     from neurozsl.export.network.other_choices import other_choices
     from neurozsl.export.targets.names import chip_called
 
-    if out is not None and not out.parent.is_dir():
-        raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
+    if out is not None:
+        if not out.parent.is_dir():
+            raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
+        check_place(out, "trace")
+    if asked.raster:
+        check_place((out or file).parent / "raster", "raster", remedy="give --out elsewhere")
     backend = asked.backend or "floatsim"
     fed = network_run.feed(file, about.said(), inputs.source(samples, asked.limit))
     with progress_bar(f"simulating on {backend}") as update:

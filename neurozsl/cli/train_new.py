@@ -11,6 +11,7 @@ from neurozsl.cli.console import progress_bar
 from neurozsl.cli.option_values import parse_options
 from neurozsl.cli.train_options import EconomyOptions, LengthOptions, ProcessOptions, torch_and_chip
 from neurozsl.cli.train_show import show
+from neurozsl.core.places import check_place
 
 
 def train_new(
@@ -70,6 +71,7 @@ def train_new(
 
     out = length.out
     assert data is not None and out is not None  # what makes it this command
+    check_place(out / "run.json", "run")
     torch_device, chip = torch_and_chip(length.device)
     several = crew.processes(processes.devices) > 1
     config = train_config(

@@ -11,6 +11,7 @@ from neurozsl.cli.console import progress_bar, stages
 from neurozsl.cli.train_options import EconomyOptions, LengthOptions, torch_and_chip
 from neurozsl.cli.train_show import show
 from neurozsl.core.errors import BadInput
+from neurozsl.core.places import check_place
 from neurozsl.hardware.loihi.scales import ScaleRule
 
 
@@ -59,6 +60,7 @@ def train_on(
         raise BadInput(
             f"--threshold {threshold}: fine-tuning trains one constant per layer; use frozen"
         )
+    check_place((length.out or resume.parent / "new") / "run.json", "run")
     torch_device, chip = torch_and_chip(length.device)
     rounding = None
     if qat is not None:

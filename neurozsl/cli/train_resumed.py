@@ -26,10 +26,11 @@ def train_resumed(
     """
     from neurozsl.runs import run as runs
     from neurozsl.runs.settings import read_settings
-    from neurozsl.training import crew
+    from neurozsl.training import crew, log
 
     assert resume is not None  # what makes it this command
     config = read_settings(resume).train
+    log.read(resume)  # the bar reads it; a damaged one is refused before
     if crew.processes(processes.devices) > 1:
         ending.at_once()
     at_work = crew.start(config, devices=processes.devices, strategy=processes.strategy)  # type: ignore[arg-type]  # checked there

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurozsl.cli.console import next_commands, say, show_table
+from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
     from neurozsl.runs.run import Run
@@ -32,11 +33,11 @@ def show(run: Run, path: Path) -> None:
     )
     say(f"peak memory of this process: {peak_memory() / 1e6:,.0f} MB")
     if branch_of(run.model) is None:  # nothing to export
-        next_commands(f"neurozsl evaluate {path}", f"neurozsl profile {path}")
+        next_commands(command("evaluate", path), command("profile", path))
         return
     profile = run.settings.options.get("motion_profile", "")
     target = profile if profile in TARGETS else "lava"
-    next_commands(f"neurozsl evaluate {path}", f"neurozsl export {path} --target {target}")
+    next_commands(command("evaluate", path), command("export", path, words({"target": target})))
 
 
 def peak_memory() -> int:

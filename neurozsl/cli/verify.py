@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import command, emit_json, err, next_commands, progress_bar, say, stages
+from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
 from neurozsl.cli.kinds import kind
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput, VerificationFailed
+from neurozsl.core.shell import command
 
 
 def verify(

@@ -6,7 +6,6 @@ function that scores the whole split model at every step of the deployment. Mode
 `export`, bundles stay unknown to `evaluation`.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
+from neurozsl.core.shell import command
 from neurozsl.core.signals import BranchSpec, Policy
 from neurozsl.deploy.samples import calibration_input, golden_input, training_spikes
 from neurozsl.deploy.score import RunScores, score_backend, score_steps
@@ -27,7 +27,7 @@ from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.models.base import branch_of
-from neurozsl.runs.run import Run
+from neurozsl.runs.run import Run, load_result
 from neurozsl.runs.settings import read_settings
 from neurozsl.training.qat import Rounding, default_folder
 
@@ -60,7 +60,7 @@ def branch_spec(run: Run) -> BranchSpec:
             )
         raise BadInput(
             f"run '{run.path}': model '{name}' never spikes and has no branch that a chip could "
-            f"take; run it on the host with `neurozsl evaluate {run.path}`, or train a spiking "
+            f"take; run it on the host with `{command('evaluate', run.path)}`, or train a spiking "
             "model, for example --model mdft"
         )
     return branch.spec()
@@ -152,7 +152,7 @@ def _related_steps(run: Run, rounding: Rounding) -> Steps:
     qat = read_settings(beside).qat
     if qat is None or (beside / qat.parent).resolve() != run.path.resolve():
         return Steps()
-    test = json.loads((beside / "result.json").read_text())["test"]
+    test = load_result(beside)["test"]
     figures = {key: test[key] for key in ("S", "U", "HM", "ZSL")}
     return Steps(after=(Step(step="after QAT", backend="emulator", policy="frozen", **figures),))
 
@@ -222,6 +222,7 @@ def evaluate_run(
         motion_backend=name,
         policy=policy,
         bundle=None if bundle is None else str(bundle),
+        note=run.note,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
+from neurozsl.core.shell import words
 from neurozsl.core.signals import MotionBackend
 from neurozsl.deploy.deploy import branch_spec
 from neurozsl.deploy.samples import calibration_input
@@ -29,8 +30,10 @@ from neurozsl.export.nir.graph import canonical
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.models.base import BranchModel, branch_model, needed_branch
 from neurozsl.runs import run as runs
+from neurozsl.runs.lock import Lock
 from neurozsl.runs.run import Run
-from neurozsl.runs.settings import RunSettings, read_settings, versions, write_settings
+from neurozsl.runs.seal import file_digests
+from neurozsl.runs.settings import SCHEMA, RunSettings, read_settings, versions, write_settings
 from neurozsl.training import checkpoint
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import FineTuning, Rounding, learning, program_of, tuned_folder
@@ -83,13 +86,17 @@ def create(
             raise BadInput(
                 f"run '{path}': exists with other settings ("
                 + ", ".join((*_differing(found.qat, qat), *_differing(found.train, train)))
-                + f"); continue it with `neurozsl train --resume {path}` or choose another --out"
+                + f"); continue it with `neurozsl train{words({'resume': path})}` or "
+                "choose another --out"
             )
         return path
+    sources = {"parent": parent.digest}
     if train.distillation is not None:  # refused before a folder is made
         own = parent.settings
         taught_by = (path / train.distillation.teacher).resolve()
-        runs.check_teacher(taught_by, own.data_fingerprint, own.label_alignment, own.feature_name)
+        sources["teacher"] = runs.check_teacher(
+            taught_by, own.data_fingerprint, own.label_alignment, own.feature_name
+        ).digest
     model = frozen_model(parent) if frozen else branch_model(parent.model)
     before = [_trained(parent)]
     if frozen:
@@ -98,6 +105,8 @@ def create(
     data = (parent.path / parent.settings.data).resolve()
     settings = replace(
         parent.settings,
+        schema=SCHEMA,
+        sources=sources,
         options=options,
         train=train,
         data=os.path.relpath(data, path.resolve()),
@@ -153,9 +162,10 @@ def _write(
     path: Path, settings: RunSettings, model: BranchModel, before: list[dict[str, Any]], parent: Run
 ) -> None:
     """All files of the new run; `run.json` last, so that a folder that has it is complete."""
-    path.mkdir(parents=True, exist_ok=True)
-    checkpoint.save_model(path / runs.START, model, settings.model)
-    runs.write_model_options(path, settings.model, model)
-    start = {"selected": asdict(parent.selected), "before": before}
-    write_json(path / "start.json", start)
-    write_settings(path, settings)
+    with Lock(path):
+        runs.refuse_existing(path)  # another process may have been faster
+        checkpoint.save_model(path / runs.START, model, settings.model)
+        runs.write_model_options(path, settings.model, model)
+        write_json(path / runs.STARTED, {"selected": asdict(parent.selected), "before": before})
+        begun = file_digests(path, (runs.START, runs.MODEL, runs.STARTED))
+        write_settings(path, replace(settings, sources={**settings.sources, **begun}))

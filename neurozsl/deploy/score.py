@@ -22,7 +22,8 @@ class RunScores:
 
     beta, head_weight: chosen on validation data. chance: 95th percentile of HM by chance.
     policy: of the thresholds. bundle: its folder, None where the run's own branch was scored.
-    anytime: the same test with samples that stop, one per margin.
+    anytime: the same test with samples that stop, one per margin. note: of the
+    run, where an earlier version made it.
     """
 
     S: float
@@ -38,11 +39,13 @@ class RunScores:
     bundle: str | None
     host_device: str = "cpu"
     anytime: tuple[AnytimeScore, ...] = ()
+    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """What `neurozsl evaluate --json` prints; `anytime` where margins were asked for."""
-        found = {k: v for k, v in asdict(self).items() if k != "anytime"}
-        return found | ({"anytime": [x.as_json() for x in self.anytime]} if self.anytime else {})
+        """What `neurozsl evaluate --json` prints; `anytime` and `note` where there are any."""
+        found = {k: v for k, v in asdict(self).items() if k not in ("anytime", "note")}
+        found |= {"anytime": [x.as_json() for x in self.anytime]} if self.anytime else {}
+        return found | ({"note": self.note} if self.note else {})
 
 
 def scored(run: Run, collected: Collected) -> Evaluation:

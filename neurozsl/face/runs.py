@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.progress import Progress
+from neurozsl.core.shell import command, words
 from neurozsl.deploy import deploy as deployment
 from neurozsl.deploy.anytime import Margin, evaluate_anytime
 from neurozsl.deploy.score import RunScores
@@ -242,12 +243,10 @@ def profile(
         [(row.name, row.joules) for row in report.energy]
     """
     opened, folder = _run(run), _bundle_folder(bundle)
-    line = f"neurozsl profile {opened.path}" + (f" --bundle {folder}" if folder else "")
-    line += "" if margin is None else f" --margin {margin}"
     return build(
         opened,
         bundle=folder,
-        command=line,
+        command=command("profile", opened.path, words({"bundle": folder, "margin": margin})),
         devices=devices,
         step_s=step_s,
         margin=margin,

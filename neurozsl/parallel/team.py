@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from neurozsl.core.errors import NeuroZSLError
 from neurozsl.models.base import Embedding
 
 Ints = npt.NDArray[np.int64]
@@ -148,16 +147,16 @@ def first_does(team: Team, work: Callable[[], object]) -> None:
     """The first process works, the others wait; where it fails, all of them end.
 
     Raises:
-        NeuroZSLError: in the first process, the error of `work`.
+        Exception: in the first process, the error of `work`.
         SystemExit: in the others, with the exit code of that error; the first one says why.
     """
-    failed: NeuroZSLError | None = None
+    failed: Exception | None = None
     if team.rank == 0:
         try:
             work()
-        except NeuroZSLError as error:
+        except Exception as error:
             failed = error
-    code = team.tell(0 if failed is None else failed.exit_code)
+    code = team.tell(0 if failed is None else getattr(failed, "exit_code", 1))
     if failed is not None:
         raise failed
     if code:

@@ -1,29 +1,38 @@
 """`run.json`: what is trained, from what data, how, and with which versions.
 
 The path of the data is kept relative to the run folder, with a fingerprint of its contents, so that
-a folder can move with its data and changed data are noticed.
+a folder can move with its data and changed data are noticed. Where the data lie elsewhere, as for a
+run that was copied alone, `NEUROZSL_DATA` says where. The file is sealed (`seal`).
 """
 
 import json
+import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
+from neurozsl.core.reading import read_object
 from neurozsl.core.version import __version__
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
 from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.data.sets.load import load
+from neurozsl.runs.seal import RESTORE, check_digest, settings_digest
 from neurozsl.training.protocol import TrainConfig, train_config_from
 from neurozsl.training.qat import FineTuning, fine_tuning_from
 
-SCHEMA = 1
+NAME: Final = "run.json"
+DATA_VARIABLE: Final = "NEUROZSL_DATA"
+SCHEMA: Final = 2  # 1 notes no digests
+_READS: Final = (1, SCHEMA)
 _LIBRARIES = ("torch", "norse", "nir", "sinabs", "numpy", "lightning-fabric")
 
 
@@ -38,11 +47,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+class DataElsewhere(BadInput):
+    """The data set of a run lies neither where it was nor where `NEUROZSL_DATA` says."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """The contents of `run.json`.
 
-    label_alignment, feature_name: how benchmark data are read (`data.load`).
+    label_alignment, feature_name: how benchmark data are read (`data.load`). sources: SHA-256 of
+    the files of the folder that a fine-tuned run begins with; `parent` and `teacher`: digests of
+    the results of those runs. digest: `seal.settings_digest` of all this; the run is known by it.
     """
 
     model: str
@@ -55,50 +70,95 @@ class RunSettings:
     qat: FineTuning | None = None
     label_alignment: Alignment = "by_name"
     feature_name: FeatureName | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
 
 
-def write_settings(path: Path, settings: RunSettings) -> None:
-    """Write `run.json`, which makes the folder a run."""
+def write_settings(path: Path, settings: RunSettings) -> RunSettings:
+    """Write `run.json`, which makes the folder a run; returns what it holds, with the digest."""
     path.mkdir(parents=True, exist_ok=True)
-    write_json(path / "run.json", asdict(settings), sort_keys=True)
+    sealed = replace(settings, digest=settings_digest(asdict(settings)))
+    write_json(path / NAME, asdict(sealed), sort_keys=True)
+    return sealed
 
 
 def read_settings(path: Path) -> RunSettings:
-    """Read `run.json`.
+    """Read `run.json` and check its digest.
 
     Raises:
-        BadInput: there is no run, or its file cannot be read.
+        BadInput: there is no run, or its file is damaged or was changed.
     """
-    file = path / "run.json"
+    file = path / NAME
     if not file.is_file():
         raise BadInput(
             f"run '{path}': no run.json there; give the folder that `neurozsl train --out` wrote"
         )
+    raw = read_object(file, remedy=RESTORE, keys={"schema": int})
+    schema = raw["schema"]
+    if schema not in _READS:
+        raise BadInput(
+            f"{file}: schema {schema}, this version reads "
+            f"{' and '.join(map(str, _READS))}; train again or use the version that wrote it"
+        )
+    digest = settings_digest(raw)
+    if schema == SCHEMA:
+        noted = raw.get("digest")
+        if not isinstance(noted, str):
+            raise BadInput(f"{file}: its own digest is missing; {RESTORE}")
+        check_digest(file, digest, noted, "it")
     try:
-        raw = json.loads(file.read_text())
-        if raw["schema"] != SCHEMA:
-            raise BadInput(
-                f"run '{path}': schema {raw['schema']}, this version reads {SCHEMA}; train again "
-                "or use the version that wrote it"
-            )
+        _TYPES.validate_json(json.dumps(raw), strict=True)
         qat = None if raw.get("qat") is None else fine_tuning_from(raw["qat"])
-        return RunSettings(**{**raw, "train": train_config_from(raw["train"]), "qat": qat})
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"run '{path}': run.json cannot be read ({error}); restore it") from error
+        train = train_config_from(raw["train"])
+        return RunSettings(**{**raw, "train": train, "qat": qat, "digest": digest})
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (KeyError, TypeError, BadInput) as error:
+        what = str(error)
+    raise BadInput(f"{file}: is not what a run holds ({what}); {RESTORE}")
+
+
+_TYPES: Final = TypeAdapter(RunSettings)
 
 
 def load_data(path: Path, settings: RunSettings) -> ZSLData:
     """Load the data set of a run and check that it is still the same.
 
     Raises:
-        BadInput: it is missing or has changed.
+        DataElsewhere: it is not there.
+        BadInput: it has changed.
     """
-    folder = (path / settings.data).resolve()
+    folder = data_folder(path, settings)
     alignment, features = settings.label_alignment, settings.feature_name
-    data = load(folder, feature_name=features, label_alignment=alignment)
-    if fingerprint(folder) != settings.data_fingerprint:
-        raise BadInput(
-            f"run '{path}': the data in '{settings.data}' changed since training; restore it or "
-            "train a new run"
+    return load(folder, feature_name=features, label_alignment=alignment)
+
+
+def data_folder(path: Path, settings: RunSettings) -> Path:
+    """Where the data set of a run lies: as noted, else in the folder that `NEUROZSL_DATA` names.
+
+    That is the data set itself, or a folder that holds it under the name it had.
+
+    Raises:
+        DataElsewhere: it is not there.
+        BadInput: what lies there is another one.
+    """
+    noted = (path / settings.data).resolve()
+    given = os.environ.get(DATA_VARIABLE)
+    elsewhere = [] if not given else [Path(given) / noted.name, Path(given)]
+    there = [folder for folder in (noted, *elsewhere) if folder.is_dir()]
+    for folder in there:
+        if fingerprint(folder) == settings.data_fingerprint:
+            return folder
+    needed = f"data set '{noted.name}' with the fingerprint {settings.data_fingerprint[:12]}"
+    remedy = f"put it there, or say where it lies: {DATA_VARIABLE}=FOLDER before the command"
+    if not there:
+        looked = "" if not given else f", nor in {DATA_VARIABLE}={given}"
+        raise DataElsewhere(
+            f"run '{path}': needs the {needed}, not found at {noted}{looked}; {remedy}"
         )
-    return data
+    raise BadInput(
+        f"run '{path}': the data in '{there[0]}' changed since training or are others (fingerprint "
+        f"{fingerprint(there[0])[:12]}); it needs the {needed}; restore it there, set "
+        f"{DATA_VARIABLE}=FOLDER, or train a new run"
+    )

@@ -1,7 +1,8 @@
 """A bundle on one backend: spikes, and the classes they lead to.
 
 A bundle that lies in its run folder (`RUN/deploy/TARGET`) is fed test samples of the run, and the
-host part of the model names a class for each. A bundle on its own is fed its golden samples.
+host part of the model names a class for each. A bundle on its own, or in a run whose data set is
+not on this machine, is fed its golden samples.
 """
 
 import time
@@ -21,6 +22,7 @@ from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.models.base import distances
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
+from neurozsl.runs.settings import DataElsewhere
 from neurozsl.scoring import road
 from neurozsl.scoring.evaluation import Collected, problem_of
 from neurozsl.scoring.metrics import predict
@@ -49,7 +51,8 @@ class Prediction:
 class Simulation:
     """What `simulate` saw.
 
-    margin: at which samples were stopped, inf for never; None where all steps ran.
+    margin: at which samples were stopped, inf for never; None where all steps ran. source: why
+    the golden samples of the bundle ran, where its run is there and its data are not.
     """
 
     backend: str
@@ -58,6 +61,7 @@ class Simulation:
     predictions: tuple[Prediction, ...]
     warning: str = ""
     margin: float | None = None
+    source: str = ""
 
     @property
     def samples(self) -> int:
@@ -93,6 +97,7 @@ class Simulation:
             ],
             "predictions": [p.as_json() for p in self.predictions],
             # JSON has no infinity: null stops nothing.
+            **({"source": self.source} if self.source else {}),
             **(
                 {}
                 if self.margin is None
@@ -102,7 +107,11 @@ class Simulation:
 
 
 def run_of(bundle: Bundle) -> Run | None:
-    """The run whose folder holds this bundle, or None."""
+    """The run whose folder holds this bundle, or None.
+
+    Raises:
+        DataElsewhere: it does, and its data set is not on this machine.
+    """
     folder = bundle.path.resolve().parent.parent
     return runs.open_run(folder) if (folder / "run.json").is_file() else None
 
@@ -126,7 +135,13 @@ def simulate(
     if count < 1:
         raise BadInput(f"simulate: limit {limit}, expected 1 or more samples, or None for 16")
     motion = bundle.backend(backend)
-    run = run_of(bundle)
+    source = ""
+    try:
+        run = run_of(bundle)
+    except DataElsewhere as error:
+        if margin is not None:
+            raise
+        run, source = None, f"golden samples of the bundle ran, and no classes are named: {error}"
     if run is None:
         if margin is not None:
             raise BadInput(
@@ -137,7 +152,7 @@ def simulate(
         start = time.perf_counter()
         trace = motion(chip).to_numpy()
         seconds = time.perf_counter() - start
-        return Simulation(backend, trace, seconds, (), _warning(trace))
+        return Simulation(backend, trace, seconds, (), _warning(trace), source=source)
     check_belongs(run, bundle)
     stage = run.data.stage(2)
     problem = problem_of(stage)

@@ -9,7 +9,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
-from neurozsl.studies.base import Study, StudyProgress, StudySettings, claim
+from neurozsl.studies.base import Study, StudyProgress, StudySettings, claim, sole_writer
 from neurozsl.studies.motion import MotionStudy
 from neurozsl.studies.quantisation import QuantisationStudy
 
@@ -39,7 +39,8 @@ def run(
         NeuroZSLError: a training failed; its message is in the error.
     """
     study = find(settings.name)
-    claim(settings, out)
-    result = study.run(settings, out=out, jobs=jobs, progress=progress)
-    write_json(out / "study.json", result)
-    return result
+    with sole_writer(out):
+        claim(settings, out)
+        result = study.run(settings, out=out, jobs=jobs, progress=progress)
+        write_json(out / "study.json", result)
+        return result

@@ -10,21 +10,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Protocol
 
+from neurozsl.core import children
 from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.core.folders import write_json
-from neurozsl.core.reading import read_json
+from neurozsl.core.lock import locked
+from neurozsl.core.places import check_place
+from neurozsl.core.reading import parse_json, read_bytes, read_json, read_object
 
 StudyProgress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
 _LOOK_S = 0.5
+_LARGEST_LOG = 2**24
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,19 @@ def new_run(
     return Job(label, out, tuple(begin))
 
 
+@contextmanager
+def sole_writer(out: Path) -> Iterator[None]:
+    """Make the folder of a study or benchmark; inside, no other process writes it.
+
+    Raises:
+        BadInput: it cannot be written, or another process is at it.
+    """
+    check_place(out / "definition.json", "study folder")
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "study folder"):
+        yield
+
+
 def claim(settings: Any, out: Path) -> None:
     """Write the study's definition into its folder; refuse a folder with another one.
 
@@ -109,7 +127,6 @@ def claim(settings: Any, out: Path) -> None:
     Raises:
         BadInput: the folder holds another study.
     """
-    out.mkdir(parents=True, exist_ok=True)
     path, wanted = out / "definition.json", json.loads(json.dumps(asdict(settings)))
     found = read_json(path, remedy="choose another --out") if path.exists() else wanted
     if found != wanted:
@@ -196,11 +213,12 @@ def share_done(run: Path) -> float:
     if (run / "result.json").exists():
         return 1.0
     try:
-        epochs = json.loads((run / "run.json").read_text())["train"]["epochs"]
-        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    except (OSError, IndexError):  # nothing is logged yet
-        return 0.0
-    share: float = last["epoch"] / epochs
+        epochs = read_object(run / "run.json", remedy="", keys={"train": dict})["train"]["epochs"]
+        lines = read_bytes(run / "log.jsonl", remedy="", max_bytes=_LARGEST_LOG).splitlines()
+        last = parse_json(lines[-1], "", remedy="", allow_nan=True)
+        share: float = last["epoch"] / epochs
+    except (BadInput, ArithmeticError, LookupError, TypeError):
+        return 0.0  # nothing is logged yet; of damage the training tells
     halves = {1: share / 2, 2: (1 + share) / 2}
     return halves.get(last["stage"], share)
 
@@ -214,6 +232,7 @@ def _train(job: Job, processes: set[subprocess.Popen[str]]) -> None:
     command += ["--resume", str(job.out)] if begun else job.begin
     # Its stderr is read where it fails alone, and then nothing but the error is wanted.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NEUROZSL_PROGRESS": "off"}
+    environment |= children.environment()
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -221,7 +240,8 @@ def _train(job: Job, processes: set[subprocess.Popen[str]]) -> None:
         message = process.communicate()[1].strip()
         processes.remove(process)
     if process.returncode != 0:
-        raise NeuroZSLError(
+        failed = BadInput if process.returncode == BadInput.exit_code else NeuroZSLError
+        raise failed(
             f"training '{job.out}' ended with exit code {process.returncode}: {message[-500:]}"
         )
 

@@ -7,7 +7,6 @@ counts on test samples times the published figures of `ENERGY_CHIP`, never a mea
 scores stand beside it with paper, table and column; on stand-in data they are not comparable.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -31,7 +30,7 @@ from neurozsl.runs import run as runs
 from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, new_run, spread, train_all
+from neurozsl.studies.base import Job, StudyProgress, Table, new_run, sole_writer, spread, train_all
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -125,13 +124,14 @@ def run(
     data: dict[str, ZSLData] = {
         a: load(settings.data, label_alignment=a) for a in settings.alignments
     }
-    planned = plan(settings, out)
-    for one in planned:
-        _check_same(one, settings)
-    train_all([one.job for one in planned], at_once=jobs, progress=progress)
-    result = summarise(settings, planned, data)
-    write_json(out / "benchmark.json", result)
-    return result
+    with sole_writer(out):
+        planned = plan(settings, out)
+        for one in planned:
+            _check_same(one, settings)
+        train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        result = summarise(settings, planned, data)
+        write_json(out / "benchmark.json", result)
+        return result
 
 
 def first_runs(settings: BenchmarkSettings, out: Path) -> dict[str, Path]:
@@ -193,7 +193,7 @@ def summarise(
 def _row(own: list[PlannedRun], data: Mapping[str, ZSLData]) -> dict[str, Any]:
     tests, found, model = [], [], None
     for one in own:
-        tests.append(json.loads((one.job.out / "result.json").read_text())["test"])
+        tests.append(runs.load_result(one.job.out)["test"])
         model = runs.load_model(one.job.out)
         found.append(activity(model, data[one.alignment]))
     assert model is not None

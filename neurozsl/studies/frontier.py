@@ -65,17 +65,18 @@ def run(
     counts = settings.steps or sets.halved[-1:]
     for setting in settings.settings(counts[0]):
         _check(settings, setting, data)
-    base.claim(_definition(settings), out)
-    planned = [
-        _plan(settings, sets, setting, seed, progress)
-        for seed in range(settings.seeds)
-        for steps in counts
-        for setting in settings.settings(steps)
-    ]
-    base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
-    result = measure(settings, planned, STEPS[sets.kind], progress=progress)
-    write_json(out / DOCUMENT, result)
-    return result
+    with base.sole_writer(out):
+        base.claim(_definition(settings), out)
+        planned = [
+            _plan(settings, sets, setting, seed, progress)
+            for seed in range(settings.seeds)
+            for steps in counts
+            for setting in settings.settings(steps)
+        ]
+        base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        result = measure(settings, planned, STEPS[sets.kind], progress=progress)
+        write_json(out / DOCUMENT, result)
+        return result
 
 
 def _definition(settings: FrontierSettings) -> FrontierDefinition:

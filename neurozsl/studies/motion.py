@@ -4,7 +4,6 @@ Results are means with the smallest and largest seed; the difference to the mode
 paired by seed.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -85,12 +84,14 @@ def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
 
 def summarise(settings: StudySettings, planned: list[PlannedVariant]) -> list[dict[str, Any]]:
     """Mean, extremes and standard deviation per variant and bias, and the paired gain in HM."""
+    from neurozsl.runs.run import load_result
+
     rows: list[dict[str, Any]] = []
     for bias in settings.scene_biases:
         reference: dict[int, float] = {}
         for variant in VARIANTS:
             tests = {
-                x.seed: json.loads((x.job.out / "result.json").read_text())["test"]
+                x.seed: load_result(x.job.out)["test"]
                 for x in planned
                 if x.variant == variant and x.bias == bias
             }

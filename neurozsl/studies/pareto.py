@@ -67,27 +67,28 @@ def run(
         test_size=None if given else settings.test_size,
         options=settings.trained_options,
     )
-    base.claim(definition, out)
-    # Without bias in validation: beta and epochs are chosen there, and where a biased one chooses
-    # them the test HM may lie below chance, where rounding cannot be judged.
-    sets = SteppedData(
-        out, settings.data, data, settings.scene_bias, settings.test_size, unbiased_val=True
-    )
-    planned: list[PlannedPoint] = []
-    refused: dict[int, str] = {}
-    for steps in settings.steps or sets.halved:
-        try:
-            planned += [
-                _plan(settings, sets, steps, seed, progress) for seed in range(settings.seeds)
-            ]
-        except BadInput as error:
-            refused[steps] = str(error)
-    if not planned:
-        raise BadInput(f"pareto: no T can be made: {'; '.join(refused.values())}")
-    base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
-    result = measure(settings, planned, refused, STEPS[sets.kind], progress=progress)
-    write_json(out / "pareto.json", result)
-    return result
+    with base.sole_writer(out):
+        base.claim(definition, out)
+        # Without bias in validation: beta and epochs are chosen there, and where a biased one
+        # chooses them the test HM may lie below chance, where rounding cannot be judged.
+        sets = SteppedData(
+            out, settings.data, data, settings.scene_bias, settings.test_size, unbiased_val=True
+        )
+        planned: list[PlannedPoint] = []
+        refused: dict[int, str] = {}
+        for steps in settings.steps or sets.halved:
+            try:
+                planned += [
+                    _plan(settings, sets, steps, seed, progress) for seed in range(settings.seeds)
+                ]
+            except BadInput as error:
+                refused[steps] = str(error)
+        if not planned:
+            raise BadInput(f"pareto: no T can be made: {'; '.join(refused.values())}")
+        base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        result = measure(settings, planned, refused, STEPS[sets.kind], progress=progress)
+        write_json(out / "pareto.json", result)
+        return result
 
 
 def _check_spikes(settings: ParetoSettings, data: ZSLData | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from lightning_fabric import Fabric
 
+from neurozsl.core import children
 from neurozsl.core.errors import BadInput
 from neurozsl.parallel.team import Alone, FabricTeam, Team
 from neurozsl.training.protocol import TrainConfig
@@ -97,7 +98,9 @@ def start(config: TrainConfig, *, devices: int = 1, strategy: Strategy = "auto")
         nodes = count // devices
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # ranks, one line each
     fabric = _fabric(config, devices=devices, num_nodes=nodes, strategy="ddp")
-    fabric.launch()
+    children.end_with_parent()  # where another command than ours started this process
+    with children.inherited():
+        fabric.launch()
     return Crew(fabric, FabricTeam(fabric), _dtype(config))
 
 

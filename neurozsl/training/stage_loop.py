@@ -9,7 +9,6 @@ Several processes each embed their rows of the same global batch; the loss is th
 batch in all of them (`team`), so their number changes nothing but rounding. The first one writes.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -19,14 +18,14 @@ from typing import Any
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.folders import whole_file
+from neurozsl.core.reading import brief
 from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.models.base import ZSLModel, own_trace
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
 from neurozsl.scoring.evaluation import choose, collect
 from neurozsl.scoring.road import cast
-from neurozsl.training import checkpoint
+from neurozsl.training import checkpoint, log
 from neurozsl.training.crew import Crew
 from neurozsl.training.penalties import of_spikes
 from neurozsl.training.protocol import TrainConfig
@@ -59,15 +58,19 @@ def fit_stage(
     progress: EpochProgress | None,
     crew: Crew,
     teachers: Teachers | None = None,
+    *,
+    run: str,
 ) -> tuple[ZSLModel, Selected | None]:
     """Train one stage for `epochs` of the schedule's `config.epochs` epochs.
 
     number: 1 trains on `train`, 2 and 3 (fine-tuning) on training and validation data. start: makes
     the model to begin with. out: run folder; every process sees the same one. progress: called in
     the first process. teachers: of the stages, where the configuration names a run that teaches.
+    run: digest of the settings, by which its checkpoints are known.
 
     Raises:
-        BadInput: loss or gradient are not finite.
+        BadInput: loss or gradient are not finite, or the checkpoint to go on from is not of this
+            run and stage, or damaged.
     """
     fabric, team, rules = crew.fabric, crew.team, config.protocol
     stage = data.stage(1 if number == 1 else 2)
@@ -97,12 +100,22 @@ def fit_stage(
     history: list[dict[str, Any]] = []
     best: Selected | None = None
     team.wait()  # all read the checkpoint, if any, before the first one writes the next
-    if (folder / "last.safetensors").exists():
-        meta = checkpoint.load_training(folder / "last.safetensors", model, optimiser)
-        history = meta["history"]
-        zeros.restore(history[-1])
-        best = Selected(**meta["best"]) if meta["best"] else None
-        if progress is not None and team.rank == 0:
+    last, owner = folder / checkpoint.LAST, {"run": run, "stage": number}
+    if last.exists():
+        meta = checkpoint.load_training(last, model, optimiser, run=run, stage=number)
+        try:
+            history = meta["history"]
+            zeros.restore(history[-1])
+            best = Selected(**meta["best"]) if meta["best"] else None
+        except (KeyError, IndexError, TypeError) as error:
+            raise BadInput(
+                f"checkpoint '{last}': its position cannot be read ({brief(error)}); restore it, "
+                f"or remove {folder} to train the stage again"
+            ) from error
+    earlier = log.of_stages(out, number) if team.rank == 0 else []
+    if history and team.rank == 0:
+        log.repair(out, number, earlier + history)  # after a kill between checkpoint and log
+        if progress is not None:
             progress(len(history), epochs, f"stage {number}, continued")
 
     for epoch in range(len(history), epochs):
@@ -161,15 +174,15 @@ def fit_stage(
                 best = Selected(epoch + 1, scores.beta, weight, scores.HM)
                 if team.rank == 0:
                     chosen = settled(model)
-                    meta = {"options": chosen.options()}
-                    checkpoint.save_training(folder / "best.safetensors", chosen, optimiser, meta)
+                    meta = {**owner, "options": chosen.options()}
+                    checkpoint.save_training(folder / checkpoint.BEST, chosen, optimiser, meta)
         history.append(line | {"samples_per_s": round(speed, 1)})
 
         # 5. everything the next epoch depends on, then the log
         if team.rank == 0:
-            meta = {"history": history, "best": asdict(best) if best else None}
-            checkpoint.save_training(folder / "last.safetensors", model, optimiser, meta)
-            _write_log(out, number, history)
+            meta = {**owner, "history": history, "best": asdict(best) if best else None}
+            checkpoint.save_training(last, model, optimiser, meta)
+            log.write(out, earlier + history)
             if progress is not None:
                 progress(epoch + 1, epochs, _describe(line))
     zeros.settle()
@@ -197,14 +210,3 @@ def _diverged(what: str, stage: int, epoch: int, config: TrainConfig) -> str:
 def _describe(line: Mapping[str, Any]) -> str:
     scored = f", val HM {line['HM']:.1f}" if "HM" in line else ""
     return f"stage {line['stage']}, loss {line['loss']:.3f}{scored}"
-
-
-def _write_log(out: Path, stage: int, history: list[dict[str, Any]]) -> None:
-    """Rewrite the log from what is known, so that a resumed run leaves no line twice."""
-    path = out / "log.jsonl"
-    kept = []
-    if path.exists():
-        old = [json.loads(text) for text in path.read_text().splitlines() if text]
-        kept = [line for line in old if line["stage"] < stage]
-    with whole_file(path) as part:
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept + history))

@@ -73,13 +73,15 @@ def fit(
     options: Mapping[str, Any],
     config: TrainConfig,
     out: Path,
+    run: str,
     teachers: Teachers | None = None,
     progress: EpochProgress | None = None,
     crew: Crew | None = None,
 ) -> tuple[ZSLModel, Selected]:
     """Run both stages, continuing from the checkpoints in `out` where there are any.
 
-    teachers: of the stages, where the configuration names a run that teaches this one.
+    run: digest of the settings, by which its checkpoints are known. teachers: of the stages, where
+    the configuration names a run that teaches this one.
 
     Returns the stage-2 model and what stage 1 chose. The caller's random state and number of
     threads are untouched.
@@ -93,12 +95,12 @@ def fit(
     with _undisturbed(config):
         crew = crew or alone(config)
         trained, best = fit_stage(
-            1, data, fresh, config, out, config.epochs, progress, crew, teachers
+            1, data, fresh, config, out, config.epochs, progress, crew, teachers, run=run
         )
         assert best is not None
         del trained
         epochs = best.epochs if config.protocol.stage2_epochs == "best" else config.epochs
-        final, _ = fit_stage(2, data, fresh, config, out, epochs, progress, crew, teachers)
+        final, _ = fit_stage(2, data, fresh, config, out, epochs, progress, crew, teachers, run=run)
     if crew.team.rank == 0:
         checkpoint.save_model(out / "model.safetensors", final, name)
     return final, best
@@ -111,12 +113,13 @@ def fine_tune(
     start: Callable[[], ZSLModel],
     config: TrainConfig,
     out: Path,
+    run: str,
     teachers: Teachers | None = None,
     progress: EpochProgress | None = None,
 ) -> ZSLModel:
     """Train a finished model for `config.epochs` more epochs, continuing from the checkpoint.
 
-    start: makes the model to begin with, with its weights. teachers: as in `fit`.
+    start: makes the model to begin with, with its weights. run, teachers: as in `fit`.
     """
 
     def begin(_stage: Stage) -> ZSLModel:
@@ -125,7 +128,7 @@ def fine_tune(
     with _undisturbed(config):
         crew = alone(config)
         final, _ = fit_stage(
-            FINE_TUNING, data, begin, config, out, config.epochs, progress, crew, teachers
+            FINE_TUNING, data, begin, config, out, config.epochs, progress, crew, teachers, run=run
         )
     checkpoint.save_model(out / "model.safetensors", final, name)
     return final

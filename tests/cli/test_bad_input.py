@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from neurozsl.training import checkpoint
+from tests.factories import runs as run_folders
 
 Command = Callable[..., Any]
 Listing = Callable[[Path], dict[str, int]]
@@ -86,6 +87,7 @@ def test_a_weight_that_is_not_a_number(
     tensors, meta = checkpoint.read(own_run / "model.safetensors")
     tensors["model/branch.pathways.audio.0.linear.weight"][0, 0] = float("nan")
     checkpoint.write(own_run / "model.safetensors", tensors, meta)
+    run_folders.sealed_again(own_run)
     before = listing(own_run)
     check_error(neurozsl(command[0], own_run, *command[1:]), "audio.0.linear.weight", "1 NaN")
     assert listing(own_run) == before
@@ -228,6 +230,7 @@ def test_a_foreign_bundle_is_refused_by_the_run(
     model = json.loads((other / "model.json").read_text())
     model["codes"]["audio"]["scale"] *= 2
     (other / "model.json").write_text(json.dumps(model))
+    run_folders.sealed_again(other)
     check_error(neurozsl("evaluate", other, "--bundle", lava_bundle), "audio", "export the run")
 
 

@@ -14,6 +14,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.studies import motion
 from neurozsl.studies.base import StudySettings, data_folder
 from neurozsl.studies.motion import PlannedVariant
+from tests.factories import runs as run_folders
 
 Command = Callable[..., Any]
 VARIANTS = list(motion.VARIANTS)
@@ -26,9 +27,8 @@ def study(**options: Any) -> StudySettings:
 
 def write_results(planned: list[PlannedVariant], hm: Callable[[PlannedVariant], float]) -> None:
     for one in planned:
-        one.job.out.mkdir(parents=True)
         test = {"S": 50.0, "U": 40.0, "HM": hm(one), "ZSL": 45.0 + one.seed}
-        (one.job.out / "result.json").write_text(json.dumps({"test": test}))
+        run_folders.made_up(one.job.out, test)
 
 
 def test_an_unknown_study_is_one_error_and_no_folder(neurozsl: Command, tmp_path: Path) -> None:

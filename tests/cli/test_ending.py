@@ -113,7 +113,7 @@ def workers(folder: Path) -> list[str]:
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it ended while we looked
-            if f"{folder}/neurozsl-lava-".encode() in file.read_bytes():
+            if f"{folder}/.neurozsl-lava@".encode() in file.read_bytes():
                 found.append(file.parent.name)
     return found
 
@@ -129,7 +129,7 @@ def test_a_simulation_that_is_ended_leaves_no_folder_and_no_process(
     assert workers(tmp_path) == []
     assert (error["event"], error["message"]) == ("error", "ended by SIGTERM")
     assert error["exit_code"] == 143
-    assert list(tmp_path.glob("neurozsl-*")) == []
+    assert list(tmp_path.glob("*neurozsl-*")) == []
 
 
 def test_a_study_that_is_ended_ends_its_trainings_where_they_can_go_on(

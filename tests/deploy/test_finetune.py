@@ -28,6 +28,7 @@ from neurozsl.runs import run as runs
 from neurozsl.training import checkpoint
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import Rounding
+from tests.factories import runs as run_folders
 from tests.factories.datasets import small_set
 
 FINE = TrainConfig(epochs=2, lr=1e-3, batch=16)
@@ -309,6 +310,7 @@ def test_integers_that_the_weights_no_longer_give_are_noticed(
     tensors, meta = checkpoint.read(copy / "model.safetensors")
     tensors["model/branch.pathways.audio.0.linear.weight"][0, 0] += 1.0
     checkpoint.write(copy / "model.safetensors", tensors, meta)
+    run_folders.sealed_again(copy)
     with pytest.raises(BadInput, match=r"no longer round to the integers in program\.npz"):
         runs.open_run(copy)
 

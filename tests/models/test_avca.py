@@ -595,7 +595,12 @@ def test_fit_trains_it_and_leaves_the_positions_as_they_were_drawn(
 
     data = load(data_dir)
     model, selected = fit(
-        data, name="avca", options={}, config=TrainConfig(epochs=2, batch=32), out=tmp_path
+        data,
+        name="avca",
+        options={},
+        config=TrainConfig(epochs=2, batch=32),
+        out=tmp_path,
+        run="one",
     )
     assert selected.epochs in (1, 2)
     losses_per_epoch = [

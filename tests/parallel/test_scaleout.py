@@ -15,6 +15,7 @@ import pytest
 
 from neurozsl.training import checkpoint
 from tests.cli.conftest import run_command
+from tests.factories import runs as run_folders
 
 SMALL = ("motion_widths=[32,16,16]", "embed=16", "hidden=32")
 NO_DROPOUT = ("drop_enc=0", "drop_dec=0", "drop_word=0")
@@ -64,8 +65,7 @@ def check_same(one: Path, other: Path) -> dict[str, float]:
                 difference = (value.double() - weights[1][key].double()).abs().max()
                 worst["weights"] = max(worst["weights"], float(difference))
     assert worst["log"] < 1e-9 and worst["weights"] < 1e-8, worst
-    results = [json.loads((p / "result.json").read_text()) for p in (one, other)]
-    assert results[0] == results[1]
+    assert run_folders.scores(one) == run_folders.scores(other)
     return worst
 
 

@@ -19,6 +19,7 @@ from neurozsl.runs.settings import read_settings, write_settings
 from neurozsl.studies import deployments
 from neurozsl.training import checkpoint
 from neurozsl.training.protocol import TrainConfig
+from tests.factories import runs as run_folders
 from tests.factories.datasets import small_set
 
 SMALL = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
@@ -77,6 +78,7 @@ def test_layers_that_spike_but_cannot_be_exported_are_counted_and_the_reason_is_
     key = "model/branch.pathways.audio.1.norm.norm.running_var"
     weights[key] = torch.full_like(weights[key], -1.0)  # finite, and NaN where it is folded
     checkpoint.write(damaged / "model.safetensors", weights, {"model": "mdft"})
+    run_folders.sealed_again(damaged)
     silent = train(tmp_path / "none", data, "mdft", {"motion": False, **SMALL})
     rows = deployments.deploy_all(
         {"glp": squashed, "nan": damaged, "none": silent}, ("sinabs", "speck")

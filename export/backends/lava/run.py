@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.folders import temporary_folder
 from neurozsl.core.npz import read_npz
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
@@ -80,8 +80,7 @@ def run_lava(
         for layer in network.layers:  # refuse here what the worker would silently round
             threshold_codes(layer, chip.theta[layer.name])
     limit = _START_S + _SAMPLE_S * chip.batch if timeout_s is None else timeout_s
-    with tempfile.TemporaryDirectory(prefix="neurozsl-lava-") as name:
-        folder = Path(name)
+    with temporary_folder("neurozsl-lava") as folder:
         out = folder / "trace.npz"
         save_network(folder / "program.npz", network)
         save_input(folder / "input.npz", chip)

@@ -6,9 +6,9 @@ discretisation and the forward of its discretised layers, not a chip and not sam
 """
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from neurozsl.core import children
 from neurozsl.core.errors import BadInput, MissingPart, NeuroZSLError, VerificationFailed
+from neurozsl.core.folders import temporary_folder
 from neurozsl.core.npz import read_npz
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.chips.chip import load_chip
@@ -52,8 +54,7 @@ def run_discretised(
     """
     checked = program.check(chip_input)
     limit = _START_S + _SAMPLE_S * checked.batch if timeout_s is None else timeout_s
-    with tempfile.TemporaryDirectory(prefix="neurozsl-speck-") as name:
-        folder = Path(name)
+    with temporary_folder("neurozsl-speck") as folder:
         out = folder / "out.npz"
         save_floats(folder / "network.npz", lowered, program)
         np.savez(folder / "input.npz", **{f"codes/{k}": v for k, v in checked.codes.items()})
@@ -155,8 +156,8 @@ def hand_over(
         SinabsRunFailed: samna refused the configuration, or no such device is connected.
     """
     require_device(device, program.chip)
-    with tempfile.TemporaryDirectory(prefix="neurozsl-speck-") as name:
-        path = Path(name) / "network.npz"
+    with temporary_folder("neurozsl-speck") as folder:
+        path = folder / "network.npz"
         save_floats(path, lowered, program, cores)
         _run(["--network", str(path), "--device", device], _START_S)
 
@@ -172,6 +173,7 @@ def _run(arguments: list[str], limit_s: float) -> None:
             timeout=limit_s,
             check=False,
             stdin=subprocess.DEVNULL,
+            env={**os.environ, **children.environment()},
         )
     except subprocess.TimeoutExpired:
         raise SinabsRunFailed(

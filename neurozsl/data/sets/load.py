@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.leftovers import recover
 from neurozsl.core.progress import Progress
+from neurozsl.core.shell import words
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca import index_avca, load_avca
 from neurozsl.data.benchmark.avca_layout import FeatureName, is_avca
@@ -64,10 +66,12 @@ def convert(
 
 
 def _check_kind(path: Path) -> None:
+    recover(path)
     if not path.is_dir():
+        out = words({"out": path})
         raise BadInput(
             f"{path}: no such data set folder; check the path, or make one: of clips with "
-            f"`neurozsl data build`, a synthetic one with `neurozsl data synth --out {path}`"
+            f"`neurozsl data build`, a synthetic one with `neurozsl data synth{out}`"
         )
     if not is_store(path) and not is_avca(path):
         raise BadInput(

@@ -9,6 +9,7 @@ from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.bundle.manifest import NAME
 from neurozsl.report.show.compare import DATA
 from neurozsl.runs.run import INTEGERS, WEIGHTS, Run
+from neurozsl.runs.settings import data_folder
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -20,7 +21,7 @@ def digests(run: Run, opened: Bundle | None) -> dict[str, str]:
     file, where it is one, has its SHA-256 beside it.
     """
     files = {f"run/{name}": run.path / name for name in (WEIGHTS, INTEGERS, "run.json")}
-    files[f"data/{store.ARRAYS}"] = run.path / run.settings.data / store.ARRAYS
+    files[f"data/{store.ARRAYS}"] = data_folder(run.path, run.settings) / store.ARRAYS
     found = {name: sha256(path) for name, path in files.items() if path.is_file()}
     found[DATA] = run.settings.data_fingerprint
     if opened is not None:

@@ -1,32 +1,26 @@
 """Files of a report: complete or not there, and one refusal where they cannot be written."""
 
 import errno
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.folders import whole_files
+from neurozsl.core.places import problem
 from neurozsl.core.reading import read_object
 from neurozsl.report.schema.report import MAX_REPORT_BYTES
 
 
-def check_place(page: Path) -> None:
+def check_file(page: Path) -> None:
     """Refuse a place that is seen to take no file, before minutes of work.
 
     Raises:
-        BadInput: it is a folder, or the nearest folder above it that exists is none or read-only.
+        BadInput: it is a folder, or the folder above it takes no file.
     """
-    above = next(folder for folder in page.absolute().parents if folder.exists())
-    if page.is_dir():
-        reason = "it is a folder"
-    elif not above.is_dir():
-        reason = f"'{above}' is no folder"
-    elif not os.access(above, os.W_OK):
-        reason = f"folder '{above}' is read-only"
-    else:
-        return
-    raise _refusal(page, reason)
+    reason = "it is a folder" if page.is_dir() else problem(page)
+    if reason is not None:
+        raise _refusal(page, reason)
 
 
 def _refusal(page: Path, reason: str | None) -> BadInput:
@@ -47,20 +41,16 @@ def writing(page: Path) -> Iterator[None]:
 
 
 def replace_texts(texts: Mapping[Path, str]) -> None:
-    """Write all of them beside their places, then rename all: a full disk leaves none of them."""
+    """Write all of them beside their places, then rename all: a full disk leaves none of them.
+
+    The first is what the others show: none of them ever lies beside another first.
+    """
     for path in texts:
         if path.is_dir():  # known late otherwise, when others have their new text
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
-    partial = {path: path.with_name(path.name + ".partial") for path in texts}
-    try:
+    with whole_files(tuple(texts)) as parts:
         for path, text in texts.items():
-            partial[path].write_text(text, encoding="utf-8")
-        for path, written in partial.items():
-            os.replace(written, path)
-    finally:
-        for written in partial.values():
-            if written.is_file():
-                written.unlink()
+            parts[path].write_text(text, encoding="utf-8")
 
 
 def is_replaceable(path: Path) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from neurozsl.core.folders import whole_files
 from neurozsl.report.figures import drawing
 from neurozsl.report.show import svg
 
@@ -73,8 +74,9 @@ class Plot:
         """Write `NAME.svg` and `NAME.png` into `folder`, which is made where missing."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = folder / f"{self.name}.svg", folder / f"{self.name}.png"
-        paths[0].write_text(self.svg_file, encoding="utf-8")
-        paths[1].write_bytes(self.png())
+        with whole_files(paths) as parts:
+            parts[paths[0]].write_text(self.svg_file, encoding="utf-8")
+            parts[paths[1]].write_bytes(self.png())
         return paths
 
 

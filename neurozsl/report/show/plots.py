@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from neurozsl.core.folders import whole_file
 from neurozsl.report import figures
 from neurozsl.report.schema import Raster, Report
 from neurozsl.report.show.plot import Plot, finish, style
@@ -30,8 +31,9 @@ def write_raster(raster: Raster, path: Path) -> Path:
     with style():
         plot = finish("raster", *figures.raster(raster))
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".png":
-        path.write_bytes(plot.png())
-    else:
-        path.write_text(plot.svg_file, encoding="utf-8")
+    with whole_file(path) as part:
+        if path.suffix == ".png":
+            part.write_bytes(plot.png())
+        else:
+            part.write_text(plot.svg_file, encoding="utf-8")
     return path

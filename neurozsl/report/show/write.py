@@ -10,7 +10,7 @@ from pathlib import Path
 from neurozsl.core.errors import BadInput
 from neurozsl.report.schema import Report, to_json
 from neurozsl.report.show.card import card
-from neurozsl.report.show.files import check_place, is_replaceable, replace_texts, writing
+from neurozsl.report.show.files import check_file, is_replaceable, replace_texts, writing
 from neurozsl.report.show.html import render
 from neurozsl.report.show.plots import plots, write_plots
 from neurozsl.report.show.section import Sections
@@ -44,7 +44,7 @@ def check_page(path: Path) -> None:
             f"report '{path}': its numbers go into '{beside}', which is there and no report; give "
             "the page another name"
         )
-    check_place(path)
+    check_file(path)
 
 
 def write_report(

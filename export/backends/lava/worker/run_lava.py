@@ -631,12 +631,16 @@ def compare(spikes: Arrays, expected: Arrays) -> bool:
 
 
 def die_with_parent() -> None:
-    """Kill the whole process group when the other end of stdin closes: the host has gone."""
+    """End the whole process group when the other end of stdin closes: the host has gone.
+
+    SIGTERM ends all but the resource tracker of multiprocessing, which then gives Lava's shared
+    memory back and ends itself; SIGKILL would leave the memory until the machine starts again.
+    """
 
     def wait() -> None:
         while os.read(0, 1):
             pass
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        os.killpg(os.getpgrp(), signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -28,6 +28,8 @@ from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, SingleS
 from sinabs.layers import IAFSqueeze
 from torch import nn
 
+from neurozsl.core.children import end_with_parent
+
 
 class Empty(type):
     """A class without content, of which every attribute is another one."""
@@ -150,6 +152,7 @@ def main() -> int:
     parser.add_argument("--out")
     parser.add_argument("--device", default="")
     options = parser.parse_args()
+    end_with_parent()
     layers = read_layers(options.network)
     if options.device:
         configure(layers, options.device)
