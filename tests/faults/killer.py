@@ -80,8 +80,9 @@ class Injector:
         ):
             for name in names:
                 setattr(module, name, self._wrapped(getattr(module, name)))
+        written = self._opening(open)
         for module in (builtins, io):
-            module.open = self._opening(open)  # type: ignore[attr-defined]
+            vars(module)["open"] = written
         dataset = h5py.Group.create_dataset
 
         def create_dataset(group: Any, *more: Any, **options: Any) -> Any:
@@ -103,13 +104,13 @@ class Injector:
                 self.call(path)
             return os_open(path, flags, *more, **options)
 
-        os.open = opened  # type: ignore[assignment]
+        os.open = opened
 
     def _wrapped(self, real: Any) -> Any:
         if isinstance(real, type):
             injector = self
 
-            class Counted(real):  # type: ignore[valid-type, misc]
+            class Counted(real):  # type: ignore[misc]
                 def __init__(self, name: Any, mode: str = "r", *more: Any, **options: Any) -> None:
                     if mode != "r":
                         injector.call(name)
@@ -140,7 +141,7 @@ def run(*arguments: object, folder: Path, log: Path, kill_at: int | None = None)
         os.setsid()
         shared[0]._victim = os.getpid()
         shared[0].install()
-        base.subprocess = _Forks()  # type: ignore[attr-defined]
+        vars(base)["subprocess"] = _Forks()
         _run_main([*map(str, arguments)], log)
 
     shared.append(Injector(folder, kill_at, 0))

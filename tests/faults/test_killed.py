@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from neurozsl.runs.run import open_run
 from tests.data import test_clips as videos
 from tests.faults import killer
 
-pytestmark = pytest.mark.skipif(not hasattr(killer.os, "fork"), reason="no fork here")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 SMALL = {"motion_widths": [64, 32, 32], "embed": 16, "hidden": 32, "theta": 0.5}
 FAST, ALL = 4, 20
 Words = tuple[object, ...]
@@ -96,7 +97,11 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
     """Every command with what it needs."""
     torch.set_num_threads(1)
     home = tmp_path_factory.mktemp("killed")
-    sizes = {"train_per_class": 2, "val_seen_per_class": 1, "val_unseen_per_class": 2}
+    sizes: dict[str, Any] = {
+        "train_per_class": 2,
+        "val_seen_per_class": 1,
+        "val_unseen_per_class": 2,
+    }
     old, new = (
         scenes.generate(scenes.SyntheticConfig(**sizes, test_size=48, seed=seed)) for seed in (0, 1)
     )

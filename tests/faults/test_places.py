@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,11 +130,9 @@ def test_a_set_that_a_killed_command_moved_aside_is_read(
     aside = tmp_path / ".set@another-1-0.old"
     shutil.copytree(data_dir, aside)
     os.utime(aside)
-    from neurozsl.core import leftovers
-
     with pytest.MonkeyPatch.context() as patch:
-        now = leftovers.time.time()
-        patch.setattr(leftovers.time, "time", lambda: now + 120)
+        now = time.time()
+        patch.setattr(time, "time", lambda: now + 120)
         ended = neurozsl("data", "inspect", tmp_path / "set")
     assert ended.code == 0, ended.err
     assert [x.name for x in tmp_path.iterdir()] == ["set"]
