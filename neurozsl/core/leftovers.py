@@ -103,13 +103,21 @@ def _ended(path: Path, found: re.Match[str]) -> bool:
         return time.time() - _last_change(path) > _OTHER_HOST_S[kind]
     if int(found["pid"]) == os.getpid():  # a number is given again, in containers often
         return path not in _in_use
+    return not _runs(int(found["pid"]))
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process; one that ended and was not collected is none."""
     try:
-        os.kill(int(found["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
         return False
-    return False
+    except PermissionError:
+        return True
+    with suppress(OSError, IndexError):  # not Linux, or it ended while we looked
+        # pid (name) state ...; the name may hold spaces and brackets
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return True
 
 
 def _last_change(path: Path) -> float:

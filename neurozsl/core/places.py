@@ -1,6 +1,7 @@
 """Whether something can be written at a place: asked before the work, not after it."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def problem(place: Path) -> str | None:
         while not os.path.lexists(above):
             missing.append(above.name)
             above = above.parent
-        if not above.is_dir():
+        if not stat.S_ISDIR(above.stat().st_mode):
             return f"'{above}' is no folder"
         longest = os.pathconf(above, "PC_NAME_MAX")
         for name in missing:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,9 +144,9 @@ def test_leftovers_of_another_machine_go_when_nobody_touched_them_for_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = left(tmp_path / "a", pid=1, host="another")
-    now = leftovers.time.time()
+    now = time.time()
     for age, there in ((3600.0, True), (90000.0, False)):
-        monkeypatch.setattr(leftovers.time, "time", lambda age=age: now + age)
+        monkeypatch.setattr(time, "time", lambda age=age: now + age)
         leftovers.sweep(tmp_path / "a")
         assert path.exists() == there
 
@@ -167,7 +168,8 @@ def test_files_that_belong_together_never_lie_beside_an_older_one(
 
     def look(one: Path, other: Path) -> None:
         real(one, other)
-        seen.append(tuple(x.read_text() if x.exists() else "-" for x in (numbers, page)))
+        now = [x.read_text() if x.exists() else "-" for x in (numbers, page)]
+        seen.append((now[0], now[1]))
 
     monkeypatch.setattr(os, "replace", look)
     for text in ("old", "new"):

@@ -151,8 +151,8 @@ def test_a_child_knows_its_parent_and_its_own_children_do_not(
     )
     assert run.stdout == "False\n"
     orphan = {**environment, children.VARIABLE: "1" if os.getpid() != 1 else "2"}
-    run = subprocess.run([sys.executable, "-c", code], env=orphan, capture_output=True, check=False)
-    assert run.returncode == -signal.SIGKILL
+    ended = subprocess.run([sys.executable, "-c", code], env=orphan, check=False)
+    assert ended.returncode == -signal.SIGKILL
     with children.inherited():
         assert os.environ[children.VARIABLE] == str(os.getpid())
     assert children.VARIABLE not in os.environ

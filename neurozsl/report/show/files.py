@@ -18,7 +18,7 @@ def check_file(page: Path) -> None:
     Raises:
         BadInput: it is a folder, or the folder above it takes no file.
     """
-    reason = "it is a folder" if page.is_dir() else problem(page)
+    reason = problem(page) or ("it is a folder" if page.is_dir() else None)
     if reason is not None:
         raise _refusal(page, reason)
 
