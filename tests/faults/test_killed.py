@@ -32,6 +32,7 @@ from neurozsl.report.sections import build as report_build
 from neurozsl.report.show import write as report_write
 from neurozsl.runs.run import open_run
 from tests.data import test_clips as videos
+from tests.factories.videos import write_video
 from tests.faults import killer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -108,7 +109,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
     rows = []
     for label, roles in videos.ROLES.items():
         for role in roles:
-            videos.write_video(home / "clips" / label / f"{role}.mkv", 3.0, fps=10)
+            write_video(home / "clips" / label / f"{role}.mkv", 3.0, fps=10)
             rows.append((f"{label}/{role}.mkv", label, role, label))
     labels = videos.write_labels(home / "labels.csv", rows)
     vectors = videos.write_vectors(home / "words.npz", list(videos.ROLES))

@@ -66,7 +66,6 @@ QUOTED_BEFORE = {
     "neurozsl/cli/profile_layers.py": {"layers", "rate", "number"},
     "neurozsl/data/sets/load.py": {"out"},
     "neurozsl/report/schema/report.py": {"_VERSION"},
-    "neurozsl/runs/run.py": {"path"},
     "export/bundle/build_branch.py": {"chosen.chip"},
 }
 
