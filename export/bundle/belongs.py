@@ -131,11 +131,11 @@ def check_scripts(path: Path, manifest: Manifest, chosen: Target) -> tuple[str, 
         made = manifest.versions.get("neurozsl", "an unknown version")
         if made == __version__:
             raise BadInput(
-                f"{file}: is not the script that neurozsl {__version__} puts into a bundle, though "
-                "this version made it; do not run it, and export again"
+                f"{file}: is not the script that this version ({__version__}) puts into a bundle, "
+                "though it made this one; do not run it, and export again"
             )
         told.append(
-            f"{own.name} is that of neurozsl {made} and could not be compared (this is "
+            f"{own.name} is that of version {made} and could not be compared (this is "
             f"{__version__}): read it before you run it, or export again"
         )
     return tuple(told)

@@ -67,7 +67,7 @@ class Link:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; `link_from_json` is the way back."""
-        return asdict(self)
+        return {**asdict(self), "pools": [asdict(pool) for pool in self.pools]}
 
 
 PLAIN: Final = Link()

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
         ("simulate NET --input DIR/other.npz", "after the inputs: in"),
         ("inspect NET --json --markdown", "give one of them"),
         ("simulate NET --input X --steps 7", "the input has 20 steps"),
-        ("simulate NET --input DIR/none.npz", "no such file"),
+        ("simulate NET --input DIR/none.npz", "does not exist"),
         ("simulate NET --input DIR/text.npz", "numpy.savez"),
         ("simulate NET --input DIR/wide.npz", "(batch, time, 6)"),
         ("simulate NET --poisson 0.1 --backend gpu", "floatsim, sinabs, lava_float"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -269,10 +270,12 @@ def test_a_file_that_is_no_network_is_called_so_before_its_input_is_asked_for(
 def test_a_read_only_folder_is_refused_before_anything_runs(
     neurozsl: Command, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.access  # answered for root too, who may write everywhere
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and real(path, mode))
+    def refuse(*unused: object, **named: object) -> None:  # root may write everywhere
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(tmp_path))
+
+    monkeypatch.setattr("neurozsl.core.places.tempfile.TemporaryFile", refuse)
     ran = neurozsl("profile", run_dir, "--report", tmp_path / "new" / "r.html")
-    assert ran.code == 2 and "is read-only" in ran.err
+    assert ran.code == 2 and f"{tmp_path}: {os.strerror(errno.EROFS)}" in ran.err
     assert "profiling" not in ran.err
 
 

@@ -371,7 +371,7 @@ def test_what_one_layer_of_the_program_cannot_hold_is_refused() -> None:
     with pytest.raises(BadInput, match="'a': up to 5 spikes a step need a payload, chip 'loihi1'"):
         quantize(spiky, "loihi1")
     lowered = conv_network(np.random.default_rng(0))
-    for key, text in (("threshold", "threshold differs"), ("leak", "leak differs")):
+    for key, text in (("threshold", "threshold differs"), ("leak", r"leak \(dt / tau\) differs")):
         first = lowered.layers[0]
         changed = getattr(first, key).copy()
         changed[-1] += 0.5
