@@ -71,6 +71,7 @@ def usage(group: int, done: int) -> Usage:
     return Usage(done, alive, resident, descriptors)
 
 
+@pytest.mark.slow
 def test_a_thousand_streamed_samples_grow_neither_memory_nor_descriptors(
     make_branch: MakeBranch, make_input: MakeInput, lava: Path
 ) -> None:

@@ -78,6 +78,7 @@ def wait_until(there: Callable[[], bool], seconds: float) -> bool:
     return now
 
 
+@pytest.mark.slow
 @linux
 def test_trainings_end_with_a_killed_benchmark_whose_folder_nobody_else_could_write(
     start: Start, data_dir: Path, tmp_path: Path
@@ -101,6 +102,7 @@ def test_trainings_end_with_a_killed_benchmark_whose_folder_nobody_else_could_wr
         assert not any((x / "result.json").exists() for x in runs)
 
 
+@pytest.mark.slow
 @linux
 def test_the_processes_of_one_training_end_with_the_first(
     start: Start, data_dir: Path, tmp_path: Path

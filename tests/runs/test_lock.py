@@ -111,6 +111,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Lock(tmp_path / "file" / "run").take()
 
 
+@pytest.mark.slow
 def test_two_trainings_of_one_folder_at_once_give_one_run_and_one_refusal(
     tmp_path: Path, data_dir: Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_run_in_work_is_done_by_its_logged_epochs(
     assert base.share_done(tmp_path) == 1.0
 
 
+@pytest.mark.slow
 def test_progress_moves_within_a_training_and_ends_at_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
