@@ -18,7 +18,7 @@ stamp=$peers/.complete-$version-${sum%% *}
 [ ! -f "$stamp" ] || exit 0
 echo "[setup] $peers: other frameworks, to test against"
 "$venv/bin/python" -m venv --clear "$peers"
-"$peers/bin/python" -m pip --disable-pip-version-check -qq install --retries 1 --timeout 15 \
+"$peers/bin/python" -m pip --disable-pip-version-check -qq install --retries 4 --timeout 30 \
     --no-deps --require-hashes --requirement "$root/peers.txt"
 "$venv/bin/python" -c "$where" > "$("$peers/bin/python" -c "$where")/shared.pth"
 "$peers/bin/python" -W ignore -c 'import snntorch.export_nir, sinabs.nir
