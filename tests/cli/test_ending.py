@@ -132,6 +132,7 @@ def test_a_simulation_that_is_ended_leaves_no_folder_and_no_process(
     assert list(tmp_path.glob("*neurozsl-*")) == []
 
 
+@pytest.mark.slow
 def test_a_study_that_is_ended_ends_its_trainings_where_they_can_go_on(
     start: Start, tmp_path: Path
 ) -> None:

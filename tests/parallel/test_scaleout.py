@@ -69,6 +69,7 @@ def check_same(one: Path, other: Path) -> dict[str, float]:
     return worst
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_model_of_one(
     tmp_path: Path, data_dir: Path, record_property: Any
 ) -> None:
