@@ -13,17 +13,14 @@ and a sentence for every change of a number.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import nir
 import numpy as np
 
-from neurozsl.export.nir.dialects.base import Evidence, Mended, NeuronNode, evidence
+from neurozsl.export.nir.dialects.base import TIMES, Evidence, Mended, NeuronNode, evidence
 from neurozsl.export.nir.dialects.registry import Spoken
 from neurozsl.export.nir.meaning import Meaning
-
-_TIMES: Final = ("tau", "tau_mem", "tau_syn", "delay")
-_DECAYS: Final = ("tau", "tau_mem", "tau_syn")
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def _mended(name: str, node: Any, meant: Meaning, spoken: Spoken | None, seen: E
     told, decays = list[str](), dict[str, Any]()
     values: dict[str, Any] = {
         key: np.asarray(getattr(node, key), np.float64) * meant.unit_s
-        for key in _TIMES
+        for key in (*TIMES, "delay")
         if meant.unit_s != 1 and hasattr(node, key)
     }
     if spoken is not None and hasattr(node, "r"):
@@ -66,7 +63,7 @@ def _mended(name: str, node: Any, meant: Meaning, spoken: Spoken | None, seen: E
         values["r"] = np.asarray(node.r, np.float64) * meant.dt_s
         told.append("r became r dt, the gain of a step")
     if meant.discretisation == "exponential":
-        taus = {key: values.get(key, getattr(node, key)) for key in _DECAYS if hasattr(node, key)}
+        taus = {key: values.get(key, getattr(node, key)) for key in TIMES if hasattr(node, key)}
         for key, tau in taus.items():
             exact = np.asarray(tau, np.float64)
             if np.all(exact > 0):  # lowering refuses another by its name

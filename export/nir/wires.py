@@ -6,16 +6,15 @@ above 0. Without either, every node of it waits for the others: no order, so no 
 
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Final
+from typing import Any
 
 import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.export.nir.dialects.base import SPIKING
 from neurozsl.export.nir.inline import Edge, some
 from neurozsl.export.nir.parameters import numbers
-
-_SPIKING: Final = (nir.LIF, nir.IF, nir.CubaLIF)
 
 
 class Wires:
@@ -122,7 +121,7 @@ class Wires:
 def _delays(name: str, node: Any) -> bool:
     if isinstance(node, nir.Delay):
         return bool(np.all(numbers(name, "delay", node.delay) > 0))
-    return isinstance(node, _SPIKING)
+    return isinstance(node, SPIKING)
 
 
 def listed(names: list[str]) -> str:

@@ -16,21 +16,10 @@ from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.nodes import CubaLI
 from neurozsl.export.nir.normalise import Normalised, normalise
+from tests.factories.nir_nodes import lif, sink, source
 
 Nodes = dict[str, Any]
 Edges = list[tuple[str, str]]
-
-
-def source(*shape: int) -> Any:
-    return nir.Input({"input": np.array(shape)})
-
-
-def sink(*shape: int) -> Any:
-    return nir.Output({"output": np.array(shape)})
-
-
-def lif(*shape: int) -> Any:
-    return nir.LIF(*(np.full(shape, value) for value in (0.5, 2.0, 0.0, 0.75)))
 
 
 def linear(out: int, size: int) -> Any:

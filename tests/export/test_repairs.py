@@ -20,18 +20,7 @@ from neurozsl.export.nir.foreign import Network, from_graph
 from neurozsl.export.nir.normalise import normalise
 from neurozsl.export.nir.said import Said
 from neurozsl.hardware.floatsim.floatsim import simulate
-
-
-def source(*shape: int) -> Any:
-    return nir.Input({"input": np.array(shape)})
-
-
-def sink(*shape: int) -> Any:
-    return nir.Output({"output": np.array(shape)})
-
-
-def lif(*shape: int) -> Any:
-    return nir.LIF(*(np.full(shape, value) for value in (0.5, 2.0, 0.0, 0.75)))
+from tests.factories.nir_nodes import lif, sink, source
 
 
 def linear(out: int, size: int) -> Any:

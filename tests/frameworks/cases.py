@@ -2,7 +2,7 @@
 
 A case names a writer, one of its cells, what the cell is built with, and a network around it
 (`networks.draw`). `said` holds the fields of `Said` with which neurozsl has to give every spike of
-that framework. Where no options can reach them, `lost` says why, and the network must be refused.
+that framework.
 
 Left out, because the framework itself does not do it:
 
@@ -16,7 +16,7 @@ Left out, because the framework itself does not do it:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final, Literal
 
@@ -50,7 +50,6 @@ class Case:
     gain: float = 1.0
     ties: bool = False
     environment: Environment = "peers"
-    lost: str | None = field(default=None)
 
 
 def _snntorch() -> Iterator[Case]:

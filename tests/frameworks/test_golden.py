@@ -5,22 +5,19 @@ import re
 import numpy as np
 import pytest
 
-from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.errors import BadInput
 from neurozsl.export.backends.sinabs_layers import run_sinabs
 from tests.frameworks import record
 from tests.frameworks.cases import CASES, Case
 from tests.frameworks.conftest import Folder
 from tests.frameworks.run import simulated
 
-REACHED = [case for case in CASES if case.lost is None]
-LOST = [case for case in CASES if case.lost is not None]
-
 
 def _id(case: Case) -> str:
     return f"{case.writer}-{case.name}"
 
 
-@pytest.mark.parametrize("case", REACHED, ids=_id)
+@pytest.mark.parametrize("case", CASES, ids=_id)
 def test_every_spike_is_the_frameworks(recorded: Folder, case: Case) -> None:
     folder = recorded(case.writer)
     stored = record.read_spikes(folder, case)
@@ -37,7 +34,7 @@ def test_sinabs_layers_give_the_same_spikes_or_refuse_the_reset(
     recorded: Folder, writer: str
 ) -> None:
     folder, refused = recorded(writer), set()
-    cases = [case for case in REACHED if case.writer == writer]
+    cases = [case for case in CASES if case.writer == writer]
     assert cases
     for case in cases:
         stored, path = record.read_spikes(folder, case), folder / f"{case.name}.nir"
@@ -49,11 +46,3 @@ def test_sinabs_layers_give_the_same_spikes_or_refuse_the_reset(
         for depth, counts in enumerate(layers):
             np.testing.assert_array_equal(counts, stored[f"layer{depth}"], case.name)
     assert refused == ({"zero-late", "subtract-nodelay"} if writer == "snntorch" else set())
-
-
-def test_what_a_file_has_lost_is_refused(recorded: Folder) -> None:
-    for case in LOST:
-        folder = recorded(case.writer)
-        spikes = record.read_spikes(folder, case)["input"]
-        with pytest.raises(NeuroZSLError):
-            simulated(folder / f"{case.name}.nir", case.said, spikes)

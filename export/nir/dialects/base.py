@@ -110,6 +110,7 @@ class Evidence:
 PARAMETERS: Final = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in")
 _AXES: Final = {"Linear": 1, "Affine": 1, "Conv1d": 2, "Conv2d": 3}  # of what a node reads
 SPIKING: Final = (nir.LIF, nir.CubaLIF, nir.IF)
+TIMES: Final = ("tau", "tau_mem", "tau_syn")
 
 
 @dataclass(frozen=True)

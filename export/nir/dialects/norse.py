@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from neurozsl.export.nir.dialects.base import Dialect, Evidence, Mended, NeuronNode
+from neurozsl.export.nir.dialects.base import TIMES, Dialect, Evidence, Mended, NeuronNode
 from neurozsl.hardware.network.neuron import NeuronRule
 
 _VARIANTS: Final = {
@@ -18,7 +18,6 @@ _VARIANTS: Final = {
     "times-dt": "with the factor dt, as to_nir writes them",
     "in-seconds": "in seconds, as to_nir(dt=1.0) writes them",
 }
-_TIMES: Final = ("tau", "tau_mem", "tau_syn")
 
 
 def _wrote(seen: Evidence) -> str:
@@ -38,7 +37,7 @@ def _wrote(seen: Evidence) -> str:
 
 def _mend(cell: NeuronNode, dt_s: float, variant: str, seen: Evidence) -> Mended:
     """Time constants without the factor dt, by what the whole file shows or what was said."""
-    times = {key: found for key in _TIMES if (found := cell.values(key)) is not None}
+    times = {key: found for key in TIMES if (found := cell.values(key)) is not None}
     scaled = variant == "times-dt" or (variant == "shown" and _shows_factor(seen, dt_s))
     values = {key: value / dt_s for key, value in times.items()} if scaled and times else {}
     said = [f"time constants were divided by {dt_s:g} s, the dt of to_nir"] if values else []
@@ -51,7 +50,7 @@ def _mend(cell: NeuronNode, dt_s: float, variant: str, seen: Evidence) -> Mended
 
 def _shows_factor(seen: Evidence, dt_s: float) -> bool:
     """A time constant shorter than the step cannot be meant: dt is a factor of all of them."""
-    found = [cell.values(key) for cell in seen.cells for key in _TIMES]
+    found = [cell.values(key) for cell in seen.cells for key in TIMES]
     return any(bool(np.any(value < dt_s)) for value in found if value is not None)
 
 
