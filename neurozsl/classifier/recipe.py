@@ -26,8 +26,8 @@ class Recipe:
             along a cosine to 0.
         clip: bound of the gradient's norm.
         smoothing: of the labels in the cross-entropy.
-        readout: what the classes are read from: spike counts, the largest membrane of a read-out, or
-            what the last step holds. None: counts of spikes, the membrane of a read-out.
+        readout: what the classes are read from: spike counts, the largest membrane of a read-out,
+            or what the last step holds. None: counts of spikes, the membrane of a read-out.
         values: `binary` makes 1 of every count, as chips without payload read it.
         augment: random changes of the training frames.
         sparsity: how it is pruned; None: not at all (zeros that are there stay).

@@ -119,9 +119,7 @@ def _twin(source: Source, task: Task, rounding: Rounding | None) -> Twin:
                 f"{path.name}: reads {size} values a step, frames of {task.shape} have {values}; "
                 "build the set with another --size"
             )
-    return Twin(
-        network.lowered, shapes=graph_inputs(network.graph), rounding=rounding
-    )
+    return Twin(network.lowered, shapes=graph_inputs(network.graph), rounding=rounding)
 
 
 def _stack(source: Source, task: Task) -> nn.Module:
