@@ -17,11 +17,12 @@ from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.signals import ChipInput, MotionBackend
 from neurozsl.export.backends.registry import Parts, RunOptions, backend
 from neurozsl.export.bundle.accuracy import Bools, accuracy, changed
-from neurozsl.export.bundle.bundle import StageProgress
+from neurozsl.export.bundle.bundle import Bundle, StageProgress
 from neurozsl.export.bundle.task_score import MAX_DROP, TaskRecall, TaskRow, TaskScore, verdict_of
 from neurozsl.export.network.network_run import NetworkRun
 from neurozsl.export.network.readout import Answers, answers, answers_of
 from neurozsl.export.network.task import Ints, Task
+from neurozsl.export.targets import target as find_target
 from neurozsl.export.targets.base import Target
 from neurozsl.hardware.arithmetic.base import QuantiserOptions
 from neurozsl.hardware.arithmetic.quantize import quantize
@@ -165,6 +166,20 @@ def score_run(
     floats = partial(backend, "floatsim", parts)  # is not asked: the answers are known
     own = Contender(name, bits, True, floats)
     return score(task, parts, given, (own,), known={name: found}, limit=limit, progress=progress)
+
+
+def score_bundle(
+    task: Task,
+    bundle: Bundle,
+    chip_input: ChipInput,
+    *,
+    limit: float = MAX_DROP,
+    progress: StageProgress | None = None,
+) -> TaskScore:
+    """Float, and what a bundle ships."""
+    own = deployed(bundle.parts, find_target(bundle.manifest.target), task)
+    every = () if own.name == "floatsim" else (own,)
+    return score(task, bundle.parts, chip_input, every, limit=limit, progress=progress)
 
 
 def _at(

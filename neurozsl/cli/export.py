@@ -10,8 +10,8 @@ import typer
 from neurozsl.cli.console import emit_json, next_commands, say, say_each, show_table
 from neurozsl.cli.export_network import export_network
 from neurozsl.cli.export_run import export_run
-from neurozsl.cli.label_options import show_score
 from neurozsl.cli.kinds import Form, call, kind, takes
+from neurozsl.cli.label_options import show_score
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command

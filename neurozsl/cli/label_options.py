@@ -14,29 +14,33 @@ from neurozsl.core.shell import words
 from neurozsl.export.bundle.task_score import MAX_DROP, Readout, TaskScore, told
 
 if TYPE_CHECKING:
-    from neurozsl.export.network.network_run import Fed
+    from neurozsl.export.network.network_run import Fed, NetworkRun
     from neurozsl.export.network.task import Task
+
+
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="Classes of the samples of --input: .npy of whole numbers from 0."),
+]
+Word = Annotated[
+    Readout | None,
+    typer.Option(
+        help="How the output names a class: most spikes, first spike, largest membrane over time, "
+        "last step; default count where it spikes, else membrane."
+    ),
+]
+Drop = Annotated[
+    float | None, typer.Option(help="Largest loss of accuracy against float, in points; default 2.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
     """The classes of the samples of --input, and how the output names one."""
 
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="Classes of the samples of --input: .npy of whole numbers from 0."),
-    ] = None
-    readout: Annotated[
-        Readout | None,
-        typer.Option(
-            help="How the output names a class: most spikes, first spike, largest membrane over "
-            "time, last step; default count where it spikes, else membrane."
-        ),
-    ] = None
-    max_acc_drop: Annotated[
-        float | None,
-        typer.Option(help="Largest loss of accuracy against float, in points; default 2."),
-    ] = None
+    labels: Labels = None
+    readout: Word = None
+    max_acc_drop: Drop = None
 
     @property
     def limit(self) -> float:
@@ -79,6 +83,12 @@ class LabelOptions:
             return None
         return read_task(self.labels, fed, readout=self.readout, given=given)
 
+    def score(self, task: Task | None, done: NetworkRun) -> TaskScore | None:
+        """The accuracy of a run, beside that of float; None without labels."""
+        from neurozsl.export.network.score_task import score_run
+
+        return None if task is None else score_run(task, done, limit=self.limit)
+
     def words(self) -> str:
         """To paste behind a command."""
         return words(vars(self))
@@ -92,9 +102,7 @@ def show_score(score: TaskScore | None) -> None:
         (
             row.name + (" *" if row.shipped and len(score.rows) > 1 else ""),
             f"cannot run: {row.error}" if row.accuracy is None else f"{row.accuracy.percent:.1f} %",
-            "-"
-            if row.accuracy is None
-            else f"{row.accuracy.low:.1f} to {row.accuracy.high:.1f} %",
+            "-" if row.accuracy is None else f"{row.accuracy.low:.1f} to {row.accuracy.high:.1f} %",
             "-" if row.drop is None else f"{row.drop.points:.1f} points",
             "-" if row.drop is None else f"{row.drop.low:.1f} to {row.drop.high:.1f}",
             "-" if row.drop is None else f"{row.drop.lost:,}",

@@ -38,12 +38,7 @@ def test_the_ends_are_the_roots_that_wilson_defines(right: int, samples: int) ->
 @pytest.mark.parametrize(
     ("right", "samples", "low", "high"),
     # R. G. Newcombe, Statistics in Medicine 17, 857-872 (1998), Table I, method 3.
-    [
-        (81, 263, 25.53, 36.62),
-        (15, 148, 6.24, 16.05),
-        (0, 20, 0.0, 16.11),
-        (1, 29, 0.61, 17.18),
-    ],
+    [(81, 263, 25.53, 36.62), (15, 148, 6.24, 16.05), (0, 20, 0.0, 16.11), (1, 29, 0.61, 17.18)],
 )
 def test_the_interval_is_the_published_one(
     right: int, samples: int, low: float, high: float

@@ -10,13 +10,7 @@ import pytest
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, Trace
-from neurozsl.export.network.readout import (
-    NO_ANSWER,
-    answers,
-    answers_of,
-    output_layer,
-    readout_of,
-)
+from neurozsl.export.network.readout import NO_ANSWER, answers, answers_of, output_layer, readout_of
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.network.neuron import NeuronRule
 from tests.factories.inputs import binary_code
