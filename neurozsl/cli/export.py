@@ -11,6 +11,7 @@ from neurozsl.cli.console import emit_json, next_commands, say, say_each, show_t
 from neurozsl.cli.export_network import export_network
 from neurozsl.cli.export_run import export_run
 from neurozsl.cli.kinds import Form, call, kind, takes
+from neurozsl.cli.label_options import show_score
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command
@@ -32,7 +33,7 @@ def export(
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    """Export, verify bit for bit, and score the deployed model; of a .nir file all but the score.
+    """Export, verify bit for bit, and score the deployed model; a .nir file where it has --labels.
 
     Golden samples of a .nir file come from --input, the rest of it calibrates; without one they are
     synthetic spikes (--poisson, default 0.05).
@@ -58,6 +59,7 @@ def export(
         emit_json(document)
         return
     show_manifest(document)
+    show_score(done.manifest.task)
     say(f"verdict {done.manifest.verdict}; bundle in {done.bundle}")
     say_each(**{"on the host": done.on_host})
     show_notes(done.bundle, done.manifest)

@@ -11,7 +11,7 @@ from neurozsl.cli.console import emit_json
 from neurozsl.cli.kinds import Form, call, kind, refuse, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.cli.profile_layers import profile_layers
-from neurozsl.cli.profile_network import profile_network
+from neurozsl.cli.profile_network import profile_network, profile_network_bundle
 from neurozsl.cli.profile_run import profile_bundle, profile_run
 from neurozsl.cli.profile_tables import compared_report, one, profile_report, side_by_side
 from neurozsl.core.errors import BadInput
@@ -21,7 +21,8 @@ from neurozsl.hardware.network.neuron import Compare
 _TABLE: Final = "--in-one-table"
 FORMS: Final = {
     "run": Form("a run", profile_run),
-    "bundle": Form("a bundle", profile_bundle),
+    "bundle": Form("a run's bundle", profile_bundle),
+    "network_bundle": Form("the bundle of a .nir file", profile_network_bundle),
     "network": Form("a .nir file", profile_network),
     "report": Form("the .json of a report", profile_report),
     "layers": Form("--layers", profile_layers, "of a .nir file give --poisson"),
@@ -68,8 +69,8 @@ def profile(
     """Count spikes and operations, estimate energy per inference.
 
     Of a run beside S, U, HM and ZSL; of a .nir file on the input that is given, of the float
-    network, or with --chip of its integers. `profile A B C --compare` (without > or >= behind it)
-    puts several in one table.
+    network, or with --chip of its integers, and with --labels beside its accuracy.
+    `profile A B C --compare` (without > or >= behind it) puts several in one table.
     """
     from neurozsl.report import check_page
     from neurozsl.report.schema import json_schema
