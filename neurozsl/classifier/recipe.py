@@ -13,6 +13,7 @@ Readout = Literal["count", "membrane", "last"]
 Values = Literal["binary", "counts"]
 READOUTS: Final[tuple[str, ...]] = get_args(Readout)
 EPOCHS: Final = 60
+ON_EPOCHS, ON_LR = 20, 1e-3  # of a finished network that is trained on
 
 
 @dataclass(frozen=True)

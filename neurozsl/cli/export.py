@@ -13,6 +13,7 @@ from neurozsl.cli.export_run import export_run
 from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.label_options import show_score
 from neurozsl.cli.option_values import Json
+from neurozsl.cli.stands_for import stands_for
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command
 
@@ -48,6 +49,7 @@ def export(
     if device and target.device:
         target.device.require(device, str(target.chip))
     options["target"] = target.name
+    what, options = stands_for(what, options)
     done = call(context, FORMS, kind(what, FORMS), what, options=options)
     if device and target.device:
         from neurozsl.export.bundle.bundle import open_bundle

@@ -14,6 +14,7 @@ from neurozsl.cli.profile_layers import profile_layers
 from neurozsl.cli.profile_network import profile_network, profile_network_bundle
 from neurozsl.cli.profile_run import profile_bundle, profile_run
 from neurozsl.cli.profile_tables import compared_report, one, profile_report, side_by_side
+from neurozsl.cli.stands_for import stands_for
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import words
 from neurozsl.hardware.network.neuron import Compare
@@ -89,6 +90,8 @@ def profile(
         one(call(context, FORMS, "layers", options=options, where=where), report, as_json)
         return
     _check_number(paths, together=in_one_table)
+    stand = [stands_for(path, options) for path in paths]
+    paths = [path for path, _ in stand]
     kinds = [kind(path, FORMS) for path in paths]
     refuse(context, FORMS, kinds, f"{paths[0]} is none")
     if in_one_table and options["bundle"] is not None:
@@ -97,7 +100,9 @@ def profile(
         )
     # All are checked before the first one takes its minutes.
     forms = {**FORMS, "report": COMPARED} if in_one_table else FORMS
-    works = [forms[found](path, options=options) for path, found in zip(paths, kinds, strict=True)]
+    works = [
+        forms[found](path, options=own) for (path, own), found in zip(stand, kinds, strict=True)
+    ]
     if in_one_table:
         side_by_side(paths, works, report, as_json, words(options))
     else:

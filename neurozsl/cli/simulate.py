@@ -8,6 +8,7 @@ import typer
 from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.simulate_bundle import simulate_bundle
 from neurozsl.cli.simulate_network import simulate_network, simulate_network_bundle
+from neurozsl.cli.stands_for import stands_for
 
 _SCORED: Final = "leave out (`neurozsl evaluate RUN --bundle BUNDLE` scores that of a run)"
 FORMS: Final = {
@@ -31,4 +32,5 @@ def simulate(
     With --labels the accuracy of what ran is told, beside that of float. A bundle of a .nir file
     runs its golden samples, or those of --input.
     """
+    what, options = stands_for(what, options)
     call(context, FORMS, kind(what, FORMS), what, options=options)
