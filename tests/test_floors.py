@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.data.events", "neurozsl.data.benchmark"),
     ("neurozsl.data.encoders", "neurozsl.data.sets", "neurozsl.data.events.files"),
     ("neurozsl.data.clips", "neurozsl.data.synthetic"),
+    ("neurozsl.data.events.recordings",),
     ("neurozsl.hardware.chips", "neurozsl.hardware.network"),
     ("neurozsl.hardware.lower", "neurozsl.hardware.place"),
     ("neurozsl.hardware.floatsim",),

@@ -20,6 +20,8 @@ MAX_SIDE: Final = 65_535  # px; a larger coordinate has no place in EVENT
 US: Final = 1_000_000  # microseconds of a second
 
 Array = npt.NDArray[Any]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
