@@ -201,7 +201,8 @@ def _write_test(path: Path, name: str, events: EventSet, recipe: Recipe) -> None
     if recipe.values == "binary":
         frames = np.minimum(frames, 1)
     with whole_file(path) as part, part.open("wb") as stream:
-        np.savez_compressed(stream, **{name: frames, "labels": events.labels[rows]})
+        arrays: dict[str, Any] = {name: frames, "labels": events.labels[rows]}
+        np.savez_compressed(stream, **arrays)
 
 
 def _finish(

@@ -193,7 +193,7 @@ def show(done: Classifier) -> None:
     given: dict[str, Any] = {"target": "speck" if _speck(done) else "lava"}
     if recipe.rounding is None:
         chip = "speck2f" if _speck(done) else "loihi2"
-        again = command("train", words({"resume": done.path, "qat": chip}))
+        again = f"neurozsl train{words({'resume': done.path, 'qat': chip})}"
     else:
         again = command("profile", done.path, words({"chip": recipe.rounding.chip}))
         given["bits"] = recipe.rounding.bits
