@@ -186,8 +186,7 @@ def _task(events: EventSet, recipe: Recipe, said: Said) -> Task:
     bits = max(1, most.bit_length())
     size = 2 * high * wide
     code = InputCode(size, "binary" if bits == 1 else "graded", bits, False, 1.0)
-    spoken = replace(said, steps=events.steps if said.steps is None else said.steps)
-    return Task(events.steps, shape, len(events.classes), code, spoken)
+    return Task(events.steps, shape, len(events.classes), code, said)
 
 
 def _blocks(rows: Ints, size: int = 64) -> list[Ints]:

@@ -10,9 +10,10 @@ never because a run folder names it: to continue such a run it must lie where it
 
 import importlib.util
 import inspect
+import math
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import from_graph
 from neurozsl.export.nir.graph_reading import graph_inputs
 from neurozsl.export.nir.said import Said
+from neurozsl.hardware.lower import metadata as graph_metadata
 from neurozsl.training.qat import Rounding
 
 Kind = Literal["name", "file", "nir"]
@@ -102,24 +104,48 @@ def learner_of(source: Source, task: Task, rounding: Rounding | None) -> Learner
             f"network '{source.name}': integers are trained from a finished float network, whose "
             "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
         )
-    example = torch.zeros(1, task.steps, *task.shape)
-    return StackLearner(stack, example, task.code)
+    learner = StackLearner(stack, torch.zeros(1, task.steps, *task.shape), task.code)
+    with torch.no_grad():
+        stack.eval()
+        seen = learner.see(torch.zeros(1, 1, *task.shape))
+        stack.train()
+    _check_classes(source, seen.read.shape[2], task)
+    return learner
 
 
 def _twin(source: Source, task: Task, rounding: Rounding | None) -> Twin:
     path = _unchanged(source)
     graph = nirfile.read(path)
-    network = from_graph(graph, path.name, task.said)
-    if len(network.lowered.inputs) == 1:  # again, with the code of what it will read
-        name = next(iter(network.lowered.inputs))
-        size = network.lowered.inputs[name].size
-        values = task.shape[0] * task.shape[1] * task.shape[2]
-        if size != values:
-            raise BadInput(
-                f"{path.name}: reads {size} values a step, frames of {task.shape} have {values}; "
-                "build the set with another --size"
-            )
-    return Twin(network.lowered, shapes=graph_inputs(network.graph), rounding=rounding)
+    declared = bool(graph_metadata.read(graph))  # a file that says it is not overruled
+    said = task.said if declared else replace(task.said, steps=task.steps)
+    network = from_graph(graph, path.name, said)
+    [(name, code), *others] = network.lowered.inputs.items()
+    if not others and code.size != math.prod(task.shape):
+        raise BadInput(
+            f"{path.name}: reads {code.size} values a step, frames of {task.shape} have "
+            f"{math.prod(task.shape)}; build the set with another --size"
+        )
+    if not declared and not others:
+        network = from_graph(graph, path.name, replace(said, inputs={name: task.code}))
+    elif task.code.high > code.high * code.scale:
+        raise BadInput(
+            f"{path.name}: its input has {code.words}, the frames have counts up to "
+            f"{task.code.high}; train with --values binary"
+        )
+    lowered = replace(network.lowered, steps=task.steps)
+    twin = Twin(lowered, shapes=graph_inputs(network.graph), rounding=rounding)
+    _check_classes(source, twin.output.size, task)
+    if rounding is not None:
+        twin.program()  # what does not go into these integers is not begun
+    return twin
+
+
+def _check_classes(source: Source, neurons: int, task: Task) -> None:
+    if neurons != task.classes:
+        raise BadInput(
+            f"network '{source.name}': ends with {neurons} neurons, the set has {task.classes} "
+            "classes; it needs one neuron a class"
+        )
 
 
 def _stack(source: Source, task: Task) -> nn.Module:
