@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.meters", "neurozsl.norse"),
     ("neurozsl.data",),
     ("neurozsl.data.events", "neurozsl.data.benchmark"),
-    ("neurozsl.data.encoders", "neurozsl.data.sets"),
+    ("neurozsl.data.encoders", "neurozsl.data.sets", "neurozsl.data.events.files"),
     ("neurozsl.data.clips", "neurozsl.data.synthetic"),
     ("neurozsl.hardware.chips", "neurozsl.hardware.network"),
     ("neurozsl.hardware.lower", "neurozsl.hardware.place"),

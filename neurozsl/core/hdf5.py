@@ -4,7 +4,8 @@ In: an open dataset of a file that nobody vouches for. Out: the bytes that readi
 refusal: the file's own figures are claims. Refused are
 
     virtual and external data                          they read other files
-    compound, complex, reference and object data       numbers and text are read
+    compound, complex, reference and object data       numbers and text are read, and flat records
+                                                       of numbers where the caller asks for them
     filters other than gzip, lzf, shuffle, checksum    others load plugins
     more values or chunks than the limits
     more data declared than stored, or than any compressor makes of it
@@ -26,6 +27,7 @@ import h5py
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.records import is_plain_record
 
 # Deflate packs at most 1032 : 1. Datasets below SMALL may never have been written (fill values).
 MAX_RATIO: Final = 1_100
@@ -118,14 +120,18 @@ class Storage:
         """The refusal of a part of the file."""
         return BadInput(f"{self.path}: '{where or '/'}' {problem}; {remedy or self.remedy}")
 
-    def check(self, dataset: Any, where: str) -> int:
-        """Bytes that reading takes, after all limits; nothing of the size claimed is allocated."""
+    def check(self, dataset: Any, where: str, *, records: bool = False) -> int:
+        """Bytes that reading takes, after all limits; nothing of the size claimed is allocated.
+
+        records: take flat records of numbers too (`core/records.py`).
+        """
         if dataset.shape is None:
             raise self.refuse(where, "holds no value (an empty dataspace)")
         if dataset.is_virtual or dataset.external:
             raise self.refuse(where, "keeps its values in other files")
         text = h5py.check_string_dtype(dataset.dtype) is not None
-        if not text and (dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8):
+        plain = dataset.dtype.kind in "fiub" and dataset.dtype.itemsize <= 8
+        if not text and not plain and not (records and is_plain_record(dataset.dtype)):
             raise self.refuse(where, f"has type {dataset.dtype}, expected numbers or text")
         declared = self._check_size(dataset, where)
         if text:

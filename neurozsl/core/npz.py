@@ -8,7 +8,8 @@ Refused, always as one `BadInput` that names file, member, actual value, limit a
     members that are encrypted, or packed otherwise than numpy packs them
     more bytes unpacked than the limit, or than packed bytes can ever unpack to (1032 : 1)
     a header whose shape and type claim more or fewer bytes than its member holds
-    objects (pickles), records, dates          numbers, truth values and text are read
+    objects (pickles), records, dates          numbers, truth values and text are read, and flat
+                                               records of numbers where the caller asks for them
     text that is no Unicode, truth values other than 0 and 1       numpy believes them unseen
     a wrong checksum, damaged or missing bytes
 
@@ -34,6 +35,7 @@ import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import brief, file_size, unreadable
+from neurozsl.core.records import is_plain_record
 
 Array = npt.NDArray[Any]
 
@@ -81,9 +83,16 @@ class NpyHead:
 
 
 def read_npz(
-    path: Path, *, remedy: str, needed: Sequence[str] = (), max_bytes: int = MAX_ARRAY_BYTES
+    path: Path,
+    *,
+    remedy: str,
+    needed: Sequence[str] = (),
+    max_bytes: int = MAX_ARRAY_BYTES,
+    records: bool = False,
 ) -> dict[str, Array]:
     """The arrays of an archive by name, among them those of `needed`.
+
+    records: read flat records of numbers too (`core/records.py`).
 
     Raises:
         BadInput: one of the refusals of the module docstring, or a needed array is missing.
@@ -101,7 +110,9 @@ def read_npz(
                         f"{_listed(list(members))}; {remedy}"
                     )
                 return {
-                    name: _member(archive, info, f"{path}: array '{name}'", max_bytes, remedy)
+                    name: _member(
+                        archive, info, f"{path}: array '{name}'", max_bytes, remedy, records
+                    )
                     for name, info in members.items()
                 }
     except DAMAGE as error:
@@ -192,11 +203,16 @@ def _members(
 
 
 def _member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, max_bytes: int, remedy: str
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    where: str,
+    max_bytes: int,
+    remedy: str,
+    records: bool,
 ) -> Array:
     try:
         with archive.open(info) as stream:
-            array = _array(stream, info.file_size, where, max_bytes, remedy)
+            array = _array(stream, info.file_size, where, max_bytes, remedy, records)
             if stream.read(1):  # the checksum is compared at the end
                 raise BadInput(f"{where} goes on after its values; {remedy}")
             return array
@@ -204,11 +220,14 @@ def _member(
         raise BadInput(f"{where} cannot be read ({brief(error)}); {remedy}") from error
 
 
-def _array(stream: IO[bytes], size: int, where: str, max_bytes: int, remedy: str) -> Array:
+def _array(
+    stream: IO[bytes], size: int, where: str, max_bytes: int, remedy: str, records: bool = False
+) -> Array:
     """One `.npy` of `size` bytes."""
     header = read_header(stream, where, remedy=remedy)
     dtype, values = header.dtype, prod(header.shape)
-    if dtype.kind not in KINDS or dtype.hasobject or dtype.subdtype is not None:
+    plain = dtype.kind in KINDS and not dtype.hasobject and dtype.subdtype is None
+    if not plain and not (records and is_plain_record(dtype)):
         raise BadInput(f"{where} has type {dtype}, expected numbers or text; {remedy}")
     if any(side < 0 for side in header.shape) or len(header.shape) > 32:
         raise BadInput(f"{where} has shape {header.shape}; {remedy}")

@@ -98,6 +98,22 @@ class PlainFile:
             raise self._storage.refuse(name, "holds truth values other than 0 and 1")
         return values
 
+    def fields(self, name: str) -> tuple[str, ...] | None:
+        """The fields of a dataset of flat records of numbers; None of one of numbers or a group."""
+        if not isinstance(self._object(name), h5py.Dataset):
+            return None
+        return self._dataset(name, records=True).dtype.names  # type: ignore[no-any-return]
+
+    def parts(self, name: str, rows: int) -> Iterator[npt.NDArray[Any]]:
+        """A dataset (n,) of numbers or flat records of numbers, that many values at once."""
+        dataset = self._dataset(name, records=True)
+        if len(dataset.shape) != 1 or h5py.check_string_dtype(dataset.dtype) is not None:
+            raise self._storage.refuse(
+                name, f"is {dataset.dtype} of shape {dataset.shape}, expected numbers (n,)"
+            )
+        for start in range(0, len(dataset), rows):
+            yield np.asarray(dataset[start : start + rows])
+
     def place(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> tuple[int, Any]:
         """(first byte, shape) of a dataset whose values lie in the file as they are.
 
@@ -169,12 +185,12 @@ class PlainFile:
             found = found[part]
         return found
 
-    def _dataset(self, name: str) -> Any:
+    def _dataset(self, name: str, *, records: bool = False) -> Any:
         if name not in self._checked:
             found = self._object(name)
             if not isinstance(found, h5py.Dataset):
                 raise self._storage.refuse(name, "is no dataset")
-            self._storage.check(found, name)
+            self._storage.check(found, name, records=records)
             self._checked[name] = found
         return self._checked[name]
 
