@@ -7,6 +7,7 @@ import typer
 
 from neurozsl.cli import console as output
 from neurozsl.cli.console import emit_json, progress_bar
+from neurozsl.cli.data_events import events
 from neurozsl.cli.data_synth import Out, synth
 from neurozsl.cli.data_tables import show_report, show_set
 from neurozsl.cli.option_values import Json
@@ -15,6 +16,7 @@ from neurozsl.core.places import check_place
 app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.")
 
 app.command()(synth)
+app.command()(events)
 
 
 @app.command()

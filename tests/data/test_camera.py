@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -164,7 +165,7 @@ def test_filtered_crossings_lie_where_a_fine_simulation_has_them(cutoff_hz: floa
         slope = abs(curve(at + 1e-5) - curve(at - 1e-5)) / 2e-5
         # the fine simulation lags by half a step, 1.25 us at most; the stamp by up to 1 us
         assert abs(curve(at) - reference) <= slope * 4e-6 + 2e-4 * (cutoff_hz > 100) + 1e-5
-    fine = np.concatenate([np.linspace(a, b, 9999) for a, b in zip(times, times[1:], strict=False)])
+    fine = np.concatenate([np.linspace(a, b, 9999) for a, b in itertools.pairwise(times)])
     count, level = 0, 4.0
     for value in curve(fine):
         while abs(value - level) >= 0.17:

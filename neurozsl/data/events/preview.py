@@ -75,7 +75,7 @@ class Preview:
         palette = [value for colour in COLOURS for value in colour]
         pictures = []
         for frame in self._frames:
-            picture = Image.fromarray(frame, mode="P") if False else Image.fromarray(frame).convert("P")
+            picture = Image.frombytes("P", frame.shape[::-1], frame.tobytes())
             picture.putpalette(palette)
             pictures.append(picture)
         with whole_file(path) as part:

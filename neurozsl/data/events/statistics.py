@@ -104,7 +104,9 @@ class Tally:
             return
         if not self._events:
             self._first_us = int(events["t"][0])
-        _count(events, block.width, self._last_us, self._last, self._sign, self._intervals, self._sums)
+        _count(
+            events, block.width, self._last_us, self._last, self._sign, self._intervals, self._sums
+        )
         self._count_bins((events["t"] - self._first_us) // BIN_US)
         self._events += len(events)
         self._last_us = int(events["t"][-1])
