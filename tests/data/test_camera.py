@@ -174,6 +174,54 @@ def test_filtered_crossings_lie_where_a_fine_simulation_has_them(cutoff_hz: floa
     assert count == len(events)
 
 
+def bisected(camera: Camera, levels: F64, times_us: F64) -> list[tuple[float, int]]:
+    """Time and polarity of each event of one pixel, from the closed form by bisection."""
+    value = reference = float(levels[0])
+    found: list[tuple[float, int]] = []
+    for k in range(1, len(levels)):
+        gap, before, now = times_us[k] - times_us[k - 1], float(levels[k - 1]), float(levels[k])
+        rate, slope = camera.rate_hz(np.array(grey(now))) * 1e-6, (now - before) / gap
+        away = value - before + slope / rate
+        curve = np.vectorize(
+            lambda u, b=before, s=slope, r=rate, a=away: b + s * u - s / r + a * math.exp(-r * u)
+        )
+        ends = [0.0, float(gap)]
+        if slope != 0 and away * rate / slope > 1 and math.log(away * rate / slope) / rate < gap:
+            ends.insert(1, math.log(away * rate / slope) / rate)
+        for low, end in itertools.pairwise(ends):
+            while True:
+                ahead = float(curve(end)) - reference
+                if -camera.threshold_off < ahead < camera.threshold_on:
+                    break
+                up = ahead > 0
+                reference += camera.threshold_on if up else -camera.threshold_off
+                high = end
+                for _ in range(60):
+                    middle = (low + high) / 2
+                    if (curve(middle) > reference) == up:
+                        high = middle
+                    else:
+                        low = middle
+                found.append((times_us[k - 1] + low, int(up)))
+        value = float(curve(gap))
+    return found
+
+
+@pytest.mark.parametrize("cutoff_hz", [1.0, 30.0, 300.0, 5000.0])
+def test_every_filtered_event_lies_within_two_nanoseconds_of_bisection(cutoff_hz: float) -> None:
+    rng = np.random.default_rng(int(cutoff_hz))
+    levels = rng.uniform(3.1, 5.5, (10, 12))
+    times_us = np.cumsum(rng.integers(5_000, 60_000, 10)).astype(float)
+    camera = Camera(0.11, 0.13, cutoff_hz=cutoff_hz)
+    events = collect(camera, list(np.exp(levels)[:, None]), list(times_us * 1e-6))
+    assert len(events) > 20
+    for pixel in range(12):
+        expected = np.array(bisected(camera, levels[:, pixel], times_us)).reshape(-1, 2)
+        mine = events[events["x"] == pixel]
+        assert mine["p"].tolist() == expected[:, 1].tolist()
+        assert (np.abs(mine["t"] + 0.5 - expected[:, 0]) < 0.502).all()
+
+
 # ---------------------------------------------------------------- noise
 
 
@@ -297,6 +345,8 @@ def test_a_stream_of_frames_gives_what_the_list_gives_one_block_a_gap(name: str)
         stamps = block.events["t"]
         assert stamps.min() >= times[number] * 1e6 - 1 and stamps.max() <= times[number + 1] * 1e6
         assert (block.width, block.height, block.name) == (31, 24, "toy")
+        checked = EventStream(block.events, block.width, block.height, block.name)
+        assert vars(checked).keys() == vars(block).keys() and not block.events.flags.writeable
     joined = np.concatenate([block.events for block in taken])
     np.testing.assert_array_equal(joined, collect(PRESETS[name], frames, times))
 

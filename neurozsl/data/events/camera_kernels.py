@@ -26,7 +26,6 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 NEVER: Final = 2.0  # a share beyond every gap
-_FORGOTTEN: Final = 37.0  # exp(-37) is below half a unit in the last place of 1
 _CLOSE_US: Final = 1e-3
 _MOST_STEPS: Final = 80
 _ONE: Final = np.uint64(1)
@@ -71,27 +70,41 @@ class Gap(NamedTuple):
     hazards: F64
 
 
+class Place(NamedTuple):
+    """A place on the curve of a pixel: share of the gap, level, and swing * exp(-speed share)."""
+
+    share: float
+    level: float
+    part: float
+
+
 @compiled
-def crossing_share(
-    start: float,
+def crossing(
+    begin: Place,
     slope: float,
-    swing: float,
     speed: float,
     target: float,
-    low: float,
     high: float,
-    up: bool,
     close: float,
-) -> float:
-    """Where start + slope q + swing (exp(-speed q) - 1) crosses target, in low..high.
+    start: float,
+    swing: float,
+) -> Place:
+    """Where start + slope q + swing (exp(-speed q) - 1) crosses target, behind begin.
 
-    The curve is monotone there, rising where `up`. close: the error allowed in q.
+    The curve is monotone up to `high`. close: the error allowed in q. The first step of Halley's
+    needs no exponential, for its value is known at `begin`; a second is mostly enough.
     """
-    q = low
-    if slope != 0.0:
-        q = (target - (start - swing)) / slope  # where the exponential has died away
-        if q > low and q <= high and speed * q > _FORGOTTEN:
-            return q
+    low, rise, part = begin.share, target - begin.level, begin.part
+    up = rise > 0.0
+    if abs(part) <= close * abs(slope):  # a straight line from here on
+        return Place(min(low + rise / slope, high), target, part)
+    first, second = slope - speed * part, speed * speed * part
+    q = NEVER
+    if abs(rise * second) < first * first:
+        q = low + 2.0 * rise * first / (2.0 * first * first + rise * second)
+    elif first * first + 2.0 * rise * second > 0.0:  # near a turning point: a parabola
+        root = math.sqrt(first * first + 2.0 * rise * second)
+        q = low + 2.0 * rise / (first + (root if up else -root))
     if not (q > low and q < high):
         q = 0.5 * (low + high)
     for _ in range(_MOST_STEPS):
@@ -101,18 +114,22 @@ def crossing_share(
             high = q
         else:
             low = q
-        first = slope - speed * part
-        second = speed * speed * part
-        below = 2.0 * first * first - error * second
-        step = 2.0 * error * first / below if below != 0.0 else NEVER
+        first, second = slope - speed * part, speed * speed * part
+        step, left = NEVER, NEVER
+        if abs(error * second) < first * first:
+            bend = abs(second / first)
+            step = 2.0 * error * first / (2.0 * first * first - error * second)
+            if speed * step < 0.5:  # further back the curve may bend much more than here
+                left = abs(step * step * step) * bend * (bend + speed)  # what the step leaves
         guess = q - step
-        if not (guess >= low and guess <= high):
-            guess = 0.5 * (low + high)
-        done = abs(guess - q) <= close or abs(step * step * step) * speed * speed <= close
+        if not (guess >= low - close and guess <= high + close):
+            guess, left = 0.5 * (low + high), NEVER
+        moved = guess - q
         q = guess
-        if done:
+        if abs(moved) <= close or left <= close:
+            part *= 1.0 - speed * moved
             break
-    return q
+    return Place(min(max(q, 0.0), 1.0), target, part)
 
 
 @compiled
@@ -213,7 +230,7 @@ def walk(
             continue
 
         # A rise and a fall at most: the curve has one turning point.
-        low, high, level = 0.0, 1.0, final
+        begin, high, level = Place(0.0, start, swing), 1.0, final
         if gap.filtered and slope != 0.0:
             ratio = swing * speed / slope
             if ratio > 1.0:
@@ -222,20 +239,19 @@ def walk(
                     high = turn
                     level = start + slope * turn + (slope / speed - swing)
         while True:
-            due, step, polarity = NEVER, 0.0, 0
+            due, step, polarity, after = NEVER, 0.0, 0, begin
             if level - reference >= on:
                 step, polarity = on, 1
             elif level - reference <= -off:
                 step = -off
             elif high < 1.0:
-                low, high, level = high, 1.0, final
+                begin, high, level = Place(high, level, slope / speed), 1.0, final
                 continue
             if step != 0.0:
                 target = reference + step
                 if gap.filtered:
-                    due = crossing_share(
-                        start, slope, swing, speed, target, low, high, step > 0.0, close
-                    )
+                    after = crossing(begin, slope, speed, target, high, close, start, swing)
+                    due = after.share
                 else:
                     rise = final - before
                     due = (target - before) / rise if rise != 0.0 else 0.0
@@ -254,7 +270,7 @@ def walk(
                 break
             else:
                 reference += step
-                low = max(low, due)
+                begin = after
             if gap.refractory_us > 0.0:
                 time_us = gap.start_us + due * length_us
                 if time_us - state.last_us[i] < gap.refractory_us:
