@@ -179,13 +179,15 @@ def bisected(camera: Camera, levels: F64, times_us: F64) -> list[tuple[float, in
     value = reference = float(levels[0])
     found: list[tuple[float, int]] = []
     for k in range(1, len(levels)):
-        gap, before, now = times_us[k] - times_us[k - 1], float(levels[k - 1]), float(levels[k])
-        rate, slope = camera.rate_hz(np.array(grey(now))) * 1e-6, (now - before) / gap
+        gap = float(times_us[k] - times_us[k - 1])
+        before, now = float(levels[k - 1]), float(levels[k])
+        rate = float(camera.rate_hz(np.array(grey(now)))) * 1e-6
+        slope = float((now - before) / gap)
         away = value - before + slope / rate
         curve = np.vectorize(
             lambda u, b=before, s=slope, r=rate, a=away: b + s * u - s / r + a * math.exp(-r * u)
         )
-        ends = [0.0, float(gap)]
+        ends = [0.0, gap]
         if slope != 0 and away * rate / slope > 1 and math.log(away * rate / slope) / rate < gap:
             ends.insert(1, math.log(away * rate / slope) / rate)
         for low, end in itertools.pairwise(ends):

@@ -230,7 +230,7 @@ def walk(
             continue
 
         # A rise and a fall at most: the curve has one turning point.
-        begin, high, level = Place(0.0, start, swing), 1.0, final
+        place, high, level = Place(0.0, start, swing), 1.0, final
         if gap.filtered and slope != 0.0:
             ratio = swing * speed / slope
             if ratio > 1.0:
@@ -239,18 +239,18 @@ def walk(
                     high = turn
                     level = start + slope * turn + (slope / speed - swing)
         while True:
-            due, step, polarity, after = NEVER, 0.0, 0, begin
+            due, step, polarity, after = NEVER, 0.0, 0, place
             if level - reference >= on:
                 step, polarity = on, 1
             elif level - reference <= -off:
                 step = -off
             elif high < 1.0:
-                begin, high, level = Place(high, level, slope / speed), 1.0, final
+                place, high, level = Place(high, level, slope / speed), 1.0, final
                 continue
             if step != 0.0:
                 target = reference + step
                 if gap.filtered:
-                    after = crossing(begin, slope, speed, target, high, close, start, swing)
+                    after = crossing(place, slope, speed, target, high, close, start, swing)
                     due = after.share
                 else:
                     rise = final - before
@@ -270,7 +270,7 @@ def walk(
                 break
             else:
                 reference += step
-                begin = after
+                place = after
             if gap.refractory_us > 0.0:
                 time_us = gap.start_us + due * length_us
                 if time_us - state.last_us[i] < gap.refractory_us:
