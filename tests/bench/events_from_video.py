@@ -1,7 +1,7 @@
 """`camera.*`: frames a second of the camera over those of the loop that v2e publishes, rewritten.
 
 Same frames (346 x 260, uint8), same settings, same run, one thread. The synthetic scene is a
-texture under a moving camera with a disc that crosses it, at about 10 events a pixel and second;
+texture under a moving camera with a disc that crosses it, at about 3 events a pixel and second;
 clips of ../shared, one busy and one calm, are measured where they are.
 The statistics of both stand beside those of a recording, where there is one.
 """
