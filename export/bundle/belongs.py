@@ -19,6 +19,7 @@ from neurozsl.core.version import __version__
 from neurozsl.export.backends.registry import Parts
 from neurozsl.export.bundle.manifest import NAME, Manifest
 from neurozsl.export.bundle.sealed_files import GRAPH, PROGRAM
+from neurozsl.export.bundle.task_score import faults
 from neurozsl.export.targets import Target
 from neurozsl.hardware.network.chip_input import check_input
 from neurozsl.hardware.network.program import ChipProgram
@@ -69,6 +70,15 @@ def check_parts(path: Path, manifest: Manifest, parts: Parts) -> None:
         rows.append(("weight_bits", manifest.weight_bits, None, "a bundle without integers"))
     else:
         rows += _integers(manifest, parts, program)
+    if manifest.task is not None:
+        score = manifest.task
+        rows += [
+            ("task.output", (score.output,), lowered.outputs, GRAPH),
+            ("task.classes", score.classes, sizes.get(score.output), GRAPH),
+        ]
+        rows += [(f"task.{name}", said, found, "its rows") for name, said, found in faults(score)]
+        shipped = [x.bits for x in score.rows if x.shipped]
+        rows.append(("task.bits", shipped, [manifest.weight_bits], "the manifest"))
     _refuse(path, rows)
 
 

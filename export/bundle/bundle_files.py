@@ -61,11 +61,11 @@ def publish(part: Path, out_dir: Path, manifest: Manifest) -> Manifest:
     """
     manifests.write(part, manifest)
     rejected = out_dir.with_name(out_dir.name + ".rejected")
-    if manifest.reasons:
+    if manifest.rejections:
         move_into_place(part, rejected)
         raise VerificationFailed(
             f"export to '{manifest.target}' failed its verification, kept as {rejected}: "
-            + "; ".join(manifest.reasons)
+            + "; ".join(manifest.rejections)
         )
     move_into_place(part, out_dir)
     shutil.rmtree(rejected, ignore_errors=True)

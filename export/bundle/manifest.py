@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from neurozsl.core.errors import BadInput
 from neurozsl.export.bundle.sealed_files import MANIFEST, check_files, read_text
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.hardware.network.neuron import Compare, Reset
 
 SCHEMA = 1
@@ -129,11 +130,19 @@ class Manifest(BaseModel):
     dialect: str | None = None
     assumptions: tuple[str, ...] = ()
     repairs: tuple[str, ...] = ()
+    task: TaskScore | None = None  # of labelled samples, where the export was given some
     digest: str = ""
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        """Why the bundle is not to be used: what the checks found, and the verdict of its task."""
+        failed = self.task is not None and self.task.verdict == "FAIL"
+        return (*self.reasons, *((f"task: {self.task.reason}",) if failed and self.task else ()))
 
     def as_json(self) -> dict[str, Any]:
         """The content of `manifest.json`; keys that say nothing here are absent."""
-        absent = {k for k in ("mapping", "dead_neurons") if getattr(self, k) is None}
+        optional = ("mapping", "dead_neurons", "task")
+        absent = {key for key in optional if getattr(self, key) is None}
         if self.source is None:
             absent |= {"source", "dialect", "assumptions", "repairs"}
         content = self.model_dump(mode="json", by_alias=True, exclude=absent)

@@ -7,6 +7,9 @@ A file is `.npz` with one array per input of the network (or a single one where 
     -1, 0 and 1           ternary              real numbers     graded, 8 bits, rounded to a scale
                                                that is a power of two (the rounding is reported)
 
+A network that declares its codes itself, as that of a bundle, gets integers as these codes, and
+real numbers rounded to the scale that it declares.
+
 `poisson` draws every channel and step independently: a spike with probability `rate` (Bernoulli,
 the discrete form of a Poisson process). It is synthetic and says so.
 """
@@ -55,20 +58,25 @@ def poisson(
     return Given(ChipInput(codes, code), (note,))
 
 
-def read_input(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Given:
-    """Arrays of a file as codes.
+def read_input(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    declared: Mapping[str, InputCode] | None = None,
+) -> Given:
+    """Arrays of a file as codes; declared: those of the network, where it says them.
 
     Raises:
         BadInput: not such a file, an input that is missing or of another shape, values that are
             not finite.
     """
-    return encode(_load(Path(path), shapes), shapes, str(path))
+    return encode(_load(Path(path), shapes), shapes, str(path), declared)
 
 
 def encode(
     arrays: Mapping[str, npt.NDArray[Any]],
     shapes: Mapping[str, tuple[int, ...]],
     where: str = "input",
+    declared: Mapping[str, InputCode] | None = None,
 ) -> Given:
     """Arrays as codes; see the module docstring."""
     codes, code, notes = {}, {}, []
@@ -79,7 +87,11 @@ def encode(
                 f"arrays after the inputs: {', '.join(shapes)}"
             )
         values = _shaped(f"{where}: '{name}'", arrays[name], shape)
-        codes[name], code[name], note = _code(values)
+        known = (declared or {}).get(name)
+        if known is not None and known.kind == "graded" and not _are_whole(values):
+            codes[name], code[name], note = _as_graded(values, known)
+        else:
+            codes[name], code[name], note = _code(values)
         notes += [f"input '{name}': {note}"] if note else []
     if len({x.shape[:2] for x in codes.values()}) > 1:
         sizes = {name: x.shape[:2] for name, x in codes.items()}
@@ -125,7 +137,7 @@ def _code(values: npt.NDArray[np.float64]) -> tuple[Any, InputCode, str]:
     size = values.shape[2]
     low, high = float(values.min()), float(values.max())
     signed = low < 0
-    if np.array_equal(values, np.rint(values)) and max(high, -low) <= _LARGEST_CODE:
+    if _are_whole(values) and max(high, -low) <= _LARGEST_CODE:
         if low >= -1 and high <= 1:
             kind = InputCode(size, "ternary" if signed else "binary", 1, False, 1.0)
             return values.astype(np.int16), kind, ""
@@ -133,10 +145,19 @@ def _code(values: npt.NDArray[np.float64]) -> tuple[Any, InputCode, str]:
         return values.astype(np.int16), InputCode(size, "graded", bits, signed, 1.0), ""
     top = 2 ** (GRADED_BITS - 1) - 1 if signed else 2**GRADED_BITS - 1
     scale = 2.0 ** math.ceil(math.log2(max(high, -low) / top))
-    codes = np.rint(values / scale)
-    worst = float(np.abs(values - codes * scale).max())
+    return _as_graded(values, InputCode(size, "graded", GRADED_BITS, signed, scale))
+
+
+def _are_whole(values: npt.NDArray[np.float64]) -> bool:
+    return bool(np.array_equal(values, np.rint(values)))
+
+
+def _as_graded(values: npt.NDArray[np.float64], code: InputCode) -> tuple[Any, InputCode, str]:
+    """Real numbers rounded to the scale of a code; its range is checked where they are used."""
+    codes = np.rint(values / code.scale)
+    worst = float(np.abs(values - codes * code.scale).max())
     note = (
-        f"real values, coded as {GRADED_BITS}-bit graded spikes of {scale:g} each; the largest "
+        f"real values, coded as {code.bits}-bit graded spikes of {code.scale:g} each; the largest "
         f"rounding is {worst:.3g}, and spikes may differ from those of the exact values"
     )
-    return codes.astype(np.int16), InputCode(size, "graded", GRADED_BITS, signed, scale), note
+    return np.clip(codes, -_LARGEST_CODE, _LARGEST_CODE).astype(np.int16), code, note

@@ -59,11 +59,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Fed:
-    """The network of a file and its input, in the codes that the network declares."""
+    """The network of a file and its input, in the codes that the network declares.
+
+    in_file: samples of the input file, of which `given` may hold the first; of synthetic input all.
+    """
 
     file: Path
     network: Network
     given: Given
+    in_file: int
 
 
 @dataclass(frozen=True)
@@ -139,14 +143,18 @@ def feed(path: Path, said: Said, source: Source) -> Fed:
     graph = nirfile.read(path)  # first, so that a wrong file is called so
     _check_source(path, source)
     network = from_graph(graph, path.name, said)
-    given = _given(network, source)
-    if graph_metadata.read(graph):  # the file says its codes itself
-        return Fed(path, network, _as_declared(given, network.lowered.inputs, path.name))
+    declared = network.lowered.inputs if graph_metadata.read(graph) else None
+    given = _given(network, source, declared)
+    in_file = given.chip_input.batch
+    if source.limit is not None:
+        given = replace(given, chip_input=given.chip_input.take(slice(0, source.limit)))
+    if declared is not None:  # the file says its codes itself
+        return Fed(path, network, _as_declared(given, declared, path.name), in_file)
     codes, steps = given.chip_input.code, given.chip_input.steps
     if said.steps not in (None, steps):
         raise BadInput(f"--steps {said.steps}: the input has {steps} steps; leave the option out")
     said = replace(said, inputs=codes, steps=steps)
-    return Fed(path, from_graph(graph, path.name, said), given)
+    return Fed(path, from_graph(graph, path.name, said), given, in_file)
 
 
 def run_network(
@@ -177,15 +185,19 @@ def run_network(
     lowered, chip_input = fed.network.lowered, fed.given.chip_input
     chip = integers if chip is None else chip
     program = None if chip is None else quantize(lowered, chip)
-    record: tuple[Record, ...] = ("spikes",)
-    size = chip_input.batch * chip_input.steps * sum(layer.size for layer in lowered.layers)
-    if backend_name in _RECORDS and (membrane or size <= _KEPT):
-        record = ("spikes", "membrane")
-    options = RunOptions(progress=progress, record=record)
+    options = RunOptions(progress=progress, record=records(backend_name, fed, membrane))
     runner = backend(backend_name, Parts(None, lowered, program), options)
     start = time.perf_counter()
     trace = runner(chip_input).to_numpy()
     return NetworkRun(fed, backend_name, chip, program, trace, time.perf_counter() - start)
+
+
+def records(backend_name: str, fed: Fed, membrane: bool) -> tuple[Record, ...]:
+    """What a backend is asked to record: membranes where it can, and they are asked for or few."""
+    chip_input, layers = fed.given.chip_input, fed.network.lowered.layers
+    size = chip_input.batch * chip_input.steps * sum(layer.size for layer in layers)
+    kept = backend_name in _RECORDS and (membrane or size <= _KEPT)
+    return ("spikes", "membrane") if kept else ("spikes",)
 
 
 def _check_source(path: Path, source: Source) -> None:
@@ -204,13 +216,12 @@ def _check_source(path: Path, source: Source) -> None:
         raise BadInput(f"--limit {source.limit}: belongs to --input; use --samples with --poisson")
 
 
-def _given(network: Network, source: Source) -> Given:
+def _given(
+    network: Network, source: Source, declared: Mapping[str, InputCode] | None = None
+) -> Given:
     shapes = graph_inputs(network.graph)
     if source.path is not None:
-        given = read_input(source.path, shapes)
-        if source.limit is None:
-            return given
-        return replace(given, chip_input=given.chip_input.take(slice(0, source.limit)))
+        return read_input(source.path, shapes, declared)
     return poisson(
         shapes,
         rate=source.rate or 0.0,
@@ -230,13 +241,14 @@ def _as_declared(given: Given, declared: Mapping[str, InputCode], where: str) ->
     for name, code in declared.items():
         found = given.chip_input.code[name]
         low, high = int(np.min(codes[name])), int(np.max(codes[name]))
-        if found.scale != 1.0 or low < code.low or high > code.high:
+        coded = found.scale in (1.0, code.scale)
+        if not coded or low < code.low or high > code.high:
             held = "real numbers" if found.scale != 1.0 else f"integers {low}..{high}"
             raise BadInput(
                 f"input '{name}': holds {held}; {where} declares {code.kind} codes "
                 f"{code.low}..{code.high} of {code.scale:g} each: give the integer codes"
             )
-        if code.kind != "binary":
+        if code.kind != "binary" and found is not code:
             notes.append(f"input '{name}': integers are {code.kind} codes of {code.scale:g} each")
     return Given(ChipInput(codes, dict(declared)), tuple(notes))
 

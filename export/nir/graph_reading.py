@@ -15,7 +15,8 @@ import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput, UnsupportedNode
-from neurozsl.core.signals import BranchSpec, FloatArray, InputCode, LayerSpec, Policy
+from neurozsl.core.signals import BranchSpec, FloatArray, LayerSpec, Policy
+from neurozsl.core.stored_codes import read_codes
 from neurozsl.export.nir.check import check_spec
 from neurozsl.export.nir.conv_nodes import SYNAPSES, Shape, layer_shape, read_synapse
 from neurozsl.hardware.lower import metadata
@@ -40,7 +41,7 @@ def from_nir(graph: nir.NIRGraph) -> BranchSpec:
         layers.append(_layer(graph, name, before, shapes, meta))
         shapes[name] = layer_shape(layers[-1])
     spec = BranchSpec(
-        inputs={name: InputCode(**code) for name, code in meta["inputs"].items()},
+        inputs=read_codes(meta["inputs"], "NIR graph: metadata", remedy="export it again"),
         layers=tuple(layers),
         outputs=tuple(meta["outputs"]),
         dt_s=float(meta["dt_s"]),

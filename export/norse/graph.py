@@ -142,7 +142,7 @@ def _walk(module: nn.Module, built: _Building) -> list[str]:
     """Read all modules into `built`; returns what cannot be carried over, with reasons."""
     faults = []
     known = True  # False behind a module whose shape nobody knows: then only types are checked
-    for path, child in _flat(module, ""):
+    for path, child in modules_of(module):
         kind, where = type(child), f"{path or 'module'} ({type(child).__name__})"
         if kind not in READERS:
             faults.append(f"{where}: {_REASONS.get(kind.__name__, 'not in the table')}")
@@ -164,11 +164,11 @@ def _walk(module: nn.Module, built: _Building) -> list[str]:
     return faults
 
 
-def _flat(module: nn.Module, path: str) -> Iterator[tuple[str, Any]]:
+def modules_of(module: nn.Module, path: str = "") -> Iterator[tuple[str, Any]]:
     """The modules of nested sequences in order, with their path."""
     if isinstance(module, nn.Sequential | norse.SequentialState):
         for name, child in module.named_children():
-            yield from _flat(child, f"{path}.{name}" if path else name)
+            yield from modules_of(child, f"{path}.{name}" if path else name)
     else:
         yield path, module
 

@@ -58,7 +58,7 @@ def quantize(
     Args:
         network: a NIR graph with our metadata, or the result of `lower`.
         chip: with an arithmetic of the table (`registry`), or its key.
-        bits: weight bits, 4..8 (Speck: 8).
+        bits: weight bits, 4..8.
         calibration: input on which the loss report compares spikes with the float network.
         scale: how the largest weight of a layer is chosen, see `scales`.
         correct_bias: fold the mean change of each neuron's drive on `calibration` into its bias.

@@ -17,6 +17,7 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import parse_json
 from neurozsl.core.signals import BranchSpec, InputCode, Policy
+from neurozsl.core.stored_codes import read_codes
 from neurozsl.hardware.network.lowered import Lowered
 from neurozsl.hardware.network.neuron import PLAIN_RULE, NeuronRule
 
@@ -133,11 +134,7 @@ def input_codes(
     if not sizes:
         raise BadInput("NIR graph: has no Input node")
     codes = dict(given or {})
-    for name, raw in metadata.get("inputs", {}).items():
-        try:
-            codes[name] = InputCode(**raw)
-        except TypeError as error:
-            raise BadInput(f"NIR graph: metadata of input '{name}' is invalid ({error})") from None
+    codes |= read_codes(metadata.get("inputs", {}), "NIR graph: metadata", remedy="export it again")
     for name in set(codes) - set(sizes):
         raise BadInput(f"NIR graph: a code is given for input '{name}', nodes are {sorted(sizes)}")
     for name, size in sizes.items():

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import Kind, checked_object, checked_value
-from neurozsl.core.signals import InputCode
+from neurozsl.core.stored_codes import read_codes
 from neurozsl.hardware.network import archive
 from neurozsl.hardware.network.neuron import NeuronRule
 from neurozsl.hardware.network.synapse import LayerLinks, Synapse, link_from_json
@@ -81,7 +81,7 @@ def read_program(header: dict[str, Any], arrays: archive.Arrays, of: Any) -> dic
         layers.append(of.layer_type(**row, **links, **found))
     return {
         "chip": header["chip"],
-        "inputs": {name: InputCode(**code) for name, code in header["inputs"].items()},
+        "inputs": read_codes(header["inputs"], "program", remedy=archive.REMEDY),
         "layers": tuple(layers),
         "outputs": tuple(header["outputs"]),
         "steps": header["steps"],

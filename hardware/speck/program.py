@@ -121,11 +121,12 @@ class SpeckLayer(LayerLinks):
 class SpeckLoss:
     """What the integers of one layer lost; errors are real minus integer.
 
-    limited_by: what set the one scale of the layer. effective_bits: log2 of the weight levels in
-    use, below 8 where something else than the weights set the scale. weight_zeroed: weights that
-    became 0. weight_rms_error: relative to the rms weight. bias_max_error, threshold_error:
-    relative to the threshold. spike_agreement: share of equal spikes between the float layer and
-    the integers on the calibration input, None without one.
+    weight_bits: of the weights, 4..8; they take 8 on the chip. limited_by: what set the one scale
+    of the layer. effective_bits: log2 of the weight levels in use, below `weight_bits` where
+    something else than the weights set the scale. weight_zeroed: weights that became 0.
+    weight_rms_error: relative to the rms weight. bias_max_error, threshold_error: relative to the
+    threshold. spike_agreement: share of equal spikes between the float layer and the integers on
+    the calibration input, None without one.
     """
 
     name: str

@@ -7,6 +7,13 @@ integers are the same to the last bit::
     integer   = round(scale * real), half to even
     fit_n(x)  = the factor that brings the larger end of x to -2^(n-1) or 2^(n-1) - 1
 
+The memory of a core has 8 bits a weight. Fewer, n of 4 to 8, are our own rule: weights lie on every
+2^(8-n)th integer, so that bias, threshold and state keep the resolution that they have::
+
+    step      = 2^(8-n)
+    scale     = min(step fit_n(weights), fit8(bias), fit16(lower bound and threshold))
+    weight    = step round(scale / step * real)
+
 The trap in it: a neuron without a lower bound counts as one with -32768, in the units of the float
 model. That takes all 16 bits of the state, the scale becomes 1 and the weights round to 0; sinabs
 says nothing and still calls the network compatible. Here the lower bound is the one of the layer's
@@ -49,6 +56,7 @@ from neurozsl.hardware.speck.rules import check_speck
 
 # One above the end of the 16 bits: rounding of the bound itself can then never set the scale.
 LOWEST: Final = STATE_MIN + 1
+FEWEST_BITS: Final = 4  # of weights, as on Loihi
 F32 = npt.NDArray[np.float32]
 LowerBound = float | Literal["lowest", "rule"] | None
 
@@ -62,26 +70,31 @@ def quantize_speck(
 ) -> SpeckProgram:
     """The integers that Speck runs for an integrate-and-fire network.
 
-    Arguments as in `arithmetic.quantize`; the chip has 8 weight bits. lower_bound: of the membrane,
-    real and at most 0; "lowest" is -32767 LSB; "rule" is the bound of each layer's rule, "lowest"
-    where it has none. None is refused.
+    Arguments as in `arithmetic.quantize`. bits: of the weights, 4..8, which take 8 on the chip.
+    lower_bound: of the membrane, real and at most 0; "lowest" is -32767 LSB; "rule" is the bound of
+    each layer's rule, "lowest" where it has none. None is refused.
 
     Returns:
         SpeckProgram with one `SpeckLoss` per layer.
 
     Raises:
         BadInput: what `check_speck` names (a leak, a loop, an input that is not binary, ...), bits
-            other than 8, a lower bound that zeroes the weights.
+            outside of 4..8, a lower bound that zeroes the weights.
         DoesNotFit: a layer that no core holds.
     """
     lowered = network if isinstance(network, Lowered) else lower(network)
     chip = load_chip(chip) if isinstance(chip, str) else chip
     if chip.arithmetic != ARITHMETIC:
         raise BadInput(f"chip '{chip.key}': has {chip.arithmetic or 'figures of energy only'}")
-    if bits != WEIGHT_BITS:
-        raise BadInput(f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}; use --bits 8")
+    if not FEWEST_BITS <= bits <= WEIGHT_BITS:
+        raise BadInput(
+            f"weight bits: {bits}, {chip.key} stores {WEIGHT_BITS}, of which {FEWEST_BITS} to "
+            f"{WEIGHT_BITS} are used; use --bits 8"
+        )
     check_speck(lowered, chip)
-    made = [_quantize_layer(x, lowered.inputs.get(x.source), lower_bound) for x in lowered.layers]
+    made = [
+        _quantize_layer(x, lowered.inputs.get(x.source), lower_bound, bits) for x in lowered.layers
+    ]
     return SpeckProgram.of(lowered, chip.key, made)
 
 
@@ -110,7 +123,7 @@ def fit_scale(values: npt.ArrayLike, bits: int) -> np.float32:
 
 
 def _quantize_layer(
-    layer: LoweredLayer, code: InputCode | None, lower_bound: LowerBound
+    layer: LoweredLayer, code: InputCode | None, lower_bound: LowerBound, bits: int
 ) -> tuple[SpeckLayer, SpeckLoss]:
     """Integers of one layer, with the reset and the spikes per step of its rule."""
     weight = np.asarray(layer.weight * (1.0 if code is None else code.scale), np.float32)
@@ -119,14 +132,15 @@ def _quantize_layer(
         lower_bound = "lowest" if layer.rule.low is None else layer.rule.low
     bound = _bound(layer.name, lower_bound)
     state = fit_scale(np.array([bound, theta], np.float32), STATE_BITS)
+    step = np.float32(2 ** (WEIGHT_BITS - bits))  # a power of two: products with it are exact
     fits: dict[LimitedBy, np.float32] = {
-        "weights": fit_scale(weight, WEIGHT_BITS),
+        "weights": fit_scale(weight, bits) * step,
         "bias": fit_scale(bias, WEIGHT_BITS),
         "lower bound" if -bound > theta else "threshold": state,
     }
     limited_by = min(fits, key=lambda key: fits[key])
     scale = fits[limited_by]
-    integers = _round(weight, scale)
+    integers = _round(weight, scale / step) * np.int16(step)
     if lower_bound is None or (weight.any() and not integers.any()):
         raise BadInput(_zeroing(layer, weight, integers, float(scale), limited_by, bound))
     made = SpeckLayer(
@@ -141,7 +155,7 @@ def _quantize_layer(
         max_spikes=layer.rule.max_spikes,
         link=layer.link,
     )
-    return made, _loss(layer, made, weight, limited_by)
+    return made, _loss(layer, made, weight, limited_by, bits)
 
 
 def _bound(name: str, lower_bound: float | Literal["lowest"] | None) -> float:
@@ -179,15 +193,17 @@ def _round(values: F32, scale: np.float32) -> npt.NDArray[np.int16]:
     return integers
 
 
-def _loss(layer: LoweredLayer, made: SpeckLayer, weight: F32, limited_by: LimitedBy) -> SpeckLoss:
+def _loss(
+    layer: LoweredLayer, made: SpeckLayer, weight: F32, limited_by: LimitedBy, bits: int
+) -> SpeckLoss:
     real = weight.astype(np.float64)
     error, rms = real - made.weight * made.unit, math.sqrt(float(np.mean(real**2)))
     theta = float(layer.threshold[0])
     return SpeckLoss(
         name=layer.name,
-        weight_bits=WEIGHT_BITS,
+        weight_bits=bits,
         limited_by=limited_by,
-        effective_bits=math.log2(2 * int(np.abs(made.weight).max()) + 1),
+        effective_bits=math.log2(2 * (int(np.abs(made.weight).max()) >> (WEIGHT_BITS - bits)) + 1),
         weight_zeroed=int(np.count_nonzero((made.weight == 0) & (weight != 0))),
         weight_rms_error=math.sqrt(float(np.mean(error**2))) / rms if rms else 0.0,
         bias_max_error=float(np.abs(layer.bias - made.bias * made.unit).max() / theta),

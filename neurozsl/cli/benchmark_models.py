@@ -31,6 +31,7 @@ def benchmark_models(
     """Train every model with every seed, export the first one where targets are named."""
     from neurozsl.studies import benchmark as task
     from neurozsl.studies import deployments
+    from neurozsl.studies.base import sole_writer
     from neurozsl.training.crew import resolve_device
 
     assert of.data is not None  # what makes it this command
@@ -53,7 +54,7 @@ def benchmark_models(
         result = task.run(settings, out=out, jobs=asked.jobs, progress=update)
     placed = []
     if targets:
-        with progress_bar("exporting") as update:
+        with sole_writer(out), progress_bar("exporting") as update:
             placed = deployments.deploy_all(
                 task.first_runs(settings, out), targets, progress=update
             )

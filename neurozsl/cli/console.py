@@ -270,19 +270,17 @@ def epochs(update: Callable[..., None], run: Path) -> Callable[[int, int, str], 
 
     run: folder with `log.jsonl`, which is complete when an epoch is reported.
     """
-    log = run / "log.jsonl"
-    told = {(x["stage"], x["epoch"]) for x in _log_lines(log)}
+    from neurozsl.training import log
+
+    logged = log.read(run) if _now.mode == "json" else []
+    told = {(x["stage"], x["epoch"]) for x in logged}
 
     def report(done: int, total: int, text: str = "") -> None:
         if _now.mode == "json":
-            for line in _log_lines(log):
+            for line in log.read(run):
                 if (line["stage"], line["epoch"]) not in told:
                     told.add((line["stage"], line["epoch"]))
                     _now.event("epoch", **line)
         update(done, total, text)
 
     return report
-
-
-def _log_lines(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(x) for x in log.read_text().splitlines() if x] if log.exists() else []

@@ -7,7 +7,9 @@ import typer
 
 from neurozsl.cli import console as output
 from neurozsl.cli.console import emit_json, progress_bar
+from neurozsl.cli.data_build import build
 from neurozsl.cli.data_events import events
+from neurozsl.cli.data_events_set import show_event_set
 from neurozsl.cli.data_synth import Out, synth
 from neurozsl.cli.data_tables import show_report, show_set
 from neurozsl.cli.option_values import Json
@@ -16,44 +18,8 @@ from neurozsl.core.places import check_place
 app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.")
 
 app.command()(synth)
+app.command()(build)
 app.command()(events)
-
-
-@app.command()
-def build(
-    clips: Annotated[Path, typer.Option(help="Folder of video files.")],
-    labels: Annotated[Path, typer.Option(help="CSV: file,label,role,embedding_name.")],
-    vectors: Annotated[list[Path], typer.Option(help="NPZ with names, vectors; may be repeated.")],
-    out: Out,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse rows that would be left out.")
-    ] = False,
-    window: Annotated[float, typer.Option(help="Window length, s.")] = 2.0,
-    hop: Annotated[float, typer.Option(help="Distance of windows, s.")] = 1.0,
-    steps: Annotated[int, typer.Option(help="Steps per window, at least 10.")] = 10,
-    max_seconds: Annotated[
-        float, typer.Option(help="Longest clip, s; longer ones are left out and listed.")
-    ] = 1800.0,
-    json_out: Json = False,
-) -> None:
-    """Build a data set from video clips with sound."""
-    from neurozsl.data.clips.build import write_clips
-    from neurozsl.data.clips.limits import ClipLimits
-    from neurozsl.data.clips.windows import WindowSpec
-
-    check_place(out, "data set")
-    with progress_bar("decoding and encoding") as step:
-        data, _ = write_clips(
-            clips,
-            labels,
-            vectors,
-            out,
-            spec=WindowSpec(window, hop, steps),
-            limits=ClipLimits(max_seconds),
-            strict=strict,
-            progress=step,
-        )
-    show_set(data, out, json_out)
 
 
 @app.command()
@@ -66,9 +32,14 @@ def check(
 ) -> None:
     """Name everything that is odd about a data set; exit code 2 if it cannot be used."""
     from neurozsl.data.benchmark.check_folder import check_folder
+    from neurozsl.data.events.kind import is_event_set
+    from neurozsl.data.events.recordings.check import check_event_set
 
     with progress_bar("checking") as step:
-        report = check_folder(folder, deep=deep, progress=step)
+        if is_event_set(folder):
+            report = check_event_set(folder)
+        else:
+            report = check_folder(folder, deep=deep, progress=step)
     if json_out:
         emit_json(report.to_json())
     else:
@@ -117,6 +88,11 @@ def inspect(
     folder: Annotated[Path, typer.Argument(help="Data set folder.")], json_out: Json = False
 ) -> None:
     """Show splits, classes, feature statistics and skipped files of a data set."""
+    from neurozsl.data.events.kind import is_event_set
+    from neurozsl.data.events.recordings.stored import load_event_set
     from neurozsl.data.sets.load import load
 
-    show_set(load(folder), folder, json_out)
+    if is_event_set(folder):
+        show_event_set(load_event_set(folder), folder, json_out)
+    else:
+        show_set(load(folder), folder, json_out)

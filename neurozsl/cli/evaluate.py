@@ -8,7 +8,9 @@ import typer
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
 from neurozsl.cli.option_values import Json
+from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command, words
+from neurozsl.runs.kind import is_classifier
 
 
 def evaluate(
@@ -23,6 +25,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
+    if is_classifier(run):
+        given = {"bundle": bundle, "backend": backend or None, "margin": margin or None}
+        _classifier(run, words(given), as_json)
+        return
     from neurozsl.deploy import deploy
     from neurozsl.deploy.anytime import evaluate_anytime
     from neurozsl.runs import run as runs
@@ -49,3 +55,20 @@ def evaluate(
     if result.anytime:
         show_margins(result.anytime)
     next_commands(command("profile", run, words({"bundle": bundle})))
+
+
+def _classifier(run: Path, given: str, as_json: bool) -> None:
+    """What the result of a classifier says; it is sealed with what it comes from."""
+    from neurozsl.classifier.run import open_classifier
+    from neurozsl.cli.train_network import show
+
+    if given:
+        raise BadInput(
+            f"{given.strip()}: belongs to a zero-shot model, and {run} is a classifier; `neurozsl "
+            "simulate` runs its network or bundle on any backend, with --labels"
+        )
+    done = open_classifier(run)
+    if as_json:
+        emit_json(dict(done.result))
+    else:
+        show(done)

@@ -11,7 +11,9 @@ from neurozsl.cli.console import emit_json, next_commands, say, say_each, show_t
 from neurozsl.cli.export_network import export_network
 from neurozsl.cli.export_run import export_run
 from neurozsl.cli.kinds import Form, call, kind, takes
+from neurozsl.cli.label_options import show_score
 from neurozsl.cli.option_values import Json
+from neurozsl.cli.stands_for import stands_for
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command
 
@@ -32,7 +34,7 @@ def export(
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    """Export, verify bit for bit, and score the deployed model; of a .nir file all but the score.
+    """Export, verify bit for bit, and score the deployed model; a .nir file where it has --labels.
 
     Golden samples of a .nir file come from --input, the rest of it calibrates; without one they are
     synthetic spikes (--poisson, default 0.05).
@@ -47,6 +49,7 @@ def export(
     if device and target.device:
         target.device.require(device, str(target.chip))
     options["target"] = target.name
+    what, options = stands_for(what, options)
     done = call(context, FORMS, kind(what, FORMS), what, options=options)
     if device and target.device:
         from neurozsl.export.bundle.bundle import open_bundle
@@ -58,6 +61,7 @@ def export(
         emit_json(document)
         return
     show_manifest(document)
+    show_score(done.manifest.task)
     say(f"verdict {done.manifest.verdict}; bundle in {done.bundle}")
     say_each(**{"on the host": done.on_host})
     show_notes(done.bundle, done.manifest)

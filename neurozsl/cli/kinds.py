@@ -13,13 +13,14 @@ from dataclasses import dataclass, is_dataclass
 from functools import cache
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import typer
 
 from neurozsl.core.errors import BadInput
 
-Kind = Literal["run", "bundle", "network", "report"]
+Kind = Literal["run", "bundle", "network_bundle", "network", "report"]
+_MAX_MANIFEST: Final = 64 << 20  # bytes
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -52,7 +53,19 @@ def kind(path: Path, among: Collection[str]) -> Kind:
     if path.is_file() or (path.suffix == ".nir" and not path.is_dir()):
         return "network"
     is_bundle = (path / "manifest.json").is_file() and not (path / "run.json").is_file()
+    if "network_bundle" in among and is_bundle and _is_of_a_file(path / "manifest.json"):
+        return "network_bundle"
     return "bundle" if "run" not in among or ("bundle" in among and is_bundle) else "run"
+
+
+def _is_of_a_file(manifest: Path) -> bool:
+    """Whether a manifest names the file that its network came as; what is damaged is told later."""
+    from neurozsl.core.reading import read_object
+
+    try:
+        return bool(read_object(manifest, remedy="", max_bytes=_MAX_MANIFEST).get("source"))
+    except BadInput:
+        return False
 
 
 def takes(forms: Mapping[str, Form]) -> Callable[[Command], Command]:

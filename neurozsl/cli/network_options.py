@@ -97,13 +97,14 @@ class FileOptions:
         return words(vars(self))
 
 
+Input = Annotated[Path | None, typer.Option(help=".npz or .npy, (batch, time, ...) per input.")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
     """Where the input comes from."""
 
-    input: Annotated[
-        Path | None, typer.Option(help=".npz or .npy, (batch, time, ...) per input.")
-    ] = None
+    input: Input = None
     poisson: Poisson = None
     seed: Seed = None
 

@@ -11,9 +11,10 @@ from neurozsl.cli.console import emit_json
 from neurozsl.cli.kinds import Form, call, kind, refuse, takes
 from neurozsl.cli.option_values import Json
 from neurozsl.cli.profile_layers import profile_layers
-from neurozsl.cli.profile_network import profile_network
+from neurozsl.cli.profile_network import profile_network, profile_network_bundle
 from neurozsl.cli.profile_run import profile_bundle, profile_run
 from neurozsl.cli.profile_tables import compared_report, one, profile_report, side_by_side
+from neurozsl.cli.stands_for import stands_for
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import words
 from neurozsl.hardware.network.neuron import Compare
@@ -21,7 +22,8 @@ from neurozsl.hardware.network.neuron import Compare
 _TABLE: Final = "--in-one-table"
 FORMS: Final = {
     "run": Form("a run", profile_run),
-    "bundle": Form("a bundle", profile_bundle),
+    "bundle": Form("a run's bundle", profile_bundle),
+    "network_bundle": Form("the bundle of a .nir file", profile_network_bundle),
     "network": Form("a .nir file", profile_network),
     "report": Form("the .json of a report", profile_report),
     "layers": Form("--layers", profile_layers, "of a .nir file give --poisson"),
@@ -68,8 +70,8 @@ def profile(
     """Count spikes and operations, estimate energy per inference.
 
     Of a run beside S, U, HM and ZSL; of a .nir file on the input that is given, of the float
-    network, or with --chip of its integers. `profile A B C --compare` (without > or >= behind it)
-    puts several in one table.
+    network, or with --chip of its integers, and with --labels beside its accuracy.
+    `profile A B C --compare` (without > or >= behind it) puts several in one table.
     """
     from neurozsl.report import check_page
     from neurozsl.report.schema import json_schema
@@ -88,6 +90,8 @@ def profile(
         one(call(context, FORMS, "layers", options=options, where=where), report, as_json)
         return
     _check_number(paths, together=in_one_table)
+    stand = [stands_for(path, options) for path in paths]
+    paths = [path for path, _ in stand]
     kinds = [kind(path, FORMS) for path in paths]
     refuse(context, FORMS, kinds, f"{paths[0]} is none")
     if in_one_table and options["bundle"] is not None:
@@ -96,7 +100,9 @@ def profile(
         )
     # All are checked before the first one takes its minutes.
     forms = {**FORMS, "report": COMPARED} if in_one_table else FORMS
-    works = [forms[found](path, options=options) for path, found in zip(paths, kinds, strict=True)]
+    works = [
+        forms[found](path, options=own) for (path, own), found in zip(stand, kinds, strict=True)
+    ]
     if in_one_table:
         side_by_side(paths, works, report, as_json, words(options))
     else:

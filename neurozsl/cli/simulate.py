@@ -7,10 +7,13 @@ import typer
 
 from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.simulate_bundle import simulate_bundle
-from neurozsl.cli.simulate_network import simulate_network
+from neurozsl.cli.simulate_network import simulate_network, simulate_network_bundle
+from neurozsl.cli.stands_for import stands_for
 
+_SCORED: Final = "leave out (`neurozsl evaluate RUN --bundle BUNDLE` scores that of a run)"
 FORMS: Final = {
-    "bundle": Form("a bundle", simulate_bundle),
+    "bundle": Form("a run's bundle", simulate_bundle),
+    "network_bundle": Form("the bundle of a .nir file", simulate_network_bundle, _SCORED),
     "network": Form("a .nir file", simulate_network),
 }
 
@@ -24,5 +27,10 @@ def simulate(
     ],
     **options: Any,
 ) -> None:
-    """Run test samples through the simulated chip and name the classes, or run a .nir file."""
+    """Run test samples through the simulated chip and name the classes, or run a .nir file.
+
+    With --labels the accuracy of what ran is told, beside that of float. A bundle of a .nir file
+    runs its golden samples, or those of --input.
+    """
+    what, options = stands_for(what, options)
     call(context, FORMS, kind(what, FORMS), what, options=options)

@@ -1,13 +1,15 @@
-"""`neurozsl simulate FILE.nir`: what a network spikes on an input, on one backend."""
+"""`neurozsl simulate FILE.nir`, or its bundle: what it spikes on an input, on one backend."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, say_each, show_table
+from neurozsl.cli.label_options import LabelOptions, show_score
 from neurozsl.cli.network_options import Chip, FileOptions, InputOptions, Samples
 from neurozsl.cli.simulate_bundle import SimulateOptions
 from neurozsl.core.errors import BadInput
@@ -15,7 +17,13 @@ from neurozsl.core.places import check_place
 from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
+    from neurozsl.export.bundle.task_score import TaskScore
     from neurozsl.export.network.network_run import NetworkRun
+
+
+Out = Annotated[
+    Path | None, typer.Option(help="Write the arrays spikes/LAYER and membrane/LAYER to this .npz.")
+]
 
 
 def simulate_network(
@@ -23,12 +31,10 @@ def simulate_network(
     *,
     asked: SimulateOptions,
     inputs: InputOptions,
+    labels: LabelOptions,
     samples: Samples = None,
     chip: Chip = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write the arrays spikes/LAYER and membrane/LAYER to this .npz."),
-    ] = None,
+    out: Out = None,
     about: FileOptions,
 ) -> None:
     """Run the network, print every layer, write what was asked for."""
@@ -36,36 +42,93 @@ def simulate_network(
     from neurozsl.export.network.other_choices import other_choices
     from neurozsl.export.targets.names import chip_called
 
-    if out is not None:
-        if not out.parent.is_dir():
-            raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
-        check_place(out, "trace")
-    if asked.raster:
-        check_place((out or file).parent / "raster", "raster", remedy="give --out elsewhere")
+    _check_places(file, asked, out)
+    labels.check(inputs.input)
     backend = asked.backend or "floatsim"
     fed = network_run.feed(file, about.said(), inputs.source(samples, asked.limit))
+    task = labels.task(fed, inputs.input)
     with progress_bar(f"simulating on {backend}") as update:
         done = network_run.run_network(
             fed,
             backend_name=backend,
             chip=None if chip is None else chip_called(chip),
-            membrane=out is not None,
+            membrane=out is not None or (task is not None and task.membrane),
             progress=update,
         )
-    if out is not None:
-        network_run.write_trace(out, done.trace)
-    drawn = draw_raster(done, (out or file).parent) if asked.raster else None
     others = [changed.as_json() | {"text": str(changed)} for changed in other_choices(fed)]
     document = as_document(done, file) | {"other_choices": others}
+    again = about.words() + inputs.words(samples) + labels.words() + words({"chip": done.chip})
+    after = command("profile", file, again), command("inspect", file, about.words())
+    _tell(done, document, asked, labels.score(task, done), out, file.parent, after)
+
+
+def simulate_network_bundle(
+    bundle: Path,
+    *,
+    asked: SimulateOptions,
+    inputs: InputOptions,
+    labels: LabelOptions,
+    samples: Samples = None,
+    out: Out = None,
+) -> None:
+    """Run what a bundle ships on the input that is given, else on its golden samples."""
+    from neurozsl.export.bundle.bundle import open_bundle
+    from neurozsl.export.network import bundle_run
+
+    _check_places(bundle, asked, out)
+    labels.check(inputs.input)
+    opened = open_bundle(bundle)
+    fed = bundle_run.feed_bundle(opened, inputs.source(samples, asked.limit))
+    task = labels.task(fed, inputs.input)
+    with progress_bar("simulating") as update:
+        done = bundle_run.run_bundle(
+            opened,
+            fed,
+            backend_name=asked.backend,
+            membrane=out is not None or (task is not None and task.membrane),
+            progress=update,
+        )
+    again = inputs.words(samples) + labels.words()
+    scored = inputs.words() + labels.words() if labels.labels is not None else ""
+    after = command("verify", bundle, scored), command("profile", bundle, again)
+    document = as_document(done, bundle)
+    _tell(done, document, asked, labels.score(task, done), out, bundle.parent, after)
+
+
+def _check_places(what: Path, asked: SimulateOptions, out: Path | None) -> None:
+    if out is not None:
+        if not out.parent.is_dir():
+            raise BadInput(f"--out {out}: no folder {out.parent}; make it first")
+        check_place(out, "trace")
+    if asked.raster:
+        check_place((out or what).parent / "raster", "raster", remedy="give --out elsewhere")
+
+
+def _tell(
+    done: NetworkRun,
+    document: dict[str, Any],
+    asked: SimulateOptions,
+    score: TaskScore | None,
+    out: Path | None,
+    beside: Path,
+    after: tuple[str, ...],
+) -> None:
+    """Write and print a run; beside: where its picture goes. after: commands that can follow."""
+    from neurozsl.export.network.network_run import write_trace
+
+    if out is not None:
+        write_trace(out, done.trace)
+    drawn = draw_raster(done, beside if out is None else out.parent) if asked.raster else None
     if asked.as_json:
-        emit_json({**document, "trace": None if out is None else str(out)})
+        scored = {} if score is None else {"task": asdict(score)}
+        emit_json({**document, **scored, "trace": None if out is None else str(out)})
         return
     show_run(document)
+    show_score(score)
     for written, path in (("trace", out), ("raster", drawn)):
         if path is not None:
             say(f"{written} in {path}")
-    again = about.words() + inputs.words(samples) + words({"chip": done.chip})
-    next_commands(command("profile", file, again), command("inspect", file, about.words()))
+    next_commands(*after)
 
 
 def as_document(done: NetworkRun, file: Path) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurozsl.core.errors import BadInput
+from neurozsl.hardware.loihi.scales import ScaleRule
 
 if TYPE_CHECKING:
     from neurozsl.training.economy import Budget, Distillation, Penalties, Sparsity
+    from neurozsl.training.qat import Rounding
 
 _RATE_TARGET, _TEACHER_WEIGHT, _TEMPERATURE = 0.05, 1.0, 0.5
 _PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9, "p": 1e-12}
@@ -55,12 +57,12 @@ class ProcessOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EconomyOptions:
-    """Fewer operations, and who teaches; on a new run, or on a finished one with --resume."""
+class PruningOptions:
+    """How many weights are left; on a new run, or on a finished one with --resume."""
 
     sparsity: Annotated[
         float | None,
-        typer.Option(help="Prune the spiking branch to this share of zeros; 0.95 keeps 5 %."),
+        typer.Option(help="Prune the spiking layers to this share of zeros; 0.95 keeps 5 %."),
     ] = None
     structure: Annotated[
         str, typer.Option(help="What is pruned: weights, inputs (whole channels) or neurons.")
@@ -71,6 +73,29 @@ class EconomyOptions:
             help="Shares of the layers: layer (the same), erk (small layers keep more), global."
         ),
     ] = "layer"
+
+    @property
+    def shaped(self) -> bool:
+        """Whether it is said what is pruned, or where."""
+        return (self.structure, self.sparsity_scope) != ("weights", "layer")
+
+    def pruning(self) -> Sparsity | None:
+        """The share that is asked for.
+
+        Raises:
+            BadInput: it is not allowed, or only what is pruned is said.
+        """
+        from neurozsl.training.economy import pruned
+
+        if self.sparsity is None and self.shaped:
+            raise BadInput("--structure, --sparsity-scope: say how much, with --sparsity")
+        return pruned(self.sparsity, self.structure, self.sparsity_scope)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EconomyOptions(PruningOptions):
+    """Fewer operations, and who teaches; on a new run, or on a finished one with --resume."""
+
     synops_budget: Annotated[
         float | None,
         typer.Option(help="Synaptic operations of an inference; finds the sparsity for them."),
@@ -123,16 +148,12 @@ class EconomyOptions:
             raise BadInput(
                 f"--sparsity {self.sparsity:g}: a budget finds the sparsity itself; leave one out"
             )
-        if self.sparsity is None and not budget and self._shaped:
+        if self.sparsity is None and not budget and self.shaped:
             raise BadInput(
                 "--structure, --sparsity-scope: say how much, with --sparsity or a budget"
             )
         # The share is where a budget begins; it is found from there.
         return pruned(0.95 if budget else self.sparsity, self.structure, self.sparsity_scope)
-
-    @property
-    def _shaped(self) -> bool:
-        return (self.structure, self.sparsity_scope) != ("weights", "layer")
 
     def _budget(self, chip: str) -> Budget | None:
         from neurozsl.training.economy import Budget
@@ -167,6 +188,45 @@ class EconomyOptions:
                 )
             return None
         return Distillation(str(self.teacher), self.teacher_weight, self.temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerOptions:
+    """The chip's integers."""
+
+    qat: Annotated[
+        str | None,
+        typer.Option(
+            help="Fine-tune the finished run --resume in a chip's integers: loihi2 (or its target, "
+            "lava), of a network speck2f too; none."
+        ),
+    ] = None
+    bits: Annotated[int | None, typer.Option(help="Weight bits of --qat, 4 to 8; default 8.")] = (
+        None
+    )
+    scale_rule: Annotated[
+        ScaleRule | None,
+        typer.Option(help="Of --qat: largest weight of a layer's grid; default max."),
+    ] = None
+
+    def rounding(self) -> Rounding | None:
+        """The integers that are asked for.
+
+        Raises:
+            BadInput: an unknown chip or rule, or bits without a chip.
+        """
+        from neurozsl.export.targets.names import chip_called
+        from neurozsl.training.qat import rounding_from
+
+        if self.qat is None:
+            if self.bits is not None or self.scale_rule is not None:
+                raise BadInput(
+                    "--bits, --scale-rule: integers are those of --qat; give it, or leave out"
+                )
+            return None
+        name = self.qat if self.qat == "none" else chip_called(self.qat)
+        bits = 8 if self.bits is None else self.bits
+        return rounding_from(name, bits, self.scale_rule or "max")
 
 
 def in_joules(text: str) -> float:

@@ -1,24 +1,43 @@
 """`neurozsl verify`: run a bundle's golden samples on every backend and compare all spikes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, stages
+from neurozsl.cli.console import emit_json, err, next_commands, progress_bar, say, say_each, stages
 from neurozsl.cli.kinds import kind
+from neurozsl.cli.label_options import Drop, LabelOptions, Labels, Word, show_score
+from neurozsl.cli.network_options import Input
 from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput, VerificationFailed
-from neurozsl.core.shell import command
+from neurozsl.core.shell import command, words
+from neurozsl.export.bundle.task_score import told
+
+if TYPE_CHECKING:
+    from neurozsl.export.bundle.bundle import Bundle, StageProgress
+    from neurozsl.export.bundle.task_score import TaskScore
 
 
 def verify(
     bundle: Annotated[
         Path, typer.Argument(help="Bundle folder, RUN/deploy/TARGET or FILE.deploy/TARGET.")
     ],
+    input: Input = None,
+    labels: Labels = None,
+    readout: Word = None,
+    max_acc_drop: Drop = None,
     as_json: Json = False,
 ) -> None:
-    """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples."""
+    """Compare emulator, Lava, Sinabs and Norse bit for bit on the golden samples.
+
+    With --input and --labels the bundle of a .nir file is also scored on them: a verdict about the
+    task beside the one about the arithmetic.
+    """
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
 
@@ -27,21 +46,55 @@ def verify(
             f"{bundle}: a file, and verify takes the folder of a bundle; make one with "
             f"`{command('export', bundle, ' --target lava')}`"
         )
+    asked = LabelOptions(labels=labels, readout=readout, max_acc_drop=max_acc_drop)
+    asked.check(input)
+    if input is not None and labels is None:
+        raise BadInput(
+            f"--input {input}: spikes are compared on the golden samples, and new ones are for "
+            f"--labels; give their classes, or run them with "
+            f"`{command('simulate', bundle, words({'input': input}))}`"
+        )
     opened = open_bundle(bundle)
+    scored = _scored(opened, asked, input)
     for note in opened.notes:
         say(f"note: {note}")
     with progress_bar("verifying") as update:
         verification = opened.verify(progress=stages(update))
+        score = scored(stages(update))
     result = verification.as_json()
     if as_json:
-        emit_json(result)
+        emit_json(result | ({} if score is None else {"task": asdict(score)}))
     else:
         show_tree(str(bundle), result)
+        show_score(score)
+        if score is None and opened.manifest.task is not None:
+            say_each(**{"at export": told(opened.manifest.task)})
         backend = default_backend(opened)
         next_commands(command("simulate", bundle, f" --backend {backend} --limit 4"))
     if result["verdict"] == "FAIL":
         reasons = "; ".join(verification.reasons)
         raise VerificationFailed(f"bundle '{bundle}': verdict FAIL; {reasons}")
+    if score is not None and score.verdict == "FAIL":
+        raise VerificationFailed(f"bundle '{bundle}': task FAIL; {score.reason}")
+
+
+def _scored(
+    opened: Bundle, asked: LabelOptions, given: Path | None
+) -> Callable[[StageProgress], TaskScore | None]:
+    """What scores the bundle on new samples, which are checked before anything runs."""
+    if asked.labels is None:
+        return lambda progress: None
+    from neurozsl.export.network.bundle_run import feed_bundle
+    from neurozsl.export.network.network_run import Source
+    from neurozsl.export.network.score_task import score_bundle
+
+    fed = feed_bundle(opened, Source(path=given))
+    task = asked.task(fed, given)
+    assert task is not None
+    chip_input = fed.given.chip_input
+    return lambda progress: score_bundle(
+        task, opened, chip_input, limit=asked.limit, progress=progress
+    )
 
 
 def show_tree(title: str, result: dict[str, Any]) -> None:

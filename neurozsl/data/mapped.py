@@ -21,6 +21,7 @@ class Pages:
     """The mapping of a file, shared by all arrays on it."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         weakref.finalize(self, os.close, self._file)
         self._map = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
@@ -29,6 +30,10 @@ class Pages:
     def array(self, offset: int, shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
         """Returns a read-only array on the bytes from `offset` on."""
         return np.ndarray(shape, dtype=dtype, buffer=self._map, offset=offset)
+
+    def offset(self, array: npt.NDArray[Any]) -> int:
+        """Where an array of this file begins in it, for `array` in another process."""
+        return address(array) - self._begin
 
     def take(self, array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Returns `array[rows]`, read from the file where the array lies in it.
@@ -39,7 +44,7 @@ class Pages:
             IndexError: a row does not exist.
             OSError: the file is shorter than when it was opened.
         """
-        offset = address(array) - self._begin
+        offset = self.offset(array)
         inside = 0 <= offset and offset + array.nbytes <= len(self._map)
         if not inside or not array.flags.c_contiguous or not hasattr(os, "preadv"):
             return np.asarray(array[rows])

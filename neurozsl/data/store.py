@@ -23,10 +23,13 @@ from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
 from neurozsl.data.checks import check_data
 from neurozsl.data.hdf5 import PlainFile, opened
 from neurozsl.data.index import Index
+from neurozsl.data.set_folder import ARRAYS as ARRAYS
+from neurozsl.data.set_folder import FACTS as FACTS
+from neurozsl.data.set_folder import MAX_FACTS_BYTES as MAX_FACTS_BYTES
+from neurozsl.data.set_folder import check_target as check_target
+from neurozsl.data.set_folder import is_store as is_store
 
 SCHEMA = 1
-ARRAYS = "dataset.h5"
-FACTS = "dataset.json"
 REBUILD = "make it again with `neurozsl data synth` or `neurozsl data build`"
 META: Final[Mapping[str, Kind]] = {  # what is read of `meta`, where it is there
     "source": str,
@@ -37,7 +40,6 @@ META: Final[Mapping[str, Kind]] = {  # what is read of `meta`, where it is there
     "config": dict,
     "encoder": dict,
 }
-MAX_FACTS_BYTES: Final = 2**24
 KEYS: Final[Mapping[str, Kind]] = {
     "schema": int,
     "name": str,
@@ -76,29 +78,6 @@ def write_facts(
     }
     text = json.dumps(facts, indent=1, allow_nan=False)
     (folder / FACTS).write_text(text, encoding="utf-8")
-
-
-def check_target(folder: Path) -> None:
-    """Refuses a target that holds anything but an older data set.
-
-    Raises:
-        BadInput: `folder` is a file, or a folder with other content.
-    """
-    if folder.is_dir():
-        others = sorted(p.name for p in folder.iterdir() if p.name not in (ARRAYS, FACTS))
-        if not others:
-            return
-        raise BadInput(
-            f"{folder}: holds {others[0]!r}, which is no part of a data set; choose an empty or "
-            "new folder for --out"
-        )
-    if folder.exists():
-        raise BadInput(f"{folder}: is a file, a folder is needed; choose another --out")
-
-
-def is_store(folder: Path) -> bool:
-    """Whether the folder was written by `save`, complete or not."""
-    return (folder / ARRAYS).exists() or (folder / FACTS).exists()
 
 
 def load_store(folder: Path) -> ZSLData:

@@ -19,6 +19,7 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
+from neurozsl.core.lock import Lock
 from neurozsl.core.shell import words
 from neurozsl.core.signals import MotionBackend
 from neurozsl.deploy.deploy import branch_spec
@@ -30,7 +31,6 @@ from neurozsl.export.nir.graph import canonical
 from neurozsl.hardware.loihi.emulator import emulate
 from neurozsl.models.base import BranchModel, branch_model, needed_branch
 from neurozsl.runs import run as runs
-from neurozsl.runs.lock import Lock
 from neurozsl.runs.run import Run
 from neurozsl.runs.seal import file_digests
 from neurozsl.runs.settings import SCHEMA, RunSettings, read_settings, versions, write_settings

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import InputCode, Trace
+from neurozsl.core.signals import Trace
+from neurozsl.core.stored_codes import read_codes
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import last_map, projection_map
@@ -66,8 +67,8 @@ class WithBranch(nn.Module, Generic[B]):
         """Give the branch the input codes and frozen thresholds that `options` wrote."""
         if self.branch is None:
             return
-        for name, code in codes.items():
-            made = InputCode(**code)
+        made_by = read_codes(dict(codes), "model", remedy="restore it from a copy of the run")
+        for name, made in made_by.items():
             self.branch.set_code(name, made)
             self.start_threshold(name, made.step)
         if thetas:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.lock import Lock
 from neurozsl.core.reading import brief, read_object
 from neurozsl.core.shell import words
 from neurozsl.data.batch import ZSLData
@@ -28,7 +29,6 @@ from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.data.sets.load import load
 from neurozsl.models.base import ZSLModel, needed_branch
 from neurozsl.parallel.team import Alone, Team, first_does
-from neurozsl.runs.lock import Lock
 from neurozsl.runs.opened import (
     Run,
     check_source,
@@ -163,7 +163,7 @@ def train(path: Path, *, progress: EpochProgress | None = None, crew: Crew | Non
     team.wait()  # all have looked before the first one can write it
     if done:
         return open_run(path)
-    lock = Lock(path)
+    lock = Lock(path, then="go on with `neurozsl train --resume`")
     first_does(team, lock.take)
     try:
         return _trained(path, progress, crew, team)

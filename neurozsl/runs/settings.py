@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +25,7 @@ from neurozsl.data.benchmark.avca_layout import FeatureName
 from neurozsl.data.index import Alignment
 from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.data.sets.load import load
+from neurozsl.runs.kind import refuse_classifier
 from neurozsl.runs.seal import RESTORE, check_digest, settings_digest
 from neurozsl.training.protocol import TrainConfig, train_config_from
 from neurozsl.training.qat import FineTuning, fine_tuning_from
@@ -93,6 +94,7 @@ def read_settings(path: Path) -> RunSettings:
         raise BadInput(
             f"run '{path}': no run.json there; give the folder that `neurozsl train --out` wrote"
         )
+    refuse_classifier(path)
     raw = read_object(file, remedy=RESTORE, keys={"schema": int})
     schema = raw["schema"]
     if schema not in _READS:
@@ -134,7 +136,16 @@ def load_data(path: Path, settings: RunSettings) -> ZSLData:
     return load(folder, feature_name=features, label_alignment=alignment)
 
 
-def data_folder(path: Path, settings: RunSettings) -> Path:
+class HasData(Protocol):
+    """Settings that name a data set: its path from the run folder, and its fingerprint."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def data_fingerprint(self) -> str: ...
+
+
+def data_folder(path: Path, settings: HasData) -> Path:
     """Where the data set of a run lies: as noted, else in the folder that `NEUROZSL_DATA` names.
 
     That is the data set itself, or a folder that holds it under the name it had.

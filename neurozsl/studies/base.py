@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from neurozsl.core import children
 from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.core.folders import write_json
-from neurozsl.core.lock import locked
+from neurozsl.core.lock import Lock
 from neurozsl.core.places import check_place
 from neurozsl.core.reading import parse_json, read_bytes, read_json, read_object
 
@@ -114,8 +114,7 @@ def sole_writer(out: Path) -> Iterator[None]:
         BadInput: it cannot be written, or another process is at it.
     """
     check_place(out / "definition.json", "study folder")
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out, "study folder"):
+    with Lock(out, "study folder"):
         yield
 
 

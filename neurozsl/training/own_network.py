@@ -78,12 +78,18 @@ class _OwnLayer:
             parametrize.remove_parametrizations(self.layer, name, leave_parametrized=True)
 
 
+def _zeros(weight: Tensor) -> sparse.Zeros:
+    """The zeros that a layer begins with: none, a number, or whole inputs."""
+    return sparse.Zeros(int(torch.count_nonzero(weight.detach())), None, None)
+
+
 class Pruning:
     """Prunes the Linear and Conv layers of a network while it is trained.
 
     Args:
         network: trained in place. Recurrent weights of Norse's cells are left alone.
-        sparsity: how much, what and where.
+        sparsity: how much, what and where; None: every layer keeps as many zeros as it has now, so
+            that a pruned network can be trained on. Weights may change places with zeros.
         output: names of layers whose neurons are read; default the last one. With
             structure="neurons" they keep their neurons. BatchNorm behind a pruned neuron may still
             make it spike by its shift: fold it first, or prune weights.
@@ -93,7 +99,7 @@ class Pruning:
     """
 
     def __init__(
-        self, network: nn.Module, sparsity: Sparsity, *, output: tuple[str, ...] = ()
+        self, network: nn.Module, sparsity: Sparsity | None, *, output: tuple[str, ...] = ()
     ) -> None:
         found = {name: x for name, x in network.named_modules() if isinstance(x, _KINDS)}
         if not found:
@@ -110,6 +116,7 @@ class Pruning:
         self.output = output or (list(found)[-1],)
         self.finished = False
         self._layers = {name: _OwnLayer(layer) for name, layer in found.items()}
+        self._zeros = {name: _zeros(x.weight) for name, x in self._layers.items()}
 
     def named_layers(self) -> Mapping[str, _OwnLayer]:
         """The layers that are pruned, by their names in the network."""
@@ -129,9 +136,17 @@ class Pruning:
             raise BadInput("pruning: finished; to prune on, make a new nz.Pruning of the network")
         if not 0 <= done <= 1:
             raise BadInput(f"pruning: {done:g} of the steps done, expected a share 0 to 1")
+        if self.sparsity is None:
+            sparse.keep_zeros(self, self._zeros)
+            return self.density()
         density = self.sparsity.at(done)
         sparse.apply(self, self.sparsity, density)
         return density
+
+    def density(self) -> float:
+        """Share of the weights of all layers that are used and not 0 at the moment."""
+        used = sum(int(torch.count_nonzero(x.layer.weight)) for x in self._layers.values())  # type: ignore[arg-type, misc]
+        return used / sum(x.weight.numel() for x in self._layers.values())
 
     def finish(self) -> dict[str, int]:
         """Write the zeros of the final density; returns the weights left in every layer."""

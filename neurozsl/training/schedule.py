@@ -5,6 +5,7 @@ Nothing is kept between calls, so that a run which is continued goes on with the
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from neurozsl.training.protocol import TrainConfig
 
@@ -12,7 +13,16 @@ _BETTER = 1e-4  # torch's ReduceLROnPlateau: a better score is better by this sh
 _SMALLEST = 1e-8  # and a smaller change of the learning rate is not made
 
 
-def learning_rate(step: int, total: int, config: TrainConfig) -> float:
+class Warmed(Protocol):
+    """A peak learning rate, and the share of all steps in which it is reached."""
+
+    @property
+    def lr(self) -> float: ...
+    @property
+    def warmup(self) -> float: ...
+
+
+def learning_rate(step: int, total: int, config: Warmed) -> float:
     """Rise linearly over the warm-up, then fall along a cosine to 0; a pure function of the step.
 
     >>> learning_rate(10, 100, TrainConfig(lr=0.001))

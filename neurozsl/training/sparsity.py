@@ -116,7 +116,7 @@ def _zeros(name: str, layer: NeuronLayer) -> Zeros:
     )
 
 
-def keep_zeros(branch: Prunable, zeros: Mapping[str, Zeros]) -> None:
+def keep_zeros(branch: HasLayers, zeros: Mapping[str, Zeros]) -> None:
     """Keep as many weights of every layer as there were, the largest ones.
 
     Whole neurons and whole inputs that were pruned stay so; other weights may change places.

@@ -329,6 +329,7 @@ DAMAGES: dict[str, tuple[str, bytes, str]] = {
     "evt3 named evt2": ("a.raw", EVT3.replace(b"evt 3.0", b"evt 2.0"), "word of type 0x"),
     "evt 2.1": ("a.raw", EVT3.replace(b"evt 3.0", b"evt 2.1"), "is EVT 2.1, of which 2.0 and 3.0"),
     "evt 4": ("a.raw", b"% format EVT4;height=720;width=1280\n% end\n" + RANDOM, "is EVT 4.0, of"),
+    "evt of rubbish": ("a.raw", b"% evt 3\x08xxxxxxxxxxxxxx\n", "is EVT '3\\x08xxxxxxxxxx', of"),
     "no version": ("a.raw", b"% Date 2026\n% end\n" + RANDOM, "states no EVT version, of which"),
     "dat": ("a.dat", b"% Data file containing CD events.\n% Version 2\n", "a Prophesee DAT file"),
     "no size": ("a.raw", made.evt3(EVENTS, None), "states no size of its sensor; give size=(w"),

@@ -199,3 +199,20 @@ def test_lava_sees_nothing_beside_the_worker() -> None:
     """Lava executes every .py file in the folder of a Process class."""
     assert [p.name for p in lava_run.WORKER.parent.glob("*.py")] == ["run_lava.py"]
     assert "neurozsl" not in lava_run.WORKER.read_text()
+
+
+@pytest.mark.lava
+@pytest.mark.parametrize("damaged", ["program.npz", "golden.npz"])
+def test_the_script_beside_a_damaged_file_says_so_in_one_line(
+    damaged: str, lava: Path, lava_bundle: Path, tmp_path: Path
+) -> None:
+    for name in ("program.npz", "golden.npz", "run_lava.py"):
+        (tmp_path / name).write_bytes((lava_bundle / name).read_bytes())
+    content = (tmp_path / damaged).read_bytes()
+    for wrong in (b"", content[: len(content) // 2], b"PK\x05\x06" + bytes(18)):
+        (tmp_path / damaged).write_bytes(wrong)
+        command = [str(lava), str(tmp_path / "run_lava.py")]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert ran.returncode == 2, ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert ran.stderr.count("\n") == 1 and f"{damaged}" in ran.stderr

@@ -101,6 +101,22 @@ def test_resets_several_spikes_and_lower_bounds_are_those_of_sinabs_too(
         assert np.array_equal(spikes, ours.spikes[name]), name
 
 
+@pytest.mark.parametrize("bits", [4, 6])
+def test_fewer_weight_bits_are_sinabs_discretisation_on_the_coarser_grid(
+    bits: int, make_if: MakeBranch, make_input: MakeInput
+) -> None:
+    spec = make_if(seed=2)
+    parts, eight = parts_of(spec)
+    program = quantize(parts.lowered, "speck2f", bits=bits)
+    chip_input = make_input(spec, 3)
+    theirs = run_discretised(parts.lowered, program, chip_input)
+    ours = emulate_speck(program, chip_input)
+    for layer, finer in zip(program.layers, eight.layers, strict=True):
+        assert not np.array_equal(layer.weight, finer.weight)
+        assert np.array_equal(theirs.spikes[layer.name], ours.spikes[layer.name])
+        assert ours.spikes[layer.name].any()
+
+
 def test_an_integer_that_differs_from_sinabs_is_named(
     make_if: MakeBranch, make_input: MakeInput
 ) -> None:

@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from tests.factories.event_sets import recordings
+
 Command = Callable[..., Any]
 
 # What is only ever read by people, or by nobody, changes no result: its row says so.
@@ -37,6 +39,8 @@ WRITES: Final[dict[str, str]] = {
     "set/dataset.json": "test_hdf5",
     "packed/dataset.h5": "test_hdf5",
     "packed/dataset.json": "test_hdf5",
+    "recordings/dataset.h5": "test_event_sets",
+    "recordings/dataset.json": "test_event_sets",
     "made/report.json": "test_reports",
     "made/report.html": READ_BY_PEOPLE,
     "made/card.json": "test_reports",
@@ -56,9 +60,21 @@ def written(
 
     made = tmp_path_factory.mktemp("made")
     packed = tmp_path_factory.mktemp("packed") / "set"
+    events = recordings(tmp_path_factory.mktemp("events") / "recordings")
+    event_set = events.with_name("set")
     data = (run_dir / json.loads((run_dir / "run.json").read_text())["data"]).resolve()
     commands: tuple[tuple[object, ...], ...] = (
         ("data", "convert", data, "--out", packed),
+        (
+            "data",
+            "build",
+            "--events",
+            events,
+            "--labels",
+            events / "labels.csv",
+            "--out",
+            event_set,
+        ),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "report.html"),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "card.md"),
     )
@@ -74,6 +90,7 @@ def written(
     assert ran.code == 0, ran.err[-2000:]
     (made / "x.npz").unlink()  # the user's
     folders = {"run": run_dir, "bundle": lava_bundle, "set": data, "packed": packed, "made": made}
+    folders["recordings"] = event_set
     found: dict[str, str] = {}
     for name, folder in folders.items():
         for path in sorted(folder.rglob("*")):

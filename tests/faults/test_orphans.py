@@ -17,7 +17,7 @@ from neurozsl.cli import main
 from neurozsl.core import children
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import temporary_folder
-from neurozsl.core.lock import locked
+from neurozsl.core.lock import Lock
 from neurozsl.studies.base import sole_writer
 
 Process = subprocess.Popen[str]
@@ -93,7 +93,7 @@ def test_trainings_end_with_a_killed_benchmark_whose_folder_nobody_else_could_wr
     assert len(trainings) == 2
     second = start(*study)
     refused = second.communicate(timeout=180)[1]
-    assert second.returncode == 2 and f"study folder '{out}': another command" in refused
+    assert second.returncode == 2 and f"study folder '{out}': is being written by" in refused
     assert "Traceback" not in refused
     first.send_signal(signal.SIGKILL)
     first.wait()
@@ -181,13 +181,13 @@ def test_where_the_system_does_not_tell_the_parent_is_looked_for(tmp_path: Path)
 def test_a_study_is_refused_while_its_folder_is_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with locked(tmp_path, "study folder"):
-        with pytest.raises(BadInput, match="another command"), sole_writer(tmp_path):
+    with Lock(tmp_path, "study folder"):
+        with pytest.raises(BadInput, match="is being written by process"), sole_writer(tmp_path):
             pass
         arguments = ["neurozsl", "benchmark", "--study", "motion", "--out", str(tmp_path)]
         monkeypatch.setattr(sys, "argv", arguments)
         with pytest.raises(SystemExit) as end:
             main()
     assert end.value.code == 2
-    assert "another command" in capsys.readouterr().err
+    assert "is being written by process" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -230,8 +231,9 @@ def test_a_leaky_wide_branch_is_told_both_faults_and_every_leaky_layer() -> None
 
 
 def test_bits_and_chips_that_do_not_exist_are_refused() -> None:
-    with pytest.raises(BadInput, match="weight bits: 4, speck2f stores 8"):
-        quantize(random_network(0), "speck2f", bits=4)
+    for bits in (3, 9):
+        with pytest.raises(BadInput, match=f"weight bits: {bits}, speck2f stores 8, of which 4"):
+            quantize(random_network(0), "speck2f", bits=bits)
     with pytest.raises(BadInput, match="chip 'loihi2': has loihi_cuba"):
         quantize_speck(random_network(0), "loihi2")
 
@@ -333,3 +335,42 @@ def test_notes_name_the_slow_clock_and_the_readout_only_where_they_matter() -> N
     assert "one tick per step, 1000 Hz" in found
     assert "outputs a.0 are wider than the readout block (15 classes)" in found
     assert notes(network(layer(np.ones((15, 4)))), CHIP) == ()
+
+
+def test_fewer_bits_lie_on_every_second_to_sixteenth_integer_and_the_rest_keeps_its_own() -> None:
+    net = network(layer([[0.5, -0.25], [0.1, 0.0]], bias=np.array([0.2, -0.1])))
+    made = quantize_speck(net, bits=4)
+    (found,) = made.layers
+    # 7 levels of 16 for 0.5: a scale of 224.
+    assert found.weight.tolist() == [[112, -64], [16, 0]]  # 7, round(-3.5) = -4, round(1.4) = 1
+    assert found.bias.tolist() == [45, -22]  # 44.8 and -22.4: not on the grid of the weights
+    assert (found.threshold, found.unit) == (224, 1 / 224)
+    assert (made.loss[0].weight_bits, made.loss[0].limited_by) == (4, "weights")
+    assert made.loss[0].effective_bits == pytest.approx(np.log2(15))
+
+
+@pytest.mark.parametrize("bits", [4, 5, 6, 7, 8])
+def test_the_loss_report_says_the_bits_and_the_error_falls_with_them(
+    bits: int, tmp_path: Path
+) -> None:
+    net = random_network(3)
+    made = quantize(net, "speck2f", bits=bits)
+    assert {x.weight_bits for x in made.loss} == {bits}
+    step = 2 ** (8 - bits)
+    assert all(np.all(x.weight % step == 0) for x in made.layers)
+    assert made.layers[0].weight_bits == 8  # what the memory holds
+    made.save(tmp_path / "p.npz")
+    assert SpeckProgram.load(tmp_path / "p.npz").loss == made.loss
+    if bits < 8:
+        finer = quantize(net, "speck2f", bits=bits + 1)
+        pairs = zip(made.loss, finer.loss, strict=True)
+        assert all(a.weight_rms_error > b.weight_rms_error for a, b in pairs)
+
+
+def test_eight_bits_are_the_default_to_the_last_bit() -> None:
+    for seed in range(5):
+        net = random_network(seed)
+        default, eight = quantize(net, "speck2f"), quantize(net, "speck2f", bits=8)
+        for a, b in zip(default.layers, eight.layers, strict=True):
+            assert np.array_equal(a.weight, b.weight) and np.array_equal(a.bias, b.bias)
+            assert (a.threshold, a.low, a.unit) == (b.threshold, b.low, b.unit)

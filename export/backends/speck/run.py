@@ -24,7 +24,7 @@ from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.lower.lower import Lowered
 from neurozsl.hardware.speck.cores import core_shapes
-from neurozsl.hardware.speck.program import SpeckProgram
+from neurozsl.hardware.speck.program import WEIGHT_BITS, SpeckProgram
 
 WORKER = Path(__file__).parent / "worker" / "run_dynapcnn.py"
 _START_S, _SAMPLE_S = 120.0, 0.5
@@ -75,7 +75,8 @@ def save_floats(
     arrays: dict[str, Any] = {}
     layers = []
     shapes = core_shapes(lowered)
-    for layer, integers, shape in zip(lowered.layers, program.layers, shapes, strict=True):
+    parts = zip(lowered.layers, program.layers, shapes, strict=True)
+    for number, (layer, integers, shape) in enumerate(parts):
         top, bottom, left, right = shape.padding
         if (top, left) != (bottom, right):
             raise BadInput(f"layer '{layer.name}': pads {shape.padding}, sinabs pads sides alike")
@@ -94,6 +95,7 @@ def save_floats(
                 "min_v": integers.low * integers.unit,
                 "reset": integers.reset,
                 "max_spikes": integers.max_spikes,
+                "bits": program.loss[number].weight_bits if program.loss else WEIGHT_BITS,
                 "core": None if cores is None else cores[layer.name],
                 "source_map": shape.pools[0].shape if shape.pools else None,
                 "pool": shape.pool,

@@ -1,4 +1,4 @@
-"""Names in a labels file -> files below the folder of the clips, each of them once.
+"""Names in a labels file -> files below a folder of clips or recordings, each of them once.
 
 A name is text from elsewhere: it may not lead out of the folder, by itself or by a link, and two
 names of one file are one clip, which may not stand in training and in test.
@@ -19,13 +19,13 @@ def name_fault(name: str) -> str:
     """Why this text is no name of a file below a folder, or an empty string.
 
     >>> name_fault("dog/a.mkv"), name_fault("../a.mkv")
-    ('', 'leads out of the folder of the clips')
+    ('', 'leads out of the folder')
     """
     path = PurePosixPath(name)
     if path.is_absolute():
         return "is an absolute path"
     if ".." in path.parts:
-        return "leads out of the folder of the clips"
+        return "leads out of the folder"
     if not name.isprintable():
         return "holds characters that cannot be printed"
     return ""
@@ -102,7 +102,7 @@ def refuse_twice(folder: Path, names: Sequence[str]) -> None:
             continue
         first = known.setdefault((stat.st_dev, stat.st_ino), name)
         if first != name:
-            raise BadInput(f"{folder}: {first!r} and {name!r} are one file; give each clip one row")
+            raise BadInput(f"{folder}: {first!r} and {name!r} are one file; give each one row")
 
 
 def copies(folder: Path, names: Sequence[str]) -> Mapping[str, str]:

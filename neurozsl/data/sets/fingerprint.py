@@ -1,8 +1,8 @@
 """A hash that says whether a data folder is still the same, computed as a stream.
 
-In: a folder. Out: sha256 over the names and contents of its files, or for a memory-mapped set over
-the hash that was noted when it was written, so that opening a run does not read gigabytes. Within
-a process a folder whose files keep their sizes and times is hashed once.
+In: a folder. Out: sha256 over the names and contents of its files, or for a memory-mapped set and a
+set of recordings over the hash that was noted when it was written, so that opening a run does not
+read gigabytes. Within a process a folder whose files keep their sizes and times is hashed once.
 """
 
 import hashlib
@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from neurozsl.data.benchmark import packed
+from neurozsl.data.events.kind import is_event_set
+from neurozsl.data.events.recordings.stored import load_event_set
 
 State = tuple[tuple[str, int, int], ...]  # file below the folder, bytes, time of change in ns
 
@@ -19,6 +21,8 @@ def fingerprint(folder: Path) -> str:
     if packed.is_packed(folder):
         both = packed.array_digest(folder) + packed.facts_digest(folder)
         return hashlib.sha256(both.encode()).hexdigest()
+    if is_event_set(folder):
+        return load_event_set(folder).fingerprint
     return _hash_files(folder, _state(folder))
 
 

@@ -11,6 +11,7 @@ from neurozsl.data.benchmark.avca import index_avca, load_avca
 from neurozsl.data.benchmark.avca_layout import FeatureName, is_avca
 from neurozsl.data.benchmark.packed import is_packed, load_packed
 from neurozsl.data.benchmark.packed import write as write_packed
+from neurozsl.data.events.kind import refuse_event_set
 from neurozsl.data.index import Alignment, index_of
 from neurozsl.data.store import is_store, load_store
 
@@ -73,6 +74,7 @@ def _check_kind(path: Path) -> None:
             f"{path}: no such data set folder; check the path, or make one: of clips with "
             f"`neurozsl data build`, a synthetic one with `neurozsl data synth{out}`"
         )
+    refuse_event_set(path)
     if not is_store(path) and not is_avca(path):
         raise BadInput(
             f"{path}: neither dataset.h5 nor class-split/ and features/ are in it; give a folder "

@@ -8,6 +8,7 @@ infinity are refused: a figure that is unknown is None, and reads as such.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import read_bytes
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.hardware.neurobench import NeuroBench
 from neurozsl.hardware.place.placement import Placement
 from neurozsl.hardware.workloads.row import Calibration
@@ -136,16 +138,24 @@ class NetworkReport(Report):
 
 
 Document = Annotated[RunReport | NetworkReport, Field(discriminator="kind")]
+_OWN: Final[Mapping[str, type[Any]]] = {"task": TaskScore}  # sections whose values have a schema
 _VERSION = NetworkReport.model_fields["schema_version"].default
 _DOCUMENT: TypeAdapter[RunReport | NetworkReport] = TypeAdapter(Document)
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of what `to_json` writes."""
+    found = _DOCUMENT.json_schema(mode="serialization")
+    for name, kind in _OWN.items():
+        own = TypeAdapter(kind).json_schema(mode="serialization", ref_template="#/$defs/{model}")
+        found["$defs"] |= {**own.pop("$defs", {}), kind.__name__: own}
+        for report in (RunReport, NetworkReport):
+            sections = found["$defs"][report.__name__]["properties"]["sections"]
+            sections.setdefault("properties", {})[name] = {"$ref": f"#/$defs/{kind.__name__}"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"neurozsl report, version {_VERSION}",
-        **_DOCUMENT.json_schema(mode="serialization"),
+        **found,
     }
 
 

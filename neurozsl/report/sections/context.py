@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from neurozsl.deploy.anytime_score import AnytimeScore
 from neurozsl.export.bundle.bundle import Bundle
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.report.schema import Host, Raster
 from neurozsl.report.sections.costs import Costs
 from neurozsl.runs.run import Run
@@ -44,13 +45,14 @@ class Context:
     """What was profiled.
 
     costs: counts and joules; None where nothing spikes. notes: what the numbers rest on. test: of
-    a run alone.
+    a run alone. score: of a network on labelled samples, where there are some.
     """
 
     costs: Costs | None
     notes: tuple[str, ...]
     raster: Raster | None = None
     test: Tested | None = None
+    score: TaskScore | None = None
 
 
 Fields = Mapping[str, Any]

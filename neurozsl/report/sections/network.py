@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurozsl.core.digest import sha256
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.export.network.network_run import NetworkRun, Source
 from neurozsl.export.network.other_choices import other_choices
 from neurozsl.hardware.chips.chip import Chip
@@ -31,11 +32,13 @@ def report_of(
     command: str,
     devices: Sequence[Chip] = (),
     step_s: float | None = None,
+    score: TaskScore | None = None,
 ) -> NetworkReport:
     """Count, place and estimate a run of `run_network` on the input of a source.
 
     command: the line that gives this report again. devices: chips of the user, for energy rows of
-    their own. step_s: length of a step in seconds, for static power; None: each chip's own.
+    their own. step_s: length of a step in seconds, for static power; None: each chip's own. score:
+    of the same input, where it has labels.
     """
     network = done.fed.network
     said = (f"dialect: {network.dialect}, as said",) if network.why == "as said" else ()
@@ -50,7 +53,9 @@ def report_of(
     )
     return document(
         NetworkReport,
-        Context(cost, (*said, *done.warnings(), *network.notes, ESTIMATES), _raster(done)),
+        Context(
+            cost, (*said, *done.warnings(), *network.notes, ESTIMATES), _raster(done), score=score
+        ),
         command=command,
         seed=source.seed,
         files={str(file): sha256(file) for file in (done.fed.file, source.path) if file},

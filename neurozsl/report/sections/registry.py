@@ -7,6 +7,7 @@ from neurozsl.report.show.section import Section
 
 NAMES: Final = (
     "file",
+    "task",
     "deployment",
     "anytime",
     "layers",

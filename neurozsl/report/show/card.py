@@ -100,8 +100,14 @@ def _network(report: NetworkReport) -> Iterator[str]:
         "Layers that nobody has trained. This card states what they would cost if their neurons "
         "spiked at the assumed rate; it knows no task, no accuracy, and not where they fit."
         if reading.is_estimate(report)
-        else "A spiking network of a file. Nothing is known here of its task or accuracy: this "
-        "card states what it did on the named input, where it fits, and what that costs.",
+        else "A spiking network of a file. "
+        + (
+            "Its accuracy is that on the labelled samples of the named input, and says nothing "
+            "about others: this "
+            if report.holds("task")
+            else "Nothing is known here of its task or accuracy: this "
+        )
+        + "card states what it did on the named input, where it fits, and what that costs.",
     )
 
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from neurozsl.core.errors import BadInput
 from neurozsl.core.quantities import count
 from neurozsl.deploy.anytime_score import AnytimeScore
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.report.schema import Accuracy, Energy, NetworkReport, Report, RunReport
 from neurozsl.report.schema.value import Value
 from neurozsl.report.show.reading import spike_rate
@@ -33,7 +34,8 @@ class ComparedReport(Value):
 
     subject: data or input that the numbers were counted on, `identity` what tells it from others:
     the fingerprint of a data set, a digest of an input; "" where it is not known. not_comparable:
-    why this row does not belong beside the first; empty where it does.
+    why this row does not belong beside the first; empty where it does. task: accuracy of a network
+    on labelled samples, where there were some.
     """
 
     what: str
@@ -44,6 +46,7 @@ class ComparedReport(Value):
     backend: str
     verdict: str | None = None
     scores: Accuracy | None = None
+    task: TaskScore | None = None
     samples: int
     steps: int
     neurons: int
@@ -108,6 +111,8 @@ def difference(first: ComparedReport, other: ComparedReport) -> str:
     if first.identity != other.identity:
         what = "data" if first.kind == "run" else "input"
         return f"other {what}: {other.subject}, the first row has {first.subject}"
+    if first.task and other.task and first.task.labels_sha256 != other.task.labels_sha256:
+        return "other labels of the same input"
     if first.samples != other.samples:
         return f"other test samples: {count(other.samples)}"
     return ""
@@ -132,6 +137,7 @@ def compared(what: str, report: Report) -> ComparedReport:
             name=report.file,
             **_input(report),
             backend=report.backend,
+            task=report.own("task", TaskScore),
             samples=report.samples,
             steps=report.steps,
             parameters=sum(x.parameters for x in layers),

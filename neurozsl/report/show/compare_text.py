@@ -32,6 +32,29 @@ def _score(name: str) -> t.Column:
     return t.Column(name, cell)
 
 
+def _task(row: ComparedReport, key: str) -> t.Cell:
+    """Accuracy of what ran, with its interval."""
+    if row.task is None or row.task.shipped.accuracy is None:
+        return t.say(t.Number(None, ""))
+    at = f"{key}.task.rows.{row.task.rows.index(row.task.shipped)}.accuracy"
+    found = row.task.shipped.accuracy
+    figures = (
+        t.Number(getattr(found, name), f"{at}.{name}", "percent")
+        for name in ("percent", "low", "high")
+    )
+    return t.say(next(figures), " (", next(figures), " to ", next(figures), ")")
+
+
+def _task_drop(row: ComparedReport, key: str) -> t.Cell:
+    """Points that the arithmetic costs, and the verdict."""
+    if row.task is None or row.task.shipped.drop is None:
+        return t.say(t.Number(None, ""))
+    at = f"{key}.task.rows.{row.task.rows.index(row.task.shipped)}.drop.points"
+    points = t.Number(row.task.shipped.drop.points, at, "number")
+    return t.say(points, f" points ({row.task.verdict})")
+
+
+_TASK = (t.Column("accuracy", _task), t.Column("drop from float", _task_drop))
 _HEAD = (
     t.words("what", "what"),
     t.words("model or file", "name"),
@@ -60,6 +83,8 @@ def _lines(compared: ReportComparison) -> Iterator[t.Row]:
         return t.Row((t.say(column.title), *cells))
 
     yield from map(line, _HEAD)
+    if any(row.task is not None for row in compared.rows):
+        yield from map(line, _TASK)
     for device, name in _names(e for x in compared.rows for e in x.energy).items():
         yield line(t.Column(f"energy, {name}", _figure("energy", device, "joules")))
         static = line(t.Column(f"static, {name}", _figure("energy", device, "static_joules")))

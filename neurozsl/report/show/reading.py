@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from neurozsl.core import quantities as q
 from neurozsl.core.quantities import count, percent, points, share, si, times
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.hardware.count.counts import LayerCounts
 from neurozsl.hardware.energy import ANCHOR, EnergyRow
 from neurozsl.report.schema import NetworkReport, Report, RunReport
@@ -94,7 +95,7 @@ def reading(report: Report) -> str:
 def paragraphs(report: Report) -> tuple[str, ...]:
     """What it reaches; what it costs; the sign of the advantage; what is in doubt."""
     run = report if isinstance(report, RunReport) else None
-    reached = [_recognition(run), _loss(run)] if run else []
+    reached = [_recognition(run), _loss(run)] if run else [_task(report)]
     costs = [_activity(report), _energy(report), _static(report.energy)]
     costs.append(_host(run) if run else "")
     doubts = [_fits(report)] if isinstance(report, NetworkReport) else []
@@ -124,6 +125,22 @@ def _loss(report: RunReport) -> str:
     return (
         f"Going from '{first.step}' to '{last.step}' changes the harmonic mean by "
         f"{points(last.HM - first.HM)}."
+    )
+
+
+def _task(report: Report) -> str:
+    """What a network of a file is right about, where its input has labels."""
+    score = report.own("task", TaskScore)
+    if score is None:
+        return ""
+    first, shipped = score.rows[0], score.shipped
+    samples = f"{count(score.samples)} labelled samples"
+    if shipped.drop is None:
+        return f"The float network is right on {first.accuracy} of {samples}."
+    return (
+        f"The network is right on {shipped.accuracy} of {samples} ({shipped.name}), in float on "
+        f"{first.accuracy}: a drop of {shipped.drop}, of which {score.limit:g} pass: "
+        f"{score.verdict}."
     )
 
 

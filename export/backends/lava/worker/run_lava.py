@@ -33,8 +33,10 @@ import signal
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -271,6 +273,11 @@ class PySpikeFile(PyLoihiProcessModel):  # type: ignore[misc]
             print("progress", self.report, now, self.last, flush=True)
         if now == self.last:
             np.save(self.path, self.rows)
+
+
+# What numpy and zipfile raise of a damaged file.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile, zlib.error,
+              MemoryError)  # fmt: skip
 
 
 def read_network(path: str) -> Network:
@@ -656,8 +663,15 @@ def main() -> int:
     options = parser.parse_args()
     if options.guarded:
         die_with_parent()
-    network = read_network(options.network)
-    codes, theta, expected = read_input(options.input)
+    try:
+        network = read_network(options.network)
+        codes, theta, expected = read_input(options.input)
+        if missing := network["inputs"].keys() - codes:
+            raise ValueError(f"no codes of {sorted(missing)}")
+    except UNREADABLE as error:
+        files = f"{options.network} or {options.input}"
+        sys.stderr.write(f"{files} cannot be read ({error!r}); export the network again\n")
+        return 2
     spikes = run(network, codes, theta)
     if options.out:
         np.savez(options.out, **spikes)

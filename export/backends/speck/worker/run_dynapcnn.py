@@ -8,8 +8,11 @@ public index is a stub that starts an installer. So without --device a stand-in 
 place before the import: discretisation, shapes and the forward of sinabs' layers are its own code
 and run unchanged; `validate_configuration` and everything on the chip are not there.
 
-network.npz: `json` = {"layers": [{name, source, threshold, min_v, reset, max_spikes, core (or
-null), map (C, H, W) that is read, pool (sides of the sums before it) and source_map (what they
+sinabs knows 8 weight bits. Of fewer, n, its own code gets the grid of the weights alone from here:
+every 2^(8-n)th integer (`coarse_weights`); scale, bias, threshold and bound are its own.
+
+network.npz: `json` = {"layers": [{name, source, threshold, min_v, reset, max_spikes, bits, core
+(or null), map (C, H, W) that is read, pool (sides of the sums before it) and source_map (what they
 read, or null), stride, padding, dilation, groups, destinations {name: pool}}]}, and
 `<name>/weight` (out, in, height, width), `<name>/bias` (out,) in float32, the units of the model.
 input.npz: `codes/<input>` `(batch, time, size)`. Out, per layer: `<name>/weight|bias|threshold|low`
@@ -19,6 +22,8 @@ and `<name>/spikes`.
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -72,6 +77,37 @@ def read_layers(path: str) -> list[dict[str, Any]]:
     return layers
 
 
+@contextmanager
+def coarse_weights(bits: int) -> Iterator[None]:
+    """Inside, sinabs discretises weights, the only tensors of four axes, to `bits` of 8."""
+    from sinabs.backend.dynapcnn import discretize  # noqa: TID251
+
+    scale, rounded, step = (
+        discretize.determine_discretization_scale,
+        discretize.discretize_tensor,
+        2 ** (discretize.DYNAPCNN_WEIGHT_PRECISION_BITS - bits),
+    )
+
+    def own_scale(values: Any, precision: int) -> Any:
+        if values.dim() != 4:
+            return scale(values, precision)
+        return scale(values, bits) * step
+
+    def own_rounding(values: Any, scaling: Any, to_int: bool = True) -> Any:
+        if values.dim() != 4:
+            return rounded(values, scaling, to_int=to_int)
+        return rounded(values, scaling / step, to_int=to_int) * step
+
+    if step > 1:
+        discretize.determine_discretization_scale = own_scale
+        discretize.discretize_tensor = own_rounding
+    try:
+        yield
+    finally:
+        discretize.determine_discretization_scale = scale
+        discretize.discretize_tensor = rounded
+
+
 def dynapcnn_layer(layer: dict[str, Any], batch: int) -> Any:
     """Layer of sinabs with discretised weights, bias, threshold and lower bound."""
     from sinabs.backend.dynapcnn import DynapcnnLayer  # noqa: TID251  # this process exists for it
@@ -91,7 +127,8 @@ def dynapcnn_layer(layer: dict[str, Any], batch: int) -> Any:
         reset_fn=MembraneReset() if layer["reset"] == "zero" else MembraneSubtract(),
     )
     pools = [tuple(pool) for pool in layer["destinations"].values()] or [(1, 1)]
-    return DynapcnnLayer(conv, spiking, in_shape=tuple(layer["map"]), pool=pools)
+    with coarse_weights(layer["bits"]):
+        return DynapcnnLayer(conv, spiking, in_shape=tuple(layer["map"]), pool=pools)
 
 
 def run(layers: list[dict[str, Any]], codes: dict[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from neurozsl.core.errors import BadInput, MissingPart
 from neurozsl.core.reading import brief
 from neurozsl.data.events.arrays import to_wide
 from neurozsl.data.events.files.aedat4_packets import MAGIC, Cut, first_cut, read_head
 from neurozsl.data.events.files.base import Array, Decoded, Format, Problems
+from neurozsl.data.events.stream import joined
 
 JOINED: Final = 2**16  # events; a packet has some hundreds
 
@@ -53,9 +52,9 @@ def _blocks(decoder: Any, number: int, cut: Cut | None, problems: Problems) -> I
             waiting.append(to_wide(packet["events"], str(problems.path)))
             problems.events += len(waiting[-1])
         if sum(map(len, waiting)) >= JOINED:
-            yield np.concatenate(waiting)
+            yield joined(waiting)
             waiting = []
-    yield from (np.concatenate(waiting),) if waiting else ()
+    yield from (joined(waiting),) if waiting else ()
 
 
 def _packets(decoder: Any, cut: Cut | None, problems: Problems) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from neurozsl.data.events.arrays import WIDE
 from neurozsl.data.events.files.base import Array, Decoded, Format, Problems, words
+from neurozsl.data.events.stream import taken
 
 OVERFLOW_ROW: Final = 240
 OVERFLOW_US: Final = 2**13
@@ -41,7 +42,7 @@ def _blocks(path: Path, problems: Problems) -> Iterator[Array]:
         wide["t"] = ((byte[:, 2] & 0x7F) << 16 | byte[:, 3] << 8 | byte[:, 4]) + more_us
         added_us = int(more_us[-1])
         problems.events += len(wide) - int(overflow.sum())
-        yield wide[~overflow]
+        yield taken(wide, ~overflow)
 
 
 ATIS: Final = Format("N-MNIST (ATIS, 40 bits)", (".bin", ".bs2"), None, source, NMNIST_SIZE)

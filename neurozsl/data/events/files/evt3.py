@@ -27,6 +27,7 @@ import numpy as np
 from neurozsl.data.events.arrays import WIDE
 from neurozsl.data.events.files.base import Array, Decoded, Format, Problems, words
 from neurozsl.data.events.files.prophesee import evt_version, read_header
+from neurozsl.data.events.stream import taken
 
 MOST_OF_A_WORD: Final = 12  # events
 PART_WORDS: Final = 2**15  # decoded at once; bounds a block to 2**15 x 12 events
@@ -63,7 +64,7 @@ def _blocks(path: Path, start: int, problems: Problems) -> Iterator[Array]:
                 )
             done += len(part)
             problems.events += count
-            yield wide[:count].copy()  # or the whole of `wide` stays
+            yield taken(wide, slice(count))  # or the whole of `wide` stays
 
 
 def _decode_loop(block: Array, state: Array, out: Array) -> int:

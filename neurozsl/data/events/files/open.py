@@ -41,15 +41,23 @@ class Recording:
         height: of the sensor, px.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int] | None, *, repair: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int] | None,
+        fallback: tuple[int, int] | None,
+        *,
+        repair: bool,
+    ) -> None:
         self.path = path
-        if size is not None:
-            check_size(size, str(path))
+        for side in (size, fallback):
+            if side is not None:
+                check_size(side, str(path))
         form = format_of(path)
         problems = Problems(path, repair=repair)
         source = form.source(path, problems)
         self.format = form.name
-        self.width, self.height = _size(path, size, source.size, form.size)
+        self.width, self.height = _size(path, size, source.size, fallback or form.size)
         self._source = source.blocks
         self._blocks = screened(source.blocks, (self.width, self.height), problems)
         self._repairs = Repairs()
@@ -87,26 +95,35 @@ class Recording:
 
 
 def open_events(
-    path: Path | str, *, size: tuple[int, int] | None = None, repair: bool = False
+    path: Path | str,
+    *,
+    size: tuple[int, int] | None = None,
+    fallback: tuple[int, int] | None = None,
+    repair: bool = False,
 ) -> Recording:
     """Opens a recording of any known format.
 
-    size: width and height of the sensor, px, for files that do not state it. repair: leave out or
-    sort in what is wrong, and list it.
+    size: width and height of the sensor, px, for a file that does not state it; one that states
+    another is refused. fallback: the same for many files, of which some state theirs. repair: leave
+    out or sort in what is wrong, and list it.
 
     Raises:
         BadInput: no file of a known format, damaged, or its sensor is unknown or another; while
             iterating: an event that is wrong.
         MissingPart: the decoder of the format is not installed.
     """
-    return Recording(Path(path), size, repair=repair)
+    return Recording(Path(path), size, fallback, repair=repair)
 
 
 def read_events(
-    path: Path | str, *, size: tuple[int, int] | None = None, repair: bool = False
+    path: Path | str,
+    *,
+    size: tuple[int, int] | None = None,
+    fallback: tuple[int, int] | None = None,
+    repair: bool = False,
 ) -> EventStream:
     """All events of a recording at once; arguments and errors of `open_events`."""
-    with open_events(path, size=size, repair=repair) as recording:
+    with open_events(path, size=size, fallback=fallback, repair=repair) as recording:
         blocks = list(recording)
         if not blocks:
             raise BadInput(f"{path}: holds 0 events, a recording has at least 1; check the file")

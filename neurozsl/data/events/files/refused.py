@@ -30,7 +30,9 @@ def named(head: bytes) -> str | None:
             return f"is a Prophesee DAT file, which is not read; {CONVERT_RAW}"
         version = evt_version(head) or ""
         if version not in ("2", "2.0", "3", "3.0"):
-            shown = f"EVT {version}" if version else "a recording that states no EVT version"
+            plain = re.fullmatch(r"[0-9.]{1,8}", version)
+            said = version if plain else repr(version[:12])
+            shown = f"EVT {said}" if version else "a recording that states no EVT version"
             return f"is {shown}, of which 2.0 and 3.0 are read; {CONVERT_RAW}"
     if head.startswith(b"#ROSBAG"):
         return "is a ROS bag, which is not read; extract its events to .npz or .h5"

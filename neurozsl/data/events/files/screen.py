@@ -13,7 +13,7 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.data.events.arrays import WIDE, narrow
 from neurozsl.data.events.files.base import REPAIR, Array, Problems
-from neurozsl.data.events.stream import EventStream, first_fault
+from neurozsl.data.events.stream import EventStream, first_fault, joined, taken
 
 BLOCK_EVENTS: Final = 2**17  # of a stream that is given out, at least, but for the last
 HELD: Final = 2**16  # events that a repair keeps back, to sort late ones in
@@ -40,7 +40,7 @@ def screened(
 
 
 def _stream(parts: list[Array], size: tuple[int, int], problems: Problems) -> EventStream:
-    events = narrow(np.concatenate(parts)) if parts else narrow(np.empty(0, dtype=WIDE))
+    events = narrow(joined(parts)) if parts else narrow(np.empty(0, dtype=WIDE))
     return EventStream(events, *size, str(problems.path), problems.taken())
 
 
@@ -75,15 +75,15 @@ def _repaired(
         late = kept["t"] < given_us
         if late.any():
             problems.note("too late", first=int(index[late][0]), count=int(late.sum()))
-            kept, index = kept[~late], index[~late]
+            kept, index = taken(kept, ~late), index[~late]
         if len(kept):
             before = np.concatenate(([newest_us], kept["t"][:-1]))
             moved = kept["t"] < np.maximum.accumulate(before)
             if moved.any():
                 problems.note("out of order", first=int(index[moved][0]), count=int(moved.sum()))
             newest_us = max(newest_us, int(kept["t"].max()))
-        held = np.concatenate((held, kept))
-        held = held[np.argsort(held["t"], kind="stable")]
+        held = joined((held, kept))
+        held = taken(held, np.argsort(held["t"], kind="stable"))
         if len(held) > 2 * HELD:
             ready, held = held[:-HELD], held[-HELD:]
             given_us = int(ready["t"][-1])
@@ -107,4 +107,4 @@ def _without_wrong(
             problems.note(kind, first=seen + int(np.argmax(new)), count=int(new.sum()))  # type: ignore[arg-type]
         wrong |= mask
     index = np.flatnonzero(~wrong)
-    return block[index], index + seen
+    return taken(block, index), index + seen

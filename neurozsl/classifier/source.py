@@ -1,0 +1,191 @@
+"""Where a network to train comes from: a name, a function of the user's, a `.nir` file.
+
+    conv-if            a network of `neurozsl.networks`
+    FILE.py:make       `make()` or `make(shape, classes)` in a Python file of the user's
+    FILE.nir           any network that lowers, with what the caller says of it
+
+A Python file is the user's own program and is executed when it is named on the command line, and
+never because a run folder names it: to continue such a run it must lie where it lay, unchanged.
+"""
+
+import importlib.util
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from neurozsl import networks
+from neurozsl.classifier.learner import Learner, StackLearner, TwinLearner
+from neurozsl.classifier.twin import Twin
+from neurozsl.core.digest import sha256
+from neurozsl.core.errors import BadInput
+from neurozsl.core.signals import InputCode
+from neurozsl.export.nir import nirfile
+from neurozsl.export.nir.foreign import from_graph
+from neurozsl.export.nir.graph_reading import graph_inputs
+from neurozsl.export.nir.said import Said
+from neurozsl.training.qat import Rounding
+
+Kind = Literal["name", "file", "nir"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network as it is named.
+
+    Attributes:
+        kind: what stands behind the name.
+        name: of the network, of the function, or of the file.
+        path: of the Python or `.nir` file; "" for a name.
+        digest: SHA-256 of the file.
+    """
+
+    kind: Kind
+    name: str
+    path: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is for: steps, shape of a step, classes, code of the input."""
+
+    steps: int
+    shape: tuple[int, int, int]
+    classes: int
+    code: InputCode
+    said: Said = field(default_factory=Said)
+
+
+def source_of(text: str) -> Source:
+    """What a command line names.
+
+    Raises:
+        BadInput: no such network, file or function name.
+    """
+    if text.endswith(".nir"):
+        path = _file(text, "a .nir file")
+        return Source("nir", path.name, str(path.resolve()), sha256(path))
+    head, colon, function = text.rpartition(":")
+    if colon and head.endswith(".py"):
+        path = _file(head, "a Python file")
+        if not function.isidentifier():
+            raise BadInput(f"network '{text}': '{function}' is no function name; as in net.py:make")
+        return Source("file", function, str(path.resolve()), sha256(path))
+    if text.endswith(".py"):
+        raise BadInput(f"network '{text}': say which function makes it, as in {text}:make")
+    if text not in networks.NETWORKS:
+        raise BadInput(
+            f"network '{text}' is not known; choose {', '.join(networks.NETWORKS)}, a function "
+            "that makes one (FILE.py:make), or a .nir file"
+        )
+    return Source("name", text)
+
+
+def learner_of(source: Source, task: Task, rounding: Rounding | None) -> Learner:
+    """A fresh network of a source, ready to learn; weights from torch's random state.
+
+    Raises:
+        BadInput: the file changed or fails, the network does not fit the task, or integers are
+            asked of a stack whose BatchNorm is still free (fine-tune the finished run).
+    """
+    if source.kind == "nir":
+        return TwinLearner(_twin(source, task, rounding))
+    stack = _stack(source, task)
+    if rounding is not None:
+        raise BadInput(
+            f"network '{source.name}': integers are trained from a finished float network, whose "
+            "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
+        )
+    example = torch.zeros(1, task.steps, *task.shape)
+    return StackLearner(stack, example, task.code)
+
+
+def _twin(source: Source, task: Task, rounding: Rounding | None) -> Twin:
+    path = _unchanged(source)
+    graph = nirfile.read(path)
+    network = from_graph(graph, path.name, task.said)
+    if len(network.lowered.inputs) == 1:  # again, with the code of what it will read
+        name = next(iter(network.lowered.inputs))
+        size = network.lowered.inputs[name].size
+        values = task.shape[0] * task.shape[1] * task.shape[2]
+        if size != values:
+            raise BadInput(
+                f"{path.name}: reads {size} values a step, frames of {task.shape} have {values}; "
+                "build the set with another --size"
+            )
+    return Twin(network.lowered, shapes=graph_inputs(network.graph), rounding=rounding)
+
+
+def _stack(source: Source, task: Task) -> nn.Module:
+    if source.kind == "name":
+        return networks.build(source.name, task.shape, task.classes)
+    make = _function(source)
+    wanted = inspect.signature(make).parameters
+    given = {"shape": task.shape, "classes": task.classes}
+    try:
+        made = make(**{key: value for key, value in given.items() if key in wanted})
+    except Exception as error:
+        raise BadInput(_failed(source, error)) from error
+    if not isinstance(made, nn.Module):
+        raise BadInput(
+            f"{source.path}: {source.name}() gave a {type(made).__name__}, expected a torch module "
+            "(nn.Sequential of layers and Norse's cells)"
+        )
+    return made
+
+
+def _function(source: Source) -> Callable[..., Any]:
+    path = _unchanged(source)
+    spec = importlib.util.spec_from_file_location(f"network_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # a .py file
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BadInput(_failed(source, error)) from error
+    make = getattr(module, source.name, None)
+    if not callable(make):
+        there = [n for n, x in vars(module).items() if inspect.isfunction(x)]
+        raise BadInput(
+            f"{path}: holds no function '{source.name}'; it has {', '.join(there) or 'none'}"
+        )
+    found: Callable[..., Any] = make
+    return found
+
+
+def _failed(source: Source, error: Exception) -> str:
+    """What went wrong in the user's file, and where."""
+    lines = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == source.path]
+    where = f", line {lines[-1].lineno}" if lines else ""
+    return (
+        f"{source.path}{where}: {type(error).__name__}: {str(error)[:300]}; mend the function "
+        f"'{source.name}', which may take shape (channels, height, width) and classes"
+    )
+
+
+def _file(text: str, what: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise BadInput(f"network '{text}': {what} is not there; check the path")
+    return path
+
+
+def _unchanged(source: Source) -> Path:
+    path = Path(source.path)
+    if not path.is_file():
+        raise BadInput(
+            f"{path}: is not there any more, the network of this run comes from it; put it back, "
+            "or train a new run"
+        )
+    if sha256(path) != source.digest:
+        raise BadInput(
+            f"{path}: changed since the run began (sha256 {sha256(path)[:12]}, the run notes "
+            f"{source.digest[:12]}); restore it, or train a new run"
+        )
+    return path

@@ -1,0 +1,78 @@
+"""`neurozsl data build`: a data set of video clips, or of an event camera's recordings."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from neurozsl.cli.console import progress_bar
+from neurozsl.cli.data_events_set import build_events
+from neurozsl.cli.data_synth import Out
+from neurozsl.cli.data_tables import show_set
+from neurozsl.cli.kinds import Form, call, takes
+from neurozsl.cli.option_values import Json
+from neurozsl.core.errors import BadInput
+from neurozsl.core.places import check_place
+
+
+def build_clips(
+    *,
+    clips: Annotated[Path | None, typer.Option(help="Folder of video files.")] = None,
+    labels: Annotated[
+        Path,
+        typer.Option(
+            help="CSV: file,label,role,embedding_name of clips; file,label,split of recordings."
+        ),
+    ],
+    vectors: Annotated[
+        list[Path] | None, typer.Option(help="NPZ with names, vectors; may be repeated.")
+    ] = None,
+    out: Out,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse rows that would be left out.")
+    ] = False,
+    window: Annotated[float, typer.Option(help="Window length, s.")] = 2.0,
+    hop: Annotated[float, typer.Option(help="Distance of windows, s.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Steps per window, at least 10.")] = 10,
+    max_seconds: Annotated[
+        float, typer.Option(help="Longest clip, s; longer ones are left out and listed.")
+    ] = 1800.0,
+    json_out: Json = False,
+) -> None:
+    """Build a data set from video clips with sound."""
+    from neurozsl.data.clips.build import write_clips
+    from neurozsl.data.clips.limits import ClipLimits
+    from neurozsl.data.clips.windows import WindowSpec
+
+    assert clips is not None  # what makes it this form
+    check_place(out, "data set")
+    with progress_bar("decoding and encoding") as step:
+        data, _ = write_clips(
+            clips,
+            labels,
+            vectors or [],
+            out,
+            spec=WindowSpec(window, hop, steps),
+            limits=ClipLimits(max_seconds),
+            strict=strict,
+            progress=step,
+        )
+    show_set(data, out, json_out)
+
+
+FORMS: Final = {
+    "clips": Form("--clips DIR", build_clips),
+    "events": Form("--events DIR", build_events),
+}
+
+
+@takes(FORMS)
+def build(context: typer.Context, **options: Any) -> None:
+    """Build a data set from video clips with sound, or from recordings of an event camera."""
+    given = [key for key in FORMS if options[key] is not None]
+    if len(given) != 1:
+        raise BadInput(
+            f"data build: {' and '.join(f'--{key}' for key in given) or 'neither'} given; give "
+            "either --clips DIR or --events DIR"
+        )
+    call(context, FORMS, given[0], options=options, where=f"--{given[0]} is given")

@@ -1,0 +1,29 @@
+"""A classifier's run where a command takes a `.nir` file: its network on its test samples."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neurozsl.runs.kind import NETWORK, TEST, is_classifier
+
+
+def stands_for(what: Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """The file to work on and the options for it; both as they are of anything else.
+
+    The test samples and their labels are the input where none is said. A run that is damaged is
+    refused when it is opened here.
+
+    Raises:
+        BadInput: the run is not finished, or a file of it was changed.
+    """
+    found = dict(options)
+    if not is_classifier(what):
+        return what, found
+    from neurozsl.classifier.run import open_classifier
+
+    open_classifier(what)
+    if found.get("input") is None and found.get("poisson") is None:
+        found["input"] = what / TEST
+        if found.get("labels") is None:
+            found["labels"] = what / TEST
+    return what / NETWORK, found

@@ -1,0 +1,34 @@
+"""How a set of recordings is known from other data sets, without reading it."""
+
+from pathlib import Path
+from typing import Final
+
+from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_object
+from neurozsl.core.shell import words
+from neurozsl.data.set_folder import FACTS, MAX_FACTS_BYTES
+
+EVENT_SCHEMA: Final = 3  # of `dataset.json`; 1 and 2 are sets of clips
+REBUILD: Final = "make it again with `neurozsl data build --events`"
+
+
+def is_event_set(folder: Path) -> bool:
+    """Whether the folder says that it is a set of recordings; its arrays may be damaged."""
+    try:
+        facts = read_object(folder / FACTS, remedy=REBUILD, max_bytes=MAX_FACTS_BYTES)
+    except BadInput:
+        return False
+    return facts.get("schema") == EVENT_SCHEMA
+
+
+def refuse_event_set(folder: Path) -> None:
+    """An error where features of clips are needed and recordings were given.
+
+    Raises:
+        BadInput: the folder is a set of recordings.
+    """
+    if is_event_set(folder):
+        raise BadInput(
+            f"{folder}: is a set of event recordings, a set of clips is needed here; train a "
+            f"spiking network on it: neurozsl train --network NETWORK{words({'data': folder})}"
+        )
