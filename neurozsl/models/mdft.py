@@ -33,7 +33,7 @@ from torch import Tensor
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.events.generate import FEATURE_LOG_EPS, First, events_of, feature_changes
+from neurozsl.data.events.feature_events import FEATURE_LOG_EPS, First, events_of, feature_changes
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
@@ -125,7 +125,7 @@ class MDFT(WithBranch[SpikingBranch]):
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0, step=c.event_threshold)
         if not c.egm:
             video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
-        elif c.events == "pixel":  # ON and OFF counts, 16 x 16, see data.events.pool_events
+        elif c.events == "pixel":  # ON and OFF counts, 16 x 16, see data.events.clip_events
             video = InputCode(512, "binary", 1, False, 1.0)
         elif c.video_code == "on_off":
             video = replace(on_off_code(c.video_dim), step=c.event_threshold)
