@@ -34,7 +34,7 @@ EpochProgress = Callable[[int, int, str], None]
 Ints = npt.NDArray[np.int64]
 
 
-class Rows(Protocol):
+class FrameReader(Protocol):
     """Frames by row, `(k, time, channel, height, width)` uint8."""
 
     def __call__(self, rows: Ints, /) -> npt.NDArray[np.uint8]: ...
@@ -44,7 +44,7 @@ class Rows(Protocol):
 class Examples:
     """What is learned from: rows of a set and their classes."""
 
-    take: Rows
+    take: FrameReader
     rows: Ints
     labels: Ints
 

@@ -37,7 +37,7 @@ Kind = Literal["name", "file", "nir"]
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """A network as it is named.
 
     Attributes:
@@ -54,7 +54,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Task:
+class EventTask:
     """What a network is for: steps, shape of a step, classes, code of the input."""
 
     steps: int
@@ -64,7 +64,7 @@ class Task:
     said: Said = field(default_factory=Said)
 
 
-def source_of(text: str) -> Source:
+def source_of(text: str) -> NetworkSource:
     """What a command line names.
 
     Raises:
@@ -72,13 +72,13 @@ def source_of(text: str) -> Source:
     """
     if text.endswith(".nir"):
         path = _file(text, "a .nir file")
-        return Source("nir", path.name, str(path.resolve()), sha256(path))
+        return NetworkSource("nir", path.name, str(path.resolve()), sha256(path))
     head, colon, function = text.rpartition(":")
     if colon and head.endswith(".py"):
         path = _file(head, "a Python file")
         if not function.isidentifier():
             raise BadInput(f"network '{text}': '{function}' is no function name; as in net.py:make")
-        return Source("file", function, str(path.resolve()), sha256(path))
+        return NetworkSource("file", function, str(path.resolve()), sha256(path))
     if text.endswith(".py"):
         raise BadInput(f"network '{text}': say which function makes it, as in {text}:make")
     if text not in networks.NETWORKS:
@@ -86,10 +86,10 @@ def source_of(text: str) -> Source:
             f"network '{text}' is not known; choose {', '.join(networks.NETWORKS)}, a function "
             "that makes one (FILE.py:make), or a .nir file"
         )
-    return Source("name", text)
+    return NetworkSource("name", text)
 
 
-def learner_of(source: Source, task: Task, rounding: Rounding | None) -> Learner:
+def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> Learner:
     """A fresh network of a source, ready to learn; weights from torch's random state.
 
     Raises:
@@ -113,7 +113,7 @@ def learner_of(source: Source, task: Task, rounding: Rounding | None) -> Learner
     return learner
 
 
-def _twin(source: Source, task: Task, rounding: Rounding | None) -> Twin:
+def _twin(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> Twin:
     path = _unchanged(source)
     graph = nirfile.read(path)
     declared = bool(graph_metadata.read(graph))  # a file that says it is not overruled
@@ -140,7 +140,7 @@ def _twin(source: Source, task: Task, rounding: Rounding | None) -> Twin:
     return twin
 
 
-def _check_classes(source: Source, neurons: int, task: Task) -> None:
+def _check_classes(source: NetworkSource, neurons: int, task: EventTask) -> None:
     if neurons != task.classes:
         raise BadInput(
             f"network '{source.name}': ends with {neurons} neurons, the set has {task.classes} "
@@ -148,7 +148,7 @@ def _check_classes(source: Source, neurons: int, task: Task) -> None:
         )
 
 
-def _stack(source: Source, task: Task) -> nn.Module:
+def _stack(source: NetworkSource, task: EventTask) -> nn.Module:
     if source.kind == "name":
         return networks.build(source.name, task.shape, task.classes)
     make = _function(source)
@@ -166,7 +166,7 @@ def _stack(source: Source, task: Task) -> nn.Module:
     return made
 
 
-def _function(source: Source) -> Callable[..., Any]:
+def _function(source: NetworkSource) -> Callable[..., Any]:
     path = _unchanged(source)
     spec = importlib.util.spec_from_file_location(f"network_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # a .py file
@@ -185,7 +185,7 @@ def _function(source: Source) -> Callable[..., Any]:
     return found
 
 
-def _failed(source: Source, error: Exception) -> str:
+def _failed(source: NetworkSource, error: Exception) -> str:
     """What went wrong in the user's file, and where."""
     lines = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == source.path]
     where = f", line {lines[-1].lineno}" if lines else ""
@@ -202,7 +202,7 @@ def _file(text: str, what: str) -> Path:
     return path
 
 
-def _unchanged(source: Source) -> Path:
+def _unchanged(source: NetworkSource) -> Path:
     path = Path(source.path)
     if not path.is_file():
         raise BadInput(

@@ -10,8 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from neurozsl.data.benchmark import packed
-from neurozsl.data.events.kind import is_event_set
-from neurozsl.data.events.recordings.stored import load_event_set
+from neurozsl.data.events.kind import is_event_set, noted_fingerprint
 
 State = tuple[tuple[str, int, int], ...]  # file below the folder, bytes, time of change in ns
 
@@ -22,7 +21,7 @@ def fingerprint(folder: Path) -> str:
         both = packed.array_digest(folder) + packed.facts_digest(folder)
         return hashlib.sha256(both.encode()).hexdigest()
     if is_event_set(folder):
-        return load_event_set(folder).fingerprint
+        return noted_fingerprint(folder)
     return _hash_files(folder, _state(folder))
 
 
