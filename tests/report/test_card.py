@@ -27,7 +27,8 @@ def test_a_card_of_a_run_has_what_a_model_hub_shows(example: RunReport) -> None:
     assert {x["type"]: x["value"] for x in result["metrics"]}["HM"] == example.accuracy.HM
     titles = [x.removeprefix("## ") for x in body.splitlines() if x.startswith("## ")]
     assert titles == [
-        "Intended use and limits", "What deployment costs", "What the spikes do",
+        "Intended use and limits", "What it is right about", "What deployment costs",
+        "What the spikes do",
         "What costs most, and what would cut it", "What it costs in energy",
         "Spikes against a dense pass", "On the frontier", "The host part",
         "Our figures against measured chips", "Where it lies on the chip", "NeuroBench metrics",
@@ -93,7 +94,10 @@ def test_a_network_card_states_assumptions_and_fits(network_example: NetworkRepo
     assert f"- repaired: {network_example.repairs[0]}" in text
     assert "4 of 16" in text and str(network_example.fits[1].reason) in text
     assert f"{network_example.layers[-1].name} (read-out)" in text
-    assert "Accuracy" not in text
+    assert "Accuracy on 100 labelled samples" in text and "task: FAIL" in text
+    unlabelled = card(network_example.model_copy(update={"sections": {}}))
+    assert "Accuracy" not in unlabelled and "Nothing is known here of its task" in unlabelled
+    assert "Nothing is known here of its task" not in text
 
 
 @pytest.mark.parametrize("kind", ["example", "network_example"])
