@@ -27,8 +27,7 @@ def test_a_card_of_a_run_has_what_a_model_hub_shows(example: RunReport) -> None:
     assert {x["type"]: x["value"] for x in result["metrics"]}["HM"] == example.accuracy.HM
     titles = [x.removeprefix("## ") for x in body.splitlines() if x.startswith("## ")]
     assert titles == [
-        "Intended use and limits", "What it is right about", "What deployment costs",
-        "What the spikes do",
+        "Intended use and limits", "What deployment costs", "What the spikes do",
         "What costs most, and what would cut it", "What it costs in energy",
         "Spikes against a dense pass", "On the frontier", "The host part",
         "Our figures against measured chips", "Where it lies on the chip", "NeuroBench metrics",
