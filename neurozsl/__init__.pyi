@@ -25,6 +25,7 @@ from .face.data import load_data as load_data
 from .face.files import open_nir as open_nir
 from .face.files import read_nir as read_nir
 from .face.files import write_nir as write_nir
+from .face.labelled import accuracy as accuracy
 from .face.runs import evaluate as evaluate
 from .face.runs import export as export
 from .face.runs import load as load

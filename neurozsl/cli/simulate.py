@@ -13,8 +13,8 @@ from neurozsl.cli.stands_for import stands_for
 _SCORED: Final = "leave out (`neurozsl evaluate RUN --bundle BUNDLE` scores that of a run)"
 FORMS: Final = {
     "bundle": Form("a run's bundle", simulate_bundle),
-    "network_bundle": Form("the bundle of a .nir file", simulate_network_bundle, _SCORED),
-    "network": Form("a .nir file", simulate_network),
+    "network": Form("a .nir file", simulate_network, _SCORED),
+    "network_bundle": Form("the bundle of a .nir file", simulate_network_bundle),
 }
 
 

@@ -61,6 +61,13 @@ def foreign(forms: Mapping[str, Form], key: str) -> list[inspect.Parameter]:
     return [x for name, x in others.items() if name not in forms[key].options]
 
 
+def of_a_file(folder: Path) -> Path:
+    """What a bundle of a .nir file is told by: its manifest names the file."""
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"source": "net.nir"}')
+    return folder
+
+
 CASES = [(name, key) for name, forms in FORMS.items() for key in forms if foreign(forms, key)]
 
 
@@ -77,6 +84,7 @@ def test_an_option_that_does_not_apply_is_refused(
     places = {
         "RUN": run_dir,
         "BUNDLE": lava_bundle,
+        "NETWORK_BUNDLE": of_a_file(tmp_path / "deployed"),
         "NETWORK": files.write(tmp_path / "net.nir", files.dense()),
         "REPORT": tmp_path / "r.json",
         "NONE": tmp_path / "none",
@@ -128,11 +136,12 @@ def test_the_help_says_to_what_an_option_belongs(name: str, neurozsl: Command) -
 def test_what_a_path_is_is_told_by_what_lies_there(
     run_dir: Path, lava_bundle: Path, tmp_path: Path
 ) -> None:
-    every = ("run", "bundle", "network", "report")
+    every = ("run", "bundle", "network_bundle", "network", "report")
     network = files.write(tmp_path / "net.nir", files.dense())
     found = {
         run_dir: "run",
         lava_bundle: "bundle",
+        of_a_file(tmp_path / "deployed"): "network_bundle",
         network: "network",
         tmp_path / "none.nir": "network",
         tmp_path / "none.json": "report",
@@ -141,4 +150,8 @@ def test_what_a_path_is_is_told_by_what_lies_there(
     assert {path: kind(path, every) for path in found} == found
     assert kind(lava_bundle, ("run", "network")) == "run"
     assert kind(run_dir, ("bundle", "network")) == "bundle"
+    assert kind(tmp_path / "deployed", ("bundle", "network")) == "bundle"
+    for damaged in ("{", "[]", "{}"):
+        (tmp_path / "deployed" / "manifest.json").write_text(damaged)
+        assert kind(tmp_path / "deployed", every) == "bundle"  # opening it says what is wrong
     assert kind(network.with_suffix(".json"), ("run", "network")) == "run"

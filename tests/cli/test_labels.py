@@ -24,6 +24,13 @@ def _tie(tmp_path: Path) -> Files:
     return labelled.write(tmp_path)
 
 
+@pytest.fixture
+def no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle stays out: what is tested is not the arithmetic, and it takes a minute."""
+    monkeypatch.setenv("NEUROZSL_LAVA_HOME", "/nowhere")
+    monkeypatch.delenv("NEUROZSL_LAVA_PYTHON", raising=False)
+
+
 def given(tie: Files) -> tuple[Any, ...]:
     return ("--input", tie[1], "--labels", tie[2])
 
@@ -39,7 +46,8 @@ def rows(task: Any) -> dict[str, tuple[int, int]]:
         (("--backend", "emulator"), "8 bits, emulator", 20, 0),
         (("--backend", "sinabs"), "sinabs", 20, 0),
         (("--readout", "first"), "float", 20, 0),
-        (("--readout", "membrane"), "float", 10, 0),  # after resets: 1.08 against 0.57
+        # After its resets the output that spikes less is the higher one: 1.08 against 0.57.
+        (("--readout", "membrane"), "float", 0, 0),
         (("--limit", 12), "float", 12, 0),
     ],
 )
@@ -49,15 +57,13 @@ def test_simulate_tells_the_accuracy_of_what_ran(
     ran = neurozsl("simulate", tie[0], *given(tie), *SAID, *options, "--json")
     assert ran.code == 0, ran.err
     task = ran.document["task"]
-    if "membrane" in options:  # the output that spikes less keeps the higher membrane
-        assert rows(task)["float"][0] == 0
-    else:
-        assert rows(task)[name] == (right, ties)
+    assert rows(task)[name] == (right, ties)
     assert task["verdict"] == "PASS" and task["samples"] == (12 if "--limit" in options else 20)
     told = neurozsl("simulate", tie[0], *given(tie), *SAID, *options).err
     assert "task: PASS" in told and "accuracy on the labelled samples" in told
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     neurozsl: Command, tie: Files, tmp_path: Path
 ) -> None:
@@ -98,6 +104,7 @@ def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     assert ran.code == 2 and "shape (2, 5, 4), expected (batch, time, 3)" in ran.err
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_a_task_that_loses_too_much_is_exit_code_3_and_the_bundle_is_kept_as_rejected(
     neurozsl: Command, tie: Files, tmp_path: Path
 ) -> None:
@@ -152,10 +159,11 @@ def test_a_manifest_whose_score_was_written_anew_is_refused(
 def test_labels_that_do_not_belong_name_both_sides(
     neurozsl: Command, tie: Files, tmp_path: Path
 ) -> None:
-    codes, labels = labelled.samples(10, 10)
+    labels = labelled.samples(10, 10)[1]
     cases = {
         "19 labels, the input has 20 samples": labels[:19],
-        "shape (20, 2) of int64, expected whole numbers of shape (20,)": np.eye(2, dtype=int)[labels],
+        "shape (20, 2) of int64, expected whole numbers of shape (20,)":
+            np.stack([labels, labels], axis=1),
         "shape (20,) of float64, expected whole numbers": labels.astype(float),
         "label 2 in row 7, output layer 'b' of tie.nir has 2 neurons, so labels are 0 to 1":
             np.where(np.arange(20) == 7, 2, labels),
@@ -188,7 +196,7 @@ def test_labels_without_their_samples_and_the_reverse_name_the_remedy(
         assert ran.code == 2 and "--max-acc-drop -1: expected 0 to 100 points" in ran.err
     for name in ("simulate", "profile"):
         ran = neurozsl(name, lava_bundle, "--input", x)
-        assert ran.code == 2 and "only with the bundle of a .nir file" in ran.err
+        assert ran.code == 2 and "or the bundle of a .nir file, and" in ran.err
     assert "evaluate RUN --bundle" in neurozsl("simulate", lava_bundle, "--input", x).err
     ran = neurozsl("verify", lava_bundle, *given(tie))
     assert ran.code == 2 and "is the bundle of a run" in ran.err and "evaluate RUN" in ran.err
