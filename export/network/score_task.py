@@ -67,7 +67,7 @@ def score(
         raise BadInput(
             f"accuracy: {len(task.labels):,} labels for {chip_input.batch:,} samples; give one each"
         )
-    run = _Run(task, parts.lowered, chip_input, known or {}, progress)
+    run = _Labelled(task, parts.lowered, chip_input, known or {}, progress)
     contenders = list(contenders)
     alone = not any(one.shipped for one in contenders)
     floats = partial(backend, "floatsim", parts, _options(task))
@@ -220,7 +220,7 @@ def _bits(bits: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Labelled:
     """The samples, and what is known of them already."""
 
     task: Task

@@ -35,6 +35,10 @@ def given(tie: Files) -> tuple[Any, ...]:
     return ("--input", tie[1], "--labels", tie[2])
 
 
+def save(path: Path, values: Any) -> None:
+    np.savez(path, **{"in": values})
+
+
 def rows(task: Any) -> dict[str, tuple[int, int]]:
     return {x["name"]: (x["accuracy"]["right"], x["ties"]) for x in task["rows"]}
 
@@ -84,7 +88,7 @@ def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     # New samples of the bundle: another number of them, and of steps.
     codes, labels = labelled.samples(3, 4)
     labels[0] = 0  # a label that is wrong
-    np.savez(tmp_path / "new.npz", **{"in": codes[:, :12]})
+    save(tmp_path / "new.npz", codes[:, :12])
     np.savez(tmp_path / "new_y.npz", labels=labels)
     new = ("--input", tmp_path / "new.npz", "--labels", tmp_path / "new_y.npz")
     for command in ("simulate", "verify"):
@@ -99,7 +103,7 @@ def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     assert report["chip"] == "loihi2" and report["sections"]["task"]["rows"][1]["bits"] == 8
     told = neurozsl("verify", bundle).err
     assert "at export: task: PASS" in told
-    np.savez(tmp_path / "wide.npz", **{"in": np.zeros((2, 5, 4), np.uint8)})
+    save(tmp_path / "wide.npz", np.zeros((2, 5, 4), np.uint8))
     ran = neurozsl("simulate", bundle, "--input", tmp_path / "wide.npz")
     assert ran.code == 2 and "shape (2, 5, 4), expected (batch, time, 3)" in ran.err
 
@@ -228,17 +232,17 @@ def test_real_values_of_a_bundle_are_rounded_to_the_scale_that_it_declares(
     neurozsl: Command, network: Path, tmp_path: Path
 ) -> None:
     values = np.random.default_rng(0).random((4, 20, 6))
-    np.savez(tmp_path / "x.npz", **{"in": values})
+    save(tmp_path / "x.npz", values)
     options = ("--target", "nir", "--input", tmp_path / "x.npz", "--samples", 4)
     assert neurozsl("export", network, *options).code == 0
     bundle = network.parent / "net.deploy" / "nir"
-    np.savez(tmp_path / "one.npz", **{"in": values[1:2] / 2})
+    save(tmp_path / "one.npz", values[1:2] / 2)
     again = neurozsl("simulate", bundle, "--input", tmp_path / "x.npz", "--json").document
     golden = neurozsl("simulate", bundle, "--json").document
     assert again["layers"] == golden["layers"]
     half = neurozsl("simulate", bundle, "--input", tmp_path / "one.npz", "--json").document
     assert half["samples"] == 1 and "coded as 8-bit graded spikes" in half["input"][0]
-    np.savez(tmp_path / "far.npz", **{"in": 9.5 * values})
+    save(tmp_path / "far.npz", 9.5 * values)
     ran = neurozsl("simulate", bundle, "--input", tmp_path / "far.npz")
     assert ran.code == 2 and "declares graded codes" in ran.err
 
@@ -246,7 +250,7 @@ def test_real_values_of_a_bundle_are_rounded_to_the_scale_that_it_declares(
 def test_a_dense_network_is_scored_on_its_output_layer(
     neurozsl: Command, network: Path, tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "x.npz", **{"in": files.spikes(5)})
+    save(tmp_path / "x.npz", files.spikes(5))
     np.save(tmp_path / "y.npy", np.array([0, 1, 2, 3, 0], np.uint8))
     given = ("--input", tmp_path / "x.npz", "--labels", tmp_path / "y.npy")
     ran = neurozsl("simulate", network, *given, "--json")

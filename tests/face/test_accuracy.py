@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.factories import labelled
 
 def test_a_file_is_scored_in_float_and_at_every_width(tmp_path: Path) -> None:
     net, x, y = labelled.write(tmp_path, ones=8, zeros=12)
-    said = {"reset": "zero", "dt_s": 1e-3}
+    said: dict[str, Any] = {"reset": "zero", "dt_s": 1e-3}
     score = nz.accuracy(net, x, y, chip="loihi2", **said)
     found = [(row.name, row.accuracy and row.accuracy.right, row.shipped) for row in score.rows]
     assert found == [("float", 20, False), ("8 bits", 20, True), ("4 bits", 12, False)]
