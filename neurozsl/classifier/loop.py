@@ -66,7 +66,9 @@ def fit(
         BadInput: loss or gradient are not finite, or the checkpoint belongs to another run.
     """
     network = learner.module.to(recipe.device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.lr)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
     pruning = Pruning(network, recipe.sparsity, output=(learner.output,))
     last, history = out / f"stage{STAGE}" / checkpoint.LAST, list[dict[str, Any]]()
     if last.exists():

@@ -40,7 +40,7 @@ def train_network(
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Samples per batch, of all processes together; default 64; avca 256; network 20."
+            help="Samples per batch, of all processes together; default 64; avca 256; network 10."
         ),
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
