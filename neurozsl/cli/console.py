@@ -202,7 +202,7 @@ def progress_bar(label: str) -> Iterator[Callable[..., None]]:
             meter.flush()
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
