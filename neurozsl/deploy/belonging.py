@@ -38,7 +38,7 @@ def check_belongs(run: Run, bundle: Bundle) -> str:
     """
     spec, noted = branch_spec(run), bundle.manifest.run
     remedy = (
-        f"give a bundle of this run, or export it: "
+        f"give a bundle of this run, or export the run: "
         f"`{command('export', run.path, words({'target': bundle.manifest.target}))}`"
     )
     for name, code in spec.inputs.items():
