@@ -57,7 +57,8 @@ def profile(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write a page (x.html), a model card (x.md), both with their JSON, or x.json."
+            help="Write a page (x.html), a model card (x.md), both with their JSON, or x.json. A "
+            "file of that name is replaced, whatever it holds; a JSON beside it if it is a report."
         ),
     ] = None,
     as_json: Json = False,

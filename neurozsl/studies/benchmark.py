@@ -27,10 +27,10 @@ from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
-from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
 from neurozsl.studies.base import Job, StudyProgress, Table, new_run, sole_writer, spread, train_all
+from neurozsl.studies.benchmark_kept import check_kept
 from neurozsl.training.protocol import TrainConfig, train_config
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
@@ -126,8 +126,7 @@ def run(
     }
     with sole_writer(out):
         planned = plan(settings, out)
-        for one in planned:
-            _check_same(one, settings)
+        check_kept(planned, settings, data)
         train_all([one.job for one in planned], at_once=jobs, progress=progress)
         result = summarise(settings, planned, data)
         write_json(out / "benchmark.json", result)
@@ -138,30 +137,6 @@ def first_runs(settings: BenchmarkSettings, out: Path) -> dict[str, Path]:
     """The run folder of every model's first seed, with the first alignment."""
     chosen = [p for p in plan(settings, out) if p.alignment == settings.alignments[0]]
     return {p.model: p.job.out for p in chosen if p.seed == 0}
-
-
-def _check_same(one: PlannedRun, settings: BenchmarkSettings) -> None:
-    """Refuse a run folder that was made with other settings."""
-    path = one.job.out
-    if not (path / "run.json").exists():
-        return
-    found = read_settings(path)
-    asked = {
-        "model": one.model,
-        "label_alignment": one.alignment,
-        "data": settings.data.resolve(),
-        **vars(settings.train(one.seed)),
-    }
-    has = {**vars(found), **vars(found.train), "data": (path / found.data).resolve()}
-    given = settings.options.get(one.model, {})
-    other = [f"{k} {has[k]}, asked for {v}" for k, v in asked.items() if has[k] != v]
-    chosen = {k: found.options.get(k) for k in given}
-    other += [f"{k} {chosen[k]}, asked for {v}" for k, v in given.items() if chosen[k] != v]
-    if other:
-        raise BadInput(
-            f"run '{path}': was made with {'; '.join(other)}; choose another --out, or remove the "
-            "folder"
-        )
 
 
 def summarise(
