@@ -75,5 +75,9 @@ def _is_count(value: Any) -> bool:
 _RULES: Final[tuple[tuple[Callable[[str, Any], bool], str], ...]] = (
     (lambda name, x: _is_count(x) and "seed" != name and abs(x) > MOST, f"at most {MOST:,}."),
     (lambda name, x: _is_count(x) and "seed" == name and not 0 <= x <= MOST_SEED, "0 to 2^63 - 1."),
-    (lambda _, x: isinstance(x, float) and math.isnan(x), "is no number."),
+    # dt and poisson say themselves what they expect
+    (
+        lambda n, x: n not in ("dt", "poisson") and isinstance(x, float) and math.isnan(x),
+        "is no number.",
+    ),
 )
