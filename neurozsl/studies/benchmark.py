@@ -8,17 +8,15 @@ scores stand beside it with paper, table and column; on stand-in data they are n
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from neurozsl import models
-from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.errors import NeuroZSLError
 from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.data.batch import ZSLData
-from neurozsl.data.index import Alignment
 from neurozsl.data.sets.load import load
 from neurozsl.deploy.samples import spread as spread_rows
 from neurozsl.export.nir.graph import to_nir
@@ -29,87 +27,15 @@ from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, new_run, sole_writer, spread, train_all
+from neurozsl.studies.base import StudyProgress, Table, sole_writer, spread, train_all
 from neurozsl.studies.benchmark_kept import check_kept
-from neurozsl.training.protocol import TrainConfig, train_config
+from neurozsl.studies.benchmark_plan import BenchmarkSettings as BenchmarkSettings
+from neurozsl.studies.benchmark_plan import PlannedRun as PlannedRun
+from neurozsl.studies.benchmark_plan import plan as plan
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
 ENERGY_SAMPLES = 128  # test samples that spikes and operations are counted on
 SCORES = ("S", "U", "HM", "ZSL")
-
-
-@dataclass(frozen=True)
-class BenchmarkSettings:
-    """What is compared, on what, and how.
-
-    options: model name -> options of that model, as in `train --set`.
-    """
-
-    data: Path
-    models: tuple[str, ...]
-    seeds: int = 3
-    protocol: str = "ours"
-    alignments: tuple[Alignment, ...] = ("by_name",)
-    epochs: int | None = None
-    device: str = "cpu"
-    rules: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise BadInput(f"benchmark: {self.seeds} seeds, expected at least 1")
-        for what, chosen, known in (
-            ("model", self.models, models.names()),
-            ("label alignment", self.alignments, ("by_name", "legacy")),
-            ("--set for model", tuple(self.options), self.models),
-        ):
-            unknown = [x for x in chosen if x not in known]
-            if unknown or (not chosen and what != "--set for model"):
-                raise BadInput(
-                    f"benchmark: {what} {', '.join(unknown) or 'missing'}; choose from "
-                    f"{', '.join(known)}"
-                )
-            if len(set(chosen)) < len(chosen):
-                raise BadInput(f"benchmark: a {what} is named twice in {', '.join(chosen)}")
-        self.train(0)  # an unknown protocol or rule is refused here
-
-    def train(self, seed: int) -> TrainConfig:
-        """How a run of this seed is trained."""
-        return train_config(
-            self.protocol, rules=self.rules, epochs=self.epochs, seed=seed, device=self.device
-        )
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training."""
-
-    model: str
-    alignment: Alignment
-    seed: int
-    job: Job
-
-
-def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedRun]:
-    """All trainings, in the order of the table."""
-    planned = []
-    every = product(settings.models, settings.alignments, range(settings.seeds))
-    for model, alignment, seed in every:
-        job = new_run(
-            f"{model} {alignment}, seed {seed}",
-            out=out / f"{model.replace('+', 'p')}-{alignment}-seed{seed}",
-            data=settings.data,
-            model=model,
-            seed=seed,
-            protocol=settings.protocol,
-            label_alignment=alignment,
-            device=settings.device,
-            epochs=settings.epochs,
-            rules=settings.rules,
-            options=settings.options.get(model),
-        )
-        planned.append(PlannedRun(model, alignment, seed, job))
-    return planned
 
 
 def run(

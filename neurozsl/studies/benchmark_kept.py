@@ -13,7 +13,7 @@ from neurozsl.training.train import make_model
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
     from neurozsl.data.index import Alignment
-    from neurozsl.studies.benchmark import BenchmarkSettings, PlannedRun
+    from neurozsl.studies.benchmark_plan import BenchmarkSettings, PlannedRun
 
 
 def check_kept(
