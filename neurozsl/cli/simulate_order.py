@@ -66,7 +66,7 @@ def simulate_order(
     program = _program(fed)
     task = labels.task(fed, inputs.input)
     found = []
-    for given in _in_order(file, fed, program, inputs.seed or 0, events):
+    for given in _in_order(file, fed, program, about.dt, inputs.seed or 0, events):
         with progress_bar("simulating event by event") as update:
             found.append(
                 compare_orders(
@@ -95,8 +95,7 @@ def as_document(found: OrderOfEvents, file: Path, fed: Fed) -> dict[str, Any]:
     plain = asdict(found)
     for row, layer in zip(plain["layers"], found.layers, strict=True):
         row |= {"ratio": layer.ratio, "over": layer.is_over}
-    assumed = [x for x in fed.network.assumptions if fed.network.dt_assumed and "dt" in x]
-    notes = [*fed.given.notes, *assumed, *found.notes, *_told(found)]
+    notes = [*fed.given.notes, *found.notes, *_told(found)]
     return {"file": str(file), **plain, "notes": notes}
 
 
@@ -138,7 +137,7 @@ def _program(fed: Fed) -> SpeckProgram:
 
 
 def _in_order(
-    file: Path, fed: Fed, program: SpeckProgram, seed: int, events: Path | None
+    file: Path, fed: Fed, program: SpeckProgram, dt_s: float | None, seed: int, events: Path | None
 ) -> tuple[InOrder, ...]:
     """The events of the input at random, or as recorded and with those that codes leave out."""
     from neurozsl.export.network.order import InOrder
@@ -148,9 +147,11 @@ def _in_order(
     chip_input = fed.given.chip_input
     is_run = file.name == NETWORK and is_classifier(file.parent)
     if events is None:
-        step_s = None if not is_run else _step_of_run(file.parent)
+        step_s = None if not is_run or dt_s is not None else _step_of_run(file.parent)
         lengths = np.full(chip_input.batch, program.dt_s if step_s is None else step_s)
         order = f"random inside each step, seed {seed}: frames do not say it"
+        if step_s is None and dt_s is None:
+            order += f"; the network is read with steps of {program.dt_s:g} s, --dt says another"
         return (InOrder(random_order(program, chip_input, seed), order, lengths),)
     from neurozsl.classifier.recorded_order import recorded_order
 
@@ -177,10 +178,11 @@ def _step_of_run(run: Path) -> float | None:
 
 def _show(found: OrderOfEvents, file: Path) -> None:
     """Spikes and rates per layer, then the accuracies."""
+    order = found.order.partition(": ")[0]
     show_table(
         f"{file} on {found.chip}, step by step and event by event: {found.samples} samples of "
-        f"{found.steps} steps, {found.events:,} events ({found.order}), {found.seconds[0]:.2f} s "
-        f"and {found.seconds[1]:.2f} s",
+        f"{found.steps} steps, {found.events:,} events ({order}), {found.seconds[0]:.2f} s and "
+        f"{found.seconds[1]:.2f} s",
         (
             "layer",
             "neurons",

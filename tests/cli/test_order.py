@@ -72,7 +72,9 @@ def test_the_seed_draws_the_order(neurozsl: Command, tmp_path: Path) -> None:
     spikes = [run["layers"][0]["event_driven"] for run in runs]
     assert spikes[0] == spikes[1] and spikes[0] != runs[0]["layers"][0]["clocked"]
     assert "seed 2" in runs[2]["order"]
-    drawn = neurozsl("simulate", net, "--poisson", 0.3, *SAID, "--event-driven", "--json")
+    assert "is read with" not in runs[2]["order"]
+    drawn = neurozsl("simulate", net, "--poisson", 0.3, *SAID[:2], "--event-driven", "--json")
+    assert "the network is read with steps of 0.0001 s" in drawn.document["order"]
     assert drawn.code == 0 and drawn.document["clocked"] is None
 
 
@@ -144,6 +146,6 @@ def test_a_network_that_speck_cannot_run_is_refused(neurozsl: Command, tmp_path:
 
 def test_event_driven_alone_takes_recordings(neurozsl: Command, tie: tuple[Any, ...]) -> None:
     ran = neurozsl("simulate", *tie[:-1], "--events", ".")
-    assert ran.code == 2 and "add --event-driven" in ran.err
+    assert ran.code == 2 and "--events: only with --event-driven of a .nir file" in ran.err
     ran = neurozsl("simulate", tie[0].parent, "--event-driven")
-    assert ran.code == 2 and "--event-driven: runs a .nir file" in ran.err
+    assert ran.code == 2 and "--event-driven: only with --event-driven of a .nir file" in ran.err
