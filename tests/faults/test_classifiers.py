@@ -1,4 +1,4 @@
-"""Every file of a classifier's run, damaged: refused by name where it counts, nothing is changed."""
+"""Files of a classifier's run, damaged: refused by name where it counts, nothing is changed."""
 
 from __future__ import annotations
 

@@ -72,16 +72,7 @@ def written(
     labels, trained = events / "labels.csv", events.with_name("run")
     commands: tuple[tuple[object, ...], ...] = (
         ("data", "convert", data, "--out", packed),
-        (
-            "data",
-            "build",
-            "--events",
-            events,
-            "--labels",
-            events / "labels.csv",
-            "--out",
-            event_set,
-        ),
+        ("data", "build", "--events", events, "--labels", labels, "--out", event_set),
         ("train", "--network", "conv-if", "--data", event_set, "--out", trained, "--epochs", 1),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "report.html"),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "card.md"),
