@@ -38,7 +38,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.hardware.network.integers import check_integers
-from neurozsl.hardware.speck.event_kernel import LARGEST_COUNT, LARGEST_QUEUE, run_sample
+from neurozsl.hardware.speck.event_kernels import LARGEST_COUNT, LARGEST_QUEUE, run_sample
 from neurozsl.hardware.speck.event_links import event_tables
 from neurozsl.hardware.speck.program import SpeckProgram
 
