@@ -13,7 +13,10 @@ Readout = Literal["count", "membrane", "last"]
 Values = Literal["binary", "counts"]
 READOUTS: Final[tuple[str, ...]] = get_args(Readout)
 EPOCHS: Final = 60
-ON_EPOCHS, ON_LR = 20, 1e-3  # of a finished network that is trained on
+# Of a finished network that is trained on, in integers or pruned. A larger rate than the first lost
+# what was learned (N-MNIST, three seeds, 100 test recordings: 87.7 % at 1e-3, 90.0 % at 2e-4).
+ON_EPOCHS, ON_LR = 12, 2e-4
+PRUNING_EPOCHS, PRUNING_LR = 40, 1e-3
 
 
 @dataclass(frozen=True)

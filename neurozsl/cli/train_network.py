@@ -110,7 +110,7 @@ def network_on(
     """
     from neurozsl.classifier import run as classifiers
     from neurozsl.classifier.augment import Augment
-    from neurozsl.classifier.recipe import ON_EPOCHS, ON_LR
+    from neurozsl.classifier.recipe import ON_EPOCHS, ON_LR, PRUNING_EPOCHS, PRUNING_LR
     from neurozsl.classifier.source import source_of
     from neurozsl.runs.settings import data_folder
     from neurozsl.training.protocol import TrainConfig
@@ -120,10 +120,11 @@ def network_on(
     parent = classifiers.open_classifier(resume)
     old = parent.settings.recipe
     rounding, sparsity = integers.rounding(), pruning.pruning()
+    epochs, rate = (ON_EPOCHS, ON_LR) if sparsity is None else (PRUNING_EPOCHS, PRUNING_LR)
     recipe = replace(
         old,
-        epochs=ON_EPOCHS if length.epochs is None else length.epochs,
-        lr=ON_LR if length.lr is None else length.lr,
+        epochs=epochs if length.epochs is None else length.epochs,
+        lr=rate if length.lr is None else length.lr,
         augment=old.augment if augment is None else Augment.read(augment),
         sparsity=sparsity,
         rounding=rounding or (old.rounding if integers.qat is None else None),
