@@ -1,5 +1,9 @@
 """The face: `lazy_loader` reads here where a name lives, type checkers what it is."""
 
+from .classifier.augment import Augment as Augment
+from .classifier.recipe import Recipe as Recipe
+from .classifier.run import Classifier as Classifier
+from .classifier.run import open_classifier as open_classifier
 from .core.errors import BadInput as BadInput
 from .core.errors import DoesNotFit as DoesNotFit
 from .core.errors import MissingPart as MissingPart
@@ -13,6 +17,15 @@ from .core.signals import Trace as Trace
 from .core.version import __version__ as __version__
 from .data.clips.video_file import read_clip as read_clip
 from .data.clips.windows import encode_clip as encode_clip
+from .data.events.camera import Camera as Camera
+from .data.events.files.open import open_events as open_events
+from .data.events.files.open import read_events as read_events
+from .data.events.files.open import write_events as write_events
+from .data.events.frames import to_frames as to_frames
+from .data.events.recordings.build import EventGrid as EventGrid
+from .data.events.recordings.build import write_event_set as write_event_set
+from .data.events.recordings.stored import load_event_set as load_event_set
+from .data.events.stream import EventStream as EventStream
 from .data.synthetic.scenes import SyntheticConfig as SyntheticConfig
 from .data.synthetic.scenes import write_synthetic as write_synthetic
 from .export.backends.registry import Parts as Parts
@@ -25,6 +38,8 @@ from .face.data import load_data as load_data
 from .face.files import open_nir as open_nir
 from .face.files import read_nir as read_nir
 from .face.files import write_nir as write_nir
+from .face.labelled import accuracy as accuracy
+from .face.networks import train_network as train_network
 from .face.runs import evaluate as evaluate
 from .face.runs import export as export
 from .face.runs import load as load
@@ -52,3 +67,4 @@ from .training.economy import Penalties as Penalties
 from .training.economy import Sparsity as Sparsity
 from .training.own_network import Pruning as Pruning
 from .training.protocol import TrainConfig as TrainConfig
+from .training.qat import Rounding as Rounding

@@ -61,7 +61,7 @@ def bundle(place: Path) -> Path:
 
 
 def test_the_examples_are_short_and_say_first_how_to_run_them() -> None:
-    assert [p.name[:2] for p in EXAMPLES] == ["01", "02", "03", "04", "05", "06"]
+    assert [p.name[:2] for p in EXAMPLES] == ["01", "02", "03", "04", "05", "06", "07"]
     for path in EXAMPLES:
         text = path.read_text()
         assert len(text.splitlines()) < 80, path.name
@@ -162,6 +162,17 @@ def test_06_runs_a_recording_through_the_chip(
 ) -> None:
     path = shared_data / CLIP
     check_clip(example("06", str(path)), path.name)
+
+
+def test_07_trains_a_network_on_recordings_and_leaves_a_bundle_and_a_report(
+    example: RunExample, place: Path
+) -> None:
+    printed = example("07", "--epochs", "2")
+    commands = re.findall(r"^\$ neurozsl (\w+)", printed, re.M)
+    assert commands == ["data", "train", "train", "export", "profile"]
+    made = place / "runs" / "examples"
+    assert "<svg" in (made / "bars.html").read_text()
+    assert (made / "bars-if-qat8" / "network.deploy" / "speck" / "manifest.json").is_file()
 
 
 def write_rendered_clip(path: Path) -> None:

@@ -16,7 +16,14 @@ from neurozsl.export.backends.registry import RUNS_INTEGERS, Parts, backend
 from neurozsl.export.bundle.bundle import StageProgress
 from neurozsl.export.bundle.bundle_files import describe, publish, staged, write_golden, write_parts
 from neurozsl.export.bundle.dead_neurons import Removal, remove_dead
-from neurozsl.export.bundle.manifest import DeadLayer, DeadNeurons, Manifest, Operations, Step
+from neurozsl.export.bundle.manifest import (
+    DeadLayer,
+    DeadNeurons,
+    MadeFrom,
+    Manifest,
+    Operations,
+    Step,
+)
 from neurozsl.export.bundle.operations import ScoredStep, mesh_cores
 from neurozsl.export.bundle.policy import Wanted, apply_policy
 from neurozsl.export.bundle.twin import unfolded
@@ -85,6 +92,7 @@ def build_bundle(
     max_hm_drop: float = 2.0,
     reference_score: Mapping[str, float] | None = None,
     steps: Steps | None = None,
+    made_from: MadeFrom | None = None,
     timeout_s: float | None = None,
     progress: StageProgress | None = None,
 ) -> Manifest:
@@ -98,8 +106,8 @@ def build_bundle(
     nobody reads (`dead_neurons`). score: scores the steps of the deployment, by their
     names, on the test set. max_hm_drop: allowed loss of HM in points, trained model to deployment.
     reference_score: of the trained model, if it is known already. steps: name of the trained step,
-    and the scores of related runs. timeout_s: limit of one Lava run. progress: called with stage,
-    samples done, samples in all.
+    and the scores of related runs. made_from: the run, which the manifest notes. timeout_s: limit
+    of one Lava run. progress: called with stage, samples done, samples in all.
 
     Raises:
         VerificationFailed: verdict FAIL; the folder is `<out_dir>.rejected`.
@@ -159,6 +167,7 @@ def build_bundle(
             bias_correction=parts.program is not None and correct_bias and integers is None,
             steps=(*related.before, *own, *related.after) if own else (),
             dead_neurons=dead,
+            run=made_from,
         )
         return publish(part, out_dir, manifest)
 
@@ -183,10 +192,7 @@ def _checked(
         with suppress(DoesNotFit):
             cores = len(place(whole.program, whole.program.chip).parts)
             freed = cores - len(placed.parts)
-    rows = (
-        DeadLayer(layer=x.layer, neurons=x.neurons, silent=x.silent, unread=x.unread)
-        for x in removal.layers
-    )
+    rows = (DeadLayer(**vars(row)) for row in removal.layers)
     saved = DeadNeurons(
         neurons=removal.count,
         updates=removal.count * whole.lowered.steps,
@@ -253,8 +259,7 @@ def _score_steps(
     """Accuracy of every stage; that of the first is not computed again where it is known."""
     if score is None:
         return ()
-    asked = {}
-    cores: dict[tuple[int, ...], Placed | None] = {}  # of a network, by the sizes of its layers
+    asked, cores = {}, dict[tuple[int, ...], Placed | None]()  # cores: by the sizes of the layers
     for step, name, use in stages if reference is None else stages[1:]:
         integers = use.program if name in RUNS_INTEGERS else None
         sizes = _sizes(use)
@@ -289,6 +294,5 @@ def _sizes(parts: Parts) -> tuple[int, ...]:
 def _hm_drop(steps: tuple[Step, ...], limit: float) -> tuple[str, ...]:
     if len(steps) < 2 or steps[0].HM - steps[-1].HM <= limit:
         return ()
-    path = " -> ".join(f"{step.step} {step.HM:.2f}" for step in steps)
-    drop = steps[0].HM - steps[-1].HM
+    path, drop = " -> ".join(f"{x.step} {x.HM:.2f}" for x in steps), steps[0].HM - steps[-1].HM
     return (f"HM drops by {drop:.2f} points ({path}), limit {limit:g} (--max-hm-drop)",)

@@ -94,7 +94,7 @@ def remove_dead(parts: Parts, *, recount: bool = True) -> Removal:
         views.append(View(program.layers, _woken_integers(program)))
     layers = find_dead(views, spec.outputs)
     kept = {row.layer: row.kept for row in layers}
-    left = replace(spec, layers=tuple(_layer(layer, kept) for layer in spec.layers))
+    left = replace(spec, layers=tuple(smaller(layer, kept) for layer in spec.layers))
     if program is not None and layers:
         program = replace(program, layers=without(program.layers, kept))  # type: ignore[type-var]
         if recount:
@@ -102,7 +102,7 @@ def remove_dead(parts: Parts, *, recount: bool = True) -> Removal:
     return Removal(left, program, layers)
 
 
-def _layer(layer: LayerSpec, kept: Kept) -> LayerSpec:
+def smaller(layer: LayerSpec, kept: Kept) -> LayerSpec:
     """A layer of the branch with the neurons `kept`."""
     rows = kept.get(layer.name)
     weight = sub_matrix(layer.weight, rows, kept.get(layer.source))

@@ -93,6 +93,18 @@ class DeadNeurons(BaseModel):
         )
 
 
+class MadeFrom(BaseModel):
+    """The run that a branch comes from.
+
+    result: digest of its result, by which it is known. files: SHA-256 of the files that hold it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    result: str
+    files: dict[str, str]
+
+
 class Manifest(BaseModel):
     """One bundle. `digest` covers the manifest itself, `files` everything else."""
 
@@ -123,6 +135,7 @@ class Manifest(BaseModel):
     dead_neurons: DeadNeurons | None = None
     mapping: dict[str, Any] | None = None  # `hardware.place.placement.Placement.as_json()`
     steps: tuple[Step, ...]
+    run: MadeFrom | None = None  # None of a network of a file, and of earlier versions
     files: dict[str, str]
     # Of a network that came as a file: its name, the dialect that it was read in, what was assumed,
     # repaired and rewritten.
@@ -145,6 +158,7 @@ class Manifest(BaseModel):
         absent = {key for key in optional if getattr(self, key) is None}
         if self.source is None:
             absent |= {"source", "dialect", "assumptions", "repairs"}
+        absent |= {"run"} if self.run is None else set()
         content = self.model_dump(mode="json", by_alias=True, exclude=absent)
         for step in content["steps"]:
             if step["operations"] is None:

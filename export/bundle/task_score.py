@@ -122,7 +122,8 @@ def faults(score: TaskScore) -> Iterator[tuple[str, Any, Any]]:
 
 def told(score: TaskScore) -> Iterator[str]:
     """Lines for people: the verdict, then what the numbers rest on."""
-    yield f"task: {score.verdict}" + (f"; {score.reason}" if score.reason else "")
+    why = "" if score.shipped.drop else "the float network itself ran, so nothing was lost"
+    yield "; ".join(filter(None, (f"task: {score.verdict}", score.reason or why)))
     if score.doubt:
         yield score.doubt
     yield (

@@ -67,7 +67,7 @@ def score(
         raise BadInput(
             f"accuracy: {len(task.labels):,} labels for {chip_input.batch:,} samples; give one each"
         )
-    run = _Run(task, parts.lowered, chip_input, known or {}, progress)
+    run = _Labelled(task, parts.lowered, chip_input, known or {}, progress)
     contenders = list(contenders)
     alone = not any(one.shipped for one in contenders)
     floats = partial(backend, "floatsim", parts, _options(task))
@@ -118,14 +118,22 @@ def deployed(parts: Parts, chosen: Target, task: Task) -> Contender:
     return Contender(name if bits is None else _bits(bits), bits, True, made)
 
 
-def widths(
-    parts: Parts, chip: str, rounding: QuantiserOptions, task: Task, but: int | None = None
+def at_bits(
+    parts: Parts,
+    chip: str,
+    task: Task,
+    bits: tuple[int, ...],
+    rounding: QuantiserOptions | None = None,
+    *,
+    shipped: bool = True,
 ) -> list[Contender]:
-    """Integers of `chip` at the WIDTHS that are not `but`, the one that is shipped."""
+    """Integers of `chip` at several widths; shipped: the first is what counts, else none."""
+    options = rounding or QuantiserOptions(None, 8, "max", False)
     return [
-        Contender(_bits(bits), bits, False, partial(_at, parts, chip, rounding, task, bits))
-        for bits in WIDTHS
-        if bits != but
+        Contender(
+            _bits(each), each, shipped and k == 0, partial(_at, parts, chip, options, task, each)
+        )
+        for k, each in enumerate(bits)
     ]
 
 
@@ -146,7 +154,14 @@ def scored_export(
         return score(
             task, parts, chip_input, () if same else (own,), limit=limit, progress=progress
         )
-    others = widths(parts, parts.program.chip, rounding, task, own.bits)
+    others = at_bits(
+        parts,
+        parts.program.chip,
+        task,
+        tuple(bits for bits in WIDTHS if bits != own.bits),
+        rounding,
+        shipped=False,
+    )
     every = sorted((own, *others), key=lambda x: -(x.bits or 0))
     return score(task, parts, chip_input, every, limit=limit, progress=progress)
 
@@ -205,7 +220,7 @@ def _bits(bits: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Labelled:
     """The samples, and what is known of them already."""
 
     task: Task

@@ -25,6 +25,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.core.folders import whole_file
+from neurozsl.core.hdf5_output import output
 from neurozsl.export.nir import hdf5tree
 from neurozsl.export.nir.nirfields import SHAPE_NAMES, TYPES, Stored
 from neurozsl.export.nir.no_network import holds, no_network, stopped
@@ -45,6 +46,7 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
 
     Raises:
         BadInput: a parameter is NaN or infinite, or the folder cannot be written.
+        OSError: the disk is full.
 
     Example::
 
@@ -62,9 +64,9 @@ def write(path: Path | str, graph: nir.NIRGraph) -> Path:
             "(`export.nir.foreign.from_graph` does)"
         )
     try:
-        with whole_file(path) as part:
-            nir.write(part, graph)
-    except OSError as error:
+        with whole_file(path) as part, output(part) as stream:
+            nir.write(stream, graph)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise BadInput(
             f"{path}: cannot write here ({hdf5tree.short(error)}); choose a folder"
         ) from error

@@ -206,7 +206,7 @@ def _integer_rule(rule: NeuronRule, unit: float) -> NeuronRule:
     """The rule with its lower bound in state LSBs, at most the 24 bits of the state away."""
     if rule.low is None:
         return rule
-    low = max(round(rule.low / unit * (1 << fp.ALIGN_BITS)), -fp.STATE_LIMIT)
+    low = round(max(rule.low / unit * (1 << fp.ALIGN_BITS), -fp.STATE_LIMIT))
     return replace(rule, low=float(low))
 
 

@@ -5,7 +5,7 @@ compares with one threshold per layer (>=), and a neuron that reached it sends o
 reset, to zero or by the threshold; the state never falls below a lower bound; the bias is added at
 every tick of a slow clock (sinabs docs/speck, overview and tips_for_training; nothing more is
 published). So spikes inside a step depend on the order of events, and a neuron may spike more than
-once in it.
+once in it; `event_driven` runs a program that way.
 
 A program is defined step by step instead, as sinabs simulates the chip: all events of a step are
 summed, the bias is added once (one tick of the slow clock per step), then one comparison::

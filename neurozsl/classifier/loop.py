@@ -34,7 +34,7 @@ EpochProgress = Callable[[int, int, str], None]
 Ints = npt.NDArray[np.int64]
 
 
-class Rows(Protocol):
+class FrameReader(Protocol):
     """Frames by row, `(k, time, channel, height, width)` uint8."""
 
     def __call__(self, rows: Ints, /) -> npt.NDArray[np.uint8]: ...
@@ -44,7 +44,7 @@ class Rows(Protocol):
 class Examples:
     """What is learned from: rows of a set and their classes."""
 
-    take: Rows
+    take: FrameReader
     rows: Ints
     labels: Ints
 
@@ -66,7 +66,9 @@ def fit(
         BadInput: loss or gradient are not finite, or the checkpoint belongs to another run.
     """
     network = learner.module.to(recipe.device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.lr)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
     pruning = Pruning(network, recipe.sparsity, output=(learner.output,))
     last, history = out / f"stage{STAGE}" / checkpoint.LAST, list[dict[str, Any]]()
     if last.exists():

@@ -23,8 +23,9 @@ class Recipe:
     Attributes:
         epochs: passes over the training split.
         batch: samples of a step.
-        lr: peak learning rate of Adam; it rises over `warmup` (a share of the steps), then falls
+        lr: peak learning rate of AdamW; it rises over `warmup` (a share of the steps), then falls
             along a cosine to 0.
+        weight_decay: of all parameters, decoupled (AdamW).
         clip: bound of the gradient's norm.
         smoothing: of the labels in the cross-entropy.
         readout: what the classes are read from: spike counts, the largest membrane of a read-out,
@@ -39,9 +40,10 @@ class Recipe:
     """
 
     epochs: int = EPOCHS
-    batch: int = 20
-    lr: float = 5e-3
+    batch: int = 10
+    lr: float = 4e-3
     warmup: float = 0.05
+    weight_decay: float = 0.02
     clip: float = 5.0
     smoothing: float = 0.0
     readout: Readout | None = None
@@ -62,6 +64,8 @@ class Recipe:
             raise BadInput(f"seed {self.seed}: expected 0 to {2**32 - 1}")
         if not 0 < self.lr < 10:
             raise BadInput(f"learning rate {self.lr:g}: expected above 0 and below 10")
+        if not 0 <= self.weight_decay < 1:
+            raise BadInput(f"weight decay {self.weight_decay:g}: expected 0 or more, below 1")
         if not 0 <= self.warmup < 1 or not 0 <= self.smoothing < 1 or not 0 <= self.clip < 1e9:
             raise BadInput(
                 f"warmup {self.warmup:g}, smoothing {self.smoothing:g}, clip {self.clip:g}: shares "

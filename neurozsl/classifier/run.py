@@ -22,7 +22,7 @@ from neurozsl.classifier.learner import Learner
 from neurozsl.classifier.loop import EpochProgress, Examples, Ints, as_input, fit
 from neurozsl.classifier.recipe import Recipe
 from neurozsl.classifier.settings import ClassifierSettings, read_settings, write_settings
-from neurozsl.classifier.source import Source, Task, learner_of
+from neurozsl.classifier.source import EventTask, NetworkSource, learner_of
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_file, write_json
 from neurozsl.core.lock import Lock
@@ -75,7 +75,7 @@ class Classifier:
 
 
 def create(
-    path: Path, *, data: Path, network: Source, recipe: Recipe, said: Said | None = None
+    path: Path, *, data: Path, network: NetworkSource, recipe: Recipe, said: Said | None = None
 ) -> ClassifierSettings:
     """Make the folder of a new run.
 
@@ -176,7 +176,7 @@ def _learner(path: Path, settings: ClassifierSettings, events: EventSet) -> Lear
     return learner_of(network, task, settings.recipe.rounding)
 
 
-def _task(events: EventSet, recipe: Recipe, said: Said) -> Task:
+def _task(events: EventSet, recipe: Recipe, said: Said) -> EventTask:
     """What a network is for; the code of its input is that of the training frames."""
     wide, high = events.size
     shape = (2, high, wide)
@@ -186,8 +186,7 @@ def _task(events: EventSet, recipe: Recipe, said: Said) -> Task:
     bits = max(1, most.bit_length())
     size = 2 * high * wide
     code = InputCode(size, "binary" if bits == 1 else "graded", bits, False, 1.0)
-    spoken = replace(said, steps=events.steps if said.steps is None else said.steps)
-    return Task(events.steps, shape, len(events.classes), code, spoken)
+    return EventTask(events.steps, shape, len(events.classes), code, said)
 
 
 def _blocks(rows: Ints, size: int = 64) -> list[Ints]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from neurozsl.classifier.recipe import Recipe, recipe_from
-from neurozsl.classifier.source import Source
+from neurozsl.classifier.source import NetworkSource
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.core.reading import read_object
@@ -38,7 +38,7 @@ class ClassifierSettings:
         digest: of all this but where things lie; the run is known by it.
     """
 
-    network: Source
+    network: NetworkSource
     recipe: Recipe
     data: str
     data_fingerprint: str
@@ -79,7 +79,7 @@ def read_settings(path: Path) -> ClassifierSettings:
     check_digest(file, settings_digest(raw), raw["digest"], "it")
     try:
         _TYPES.validate_json(json.dumps(raw), strict=True)
-        recipe, network = recipe_from(raw["recipe"]), Source(**raw["network"])
+        recipe, network = recipe_from(raw["recipe"]), NetworkSource(**raw["network"])
         found = ClassifierSettings(**{**raw, "recipe": recipe, "network": network})
         found.spoken  # noqa: B018  # names fields that do not exist
         return found

@@ -10,9 +10,10 @@ never because a run folder names it: to continue such a run it must lie where it
 
 import importlib.util
 import inspect
+import math
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,13 +30,14 @@ from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.foreign import from_graph
 from neurozsl.export.nir.graph_reading import graph_inputs
 from neurozsl.export.nir.said import Said
+from neurozsl.hardware.lower import metadata as graph_metadata
 from neurozsl.training.qat import Rounding
 
 Kind = Literal["name", "file", "nir"]
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """A network as it is named.
 
     Attributes:
@@ -52,7 +54,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Task:
+class EventTask:
     """What a network is for: steps, shape of a step, classes, code of the input."""
 
     steps: int
@@ -62,7 +64,7 @@ class Task:
     said: Said = field(default_factory=Said)
 
 
-def source_of(text: str) -> Source:
+def source_of(text: str) -> NetworkSource:
     """What a command line names.
 
     Raises:
@@ -70,13 +72,13 @@ def source_of(text: str) -> Source:
     """
     if text.endswith(".nir"):
         path = _file(text, "a .nir file")
-        return Source("nir", path.name, str(path.resolve()), sha256(path))
+        return NetworkSource("nir", path.name, str(path.resolve()), sha256(path))
     head, colon, function = text.rpartition(":")
     if colon and head.endswith(".py"):
         path = _file(head, "a Python file")
         if not function.isidentifier():
             raise BadInput(f"network '{text}': '{function}' is no function name; as in net.py:make")
-        return Source("file", function, str(path.resolve()), sha256(path))
+        return NetworkSource("file", function, str(path.resolve()), sha256(path))
     if text.endswith(".py"):
         raise BadInput(f"network '{text}': say which function makes it, as in {text}:make")
     if text not in networks.NETWORKS:
@@ -84,10 +86,10 @@ def source_of(text: str) -> Source:
             f"network '{text}' is not known; choose {', '.join(networks.NETWORKS)}, a function "
             "that makes one (FILE.py:make), or a .nir file"
         )
-    return Source("name", text)
+    return NetworkSource("name", text)
 
 
-def learner_of(source: Source, task: Task, rounding: Rounding | None) -> Learner:
+def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> Learner:
     """A fresh network of a source, ready to learn; weights from torch's random state.
 
     Raises:
@@ -102,27 +104,51 @@ def learner_of(source: Source, task: Task, rounding: Rounding | None) -> Learner
             f"network '{source.name}': integers are trained from a finished float network, whose "
             "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
         )
-    example = torch.zeros(1, task.steps, *task.shape)
-    return StackLearner(stack, example, task.code)
+    learner = StackLearner(stack, torch.zeros(1, task.steps, *task.shape), task.code)
+    with torch.no_grad():
+        stack.eval()
+        seen = learner.see(torch.zeros(1, 1, *task.shape))
+        stack.train()
+    _check_classes(source, seen.read.shape[2], task)
+    return learner
 
 
-def _twin(source: Source, task: Task, rounding: Rounding | None) -> Twin:
+def _twin(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> Twin:
     path = _unchanged(source)
     graph = nirfile.read(path)
-    network = from_graph(graph, path.name, task.said)
-    if len(network.lowered.inputs) == 1:  # again, with the code of what it will read
-        name = next(iter(network.lowered.inputs))
-        size = network.lowered.inputs[name].size
-        values = task.shape[0] * task.shape[1] * task.shape[2]
-        if size != values:
-            raise BadInput(
-                f"{path.name}: reads {size} values a step, frames of {task.shape} have {values}; "
-                "build the set with another --size"
-            )
-    return Twin(network.lowered, shapes=graph_inputs(network.graph), rounding=rounding)
+    declared = bool(graph_metadata.read(graph))  # a file that says it is not overruled
+    said = task.said if declared else replace(task.said, steps=task.steps)
+    network = from_graph(graph, path.name, said)
+    [(name, code), *others] = network.lowered.inputs.items()
+    if not others and code.size != math.prod(task.shape):
+        raise BadInput(
+            f"{path.name}: reads {code.size} values a step, frames of {task.shape} have "
+            f"{math.prod(task.shape)}; build the set with another --size"
+        )
+    if not declared and not others:
+        network = from_graph(graph, path.name, replace(said, inputs={name: task.code}))
+    elif task.code.high > code.high * code.scale:
+        raise BadInput(
+            f"{path.name}: its input has {code.words}, the frames have counts up to "
+            f"{task.code.high}; train with --values binary"
+        )
+    lowered = replace(network.lowered, steps=task.steps)
+    twin = Twin(lowered, shapes=graph_inputs(network.graph), rounding=rounding)
+    _check_classes(source, twin.output.size, task)
+    if rounding is not None:
+        twin.program()  # what does not go into these integers is not begun
+    return twin
 
 
-def _stack(source: Source, task: Task) -> nn.Module:
+def _check_classes(source: NetworkSource, neurons: int, task: EventTask) -> None:
+    if neurons != task.classes:
+        raise BadInput(
+            f"network '{source.name}': ends with {neurons} neurons, the set has {task.classes} "
+            "classes; it needs one neuron a class"
+        )
+
+
+def _stack(source: NetworkSource, task: EventTask) -> nn.Module:
     if source.kind == "name":
         return networks.build(source.name, task.shape, task.classes)
     make = _function(source)
@@ -140,7 +166,7 @@ def _stack(source: Source, task: Task) -> nn.Module:
     return made
 
 
-def _function(source: Source) -> Callable[..., Any]:
+def _function(source: NetworkSource) -> Callable[..., Any]:
     path = _unchanged(source)
     spec = importlib.util.spec_from_file_location(f"network_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # a .py file
@@ -159,7 +185,7 @@ def _function(source: Source) -> Callable[..., Any]:
     return found
 
 
-def _failed(source: Source, error: Exception) -> str:
+def _failed(source: NetworkSource, error: Exception) -> str:
     """What went wrong in the user's file, and where."""
     lines = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == source.path]
     where = f", line {lines[-1].lineno}" if lines else ""
@@ -176,7 +202,7 @@ def _file(text: str, what: str) -> Path:
     return path
 
 
-def _unchanged(source: Source) -> Path:
+def _unchanged(source: NetworkSource) -> Path:
     path = Path(source.path)
     if not path.is_file():
         raise BadInput(

@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 import typer
+from typer.main import get_command
 
 from neurozsl.cli import (
     benchmark,
@@ -30,11 +31,13 @@ from neurozsl.cli import (
     train,
     verify,
 )
+from neurozsl.cli.bounds import bounded, refuse_empty
 from neurozsl.cli.console import escape_what_cannot_be_printed, fail, fail_unforeseen, printing
 from neurozsl.cli.progress import OPTION, VARIABLE, Mode, take
 from neurozsl.cli.renamed import Renaming
 from neurozsl.core import children
 from neurozsl.core.errors import NeuroZSLError
+from neurozsl.core.printable import UNSEEN
 from neurozsl.core.version import __version__
 
 app = typer.Typer(
@@ -104,6 +107,7 @@ def main() -> None:
     escape_what_cannot_be_printed()
     try:
         mode, arguments = take(sys.argv[1:], os.environ)
+        refuse_empty(arguments)
     except NeuroZSLError as error:
         fail(str(error))
         sys.exit(error.exit_code)
@@ -111,9 +115,10 @@ def main() -> None:
     command = " ".join(words[: 2 if words[:1] and words[0] in _GROUPS else 1])
     with printing(mode, command), ending.raising():
         try:
-            if mode in ("json", "off"):
+            # Typer would print a wrong value as it is, whatever a terminal makes of it.
+            if mode in ("json", "off") or any(map(UNSEEN.search, arguments)):
                 sys.exit(_in_form(arguments, mode))
-            app(arguments, prog_name="neurozsl")
+            bounded(get_command(app))(arguments, prog_name="neurozsl")
         except NeuroZSLError as error:
             fail(str(error), exit_code=error.exit_code)
             sys.exit(error.exit_code)
@@ -135,14 +140,15 @@ def main() -> None:
 def _in_form(arguments: list[str], mode: Mode) -> int:
     """Run the app, its own messages in our form; returns the exit code."""
     try:
-        code = app(arguments, prog_name="neurozsl", standalone_mode=False)
+        command = bounded(get_command(app))
+        code = command(arguments, prog_name="neurozsl", standalone_mode=False)
     except _UsageError as error:
         fail(error.format_message(), exit_code=error.exit_code)
         return int(error.exit_code)
     except NeuroZSLError:
         raise
     except Exception as error:
-        if mode == "off" or edge.foreseen(error) is not None:
+        if mode != "json" or edge.foreseen(error) is not None:
             raise  # told by `main`, or printed by Python on the stderr that is back by then
         fail_unforeseen(error)
         return 1

@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -38,11 +37,13 @@ from rich.text import Text
 from neurozsl.cli import json_lines
 from neurozsl.cli.progress import EVERY_S, Meter, Mode, Pace, Reading
 from neurozsl.core.errors import BadInput
+from neurozsl.core.printable import printable
+from neurozsl.core.terminal import PlainConsole
 
 if sys.stderr is None:  # closed by whoever started the command: text for people has no reader
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 # Rich would assume 80 columns of a pipe or a log and cut the tables.
-err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 100)
+err = PlainConsole(stderr=True, width=None if sys.stderr.isatty() else 100)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def say(text: str) -> None:
     if _now.mode == "json":
         _now.event("message", message=text)
         return
-    err.print(escape(text), soft_wrap=True)
+    err.print(escape(printable(text)), soft_wrap=True)
 
 
 def say_each(**texts: Iterable[str]) -> None:
@@ -107,8 +108,8 @@ def fail(text: str, *, exit_code: int = 1) -> None:
     if _now.mode == "json":
         _now.event("error", message=text, exit_code=exit_code)
     else:
-        to = Console(file=_now.stream, highlight=False) if _now.mode == "off" else err
-        to.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        to = PlainConsole(file=_now.stream) if _now.mode == "off" else err
+        to.print(f"[bold red]error:[/] {escape(printable(text))}", soft_wrap=True)
 
 
 def fail_unforeseen(error: Exception) -> None:
@@ -179,13 +180,13 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         _now.event("table", title=title, columns=list(columns), rows=[list(row) for row in rows])
         return
     # Rich would wrap its own titles at the table's width, in the middle of a path.
-    err.print(Text(title, style="italic"), soft_wrap=True)
+    err.print(Text(printable(title), style="italic"), soft_wrap=True)
     table = Table(header_style="bold")
     for index, column in enumerate(columns):
         first = index == 0
         table.add_column(column, justify="left" if first else "right", no_wrap=first)
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     err.print(table)
 
 
@@ -201,12 +202,12 @@ def progress_bar(label: str) -> Iterator[Callable[..., None]]:
             meter.flush()
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         _Left(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     silent = _now.mode == "off" or not err.is_terminal
     with Progress(*columns, console=err, transient=True, disable=silent) as progress:

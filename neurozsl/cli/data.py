@@ -8,6 +8,7 @@ import typer
 from neurozsl.cli import console as output
 from neurozsl.cli.console import emit_json, progress_bar
 from neurozsl.cli.data_build import build
+from neurozsl.cli.data_events import events
 from neurozsl.cli.data_events_set import show_event_set
 from neurozsl.cli.data_synth import Out, synth
 from neurozsl.cli.data_tables import show_report, show_set
@@ -18,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Make, build and inspect data sets.
 
 app.command()(synth)
 app.command()(build)
+app.command()(events)
 
 
 @app.command()

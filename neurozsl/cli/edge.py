@@ -50,11 +50,15 @@ _SAID: Final[Mapping[str, int]] = {
 }
 _WRITING: Final = re.compile(r"while writing '(?P<place>.*)'", re.DOTALL)
 
+_HIDDEN: Final = re.compile(r"(?:^|/)\.[^/]*\.(?:part|old)/")
+
 
 def foreseen(error: BaseException) -> BadInput | None:
     """The message for an error of the machine; None for an error of the program."""
     number = _number(error)
     place = _place(error)
+    if isinstance(error, FileNotFoundError) and not place and not _has_folder():
+        return BadInput("the working folder was removed; change to one that is there (cd)")
     if number is None or (number in _ONLY_WITH_A_PATH and not place):
         return None
     what = f"{place}: " if place else ""
@@ -63,6 +67,15 @@ def foreseen(error: BaseException) -> BadInput | None:
     if number == errno.ENOMEM and isinstance(error, MemoryError) and detail:
         cause += f" ({detail[0]})"
     return BadInput(f"{what}{cause}; {_REMEDIES[number]}")
+
+
+def _has_folder() -> bool:
+    """Whether the folder that relative paths count from is still there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _number(error: BaseException) -> int | None:
@@ -83,7 +96,8 @@ def _place(error: BaseException) -> str:
     """The file that the error names, or the place that was being written."""
     names = [getattr(error, key, None) for key in ("filename2", "filename")]
     written = [_WRITING.fullmatch(note) for note in getattr(error, "__notes__", ())]
-    if found := next((x for x in written if x is not None), None):
-        return f"'{found['place']}'"
+    places = [found["place"] for found in written if found is not None]
+    if places:  # innermost first; a file in a folder that is not there yet says nothing to people
+        return f"'{next((x for x in places if not _HIDDEN.search(x)), places[-1])}'"
     named = next((x for x in names if isinstance(x, str | bytes | os.PathLike)), None)
     return "" if named is None else f"'{os.fsdecode(named)}'"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurozsl.core.errors import BadInput
 from neurozsl.hardware.loihi.scales import ScaleRule
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class ExportOptions:
         Path | None,
         typer.Option(help="Bundle folder; default RUN/deploy/TARGET or FILE.deploy/TARGET."),
     ] = None
+
+    def __post_init__(self) -> None:
+        if self.bits is not None and not 4 <= self.bits <= 8:  # float targets would not look
+            raise BadInput(f"--bits {self.bits}: weights have 4 to 8 bits; leave it out for 8")
 
 
 @dataclass(frozen=True)

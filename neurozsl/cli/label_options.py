@@ -113,8 +113,7 @@ def show_score(score: TaskScore | None) -> None:
     title = "accuracy on the labelled samples" + " (* is shipped)" * (len(score.rows) > 1)
     show_table(
         title,
-        ("arithmetic", "accuracy", "95 % interval", "drop", "95 % interval", "right to wrong",
-         "wrong to right"),
+        ("arithmetic", "accuracy", "95 % interval", "drop", "95 % interval", "lost", "won"),
         rows,
     )  # fmt: skip
     for line in told(score):

@@ -1,10 +1,12 @@
 """Values of options as they stand on the command line: lists with commas, `key=value` pairs."""
 
 import json
+import math
 from typing import Annotated, Any
 
 import typer
 
+from neurozsl.cli.bounds import check_count
 from neurozsl.core.errors import BadInput
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -26,7 +28,7 @@ def numbers(name: str, text: str) -> tuple[int, ...]:
         BadInput: one of them is none; it names the option `name`.
     """
     try:
-        return tuple(int(x) for x in listed(text))
+        return tuple(check_count(name, int(x)) for x in listed(text))
     except ValueError as error:
         raise BadInput(f"{name} '{text}': expected whole numbers, commas between") from error
 
@@ -41,9 +43,12 @@ def decimals(name: str, text: str) -> tuple[float, ...]:
     (1.0, 0.05)
     """
     try:
-        return tuple(float(x) for x in listed(text))
+        found = tuple(float(x) for x in listed(text))
     except ValueError as error:
         raise BadInput(f"{name} '{text}': expected numbers, commas between") from error
+    if any(math.isnan(x) for x in found):
+        raise BadInput(f"{name} '{text}': nan is no number")
+    return found
 
 
 def widths(name: str, text: str) -> tuple[tuple[int, ...], ...]:
@@ -56,7 +61,9 @@ def widths(name: str, text: str) -> tuple[tuple[int, ...], ...]:
     ((256, 128, 64), (64, 64))
     """
     try:
-        return tuple(tuple(int(x) for x in one.split("-")) for one in listed(text))
+        return tuple(
+            tuple(check_count(name, int(x)) for x in one.split("-")) for one in listed(text)
+        )
     except ValueError as error:
         raise BadInput(
             f"{name} '{text}': expected widths of layers such as 256-128-64, commas between"

@@ -23,8 +23,8 @@ _TABLE: Final = "--in-one-table"
 FORMS: Final = {
     "run": Form("a run", profile_run),
     "bundle": Form("a run's bundle", profile_bundle),
-    "network_bundle": Form("the bundle of a .nir file", profile_network_bundle),
     "network": Form("a .nir file", profile_network),
+    "network_bundle": Form("the bundle of a .nir file", profile_network_bundle),
     "report": Form("the .json of a report", profile_report),
     "layers": Form("--layers", profile_layers, "of a .nir file give --poisson"),
 }
@@ -57,7 +57,8 @@ def profile(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write a page (x.html), a model card (x.md), both with their JSON, or x.json."
+            help="Write a page (x.html), a model card (x.md), both with their JSON, or x.json. A "
+            "file of that name is replaced, whatever it holds; a JSON beside it if it is a report."
         ),
     ] = None,
     as_json: Json = False,

@@ -8,13 +8,16 @@ import typer
 from neurozsl.cli.kinds import Form, call, kind, takes
 from neurozsl.cli.simulate_bundle import simulate_bundle
 from neurozsl.cli.simulate_network import simulate_network, simulate_network_bundle
+from neurozsl.cli.simulate_order import simulate_order
 from neurozsl.cli.stands_for import stands_for
 
 _SCORED: Final = "leave out (`neurozsl evaluate RUN --bundle BUNDLE` scores that of a run)"
+_ORDER: Final = "give --event-driven with a .nir file or a classifier's run, or leave out"
 FORMS: Final = {
     "bundle": Form("a run's bundle", simulate_bundle),
-    "network_bundle": Form("the bundle of a .nir file", simulate_network_bundle, _SCORED),
-    "network": Form("a .nir file", simulate_network),
+    "network": Form("a .nir file", simulate_network, _SCORED),
+    "network_bundle": Form("the bundle of a .nir file", simulate_network_bundle),
+    "order": Form("--event-driven of a .nir file", simulate_order, _ORDER),
 }
 
 
@@ -30,7 +33,12 @@ def simulate(
     """Run test samples through the simulated chip and name the classes, or run a .nir file.
 
     With --labels the accuracy of what ran is told, beside that of float. A bundle of a .nir file
-    runs its golden samples, or those of --input.
+    runs its golden samples, or those of --input. --event-driven tells what the order of events
+    changes on Speck, which has no clock.
     """
     what, options = stands_for(what, options)
-    call(context, FORMS, kind(what, FORMS), what, options=options)
+    key: str = kind(what, FORMS)
+    if key == "network" and options["event_driven"]:
+        key = "order"
+    where = "--event-driven is given" if key == "order" else ""
+    call(context, FORMS, key, what, options=options, where=where)

@@ -79,6 +79,8 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin =
         say(f"stopped at margin {result.margin:.3g}: {mean:.2f} of {result.steps} steps a sample")
     if result.source:
         say(f"note: {result.source}")
+    if result.note:
+        say(f"note: {result.note}")
     if result.warning:
         say(result.warning)
     if drawn is not None:

@@ -19,6 +19,13 @@ from neurozsl.core.shell import command, words
 if TYPE_CHECKING:
     from neurozsl.classifier.run import Classifier
 
+Changes = Annotated[
+    str | None,
+    typer.Option(
+        help="Random changes of training frames: shift=2 (px), rotate=15, zoom=0.1, shear=0.1, "
+        "drop=0.1 (of the events), flip; commas between. Of --resume: default those of the run."
+    ),
+]
 Resume = Annotated[Path | None, typer.Option(help="Run to go on with, or to train on.")]
 
 
@@ -33,17 +40,11 @@ def train_network(
     batch: Annotated[
         int | None,
         typer.Option(
-            help="Samples per batch, of all processes together; default 64; avca 256; network 20."
+            help="Samples per batch, of all processes together; default 64; avca 256; network 10."
         ),
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
-    augment: Annotated[
-        str,
-        typer.Option(
-            help="Random changes of training frames: shift=2 (px), rotate=15, zoom=0.1, shear=0.1, "
-            "drop=0.1 (of the events), flip; commas between."
-        ),
-    ] = "",
+    augment: Changes = None,
     readout: Annotated[
         str | None,
         typer.Option(help="What a network's class is read from: count, membrane or last."),
@@ -80,7 +81,7 @@ def train_network(
         smoothing=smoothing,
         readout=readout,  # type: ignore[arg-type]  # checked there
         values=values,  # type: ignore[arg-type]
-        augment=Augment.read(augment),
+        augment=Augment.read(augment or ""),
         sparsity=pruning.pruning(),
         rounding=integers.rounding(),
         seed=seed,
@@ -97,9 +98,7 @@ def train_network(
 def network_on(
     *,
     resume: Resume = None,
-    augment: Annotated[
-        str | None, typer.Option(help="As of a new network; default that of the run.")
-    ] = None,
+    augment: Changes = None,
     length: LengthOptions,
     pruning: PruningOptions,
     integers: IntegerOptions,

@@ -1,12 +1,11 @@
 """Commands to paste: every path and value in them is one word for the shell, whatever it holds."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-_UNSEEN = re.compile(r"[^ -~\u00a0-\ud7ff\ue000-\U0010ffff]")  # control characters, lone surrogates
+from neurozsl.core.printable import UNSEEN, written_out
 
 
 def word(value: object) -> str:
@@ -18,10 +17,10 @@ def word(value: object) -> str:
     runs/demo '$(touch x) y' $'a\nb'
     """
     text = str(value)
-    if not _UNSEEN.search(text):
+    if not UNSEEN.search(text):
         return quote(text)
     shown = text.replace("\\", "\\\\").replace("'", "\\'")
-    return "$'" + _UNSEEN.sub(_written_out, shown) + "'"
+    return "$'" + UNSEEN.sub(written_out, shown) + "'"
 
 
 def place(path: object) -> str:
@@ -55,11 +54,3 @@ def words(values: Mapping[str, Any]) -> str:
         if value is not None
         for each in (value if isinstance(value, list) else [value])
     )
-
-
-def _written_out(found: re.Match[str]) -> str:
-    character = found[0]
-    named = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    if character in named:
-        return named[character]
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -18,6 +18,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
+from neurozsl.core.hdf5_output import hdf5_output
 from neurozsl.core.reading import Kind, checked_object, checked_value, read_object
 from neurozsl.data.batch import F32, SPLITS, Bools, Split, ZSLData
 from neurozsl.data.checks import check_data
@@ -133,7 +134,7 @@ def time_mean(sequence: F32, mask: Bools) -> F32:
 
 def _write_arrays(data: ZSLData, path: Path) -> None:
     text = h5py.string_dtype()
-    with h5py.File(path, "w") as file:
+    with hdf5_output(path) as (file, _):
         file.create_dataset("classes", data=list(data.classes), dtype=text)
         file.create_dataset("vectors", data=data.vectors)
         for name in SPLITS:

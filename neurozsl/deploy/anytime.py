@@ -134,7 +134,7 @@ def evaluate_anytime(
     full = tested.full()
     name, policy = own_branch(run) if opened is None else (branch.backend, str(branch.policy))
     return RunScores(
-        note=run.note,
+        note="; ".join(filter(None, (run.note, branch.note))),
         **scored(run, tested.collected).as_json(),
         motion_backend=name,
         policy=policy,

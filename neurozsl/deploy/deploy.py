@@ -13,8 +13,9 @@ from typing import Any
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.shell import command
-from neurozsl.core.signals import BranchSpec, Policy
+from neurozsl.core.signals import Policy
+from neurozsl.deploy.belonging import check_belongs, made_from
+from neurozsl.deploy.branch import branch_spec
 from neurozsl.deploy.samples import calibration_input, golden_input, training_spikes
 from neurozsl.deploy.score import RunScores, score_backend, score_steps
 from neurozsl.export.bundle.build_branch import Steps, StepScore, TrainedIntegers, build_bundle
@@ -42,28 +43,6 @@ def default_policy(trained: Policy, target: str) -> Wanted:
     if trained == "closed":
         return "frozen" if find_target(target).features["table"] == "no" else "table"
     return "dynamic" if trained == "dynamic" else "fixed"
-
-
-def branch_spec(run: Run) -> BranchSpec:
-    """The spiking branch of a run as it will be deployed.
-
-    Raises:
-        BadInput: there is none, or it cannot be deployed.
-    """
-    branch = branch_of(run.model)
-    if branch is None:
-        name = run.settings.model
-        if "motion" in run.settings.options:
-            raise BadInput(
-                f"run '{run.path}': its model '{name}' has no spiking branch (motion=false); "
-                "train with motion=true to export it"
-            )
-        raise BadInput(
-            f"run '{run.path}': model '{name}' never spikes and has no branch that a chip could "
-            f"take; run it on the host with `{command('evaluate', run.path)}`, or train a spiking "
-            "model, for example --model mdft"
-        )
-    return branch.spec()
 
 
 def deploy(
@@ -118,6 +97,7 @@ def deploy(
             run.result["test"] if run.program is not None or spec.policy == "closed" else None
         ),
         steps=_related_steps(run, rounding),
+        made_from=made_from(run),
         progress=progress,
     )
 
@@ -149,8 +129,11 @@ def _related_steps(run: Run, rounding: Rounding) -> Steps:
     beside = default_folder(run.path, rounding)
     if not (beside / "result.json").is_file():
         return Steps()
-    qat = read_settings(beside).qat
+    settings = read_settings(beside)
+    qat, began_with = settings.qat, settings.sources.get("parent", run.digest)
     if qat is None or (beside / qat.parent).resolve() != run.path.resolve():
+        return Steps()
+    if began_with != run.digest:  # fine-tuned from what lay here before
         return Steps()
     test = load_result(beside)["test"]
     figures = {key: test[key] for key in ("S", "U", "HM", "ZSL")}
@@ -167,6 +150,9 @@ def _counted(run: Run, before: tuple[Step, ...]) -> tuple[Step, ...]:
             manifest = read_manifest(run.path / run.settings.qat.parent / "deploy" / target)
         except BadInput:  # not exported, or damaged: nothing is known of it
             continue
+        noted = run.settings.sources.get("parent")
+        if manifest.run is not None and noted not in (None, manifest.run.result):
+            continue  # of another run
         known |= {(s.step, s.backend, s.policy): s.operations for s in manifest.steps}
     return tuple(
         s.model_copy(update={"operations": known.get((s.step, s.backend, s.policy))})
@@ -177,22 +163,6 @@ def _counted(run: Run, before: tuple[Step, ...]) -> tuple[Step, ...]:
 def default_backend(bundle: Bundle) -> str:
     """The backend that a bundle is scored on when none is named: the first of its target."""
     return TARGETS[bundle.manifest.target].backends[0]
-
-
-def check_belongs(run: Run, bundle: Bundle) -> None:
-    """Refuse a bundle whose inputs are not those of the run's model.
-
-    Raises:
-        BadInput: naming the input that differs.
-    """
-    spec = branch_spec(run)
-    for name, code in spec.inputs.items():
-        if bundle.spec.inputs.get(name) != code:
-            raise BadInput(
-                f"bundle '{bundle.path}': input '{name}' is coded as "
-                f"{bundle.spec.inputs.get(name)}, the run '{run.path}' writes {code}; export the "
-                "run again"
-            )
 
 
 def evaluate_run(
@@ -210,10 +180,10 @@ def evaluate_run(
             raise BadInput(
                 f"backend '{backend}': runs a bundle, and none is given; give both or none"
             )
-        (name, policy), motion = own_branch(run), None
+        (name, policy), motion, note = own_branch(run), None, ""
     else:
         opened = open_bundle(bundle)
-        check_belongs(run, opened)
+        note = check_belongs(run, opened)
         name, policy = backend or default_backend(opened), str(opened.spec.policy)
         motion = opened.backend(name)
     result = score_backend(run, motion, progress=progress)
@@ -222,7 +192,7 @@ def evaluate_run(
         motion_backend=name,
         policy=policy,
         bundle=None if bundle is None else str(bundle),
-        note=run.note,
+        note="; ".join(filter(None, (run.note, note))),
     )
 
 

@@ -22,7 +22,7 @@ from neurozsl.core.folders import write_json
 from neurozsl.core.lock import Lock
 from neurozsl.core.shell import words
 from neurozsl.core.signals import MotionBackend
-from neurozsl.deploy.deploy import branch_spec
+from neurozsl.deploy.branch import branch_spec
 from neurozsl.deploy.samples import calibration_input
 from neurozsl.deploy.score import score_each
 from neurozsl.export.bundle.bundle import StageProgress

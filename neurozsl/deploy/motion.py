@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 
 from neurozsl.core.signals import MotionBackend, Policy
-from neurozsl.deploy.deploy import branch_spec, check_belongs, default_backend
+from neurozsl.deploy.belonging import check_belongs
+from neurozsl.deploy.branch import branch_spec
+from neurozsl.deploy.deploy import default_backend
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.nir.graph import to_nir
@@ -18,7 +20,7 @@ class Motion:
     """The branch as it ran: where, with which thresholds, and the network that counts.
 
     run: None where the model's own branch runs. lowered: its float layers, the network itself where
-    it ran in float.
+    it ran in float. note: what is not known of the bundle that it came from.
     """
 
     backend: str
@@ -26,6 +28,7 @@ class Motion:
     run: MotionBackend | None
     network: ChipProgram | Lowered
     lowered: Lowered
+    note: str = ""
 
 
 def motion(run: Run, opened: Bundle | None, named: str = "") -> Motion | None:
@@ -37,10 +40,11 @@ def motion(run: Run, opened: Bundle | None, named: str = "") -> Motion | None:
         BadInput: the bundle belongs to another run.
     """
     if opened is not None:
-        check_belongs(run, opened)
+        note = check_belongs(run, opened)
         network = opened.program or opened.parts.lowered
         name = named or default_backend(opened)
-        return Motion(name, opened.spec.policy, opened.backend(name), network, opened.parts.lowered)
+        runs, lowered = opened.backend(name), opened.parts.lowered
+        return Motion(name, opened.spec.policy, runs, network, lowered, note)
     branch = branch_of(run.model)
     if branch is None or not branch.spiking_layers():
         return None

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.events.generate import FEATURE_LOG_EPS, First, events_of, feature_changes
+from neurozsl.data.events.feature_events import FEATURE_LOG_EPS, First, events_of, feature_changes
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, last_map, masked_mean
 from neurozsl.models.coding import graded_code, level_code, on_off_code, spread

@@ -1,6 +1,6 @@
 """Pixel events as the visual motion of a model: what it reads, and its code.
 
-In: `AVBatch.events`, counts of ON and OFF cells on a grid (`data.events.generate.pool_events`);
+In: `AVBatch.events`, counts of ON and OFF cells on a grid (`data.events.clip_events.pooled_events`);
 out: 0 and 1, one binary channel a cell, which every chip here takes as they are.
 """
 
@@ -12,7 +12,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.maps import MapShape
 from neurozsl.core.signals import InputCode
 from neurozsl.data.batch import AVBatch
-from neurozsl.data.events.generate import GRID
+from neurozsl.data.events.clip_events import GRID
 
 PIXEL_MAP: Final[MapShape] = (2, GRID, GRID)  # ON and OFF, height, width
 PIXEL_CODE: Final = InputCode(2 * GRID * GRID, "binary", 1, False, 1.0)

@@ -14,7 +14,7 @@ from neurozsl.networks.conv_stack import Shape, conv_stack
 from neurozsl.norse.cells import IAFCell, IAFParameters
 
 NAME: Final = "conv-if"
-CHANNELS: Final = (12, 24, 32)
+CHANNELS: Final = (16, 32, 64)
 
 
 def build(shape: Shape, classes: int) -> nn.Module:

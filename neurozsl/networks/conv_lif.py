@@ -13,7 +13,7 @@ from neurozsl.networks.conv_stack import Shape, conv_stack
 from neurozsl.norse.cells import LIFBoxCell, LIFBoxParameters
 
 NAME: Final = "conv-lif"
-CHANNELS: Final = (16, 32, 64)
+CHANNELS: Final = (32, 64, 64)
 
 
 def build(shape: Shape, classes: int) -> nn.Module:

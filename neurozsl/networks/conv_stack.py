@@ -12,6 +12,7 @@ from torch import nn
 from neurozsl.core.errors import BadInput
 
 Shape = tuple[int, int, int]
+DROPOUT: Final = 0.2  # of what the classes are read from, in training
 _SMALLEST: Final = 8  # px, so that three halvings leave a map
 
 
@@ -38,5 +39,10 @@ def conv_stack(
             neuron(),
         ]
         read, high, wide = width, (high + 1) // 2, (wide + 1) // 2
-    layers += [nn.Flatten(), nn.Linear(read * high * wide, classes, bias=False), neuron()]
+    layers += [
+        nn.Dropout(DROPOUT),
+        nn.Flatten(),
+        nn.Linear(read * high * wide, classes, bias=False),
+        neuron(),
+    ]
     return nn.Sequential(*layers)

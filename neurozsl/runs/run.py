@@ -79,6 +79,7 @@ __all__ = [  # with what a finished run is opened by, so that others need this f
     "load_result",
     "open_run",
     "refuse_existing",
+    "resolved",
     "train",
     "write_model_options",
 ]
@@ -109,7 +110,7 @@ def create(
     made = make_model(model, data, options)
     if train.sparsity or train.budget or train.penalties:
         prunable(made)
-    resolved, sources = made.options(), dict[str, str]()
+    sources = dict[str, str]()
     if train.distillation is not None:
         teacher = Path(train.distillation.teacher)
         # refused before anything is written
@@ -117,11 +118,9 @@ def create(
         sources["teacher"] = taught_by.digest
         link = os.path.relpath(teacher.resolve(), path.resolve())
         train = replace(train, distillation=replace(train.distillation, teacher=link))
-    for derived in ("codes", "thetas", "audio_dim", "video_dim"):  # the data fix these, no user
-        resolved.pop(derived, None)
     settings = RunSettings(
         model,
-        resolved,
+        resolved(made),
         train,
         os.path.relpath(data_dir.resolve(), path.resolve()),
         fingerprint(data_dir),
@@ -133,6 +132,15 @@ def create(
     with Lock(path):
         refuse_existing(path)  # another process may have been faster
         return write_settings(path, settings)
+
+
+def resolved(model: ZSLModel) -> dict[str, Any]:
+    """All options of a model as run.json holds them: with those that were left to their defaults.
+
+    What the data fix is no option of the user.
+    """
+    derived = ("codes", "thetas", "audio_dim", "video_dim")
+    return {key: value for key, value in model.options().items() if key not in derived}
 
 
 def refuse_existing(path: Path) -> None:

@@ -16,7 +16,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
 from neurozsl.deploy.anytime import Margin, finisher_of, rules
-from neurozsl.deploy.deploy import check_belongs
+from neurozsl.deploy.belonging import check_belongs
 from neurozsl.deploy.samples import spread
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.models.base import distances
@@ -52,7 +52,8 @@ class Simulation:
     """What `simulate` saw.
 
     margin: at which samples were stopped, inf for never; None where all steps ran. source: why
-    the golden samples of the bundle ran, where its run is there and its data are not.
+    the golden samples of the bundle ran, where its run is there and its data are not. note: what is
+    not known of the bundle.
     """
 
     backend: str
@@ -62,6 +63,7 @@ class Simulation:
     warning: str = ""
     margin: float | None = None
     source: str = ""
+    note: str = ""
 
     @property
     def samples(self) -> int:
@@ -98,6 +100,7 @@ class Simulation:
             "predictions": [p.as_json() for p in self.predictions],
             # JSON has no infinity: null stops nothing.
             **({"source": self.source} if self.source else {}),
+            **({"note": self.note} if self.note else {}),
             **(
                 {}
                 if self.margin is None
@@ -153,7 +156,7 @@ def simulate(
         trace = motion(chip).to_numpy()
         seconds = time.perf_counter() - start
         return Simulation(backend, trace, seconds, (), _warning(trace), source=source)
-    check_belongs(run, bundle)
+    note = check_belongs(run, bundle)
     stage = run.data.stage(2)
     problem = problem_of(stage)
     rule = None if margin is None else rules(run, (margin,), bundle.spec.policy)[0]
@@ -189,7 +192,8 @@ def simulate(
                 progress(done, count)
     whole = Trace.join(traces)
     stopped_at = None if rule is None else rule.stopping.threshold
-    return Simulation(backend, whole, seconds, tuple(predictions), _warning(whole), stopped_at)
+    named, warning = tuple(predictions), _warning(whole)
+    return Simulation(backend, whole, seconds, named, warning, stopped_at, note=note)
 
 
 def _warning(trace: Trace) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
@@ -25,6 +26,7 @@ from neurozsl.core.folders import write_json
 from neurozsl.core.lock import Lock
 from neurozsl.core.places import check_place
 from neurozsl.core.reading import parse_json, read_bytes, read_json, read_object
+from neurozsl.studies.kept import check_data, check_run
 
 StudyProgress = Callable[[float, int, str], None]
 """Done (a run that is in work counts by its share), in all, and what is being done."""
@@ -77,12 +79,13 @@ class Job:
     """One training in a process of its own.
 
     begin: arguments of `neurozsl train` that make the run `out`; where it was begun already, it is
-    continued instead.
+    continued instead. kept: refuses a run that lies there and is another one.
     """
 
     label: str
     out: Path
     begin: tuple[str, ...]
+    kept: Callable[[Path], None] | None = None
 
 
 def new_run(
@@ -91,7 +94,7 @@ def new_run(
     out: Path,
     options: Mapping[str, Any] | None = None,
     rules: Mapping[str, Any] | None = None,
-    **flags: object,
+    **flags: Any,
 ) -> Job:
     """The job that trains a model from new weights.
 
@@ -103,7 +106,8 @@ def new_run(
     for flag, values in (("--rule", rules or {}), ("--set", options or {})):
         for key, value in values.items():
             begin += [flag, f"{key}={json.dumps(value)}"]
-    return Job(label, out, tuple(begin))
+    kept = partial(check_run, options=options or {}, rules=rules, **flags)
+    return Job(label, out, tuple(begin), kept)
 
 
 @contextmanager
@@ -148,13 +152,15 @@ def make_data(
     unbiased_val: bool = False,
     progress: StudyProgress | None = None,
 ) -> None:
-    """Write the data sets that are missing; `unbiased_val` as in `SyntheticConfig`."""
+    """Write the data sets that are missing, refuse others; unbiased_val: of `SyntheticConfig`."""
     from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 
     for bias, seed in product(settings.scene_biases, range(settings.seeds)):
         folder = data_folder(out, bias, seed)
-        if not folder.exists():
-            config = SyntheticConfig(bias, unbiased_val, seed=seed, test_size=settings.test_size)
+        config = SyntheticConfig(bias, unbiased_val, seed=seed, test_size=settings.test_size)
+        if folder.exists():
+            check_data(folder, config)
+        else:
             write_synthetic(config, folder, progress=named(progress, folder.name))
 
 
@@ -170,8 +176,12 @@ def train_all(jobs: Sequence[Job], *, at_once: int, progress: StudyProgress | No
     study is ended from outside, its processes end too; each goes on later where it was.
 
     Raises:
+        BadInput: another run lies in the place of one of them.
         NeuroZSLError: a training failed; its message is in the error.
     """
+    for job in jobs:
+        if job.kept is not None and (job.out / "run.json").exists():
+            job.kept(job.out)
     processes: set[subprocess.Popen[str]] = set()
     with ThreadPoolExecutor(max_workers=max(1, at_once)) as pool:
         running = {pool.submit(_train, job, processes): job for job in jobs}

@@ -8,17 +8,15 @@ scores stand beside it with paper, table and column; on stand-in data they are n
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from neurozsl import models
-from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.errors import NeuroZSLError
 from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.data.batch import ZSLData
-from neurozsl.data.index import Alignment
 from neurozsl.data.sets.load import load
 from neurozsl.deploy.samples import spread as spread_rows
 from neurozsl.export.nir.graph import to_nir
@@ -27,89 +25,17 @@ from neurozsl.hardware.energy import EnergyRow, estimate_all
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
-from neurozsl.runs.settings import read_settings
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
-from neurozsl.studies.base import Job, StudyProgress, Table, new_run, sole_writer, spread, train_all
-from neurozsl.training.protocol import TrainConfig, train_config
+from neurozsl.studies.base import StudyProgress, Table, sole_writer, spread, train_all
+from neurozsl.studies.benchmark_kept import check_kept
+from neurozsl.studies.benchmark_plan import BenchmarkSettings as BenchmarkSettings
+from neurozsl.studies.benchmark_plan import PlannedRun as PlannedRun
+from neurozsl.studies.benchmark_plan import plan as plan
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
 ENERGY_SAMPLES = 128  # test samples that spikes and operations are counted on
 SCORES = ("S", "U", "HM", "ZSL")
-
-
-@dataclass(frozen=True)
-class BenchmarkSettings:
-    """What is compared, on what, and how.
-
-    options: model name -> options of that model, as in `train --set`.
-    """
-
-    data: Path
-    models: tuple[str, ...]
-    seeds: int = 3
-    protocol: str = "ours"
-    alignments: tuple[Alignment, ...] = ("by_name",)
-    epochs: int | None = None
-    device: str = "cpu"
-    rules: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise BadInput(f"benchmark: {self.seeds} seeds, expected at least 1")
-        for what, chosen, known in (
-            ("model", self.models, models.names()),
-            ("label alignment", self.alignments, ("by_name", "legacy")),
-            ("--set for model", tuple(self.options), self.models),
-        ):
-            unknown = [x for x in chosen if x not in known]
-            if unknown or (not chosen and what != "--set for model"):
-                raise BadInput(
-                    f"benchmark: {what} {', '.join(unknown) or 'missing'}; choose from "
-                    f"{', '.join(known)}"
-                )
-            if len(set(chosen)) < len(chosen):
-                raise BadInput(f"benchmark: a {what} is named twice in {', '.join(chosen)}")
-        self.train(0)  # an unknown protocol or rule is refused here
-
-    def train(self, seed: int) -> TrainConfig:
-        """How a run of this seed is trained."""
-        return train_config(
-            self.protocol, rules=self.rules, epochs=self.epochs, seed=seed, device=self.device
-        )
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One training."""
-
-    model: str
-    alignment: Alignment
-    seed: int
-    job: Job
-
-
-def plan(settings: BenchmarkSettings, out: Path) -> list[PlannedRun]:
-    """All trainings, in the order of the table."""
-    planned = []
-    every = product(settings.models, settings.alignments, range(settings.seeds))
-    for model, alignment, seed in every:
-        job = new_run(
-            f"{model} {alignment}, seed {seed}",
-            out=out / f"{model.replace('+', 'p')}-{alignment}-seed{seed}",
-            data=settings.data,
-            model=model,
-            seed=seed,
-            protocol=settings.protocol,
-            label_alignment=alignment,
-            device=settings.device,
-            epochs=settings.epochs,
-            rules=settings.rules,
-            options=settings.options.get(model),
-        )
-        planned.append(PlannedRun(model, alignment, seed, job))
-    return planned
 
 
 def run(
@@ -126,8 +52,7 @@ def run(
     }
     with sole_writer(out):
         planned = plan(settings, out)
-        for one in planned:
-            _check_same(one, settings)
+        check_kept(planned, settings, data)
         train_all([one.job for one in planned], at_once=jobs, progress=progress)
         result = summarise(settings, planned, data)
         write_json(out / "benchmark.json", result)
@@ -138,30 +63,6 @@ def first_runs(settings: BenchmarkSettings, out: Path) -> dict[str, Path]:
     """The run folder of every model's first seed, with the first alignment."""
     chosen = [p for p in plan(settings, out) if p.alignment == settings.alignments[0]]
     return {p.model: p.job.out for p in chosen if p.seed == 0}
-
-
-def _check_same(one: PlannedRun, settings: BenchmarkSettings) -> None:
-    """Refuse a run folder that was made with other settings."""
-    path = one.job.out
-    if not (path / "run.json").exists():
-        return
-    found = read_settings(path)
-    asked = {
-        "model": one.model,
-        "label_alignment": one.alignment,
-        "data": settings.data.resolve(),
-        **vars(settings.train(one.seed)),
-    }
-    has = {**vars(found), **vars(found.train), "data": (path / found.data).resolve()}
-    given = settings.options.get(one.model, {})
-    other = [f"{k} {has[k]}, asked for {v}" for k, v in asked.items() if has[k] != v]
-    chosen = {k: found.options.get(k) for k in given}
-    other += [f"{k} {chosen[k]}, asked for {v}" for k, v in given.items() if chosen[k] != v]
-    if other:
-        raise BadInput(
-            f"run '{path}': was made with {'; '.join(other)}; choose another --out, or remove the "
-            "folder"
-        )
 
 
 def summarise(

@@ -14,7 +14,8 @@ from typing import Any, Final
 from neurozsl.core import markdown as md
 from neurozsl.core.errors import BadInput, DoesNotFit, MissingPart, VerificationFailed
 from neurozsl.core.progress import Progress
-from neurozsl.deploy.deploy import branch_spec, deploy
+from neurozsl.deploy.branch import branch_spec
+from neurozsl.deploy.deploy import deploy
 from neurozsl.export.bundle.manifest import Manifest
 from neurozsl.export.targets import target as find_target
 from neurozsl.models.base import branch_of, host_parts

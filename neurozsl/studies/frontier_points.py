@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import ChipInput, MotionBackend, Trace
-from neurozsl.deploy.deploy import branch_spec
+from neurozsl.deploy.branch import branch_spec
 from neurozsl.deploy.score import scored
 from neurozsl.export.backends.registry import Parts, backend
 from neurozsl.export.nir.graph import canonical, to_nir

@@ -18,7 +18,7 @@ from typing import Any, Final
 from neurozsl.core.errors import BadInput, DoesNotFit
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import BranchSpec, ChipInput, MotionBackend, Trace
-from neurozsl.deploy.deploy import branch_spec
+from neurozsl.deploy.branch import branch_spec
 from neurozsl.deploy.samples import calibration_input
 from neurozsl.deploy.score import scored
 from neurozsl.export.backends.registry import Parts, backend

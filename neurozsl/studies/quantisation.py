@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from neurozsl.studies import base, bootstrap
 from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
+from neurozsl.studies.kept import check_tuned
 
 if TYPE_CHECKING:
     from neurozsl.core.signals import MotionBackend
@@ -125,7 +126,7 @@ def _tuned(out: Path, bias: float, seed: int) -> list[Job]:
         path = tuned_folder(parent, bits)
         begin = ("--resume", str(parent), "--out", str(path), "--threshold", "frozen", "--qat")
         label = f"fine-tuning, {name}, bias {bias}, seed {seed}"
-        jobs.append(Job(label, path, (*begin, *qat)))
+        jobs.append(Job(label, path, (*begin, *qat), partial(check_tuned, parent=parent)))
     return jobs
 
 
@@ -191,7 +192,7 @@ def _collected(run: Run, conditions: Mapping[str, int | None]) -> dict[str, Coll
 
 
 def _rounded(run: Run, bits: int) -> MotionBackend:
-    from neurozsl.deploy.deploy import branch_spec
+    from neurozsl.deploy.branch import branch_spec
     from neurozsl.hardware.loihi.emulator import emulate
     from neurozsl.training.qat import Rounding, program_of
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from neurozsl.studies import base
 from neurozsl.studies.base import StudyProgress
+from neurozsl.studies.kept import check_data
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
@@ -80,7 +81,9 @@ class SteppedData:
                 unbiased_val=self.unbiased_val,
                 steps=steps,
             )
-            if not made.exists():
+            if made.exists():
+                check_data(made, config)
+            else:
                 write_synthetic(config, made, progress=base.named(progress, made.name))
             return made
         assert self.source is not None

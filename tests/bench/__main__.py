@@ -16,13 +16,14 @@ from pathlib import Path
 
 import torch
 
-from tests.bench import emulator, emulator_conv, lava_streamed, train_step
+from tests.bench import emulator, emulator_conv, events_from_video, lava_streamed, train_step
 from tests.bench.measure import Bench, Ratio
 
 BENCHES: tuple[Bench, ...] = (
     emulator.measure,
     emulator_conv.measure,
     lava_streamed.measure,
+    events_from_video.measure,
     train_step.measure,
 )
 PACKAGES = ("neurozsl", "torch", "numpy", "numba", "norse", "nir")

@@ -39,8 +39,8 @@ def _stack(kind: str) -> nn.Sequential:
         nn.Linear(27, 4), last or make(),
     )  # fmt: skip
     with torch.no_grad():
-        stack[0].weight *= 3
-        stack[5].weight *= 12
+        for place, factor in ((0, 3), (1, 3), (5, 12)):  # so that neurons spike
+            stack.get_submodule(str(place)).get_parameter("weight").mul_(factor)
     return stack
 
 
@@ -102,6 +102,6 @@ def test_what_is_written_gives_the_same_spikes(kind: str) -> None:
 def test_gradients_reach_the_first_layer() -> None:
     for kind in ("fused", "stepped", "leaky", "read-out"):
         learner = _learner(kind)
-        learner.see(_frames()).read.sum().backward()
-        gradient = learner.module[0].weight.grad
-        assert float(gradient.abs().sum()) > 0
+        learner.see(_frames()).read.sum().backward()  # type: ignore[no-untyped-call]
+        gradient = learner.module.get_parameter("0.weight").grad
+        assert gradient is not None and float(gradient.abs().sum()) > 0

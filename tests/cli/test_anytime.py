@@ -43,9 +43,11 @@ def test_a_margin_that_is_none_is_refused(
 
 def test_margins_belong_to_runs_and_bundles_alone(neurozsl: Command, network: Path) -> None:
     ran = neurozsl("simulate", network, "--poisson", "0.1", "--margin", "0.1")
-    assert ran.code == 2 and "--margin: only with a bundle" in ran.err.replace("\n", " ")
+    assert ran.code == 2 and "--margin: only with a run's bundle" in ran.err.replace("\n", " ")
     ran = neurozsl("profile", network, "--poisson", "0.1", "--margin", "0.1")
-    assert ran.code == 2 and "--margin: only with a run or a bundle" in ran.err.replace("\n", " ")
+    assert ran.code == 2 and "--margin: only with a run or a run's bundle" in ran.err.replace(
+        "\n", " "
+    )
 
 
 def test_simulate_prints_the_steps_that_each_sample_took(

@@ -34,6 +34,7 @@ BEGIN = {
     ("inspect", "files"): ("NETWORK",),
     ("inspect", "markdown"): ("NETWORK", "--markdown"),
     ("profile", "layers"): ("--layers", "8-8"),
+    ("simulate", "order"): ("NETWORK", "--event-driven"),
 }
 
 
@@ -61,6 +62,13 @@ def foreign(forms: Mapping[str, Form], key: str) -> list[inspect.Parameter]:
     return [x for name, x in others.items() if name not in forms[key].options]
 
 
+def of_a_file(folder: Path) -> Path:
+    """What a bundle of a .nir file is told by: its manifest names the file."""
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"source": "net.nir"}')
+    return folder
+
+
 CASES = [(name, key) for name, forms in FORMS.items() for key in forms if foreign(forms, key)]
 
 
@@ -77,6 +85,7 @@ def test_an_option_that_does_not_apply_is_refused(
     places = {
         "RUN": run_dir,
         "BUNDLE": lava_bundle,
+        "NETWORK_BUNDLE": of_a_file(tmp_path / "deployed"),
         "NETWORK": files.write(tmp_path / "net.nir", files.dense()),
         "REPORT": tmp_path / "r.json",
         "NONE": tmp_path / "none",
@@ -86,7 +95,7 @@ def test_an_option_that_does_not_apply_is_refused(
         begin += ["--target", "nir"]
     wrong = [x for x in foreign(FORMS[name], key) if word(x) not in begin]
     # The option that says which form it is belongs to the others alone.
-    wrong = [x for x in wrong if x.name not in ("data", "layers", "like")]
+    wrong = [x for x in wrong if x.name not in ("data", "layers", "like", "event_driven")]
     given = [part for x in wrong for part in ([word(x)] if is_bool(x) else [word(x), value(x)])]
     ran = neurozsl(*name.split(), *begin, *given)
     assert (ran.code, ran.out) == (2, ""), ran.err
@@ -121,18 +130,19 @@ def test_the_help_says_to_what_an_option_belongs(name: str, neurozsl: Command) -
             for x in FORMS[name][key].options
             if not any(x in other.options for k, other in FORMS[name].items() if k != key)
         ]
-        named = [x for x in panels if f" {called[0].upper()}{called[1:]} " in x]
+        named = [x for x in panels if x.startswith(f"╭─ {called[0].upper()}{called[1:]} ─")]
         assert bool(named) == bool(alone), key
 
 
 def test_what_a_path_is_is_told_by_what_lies_there(
     run_dir: Path, lava_bundle: Path, tmp_path: Path
 ) -> None:
-    every = ("run", "bundle", "network", "report")
+    every = ("run", "bundle", "network_bundle", "network", "report")
     network = files.write(tmp_path / "net.nir", files.dense())
     found = {
         run_dir: "run",
         lava_bundle: "bundle",
+        of_a_file(tmp_path / "deployed"): "network_bundle",
         network: "network",
         tmp_path / "none.nir": "network",
         tmp_path / "none.json": "report",
@@ -141,4 +151,8 @@ def test_what_a_path_is_is_told_by_what_lies_there(
     assert {path: kind(path, every) for path in found} == found
     assert kind(lava_bundle, ("run", "network")) == "run"
     assert kind(run_dir, ("bundle", "network")) == "bundle"
+    assert kind(tmp_path / "deployed", ("bundle", "network")) == "bundle"
+    for damaged in ("{", "[]", "{}"):
+        (tmp_path / "deployed" / "manifest.json").write_text(damaged)
+        assert kind(tmp_path / "deployed", every) == "bundle"  # opening it says what is wrong
     assert kind(network.with_suffix(".json"), ("run", "network")) == "run"

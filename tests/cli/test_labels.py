@@ -24,8 +24,19 @@ def _tie(tmp_path: Path) -> Files:
     return labelled.write(tmp_path)
 
 
+@pytest.fixture
+def no_lava(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle stays out: what is tested is not the arithmetic, and it takes a minute."""
+    monkeypatch.setenv("NEUROZSL_LAVA_HOME", "/nowhere")
+    monkeypatch.delenv("NEUROZSL_LAVA_PYTHON", raising=False)
+
+
 def given(tie: Files) -> tuple[Any, ...]:
     return ("--input", tie[1], "--labels", tie[2])
+
+
+def save(path: Path, values: Any) -> None:
+    np.savez(path, **{"in": values})
 
 
 def rows(task: Any) -> dict[str, tuple[int, int]]:
@@ -39,7 +50,8 @@ def rows(task: Any) -> dict[str, tuple[int, int]]:
         (("--backend", "emulator"), "8 bits, emulator", 20, 0),
         (("--backend", "sinabs"), "sinabs", 20, 0),
         (("--readout", "first"), "float", 20, 0),
-        (("--readout", "membrane"), "float", 10, 0),  # after resets: 1.08 against 0.57
+        # After its resets the output that spikes less is the higher one: 1.08 against 0.57.
+        (("--readout", "membrane"), "float", 0, 0),
         (("--limit", 12), "float", 12, 0),
     ],
 )
@@ -49,15 +61,13 @@ def test_simulate_tells_the_accuracy_of_what_ran(
     ran = neurozsl("simulate", tie[0], *given(tie), *SAID, *options, "--json")
     assert ran.code == 0, ran.err
     task = ran.document["task"]
-    if "membrane" in options:  # the output that spikes less keeps the higher membrane
-        assert rows(task)["float"][0] == 0
-    else:
-        assert rows(task)[name] == (right, ties)
+    assert rows(task)[name] == (right, ties)
     assert task["verdict"] == "PASS" and task["samples"] == (12 if "--limit" in options else 20)
     told = neurozsl("simulate", tie[0], *given(tie), *SAID, *options).err
     assert "task: PASS" in told and "accuracy on the labelled samples" in told
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     neurozsl: Command, tie: Files, tmp_path: Path
 ) -> None:
@@ -78,7 +88,7 @@ def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     # New samples of the bundle: another number of them, and of steps.
     codes, labels = labelled.samples(3, 4)
     labels[0] = 0  # a label that is wrong
-    np.savez(tmp_path / "new.npz", **{"in": codes[:, :12]})
+    save(tmp_path / "new.npz", codes[:, :12])
     np.savez(tmp_path / "new_y.npz", labels=labels)
     new = ("--input", tmp_path / "new.npz", "--labels", tmp_path / "new_y.npz")
     for command in ("simulate", "verify"):
@@ -93,11 +103,12 @@ def test_an_export_at_eight_bits_passes_and_its_bundle_takes_new_samples(
     assert report["chip"] == "loihi2" and report["sections"]["task"]["rows"][1]["bits"] == 8
     told = neurozsl("verify", bundle).err
     assert "at export: task: PASS" in told
-    np.savez(tmp_path / "wide.npz", **{"in": np.zeros((2, 5, 4), np.uint8)})
+    save(tmp_path / "wide.npz", np.zeros((2, 5, 4), np.uint8))
     ran = neurozsl("simulate", bundle, "--input", tmp_path / "wide.npz")
     assert ran.code == 2 and "shape (2, 5, 4), expected (batch, time, 3)" in ran.err
 
 
+@pytest.mark.usefixtures("no_lava")
 def test_a_task_that_loses_too_much_is_exit_code_3_and_the_bundle_is_kept_as_rejected(
     neurozsl: Command, tie: Files, tmp_path: Path
 ) -> None:
@@ -152,10 +163,11 @@ def test_a_manifest_whose_score_was_written_anew_is_refused(
 def test_labels_that_do_not_belong_name_both_sides(
     neurozsl: Command, tie: Files, tmp_path: Path
 ) -> None:
-    codes, labels = labelled.samples(10, 10)
+    labels = labelled.samples(10, 10)[1]
     cases = {
         "19 labels, the input has 20 samples": labels[:19],
-        "shape (20, 2) of int64, expected whole numbers of shape (20,)": np.eye(2, dtype=int)[labels],
+        "shape (20, 2) of int64, expected whole numbers of shape (20,)":
+            np.stack([labels, labels], axis=1),
         "shape (20,) of float64, expected whole numbers": labels.astype(float),
         "label 2 in row 7, output layer 'b' of tie.nir has 2 neurons, so labels are 0 to 1":
             np.where(np.arange(20) == 7, 2, labels),
@@ -188,7 +200,9 @@ def test_labels_without_their_samples_and_the_reverse_name_the_remedy(
         assert ran.code == 2 and "--max-acc-drop -1: expected 0 to 100 points" in ran.err
     for name in ("simulate", "profile"):
         ran = neurozsl(name, lava_bundle, "--input", x)
-        assert ran.code == 2 and "only with the bundle of a .nir file" in ran.err
+        assert (
+            ran.code == 2 and "--input: only with a .nir file, the bundle of a .nir file" in ran.err
+        )
     assert "evaluate RUN --bundle" in neurozsl("simulate", lava_bundle, "--input", x).err
     ran = neurozsl("verify", lava_bundle, *given(tie))
     assert ran.code == 2 and "is the bundle of a run" in ran.err and "evaluate RUN" in ran.err
@@ -220,17 +234,17 @@ def test_real_values_of_a_bundle_are_rounded_to_the_scale_that_it_declares(
     neurozsl: Command, network: Path, tmp_path: Path
 ) -> None:
     values = np.random.default_rng(0).random((4, 20, 6))
-    np.savez(tmp_path / "x.npz", **{"in": values})
+    save(tmp_path / "x.npz", values)
     options = ("--target", "nir", "--input", tmp_path / "x.npz", "--samples", 4)
     assert neurozsl("export", network, *options).code == 0
     bundle = network.parent / "net.deploy" / "nir"
-    np.savez(tmp_path / "one.npz", **{"in": values[1:2] / 2})
+    save(tmp_path / "one.npz", values[1:2] / 2)
     again = neurozsl("simulate", bundle, "--input", tmp_path / "x.npz", "--json").document
     golden = neurozsl("simulate", bundle, "--json").document
     assert again["layers"] == golden["layers"]
     half = neurozsl("simulate", bundle, "--input", tmp_path / "one.npz", "--json").document
     assert half["samples"] == 1 and "coded as 8-bit graded spikes" in half["input"][0]
-    np.savez(tmp_path / "far.npz", **{"in": 9.5 * values})
+    save(tmp_path / "far.npz", 9.5 * values)
     ran = neurozsl("simulate", bundle, "--input", tmp_path / "far.npz")
     assert ran.code == 2 and "declares graded codes" in ran.err
 
@@ -238,7 +252,7 @@ def test_real_values_of_a_bundle_are_rounded_to_the_scale_that_it_declares(
 def test_a_dense_network_is_scored_on_its_output_layer(
     neurozsl: Command, network: Path, tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "x.npz", **{"in": files.spikes(5)})
+    save(tmp_path / "x.npz", files.spikes(5))
     np.save(tmp_path / "y.npy", np.array([0, 1, 2, 3, 0], np.uint8))
     given = ("--input", tmp_path / "x.npz", "--labels", tmp_path / "y.npy")
     ran = neurozsl("simulate", network, *given, "--json")

@@ -10,6 +10,7 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.deploy import deploy, samples
+from neurozsl.deploy.belonging import check_belongs
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.targets import lava as lava_target
 from neurozsl.models.base import needed_branch
@@ -86,7 +87,7 @@ def test_events_are_deployed_as_they_were_trained(
     run = runs.open_run(trained[code])
     manifest = deploy.deploy(run, target=target, out=tmp_path / "out", max_hm_drop=100)
     bundle = open_bundle(tmp_path / "out")
-    deploy.check_belongs(run, bundle)
+    assert check_belongs(run, bundle) == ""
     written = samples.golden_input(run, 16).to_numpy().codes
     for name in ("audio", "video"):
         assert np.array_equal(bundle.golden.codes[name], written[name])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from neurozsl.core.errors import BadInput, UnsupportedNode
+from neurozsl.core.hdf5_output import Output
 from neurozsl.core.signals import BranchSpec
 from neurozsl.export.nir import nirfile
 from neurozsl.export.nir.graph import from_nir, to_nir
@@ -220,8 +221,8 @@ def test_nothing_half_written_stays_when_writing_fails(
 ) -> None:
     graph = to_nir(make_branch())
 
-    def stop(path: Path, graph: nir.NIRGraph) -> None:
-        path.write_bytes(b"half")
+    def stop(stream: Output, graph: nir.NIRGraph) -> None:
+        stream.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(nir, "write", stop)

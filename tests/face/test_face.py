@@ -20,7 +20,7 @@ STUB = ROOT / "neurozsl" / "__init__.pyi"
 VERBS = (
     "load", "train", "resume", "export", "evaluate", "profile", "simulate", "open_bundle",
     "from_norse", "open_nir", "read_nir", "write_nir", "lower", "quantize", "emulate", "place",
-    "count",
+    "count", "accuracy",
 )  # fmt: skip
 
 

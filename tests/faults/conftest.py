@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
+from tests.cli.conftest import network as network
 from tests.cli.conftest import neurozsl as neurozsl
 from tests.cli.conftest import own_run as own_run

@@ -48,6 +48,12 @@ WRITES: Final[dict[str, str]] = {
     "made/trace.npz": "test_npz",
     "made/*.svg": READ_BY_PEOPLE,
     "made/net.nir": "test_hdf5",
+    "network/run.json": "test_classifiers",
+    "network/result.json": "test_classifiers",
+    "network/network.nir": "test_classifiers",
+    "network/test.npz": "test_classifiers",
+    "network/log.jsonl": "test_classifiers",
+    "network/stage1/last.safetensors": "test_classifiers",
 }
 
 
@@ -63,18 +69,11 @@ def written(
     events = recordings(tmp_path_factory.mktemp("events") / "recordings")
     event_set = events.with_name("set")
     data = (run_dir / json.loads((run_dir / "run.json").read_text())["data"]).resolve()
+    labels, trained = events / "labels.csv", events.with_name("run")
     commands: tuple[tuple[object, ...], ...] = (
         ("data", "convert", data, "--out", packed),
-        (
-            "data",
-            "build",
-            "--events",
-            events,
-            "--labels",
-            events / "labels.csv",
-            "--out",
-            event_set,
-        ),
+        ("data", "build", "--events", events, "--labels", labels, "--out", event_set),
+        ("train", "--network", "conv-if", "--data", event_set, "--out", trained, "--epochs", 1),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "report.html"),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "card.md"),
     )
@@ -90,7 +89,7 @@ def written(
     assert ran.code == 0, ran.err[-2000:]
     (made / "x.npz").unlink()  # the user's
     folders = {"run": run_dir, "bundle": lava_bundle, "set": data, "packed": packed, "made": made}
-    folders["recordings"] = event_set
+    folders |= {"recordings": event_set, "network": trained}
     found: dict[str, str] = {}
     for name, folder in folders.items():
         for path in sorted(folder.rglob("*")):

@@ -18,6 +18,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.deploy import deploy, samples
+from neurozsl.deploy.branch import branch_spec
 from neurozsl.deploy.finetune import frozen_model
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.norse.branch import run_norse
@@ -272,7 +273,7 @@ def test_the_frozen_branch_runs_bit_for_bit_on_lava(run_dir: Path, lava_python: 
         ("fixed-point", "frozen"),
     ]
     opened = open_bundle(run_dir / "deploy" / "lava")
-    thetas = samples.calibration_input(run, deploy.branch_spec(run)).theta
+    thetas = samples.calibration_input(run, branch_spec(run)).theta
     assert thetas is not None
     for layer in opened.spec.layers:
         assert float(layer.threshold[0]) == pytest.approx(thetas[layer.name].mean(), rel=1e-6)

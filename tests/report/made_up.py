@@ -27,6 +27,7 @@ from neurozsl.report.schema import (
     Raster,
     RasterInput,
     Report,
+    RunReport,
     raster,
 )
 from neurozsl.report.sections import registry
@@ -429,4 +430,6 @@ def with_examples(report: R) -> R:
     for section in registry.SECTIONS:
         filled |= section.example()
     known, own = stored(type(report), filled)
+    if isinstance(report, RunReport):
+        del own["task"]  # a run has scores of its own; labels are given with a file alone
     return report.model_copy(update={**known, "sections": own})

@@ -93,7 +93,10 @@ def test_a_network_card_states_assumptions_and_fits(network_example: NetworkRepo
     assert f"- repaired: {network_example.repairs[0]}" in text
     assert "4 of 16" in text and str(network_example.fits[1].reason) in text
     assert f"{network_example.layers[-1].name} (read-out)" in text
-    assert "Accuracy" not in text
+    assert "Accuracy on 100 labelled samples" in text and "task: FAIL" in text
+    unlabelled = card(network_example.model_copy(update={"sections": {}}))
+    assert "Accuracy" not in unlabelled and "Nothing is known here of its task" in unlabelled
+    assert "Nothing is known here of its task" not in text
 
 
 @pytest.mark.parametrize("kind", ["example", "network_example"])

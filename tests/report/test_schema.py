@@ -9,8 +9,20 @@ import pytest
 from pydantic import ValidationError
 
 from neurozsl.core.errors import BadInput
+from neurozsl.export.bundle.accuracy import accuracy
+from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.hardware.energy import EnergyRow
-from neurozsl.report.schema import Baseline, Host, RunReport, modality, raster, read_report, to_json
+from neurozsl.report.schema import (
+    Baseline,
+    Host,
+    NetworkReport,
+    RunReport,
+    json_schema,
+    modality,
+    raster,
+    read_report,
+    to_json,
+)
 
 
 def test_json_gives_back_the_same_report(example: RunReport) -> None:
@@ -142,3 +154,18 @@ def test_reading_a_file_that_is_no_report_says_what_is_wrong(
     other.write_text('{"schema_version": 3, "kind": "comparison"}')
     with pytest.raises(BadInput, match="is a comparison of reports, expected one report"):
         read_report(other)
+
+
+def test_the_schema_knows_the_accuracy_on_labelled_samples(network_example: NetworkReport) -> None:
+    schema = json_schema()
+    kept = schema["$defs"]["NetworkReport"]["properties"]["sections"]["properties"]["task"]
+    named = schema["$defs"][kept["$ref"].rpartition("/")[2]]
+    document = json.loads(to_json(network_example))["sections"]["task"]
+    assert set(named["properties"]) == set(document) and len(document["rows"]) == 3
+    rows = schema["$defs"][named["properties"]["rows"]["items"]["$ref"].rpartition("/")[2]]
+    assert all(set(row) == set(rows["properties"]) for row in document["rows"])
+    found = network_example.own("task", TaskScore)
+    assert found is not None and found.shipped.accuracy == accuracy(87, 100)
+    # A report of before, which has no such section, reads as it did.
+    without = network_example.model_copy(update={"sections": {}})
+    assert NetworkReport.model_validate_json(to_json(without)).own("task", TaskScore) is None

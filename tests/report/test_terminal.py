@@ -77,7 +77,7 @@ def test_a_network_is_printed_with_what_was_assumed(network_example: NetworkRepo
     text = _printed(network_example, terminal=False)
     assert text.startswith(f"{network_example.file}: 8 samples of 10 steps")
     assert f"assumed: {network_example.assumptions[0]}" in text
-    assert "Accuracy" not in text
+    assert "Accuracy on 100 labelled samples" in text and "task: FAIL" in text
 
 
 def test_the_reading_has_the_sign_the_unknown_and_the_static_part(example: RunReport) -> None:

@@ -11,7 +11,7 @@ import pytest
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.sets.load import load
-from neurozsl.deploy.deploy import branch_spec
+from neurozsl.deploy.branch import branch_spec
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.lower.lower import lower

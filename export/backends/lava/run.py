@@ -7,8 +7,10 @@ worker's stdin closes and it ends itself.
 """
 
 import contextlib
+import errno
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -38,6 +40,7 @@ WORKER = Path(__file__).parent / "worker" / "run_lava.py"
 _START_S, _SAMPLE_S = 120.0, 1.0
 _GRACE_S = 3.0
 _TAIL_LINES = 12
+_ERROR = re.compile(r"[\w.]+(?:Error|Exception)\b")
 
 
 class LavaRunFailed(NeuroZSLError):
@@ -168,6 +171,8 @@ def _watch(
     finally:
         _end_group(process)
     if code:
+        if os.strerror(errno.EMFILE) in stderr.read_text(errors="replace"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "the Lava worker")
         raise LavaRunFailed(f"the Lava worker ended with exit code {code}{_tail(stderr)}")
 
 
@@ -237,7 +242,11 @@ def group_members(group: int) -> list[int]:
 
 
 def _tail(stderr: Path) -> str:
-    lines = stderr.read_text(errors="replace").strip().splitlines()[-_TAIL_LINES:]
+    lines = stderr.read_text(errors="replace").strip().splitlines()
+    if any(line.startswith("Traceback ") for line in lines):
+        # What went wrong first; where in the worker helps nobody who runs it, nor what followed.
+        lines = [line for line in lines if _ERROR.match(line)][:1] or lines[-1:]
+    lines = lines[-_TAIL_LINES:]
     return ": " + "\n  ".join(["", *lines]) if lines else ""
 
 

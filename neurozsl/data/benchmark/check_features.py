@@ -13,6 +13,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
+from neurozsl.core.tree import files_below
 from neurozsl.data.benchmark.avca_layout import (
     DATASETS,
     FEATURES,
@@ -93,7 +94,7 @@ def check_pickles(features: Path, kinds: tuple[FeatureName, ...], found: Found) 
     """Reads every pickle and array file that is neither class vectors nor temporal features."""
     forms = [FEATURES[kind] for kind in kinds if FEATURES[kind].suffix == ".pkl"]
     temporal = {folder for form in forms for folder in form.folders}
-    for path in sorted(p for p in features.rglob("*") if p.suffix in (".pkl", ".pickle", ".npy")):
+    for path in (p for p in files_below(features) if p.suffix in (".pkl", ".pickle", ".npy")):
         place = path.relative_to(features)
         in_class_folder = place.parts[0] in temporal and "text" not in place.parts
         if (in_class_folder and path.suffix == ".pkl") or vector_dataset(path) is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
+from neurozsl.core.tree import files_below
 from neurozsl.data import store
 from neurozsl.data.benchmark import packed
 from neurozsl.data.benchmark.avca import read_marker
@@ -170,7 +171,7 @@ def _check_cache(root: Path, features: Path, found: Found) -> None:
 
     It lies in the data set, or (as published) below the folder that the loader was started in.
     """
-    newest = max((p.stat().st_mtime_ns for p in features.rglob("*") if p.is_file()), default=0)
+    newest = max((p.stat().st_mtime_ns for p in files_below(features)), default=0)
     started = Path.cwd() / "avgzsl_benchmark_datasets" / root.resolve().name
     folders = dict.fromkeys(
         (base / "_features_processed" / features.name).resolve() for base in (root, started)

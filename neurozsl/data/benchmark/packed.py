@@ -25,6 +25,7 @@ import numpy.typing as npt
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
+from neurozsl.core.hdf5_output import Output, hdf5_output
 from neurozsl.core.progress import Progress
 from neurozsl.core.reading import Kind, checked_object, read_object
 from neurozsl.data.batch import SPLITS, ZSLData
@@ -68,11 +69,10 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
     check_target(folder)
     with whole_folder(folder) as temporary:
         path = temporary / ARRAYS
-        with h5py.File(
-            path, "w", alignment_threshold=ALIGN_BYTES, alignment_interval=ALIGN_BYTES
-        ) as file:
+        aligned = {"alignment_threshold": ALIGN_BYTES, "alignment_interval": ALIGN_BYTES}
+        with hdf5_output(path, **aligned) as (file, stream):
             _write_small(file, index)
-            _write_features(file, index, progress)
+            _write_features(file, stream, index, progress)
         state = path.stat()
         arrays = {
             "sha256": sha256(path),
@@ -171,7 +171,7 @@ def _write_small(file: Any, index: Index) -> None:
     file.create_dataset("names", data=names, dtype=text)
 
 
-def _write_features(file: Any, index: Index, progress: Progress | None) -> None:
+def _write_features(file: Any, stream: Output, index: Index, progress: Progress | None) -> None:
     n, steps = len(index), index.audio_shape[0]
     audio = file.create_dataset("audio", (n, *index.audio_shape), dtype="<f4")
     video = file.create_dataset("video", (n, *index.video_shape), dtype="<f4")
@@ -190,6 +190,7 @@ def _write_features(file: Any, index: Index, progress: Progress | None) -> None:
         audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
         if events is not None:
             events[place] = rows.events
+        stream.check()
     file.create_dataset("mask", data=mask)
 
 

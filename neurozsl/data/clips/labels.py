@@ -4,9 +4,11 @@ import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.reading import read_bytes
 from neurozsl.data.batch import SPLITS
 from neurozsl.data.clips.places import name_fault, normal
 
@@ -14,6 +16,7 @@ NEEDED = ("file", "label", "role", "embedding_name")
 UNLABELLED = "unlabelled"
 ROLES = (*SPLITS, UNLABELLED)
 SEEN_ROLES = ("train", "val_seen")
+MAX_LABEL_BYTES = 2**26  # 64 MiB, half a million clips
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,19 @@ def read_labels(path: Path) -> tuple[LabelRow, ...]:
             none below the clips folder, a label has two vector names, or a class has conflicting
             roles.
     """
+    remedy = f"give the CSV with {','.join(NEEDED)}"
+    data = read_bytes(path, remedy=remedy, max_bytes=MAX_LABEL_BYTES)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            missing = [name for name in NEEDED if name not in columns]
-            if missing:
-                raise BadInput(
-                    f"{path}: columns {list(columns)}, {missing} missing; the first line must name "
-                    f"{','.join(NEEDED)}"
-                )
-            rows = tuple(_row(path, line, values) for line, values in enumerate(reader, start=2))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: does not exist; give the CSV with {','.join(NEEDED)}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(StringIO(data.decode("utf-8-sig"), newline=""))
+        columns = reader.fieldnames or []
+        missing = [name for name in NEEDED if name not in columns]
+        if missing:
+            raise BadInput(
+                f"{path}: columns {list(columns)}, {missing} missing; the first line must name "
+                f"{','.join(NEEDED)}"
+            )
+        rows = tuple(_row(path, line, values) for line, values in enumerate(reader, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: cannot be read ({error}); store it as UTF-8 CSV") from error
     if not rows:
         raise BadInput(f"{path}: 0 rows; list at least one clip")

@@ -7,7 +7,7 @@ read; what a file claims is compared with `limits` before memory is asked for.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,7 +27,15 @@ _OPTIONS = {
     "max_pixels": str(MAX_PIXELS),  # of the frames that libav decodes to find what is inside
 }
 # What PyAV's decoders were seen to raise, and what damaged numbers may.
-_BROKEN = (ValueError, LookupError, EOFError, OSError, ArithmeticError, RuntimeError, TypeError)
+BROKEN: Final = (
+    ValueError,
+    LookupError,
+    EOFError,
+    OSError,
+    ArithmeticError,
+    RuntimeError,
+    TypeError,
+)
 
 
 def read_clip(
@@ -47,20 +55,20 @@ def read_clip(
             limits.
         MissingPart: PyAV is not installed.
     """
-    av, path, limits = _import_av(), Path(path), limits or ClipLimits()
+    av, path, limits = import_av(), Path(path), limits or ClipLimits()
     if not path.is_file():
         raise BadInput(f"{path}: does not exist; check the folder and the labels file")
     try:
-        with _open(av, path) as container:
+        with open_container(av, path) as container:
             if not container.streams.video or not container.streams.audio:
                 absent = "sound" if container.streams.video else "picture"
                 raise BadInput(f"{path}: has no {absent} stream; picture and sound are needed")
             frames, start = _decode_frames(container, av, path, side, fps, limits)
-        with _open(av, path) as container:
+        with open_container(av, path) as container:
             waveform = _decode_sound(container, av, path, start, limits)
     except MemoryError as error:
         raise BadInput(f"{path}: needs more memory than there is; use a shorter clip") from error
-    except (av.error.FFmpegError, *_BROKEN) as error:
+    except (av.error.FFmpegError, *BROKEN) as error:
         why = getattr(error, "strerror", None) or error
         raise BadInput(f"{path}: cannot be decoded ({why}); convert or replace it") from error
     if len(frames) == 0 or len(waveform) == 0:
@@ -72,8 +80,12 @@ def read_clip(
     return Clip(frames, fps, waveform, RATE_HZ, path.name)
 
 
-def _open(av: Any, path: Path) -> Any:
-    """The container; an absolute path has no protocol in front."""
+def open_container(av: Any, path: Path) -> Any:
+    """The container; an absolute path has no protocol in front.
+
+    Raises:
+        BadInput: it is none that is opened.
+    """
     try:
         return av.open(str(path.resolve()), options=_OPTIONS)
     except av.error.ArgumentError as error:  # what libav says of a format that is not listed
@@ -150,7 +162,12 @@ def _decode_sound(container: Any, av: Any, path: Path, start: float, limits: Cli
     return np.pad(sound, (late, 0)) if late > 0 else sound[-late:]
 
 
-def _import_av() -> Any:
+def import_av() -> Any:
+    """PyAV with the modules that are used.
+
+    Raises:
+        MissingPart: it is not installed.
+    """
     try:
         import av
         import av.error

@@ -23,7 +23,7 @@ from neurozsl.data.batch import F32, I64, U8, Split
 from neurozsl.data.clip import Clip
 from neurozsl.data.encoders import audio_features as audio
 from neurozsl.data.encoders import visual_features as visual
-from neurozsl.data.events.generate import pixel_events, pool_events
+from neurozsl.data.events.clip_events import pooled_events
 
 FEATURE_DIM = 256
 TAPS = 6  # entries that one output reads
@@ -166,7 +166,7 @@ def describe(clips: Sequence[Clip], *, steps: int) -> Described:
         video=visual_features(shown.reshape(-1, *shown.shape[2:])).reshape(
             len(clips), steps, FEATURE_DIM
         ),
-        events=np.stack([_pooled(clip, steps) for clip in clips]),
+        events=np.stack([pooled_events(clip.frames, clip.fps, steps=steps) for clip in clips]),
     )
 
 
@@ -211,12 +211,6 @@ def audio_projection() -> F32:
 def _taps(rng: np.random.Generator) -> F32:
     taps: F32 = (rng.standard_normal(TAPS) / np.sqrt(TAPS)).astype(np.float32)
     return taps
-
-
-def _pooled(clip: Clip, steps: int) -> U8:
-    events = pixel_events(clip.frames, clip.fps)
-    seconds = len(clip.frames) / clip.fps
-    return pool_events(events, steps=steps, seconds=seconds, size=clip.frames.shape[1:3])
 
 
 def _moments(values: F32) -> tuple[F32, F32]:

@@ -1,7 +1,10 @@
 """How a set of recordings is known from other data sets, without reading it."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import read_object
@@ -32,3 +35,20 @@ def refuse_event_set(folder: Path) -> None:
             f"{folder}: is a set of event recordings, a set of clips is needed here; train a "
             f"spiking network on it: neurozsl train --network NETWORK{words({'data': folder})}"
         )
+
+
+def noted_fingerprint(folder: Path) -> str:
+    """The fingerprint of a set by what its facts note; opening the set compares the arrays.
+
+    Raises:
+        BadInput: the facts are damaged.
+    """
+    path = folder / FACTS
+    facts = read_object(path, remedy=REBUILD, keys={"arrays": dict}, max_bytes=MAX_FACTS_BYTES)
+    return fingerprint_of(facts)
+
+
+def fingerprint_of(facts: Mapping[str, Any]) -> str:
+    """Of the arrays and all facts but the time of the file, which a copy changes."""
+    lasting = {**facts, "arrays": facts["arrays"].get("sha256")}
+    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()

@@ -2,16 +2,17 @@
 
 In: a folder. Out: sha256 over the names and contents of its files, or for a memory-mapped set and a
 set of recordings over the hash that was noted when it was written, so that opening a run does not
-read gigabytes. Within a process a folder whose files keep their sizes and times is hashed once.
+read gigabytes. Linked folders count with what lies in them, as the readers follow them; a circle is
+followed once. Within a process a folder whose files keep their sizes and times is hashed once.
 """
 
 import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from neurozsl.core.tree import files_below
 from neurozsl.data.benchmark import packed
-from neurozsl.data.events.kind import is_event_set
-from neurozsl.data.events.recordings.stored import load_event_set
+from neurozsl.data.events.kind import is_event_set, noted_fingerprint
 
 State = tuple[tuple[str, int, int], ...]  # file below the folder, bytes, time of change in ns
 
@@ -22,13 +23,12 @@ def fingerprint(folder: Path) -> str:
         both = packed.array_digest(folder) + packed.facts_digest(folder)
         return hashlib.sha256(both.encode()).hexdigest()
     if is_event_set(folder):
-        return load_event_set(folder).fingerprint
+        return noted_fingerprint(folder)
     return _hash_files(folder, _state(folder))
 
 
 def _state(folder: Path) -> State:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    states = [(path, path.stat()) for path in files]
+    states = [(path, path.stat()) for path in files_below(folder)]
     return tuple(
         (str(path.relative_to(folder)), state.st_size, state.st_mtime_ns) for path, state in states
     )

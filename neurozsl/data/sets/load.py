@@ -55,6 +55,8 @@ def convert(
     samples.
     """
     path, out = Path(path), Path(out)
+    if max_steps is not None and max_steps < 1:
+        raise BadInput(f"{path}: cut to {max_steps} steps (max_steps); give 1 or more")
     _check_kind(path)
     if path.resolve() == out.resolve():
         raise BadInput(f"{out}: is what is converted; choose another --out")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.data.batch import SPLITS, Split, ZSLData
-from neurozsl.data.events.generate import feature_events
+from neurozsl.data.events.feature_events import feature_events
 
 BLOCK = 1024  # samples looked at together; bounds memory
 EVENT_THRESHOLD = 0.2  # of the motion branch's default input

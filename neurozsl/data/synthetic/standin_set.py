@@ -20,11 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
+from neurozsl.core.hdf5_output import hdf5_output
 from neurozsl.core.progress import Progress
 from neurozsl.core.version import __version__
 from neurozsl.data.batch import F32
@@ -275,7 +275,7 @@ def _write_class(path: Path, values: F32, names: Sequence[str]) -> None:
     long = [name for name in encoded if len(name) > URL_BYTES]
     if long:
         raise BadInput(f"{path}: name {long[0]!r} is longer than the {URL_BYTES} bytes of the form")
-    with h5py.File(path, "w") as file:
+    with hdf5_output(path) as (file, _):
         file.attrs[MARK] = True
         file["data"] = values
         file["video_urls"] = np.array(encoded, dtype=f"S{URL_BYTES}")

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.printable import printable_json
 from neurozsl.core.reading import read_bytes
 from neurozsl.export.bundle.task_score import TaskScore
 from neurozsl.hardware.neurobench import NeuroBench
@@ -168,7 +169,7 @@ def to_json(report: Value) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, **style)
         indented = text.replace("\n", "\n  ")
         lines.append(f'  "{key}": {indented}')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return printable_json("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def read_report(path: Path) -> RunReport | NetworkReport:

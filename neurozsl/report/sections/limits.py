@@ -43,6 +43,8 @@ def notes(run: Run, motion: Motion | None, *, deployed: bool) -> tuple[str, ...]
     if motion is not None and motion.policy == "dynamic":
         said.append("Dynamic thresholds need a programmable neuron (Loihi 2 microcode).")
     said += run.result["warnings"]
+    if motion is not None and motion.note:
+        said.append(f"{motion.note[0].upper()}{motion.note[1:]}.")
     if run.data.synthetic:
         said.append("Scores on synthetic data say nothing about real videos.")
     return tuple(said)

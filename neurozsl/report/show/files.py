@@ -8,6 +8,7 @@ from pathlib import Path
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_files
 from neurozsl.core.places import problem
+from neurozsl.core.printable import printable
 from neurozsl.core.reading import read_object
 from neurozsl.report.schema.report import MAX_REPORT_BYTES
 
@@ -50,7 +51,8 @@ def replace_texts(texts: Mapping[Path, str]) -> None:
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
     with whole_files(tuple(texts)) as parts:
         for path, text in texts.items():
-            parts[path].write_text(text, encoding="utf-8")
+            made = text if path.suffix == ".json" else printable(text)  # `to_json` sees to its own
+            parts[path].write_text(made, encoding="utf-8")
 
 
 def is_replaceable(path: Path) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as Drawn
 from rich.text import Text
 
+from neurozsl.core.terminal import PlainConsole
 from neurozsl.report.schema import NetworkReport, Report, RunReport
 from neurozsl.report.show import reading
 from neurozsl.report.show.section import Sections, lines_of, tables_of, there
@@ -28,7 +29,7 @@ _VERDICT_STYLE = {
 def console() -> Console:
     """A console on stderr."""
     width = None if sys.stderr.isatty() else _PLAIN_WIDTH
-    return Console(stderr=True, highlight=False, width=width)
+    return PlainConsole(stderr=True, width=width)
 
 
 def print_report(report: Report, sections: Sections, out: Console | None = None) -> None:

@@ -8,7 +8,6 @@ Opening compares size and time with those noted and hashes where they differ; `d
 always.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
 from neurozsl.core.leftovers import recover
 from neurozsl.core.reading import Kind, checked_object, checked_value, read_object
-from neurozsl.data.events.kind import EVENT_SCHEMA, REBUILD, is_event_set
+from neurozsl.data.events.kind import EVENT_SCHEMA, REBUILD, fingerprint_of, is_event_set
 from neurozsl.data.events.recordings.event_set import FORMS, SPLITS, EventSet
 from neurozsl.data.events.stream import U8
 from neurozsl.data.hdf5 import opened
@@ -170,7 +169,7 @@ def load_event_set(folder: Path | str) -> EventSet:
         seconds=facts["seconds"],
         sensor=None if facts["sensor"] is None else tuple(facts["sensor"]),
         meta=facts["meta"],
-        fingerprint=_fingerprint(facts),
+        fingerprint=fingerprint_of(facts),
         folder=folder,
         pages=pages,
     )
@@ -233,9 +232,3 @@ def check_digest(path: Path, noted: Mapping[str, Any]) -> None:
 
 def _counts(data: EventSet) -> dict[str, int]:
     return {name: len(data.rows(name)) for name in SPLITS}
-
-
-def _fingerprint(facts: Mapping[str, Any]) -> str:
-    """Of the arrays and all facts but the time of the file, which a copy changes."""
-    lasting = {**facts, "arrays": facts["arrays"]["sha256"]}
-    return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()
