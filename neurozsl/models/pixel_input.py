@@ -1,7 +1,7 @@
 """Pixel events as the visual motion of a model: what it reads, and its code.
 
-In: `AVBatch.events`, counts of ON and OFF cells on a grid (`data.events.clip_events.pooled_events`);
-out: 0 and 1, one binary channel a cell, which every chip here takes as they are.
+In: `AVBatch.events`, counts of ON and OFF cells on a grid (`data.events.clip_events`); out: 0 or
+1, one binary channel a cell, which every chip here takes as they are.
 """
 
 from typing import Final

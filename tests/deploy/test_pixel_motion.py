@@ -11,6 +11,7 @@ import torch
 
 from neurozsl.core.errors import BadInput
 from neurozsl.deploy import deploy, finetune, samples
+from neurozsl.deploy.belonging import check_belongs
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.targets import lava as lava_target
 from neurozsl.models.base import needed_branch
@@ -83,7 +84,7 @@ def test_what_was_trained_is_deployed_verified_scored_and_reported(
     manifest = deploy.deploy(run, target=target, out=out, max_hm_drop=100)
     assert manifest.verdict in ("PASS", "PASS-WITH-LOSS", "UNVERIFIED")
     bundle = open_bundle(out)
-    deploy.check_belongs(run, bundle)
+    assert check_belongs(run, bundle) == ""
     pools = {x.name: len(x.pools) for x in bundle.spec.layers}
     assert (pools["video.0"], pools["video.1"], pools["video.2"]) == (0, 1, 1)
     found = bundle.verify()

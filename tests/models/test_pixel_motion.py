@@ -107,9 +107,9 @@ def test_the_deployed_copy_has_no_batch_norm_and_nearly_the_same_answer() -> Non
         assert float((spikes != deployed[name]).float().mean()) < 1e-3
 
 
-@pytest.mark.parametrize("dim", [256, 512])
-def test_the_speck_profile_lies_on_the_nine_cores(dim: int) -> None:
-    options = {"audio_dim": dim, "video_dim": dim, "steps": 10, **PIXEL}
+@pytest.mark.parametrize(("dim", "maps"), [(256, {}), (512, {}), (512, {"motion_maps": [16, 32]})])
+def test_the_speck_profile_lies_on_the_nine_cores(dim: int, maps: dict[str, Any]) -> None:
+    options = {"audio_dim": dim, "video_dim": dim, "steps": 10, **PIXEL, **maps}
     model = build(**options, motion_profile="speck")
     assert model.config.neuron == "if"
     program = quantize(lower(to_nir(spec_of(model))), "speck2f")
