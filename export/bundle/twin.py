@@ -48,4 +48,5 @@ def _layer(layer: LoweredLayer) -> LayerSpec:
         syn_kappa=None if layer.bias_to == "membrane" else layer.syn_leak,
         theta_table=layer.theta_table,
         conv=layer.link.conv,
+        pools=layer.link.pools,
     )

@@ -5,13 +5,17 @@ silent zero, deep inside a simulator.
 """
 
 import math
+import re
+from typing import Final
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.maps import Conv
 from neurozsl.core.signals import BranchSpec, LayerSpec
 from neurozsl.hardware.network.synapse import Link, Synapse, check_synapse
 
+_OF_SYNAPSES: Final = re.compile(r"\.(w|flat|pool\d+)$")  # names of nodes before the neurons
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -23,7 +27,7 @@ def check_spec(spec: BranchSpec) -> None:
     """
     faults = _branch_faults(spec)
     sizes = {name: code.size for name, code in spec.inputs.items()}
-    maps: dict[str, tuple[int, ...]] = {}  # of convolutions, and of inputs that one has read
+    maps: dict[str, tuple[int, ...]] = {}  # of convolutions, and of inputs read as one
     for layer in spec.layers:
         faults += _name_faults(layer.name, sizes)
         wrong = _geometry_faults(layer, sizes, maps)
@@ -31,7 +35,8 @@ def check_spec(spec: BranchSpec) -> None:
         sizes[layer.name] = -1 if wrong else layer.size
         if layer.conv is not None and not wrong:
             maps[layer.name] = layer.shape
-            maps.setdefault(layer.source, layer.conv.shape)
+        if layer.map_read is not None and not wrong:
+            maps.setdefault(layer.source, layer.map_read)
     known = {layer.name for layer in spec.layers}
     faults += [f"output '{n}' is not one of the layers" for n in spec.outputs if n not in known]
     if faults:
@@ -66,10 +71,10 @@ def _branch_faults(spec: BranchSpec) -> list[str]:
 def _name_faults(name: str, taken: dict[str, int]) -> list[str]:
     if name in taken:
         return [f"the name '{name}' is used twice"]
-    if not name or "/" in name or name.startswith("out.") or name.endswith((".w", ".flat")):
+    if not name or "/" in name or name.startswith("out.") or _OF_SYNAPSES.search(name):
         return [
-            f"layer name '{name}' is empty, holds '/', starts with 'out.', or ends with '.w' or "
-            "'.flat'"
+            f"layer name '{name}' is empty, holds '/', starts with 'out.', or ends with '.w', "
+            "'.flat' or '.pool' and a number"
         ]
     return []
 
@@ -78,23 +83,31 @@ def _geometry_faults(
     layer: LayerSpec, sizes: dict[str, int], maps: dict[str, tuple[int, ...]]
 ) -> list[str]:
     """Faults of the weights' shape; a map is read with the shape that its source gives it."""
-    where, conv = f"layer '{layer.name}'", layer.conv
-    if conv is None:
+    where, conv, read = f"layer '{layer.name}'", layer.conv, layer.map_read
+    if read is None:
         if layer.weight.ndim != 2:
             return [f"{where}: weight has shape {layer.weight.shape}, expected (out, in)"]
         return []
     try:
-        check_synapse(where, Synapse(layer.source, layer.weight, Link(conv)))
+        check_synapse(where, Synapse(layer.source, layer.weight, Link(conv, layer.pools)))
     except BadInput as error:
         return [str(error)]
+    faults = [] if conv is None else _kernel_faults(where, conv, layer)
+    if layer.pools and 1 in (read[1], 2 if conv is None else conv.shape[1]):
+        faults.append(f"{where}: pools a map {read}, NIR pools maps of height 2 or more")
+    given = maps.get(layer.source, read if layer.source in sizes else None)
+    if given is not None and given != read:
+        faults.append(f"{where}: reads a map {read}, '{layer.source}' is one of {given}")
+    return faults
+
+
+def _kernel_faults(where: str, conv: Conv, layer: LayerSpec) -> list[str]:
+    """Convolutions that have no node of NIR."""
     faults, (top, bottom, left, right) = [], conv.padding
     if (top, left) != (bottom, right):
         faults.append(f"{where}: padding {conv.padding}, NIR pads both ends of an axis alike")
     if conv.shape[1] == 1 and (layer.weight.shape[2], conv.stride[0], top) != (1, 1, 0):
         faults.append(f"{where}: a kernel on a map {conv.shape} has height and stride 1 there")
-    given = maps.get(layer.source, conv.shape if layer.source in sizes else None)
-    if given is not None and given != conv.shape:
-        faults.append(f"{where}: reads a map {conv.shape}, '{layer.source}' is one of {given}")
     return faults
 
 

@@ -1,5 +1,6 @@
-"""The synapses of a layer as NIR nodes, and back: a matrix, or a convolution on a map.
+"""The synapses of a layer as NIR nodes, and back: [sums,] a matrix or a convolution on a map.
 
+    sums         SumPool2d, one for each of the layer's pools
     matrix       Affine `(out, in)`;  behind a map a Flatten comes first
     convolution  Conv1d where the map is `(C, 1, L)`, Conv2d else; bias per channel
 
@@ -7,17 +8,19 @@ NIR writes a one-dimensional map as `(C, L)`, a `LayerSpec` as `(C, 1, L)`. NIR 
 axis alike, so that other paddings have no node.
 """
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import nir
 import numpy as np
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, Conv, FloatArray, LayerSpec
+from neurozsl.core.maps import Conv, Pool
+from neurozsl.core.signals import BranchSpec, FloatArray, LayerSpec
 from neurozsl.hardware.lower.linear import follow
 
 SYNAPSES = (nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d)
+BEFORE = (nir.Flatten, nir.SumPool2d)  # what may stand between a source and its synapse
 Shape = tuple[int, ...]
 
 
@@ -34,26 +37,37 @@ def layer_shape(layer: LayerSpec) -> Shape:
 
 
 def input_shapes(spec: BranchSpec) -> dict[str, Shape]:
-    """The shape of every input in a graph: a map where a convolution reads it."""
+    """The shape of every input in a graph: a map where a convolution or a pool reads it."""
     found: dict[str, Shape] = {name: (code.size,) for name, code in spec.inputs.items()}
     for layer in spec.layers:
-        if layer.source in found and layer.conv is not None:
-            found[layer.source] = node_shape(layer.conv, layer.conv.shape)
+        if layer.source in found and layer.map_read is not None:
+            conv = None if layer.pools else layer.conv  # pools read maps of two dimensions
+            found[layer.source] = node_shape(conv, layer.map_read)
     return found
 
 
-def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
-    """The nodes between a source of this shape and the neurons, in order."""
-    weight, bias = f32(layer.weight), f32(layer.bias)
-    conv = layer.conv
-    if conv is None:
-        affine = nir.Affine(weight=weight, bias=bias)
-        if len(source) == 1:
-            return (affine,)
-        flat = nir.Flatten(input_type={"input": np.array(source)}, start_dim=0, end_dim=-1)
-        return flat, affine
+def synapse_nodes(layer: LayerSpec, source: Shape) -> dict[str, Any]:
+    """The nodes between a source of this shape and the neurons by name, in order."""
+    found: dict[str, Any] = {}
+    for i, pool in enumerate(layer.pools):
+        sizes = {"kernel_size": pool.kernel, "stride": pool.stride, "padding": pool.padding}
+        found[f"{layer.name}.pool{i}"] = nir.SumPool2d(
+            **{key: np.array(value) for key, value in sizes.items()}
+        )
+        source = pool.out_shape
+    if layer.conv is None:
+        if len(source) > 1:
+            kind = {"input": np.array(source)}
+            found[f"{layer.name}.flat"] = nir.Flatten(input_type=kind, start_dim=0, end_dim=-1)
+        found[f"{layer.name}.w"] = nir.Affine(weight=f32(layer.weight), bias=f32(layer.bias))
+    else:
+        found[f"{layer.name}.w"] = _kernel(layer.conv, layer)
+    return found
+
+
+def _kernel(conv: Conv, layer: LayerSpec) -> Any:
     top, _, left, _ = conv.padding
-    build = nir.Conv2d
+    build, weight = nir.Conv2d, f32(layer.weight)
     geometry: dict[str, Any] = {
         "input_shape": conv.shape[1:],
         "stride": conv.stride,
@@ -63,32 +77,34 @@ def synapse_nodes(layer: LayerSpec, source: Shape) -> tuple[Any, ...]:
     if conv.shape[1] == 1:
         build, weight = nir.Conv1d, weight[:, :, 0]
         geometry = {key: along for key, (_, along) in geometry.items()}
-    return (build(weight=weight, groups=conv.groups, bias=bias, **geometry),)
+    return build(weight=weight, groups=conv.groups, bias=f32(layer.bias), **geometry)
 
 
 def read_synapse(
-    name: str, node: Any, source: str, shape: Shape
-) -> tuple[FloatArray, FloatArray, Conv | None]:
-    """Weight, bias and geometry that a node, one of `SYNAPSES`, gives a layer.
+    name: str, node: Any, source: str, shape: Shape, before: Sequence[tuple[str, Any]] = ()
+) -> tuple[FloatArray, FloatArray, Conv | None, tuple[Pool, ...]]:
+    """Weight, bias, geometry and pools that a node, one of `SYNAPSES`, gives a layer.
 
-    `source` is what it reads, `shape` that of the source as the graph has it.
+    `source` is what it reads, `shape` that of the source as the graph has it; before: the nodes
+    between them with their names, in order.
 
     Raises:
-        BadInput: the node does not fit its source.
+        BadInput: the node does not fit its source, or a pool its map.
     """
+    chain = follow(source, shape, before, 1.0)[0]
     weight = np.asarray(node.weight)
+    conv = None
     if isinstance(node, nir.Affine | nir.Linear):
-        conv = None
-        if math.prod(shape) != weight.shape[1]:
+        if chain.size != weight.shape[1]:
             raise BadInput(
                 f"NIR node '{name}': {weight.shape[1]} columns, '{source}' has shape {shape}"
             )
     else:
-        conv = follow(source, shape, [(name, node)], 1.0)[0].conv
+        conv = follow(source, chain.shape, [(name, node)], 1.0)[0].conv
         weight = weight[:, :, None] if isinstance(node, nir.Conv1d) else weight
     bias = getattr(node, "bias", None)
     zero = np.zeros(weight.shape[0], weight.dtype)
-    return weight, zero if bias is None else np.asarray(bias), conv
+    return weight, zero if bias is None else np.asarray(bias), conv, chain.pools
 
 
 def f32(x: Any) -> FloatArray:

@@ -1,11 +1,11 @@
 """`BranchSpec` to a NIR graph, and back (`graph_reading`).
 
-Nodes per layer: Affine or convolution `<layer>.w` (`conv_nodes`; a matrix behind a map has a
-Flatten `<layer>.flat` before it), then LIF, CubaLIF or IF `<layer>`; `nir.Input` per input,
-`nir.Output` `out.<layer>` per output. Weights are unfolded, r = 1, tau = dt / kappa in seconds,
-v_leak = 0, all float32. NIR has no dt, reset or compare rule, so they travel in
-`graph.metadata["neurozsl"]` (one JSON string); decays and threshold tables travel beside it as
-float64 arrays, because dt / float32(dt / kappa) does not always give kappa back.
+Nodes per layer (`conv_nodes`): sums `<layer>.pool0`, ... where it has any, a Flatten `<layer>.flat`
+where a matrix is behind a map, Affine or convolution `<layer>.w`, then LIF, CubaLIF or IF
+`<layer>`; `nir.Input` per input, `nir.Output` `out.<layer>` per output. Weights are unfolded,
+r = 1, tau = dt / kappa in seconds, v_leak = 0, all float32. NIR has no dt, reset or compare rule,
+so they travel in `graph.metadata["neurozsl"]` (one JSON string); decays and threshold tables travel
+beside it as float64 arrays, because dt / float32(dt / kappa) does not always give kappa back.
 
     LIF      tau v' = v_leak - v + r I                    v* = v + kappa (I - v)
     CubaLIF  tau_syn i' = -i + w_in I, then as LIF with i  w_in = tau_syn / dt: the jump of Norse
@@ -42,10 +42,9 @@ def to_nir(spec: BranchSpec) -> nir.NIRGraph:
         nodes[name] = nir.Input(input_type={"input": np.array(shape)})
     for layer in spec.layers:
         synapses = synapse_nodes(layer, shapes[layer.source])
-        names = (f"{layer.name}.flat", f"{layer.name}.w")[-len(synapses) :]
-        nodes |= dict(zip(names, synapses, strict=True))
+        nodes |= synapses
         nodes[layer.name] = _neuron(layer, spec.dt_s)
-        edges += pairwise((layer.source, *names, layer.name))
+        edges += pairwise((layer.source, *synapses, layer.name))
     for name in spec.outputs:
         nodes[f"out.{name}"] = nir.Output(output_type={"output": np.array(shapes[name])})
         edges.append((name, f"out.{name}"))

@@ -18,7 +18,7 @@ from neurozsl.core.errors import BadInput, UnsupportedNode
 from neurozsl.core.signals import BranchSpec, FloatArray, LayerSpec, Policy
 from neurozsl.core.stored_codes import read_codes
 from neurozsl.export.nir.check import check_spec
-from neurozsl.export.nir.conv_nodes import SYNAPSES, Shape, layer_shape, read_synapse
+from neurozsl.export.nir.conv_nodes import BEFORE, SYNAPSES, Shape, layer_shape, read_synapse
 from neurozsl.hardware.lower import metadata
 
 # A stored gain or decay that equals its float32 form to this relative error is the same number.
@@ -72,7 +72,7 @@ def _own_metadata(graph: nir.NIRGraph) -> dict[str, Any]:
 
 
 def _refuse_unknown(graph: nir.NIRGraph) -> None:
-    known = (nir.Input, nir.Output, nir.Flatten, *SYNAPSES, *_NEURONS)
+    known = (nir.Input, nir.Output, *BEFORE, *SYNAPSES, *_NEURONS)
     found = [
         f"{name} ({type(node).__name__})"
         for name, node in graph.nodes.items()
@@ -82,7 +82,8 @@ def _refuse_unknown(graph: nir.NIRGraph) -> None:
         raise UnsupportedNode(
             found,
             "NIR graph",
-            "a branch holds Affine, Linear, Conv1d, Conv2d, Flatten, LIF, CubaLIF and IF nodes",
+            "a branch holds Affine, Linear, Conv1d, Conv2d, SumPool2d, Flatten, LIF, CubaLIF and "
+            "IF nodes",
         )
 
 
@@ -111,12 +112,15 @@ def graph_inputs(graph: nir.NIRGraph) -> dict[str, Shape]:
     }
 
 
-def _source(graph: nir.NIRGraph, synapse: str | None, before: Mapping[str, str]) -> str | None:
-    """What a synapse reads; a Flatten in between changes the shape alone."""
-    source = before.get(synapse or "")
-    while source is not None and isinstance(graph.nodes[source], nir.Flatten):
+def _way(
+    graph: nir.NIRGraph, synapse: str | None, before: Mapping[str, str]
+) -> tuple[str | None, list[tuple[str, Any]]]:
+    """What a synapse reads, and the sums and changes of shape on the way from there."""
+    source, way = before.get(synapse or ""), list[tuple[str, Any]]()
+    while source is not None and isinstance(graph.nodes[source], BEFORE):
+        way.insert(0, (source, graph.nodes[source]))
         source = before.get(source)
-    return source
+    return source, way
 
 
 def _layer(
@@ -127,13 +131,13 @@ def _layer(
     meta: Mapping[str, Any],
 ) -> LayerSpec:
     node, at = graph.nodes[name], before.get(name)
-    source = _source(graph, at, before)
+    source, way = _way(graph, at, before)
     fed = at is not None and isinstance(graph.nodes[at], SYNAPSES)
     if at is None or not fed or source is None or source not in shapes:
         raise BadInput(
             f"NIR graph: neuron '{name}' is not fed by one matrix or kernel on a layer or an input"
         )
-    weight, bias, conv = read_synapse(at, graph.nodes[at], source, shapes[source])
+    weight, bias, conv, pools = read_synapse(at, graph.nodes[at], source, shapes[source], way)
     out = LayerSpec(name, source, weight, bias, bias, bias, conv=conv).size
     for key in ("v_leak", "v_reset"):
         value = np.asarray(getattr(node, key, 0.0))
@@ -157,6 +161,7 @@ def _layer(
         syn_kappa=syn_kappa,
         theta_table=None if table is None else np.asarray(table, np.float64),
         conv=conv,
+        pools=pools,
     )
 
 

@@ -45,16 +45,26 @@ def run_norse(
 
 
 def _drive(layer: LayerSpec, x: torch.Tensor) -> torch.Tensor:
-    """W x + b, `(batch, time, size)`, of a matrix or a kernel."""
+    """W x + b, `(batch, time, size)`, of a matrix or a kernel, with the pools before it."""
     weight, bias = (torch.as_tensor(y, dtype=x.dtype) for y in (layer.weight, layer.bias))
+    rows = x.flatten(0, 1)  # (batch x time, size)
+    for pool in layer.pools:
+        rows = nn.functional.avg_pool2d(
+            rows.reshape(-1, *pool.shape),
+            pool.kernel,
+            pool.stride,
+            pool.padding,
+            divisor_override=1,
+        )
     conv = layer.conv
     if conv is None:
-        return nn.functional.linear(x, weight, bias)
-    top, bottom, left, right = conv.padding
-    maps = nn.functional.pad(x.reshape(-1, *conv.shape), (left, right, top, bottom))
-    y = nn.functional.conv2d(
-        maps, weight, bias, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
-    )
+        y = nn.functional.linear(rows.flatten(1), weight, bias)
+    else:
+        top, bottom, left, right = conv.padding
+        maps = nn.functional.pad(rows.reshape(-1, *conv.shape), (left, right, top, bottom))
+        y = nn.functional.conv2d(
+            maps, weight, bias, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
+        )
     return y.reshape(*x.shape[:2], -1)
 
 

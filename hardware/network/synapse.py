@@ -22,34 +22,16 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.maps import Conv as Conv
+from neurozsl.core.maps import MapShape as MapShape
+from neurozsl.core.maps import Pool as Pool
 from neurozsl.core.reading import Kind, checked_object
-from neurozsl.core.signals import Conv as Conv
-from neurozsl.core.signals import MapShape as MapShape
 
 Array = npt.NDArray[Any]
 # A matrix of this many entries takes half a GB in float64.
 LARGEST_MATRIX: Final = 1 << 26
 # Neurons of a layer, and values of a padded map: a hostile padding must not fill the memory.
 LARGEST_MAP: Final = 1 << 24
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Sums over windows of each channel; shape is the map that is read."""
-
-    shape: MapShape
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
-
-    @property
-    def out_shape(self) -> MapShape:
-        """Map of the sums; a window that does not fit whole is left out."""
-        rows, columns = (
-            (self.shape[1 + i] + 2 * self.padding[i] - self.kernel[i]) // self.stride[i] + 1
-            for i in (0, 1)
-        )
-        return self.shape[0], rows, columns
 
 
 @dataclass(frozen=True)

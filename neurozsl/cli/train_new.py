@@ -23,6 +23,13 @@ def train_new(
         str,
         typer.Option(help="Preset of the model: deploy, sparse or paper; ucf_main, ... (avca)."),
     ] = "",
+    motion: Annotated[
+        str,
+        typer.Option(
+            help="What moves: feature (changes of features), or pixel (mdft: convolutions on ON "
+            "and OFF frames of the set's pixel events)."
+        ),
+    ] = "",
     motion_profile: Annotated[
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
     ] = "",
@@ -64,6 +71,7 @@ def train_new(
     Raises:
         BadInput: an option is not allowed, the data cannot be read, or the folder holds a run.
     """
+    from neurozsl.models.profiles import motion_options
     from neurozsl.parallel.team import first_does
     from neurozsl.runs import run as runs
     from neurozsl.training import crew
@@ -90,6 +98,7 @@ def train_new(
     )
     options = {
         **({"preset": preset} if preset else {}),
+        **motion_options(motion, model),
         **({"motion_profile": motion_profile} if motion_profile else {}),
         **parse_options(option or []),
     }

@@ -16,8 +16,8 @@ and with a synaptic current (Norse `LIFCell`), `syn_kappa` set::
 
 and integrate-and-fire (Norse `IAFCell`), kappa 0 in every neuron: `v* = v + W x + b`, gain 1.
 
-W x is a matrix product, or with `conv` set a cross-correlation on a map `(C, H, W)`; values are
-flat, in the order of that map, and one-dimensional maps are `(C, 1, L)`.
+W x is a matrix product, or with `conv` set a cross-correlation on a map `(C, H, W)`; with `pools`
+x is summed over windows of a map first (`core.maps`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.core.errors import BadInput
+from neurozsl.core.maps import Conv as Conv
+from neurozsl.core.maps import MapShape as MapShape
+from neurozsl.core.maps import Pool as Pool
 
 # A numpy array or a torch tensor; `.to_numpy()` of the values below is the border between the two.
 Array = Any
@@ -40,7 +43,6 @@ Ints = npt.NDArray[np.int64]
 # closed: theta follows the layer's own spikes of the step before; Norse alone runs it.
 Policy = Literal["fixed", "dynamic", "table", "frozen", "closed"]
 MAX_CODE_BITS: Final = 16  # codes travel as int16
-MapShape = tuple[int, int, int]  # channels, height, width
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
 Encoder = Literal["direct", "on_off", "level", "rate", "change", "delta"]
 
@@ -340,36 +342,13 @@ def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Conv:
-    """Geometry of a convolution (cross-correlation, as torch and NIR define it).
-
-    shape: map that is read. padding: zeros at the top, bottom, left, right.
-    """
-
-    shape: MapShape
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    def out_shape(self, weight_shape: Sequence[int]) -> MapShape:
-        """Map that a kernel `(C_out, C_in / groups, height, width)` makes."""
-        rows, columns = (self._extent(weight_shape[2 + axis], axis) for axis in (0, 1))
-        return int(weight_shape[0]), rows, columns
-
-    def _extent(self, kernel: int, axis: int) -> int:
-        before, after = self.padding[2 * axis : 2 * axis + 2]
-        span = self.dilation[axis] * (kernel - 1) + 1
-        return int((self.shape[1 + axis] + before + after - span) // self.stride[axis] + 1)
-
-
-@dataclass(frozen=True)
 class LayerSpec:
     """One Linear or Conv + neuron of a branch, as trained (gain not folded; BatchNorm folded).
 
     weight `(out, in)`, or with `conv` a kernel `(out, in / groups, height, width)`; bias `(out,)`,
     of a kernel one per channel. kappa, threshold `(size,)`; syn_kappa `(size,)` or None;
     theta_table `(time,)` for the policy `table`. `source` names an input or an earlier layer.
+    pools: sums over windows of the source's map, one after the other, that the weights read.
     """
 
     name: str
@@ -381,6 +360,7 @@ class LayerSpec:
     syn_kappa: FloatArray | None = None
     theta_table: FloatArray | None = None
     conv: Conv | None = None
+    pools: tuple[Pool, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -397,7 +377,15 @@ class LayerSpec:
     @property
     def size_in(self) -> int:
         """Width of the source."""
-        return int(self.weight.shape[1]) if self.conv is None else math.prod(self.conv.shape)
+        read = self.map_read
+        return int(self.weight.shape[1]) if read is None else math.prod(read)
+
+    @property
+    def map_read(self) -> MapShape | None:
+        """The map that the source has to be; None where a matrix reads plain values."""
+        if self.pools:
+            return self.pools[0].shape
+        return None if self.conv is None else self.conv.shape
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class ConvSpikingBranch(PathwayBranch[ConvSpikingLayer]):
         loop: ClosedLoop = "fixed",
         detach: bool = False,
     ) -> None:
-        def layers(code: InputCode) -> Iterator[ConvSpikingLayer]:
+        def layers(name: str, code: InputCode) -> Iterator[ConvSpikingLayer]:
             shape: Map = (code.levels, code.size // code.levels)
             if axis == "time":
                 shape = (code.size, 1)

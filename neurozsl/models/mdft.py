@@ -7,6 +7,7 @@ RJLU) on the host, motion (events -> DAB -> spiking branch) on the chip; the CRM
     host   a, v = E_aud, E_vis(features);  S, h = RJLU(a, v)              section 3.1
     host   E_v = ternary events of the visual features;  E_a = DAB        section 3.2, `prepare`
     chip   j = LIF stack(E), three blocks per modality                    section 3.2, the branch
+           with events=pixel, motion_encoder=conv: convolutions on the events of pixels (ours)
     host   CRM(a, v, j, h) -> AV_proj, motion head                        section 3.3, `finish`
 
 Three presets: `paper` (our readings of the equations, one fused head, 512 wide), `deploy`
@@ -30,7 +31,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.events.feature_events import FEATURE_LOG_EPS, First, events_of, feature_changes
@@ -50,6 +50,7 @@ from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
 from neurozsl.models.motion import SpikingBranch
+from neurozsl.models.pixel_input import PIXEL_CODE, pixel_motion
 from neurozsl.models.rjlu import RJLU
 from neurozsl.models.threshold import degenerated, saturated_share, thresholds
 from neurozsl.models.with_branch import WithBranch
@@ -125,8 +126,8 @@ class MDFT(WithBranch[SpikingBranch]):
         video = InputCode(c.video_dim, "ternary", 1, True, 1.0, step=c.event_threshold)
         if not c.egm:
             video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
-        elif c.events == "pixel":  # ON and OFF counts, 16 x 16, see data.events.clip_events
-            video = InputCode(512, "binary", 1, False, 1.0)
+        elif c.events == "pixel":
+            video = PIXEL_CODE
         elif c.video_code == "on_off":
             video = replace(on_off_code(c.video_dim), step=c.event_threshold)
         codes = {"audio": audio, "video": video}
@@ -149,6 +150,7 @@ class MDFT(WithBranch[SpikingBranch]):
             dynamic=c.threshold != "fixed",
             taps=taps,
             pool_time=c.pool_time,
+            maps=c.map_encoders,
         )
 
     def _visual_events(self, batch: AVBatch) -> Tensor:
@@ -156,12 +158,7 @@ class MDFT(WithBranch[SpikingBranch]):
         if "video" not in self.config.inputs:  # nothing is seen, so nothing moves
             return torch.zeros_like(batch.audio)
         if self.config.events == "pixel":
-            if batch.events is None:
-                raise BadInput(
-                    f"model '{self.name}': events=pixel needs data with pixel events; this data "
-                    "set has none, use events=feature"
-                )
-            return (batch.events > 0).to(batch.audio.dtype)
+            return pixel_motion(batch, self.name)
         learnt = self.learnt_steps().get("video")
         step = self.config.event_threshold if learnt is None else float(learnt.detach())
         changes = self._visual_changes(batch, step)

@@ -6,7 +6,7 @@ an `MDFTConfig`, or an error that names the option, its value and what is allowe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from neurozsl.core.errors import BadInput
 from neurozsl.models.branch_config import BranchConfig, Modality
@@ -14,8 +14,12 @@ from neurozsl.models.crm import Gate
 from neurozsl.models.event_codes import EVENT_ENCODERS, EventKind
 from neurozsl.models.mdft_ablations import ablation_options
 from neurozsl.models.options import check_choices, check_known, check_rules, check_weights
+from neurozsl.models.pixel_input import PIXEL_MAP
+from neurozsl.models.pixel_layer import MapEncoder
 from neurozsl.models.profiles import profile_options
 from neurozsl.models.threshold import ThresholdMode
+
+MOST_MAPS: Final = 4  # blocks that halve a map of 16 x 16
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class MDFTConfig(BranchConfig):
     threshold on training data; `audio_threshold`, the threshold itself, 0 to find it. Of the
     visual feature events: `event_threshold`, or `event_rate` to find it, 0 for not.
     `motion_profile` names the options of a chip's motion branch (`models.profiles`), "" for none.
+    `motion_encoder`: what reads pixel events, `dense` as every input, or `conv`: blocks of
+    `motion_maps` channels with kernels of side `motion_kernel`, then one layer of the last width.
     `pool_time`: the layers read the mean of the coded inputs over the steps, in one pass (mlp).
     `literal`: Eq. 3 as printed, without the sigmoid.
     """
@@ -48,6 +54,9 @@ class MDFTConfig(BranchConfig):
     motion_widths: tuple[int, ...] = (256, 128, 64)
     threshold: ThresholdMode = "fixed"
     events: Literal["feature", "pixel"] = "feature"
+    motion_encoder: Literal["dense", "conv"] = "dense"
+    motion_maps: tuple[int, ...] = (16, 32)
+    motion_kernel: int = 3
     event_threshold: float = 0.2
     event_rate: float = 0.0
     event_log: bool = False
@@ -65,6 +74,13 @@ class MDFTConfig(BranchConfig):
     def sees_changes(self) -> bool:
         """Whether the visual motion is changes of features, which have a threshold."""
         return self.motion and self.egm and self.events == "feature" and "video" in self.inputs
+
+    @property
+    def map_encoders(self) -> dict[str, MapEncoder]:
+        """The convolutions that pathways begin with."""
+        if self.motion_encoder == "dense":
+            return {}
+        return {"video": MapEncoder(PIXEL_MAP, self.motion_maps, self.motion_kernel)}
 
 
 # Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
@@ -113,12 +129,16 @@ def resolve(
     """The configuration of `model`, whose preset `paper` is given; see `configure`."""
     check_known(model, kind, options)
     code = str(options.get("audio_code", ""))
-    profile = profile_options(options.get("motion_profile", ""), audio_dim, video_dim, code)
+    pixels = options.get("motion_encoder") == "conv"
+    profile = profile_options(
+        options.get("motion_profile", ""), audio_dim, 0 if pixels else video_dim, code
+    )
     ablated = ablation_options(options.get("ablation", ""), options)
     chosen = {"paper": paper, "sparse": SPARSE}.get(str(options.get("preset")), {})
     values = {**chosen, **profile, **ablated, **options}
-    if "motion_widths" in values:
-        values["motion_widths"] = tuple(int(w) for w in values["motion_widths"])
+    for key in ("motion_widths", "motion_maps"):
+        if key in values:
+            values[key] = tuple(int(w) for w in values[key])
     for key in ("inputs", "motion_inputs"):
         if key in values:
             values[key] = _modalities(model, key, values[key])
@@ -131,6 +151,19 @@ def resolve(
         f"egm=false makes no events, events={c.events} and video_code={c.video_code} code them; "
         "leave these options (or the motion profile) out": (
             c.egm or (c.events, c.video_code) == ("feature", "ternary")
+        ),
+        f"motion_encoder=conv reads pixel events, events={c.events} makes none; use events=pixel, "
+        "or leave motion_encoder out": c.motion_encoder == "dense" or c.events == "pixel",
+        "motion_encoder=conv is the visual pathway, which "
+        + (f"motion_inputs={list(heard)} lacks" if c.motion else "motion=false leaves out")
+        + "; leave one of the two out": (
+            c.motion_encoder == "dense" or (c.motion and "video" in heard)
+        ),
+        f"motion_maps={list(c.motion_maps)}, expected one to {MOST_MAPS} numbers of channels": (
+            1 <= len(c.motion_maps) <= MOST_MAPS and min(c.motion_maps) >= 1
+        ),
+        f"motion_kernel={c.motion_kernel}, expected an odd side of 1..15": (
+            c.motion_kernel % 2 == 1 and 1 <= c.motion_kernel <= 15
         ),
         f"theta={c.theta}, expected a threshold above 0": c.theta > 0,
         f"audio_levels={c.audio_levels}, expected 1..16": 1 <= c.audio_levels <= 16,

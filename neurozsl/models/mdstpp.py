@@ -119,6 +119,11 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
             "weights, and NIR has no node for the product; use on_chip=qkv (Q, K and V on the "
             "chip, their product on the host) or ssa=false (a stack without attention)"
         )
+    if options.get("motion_encoder", "dense") != "dense":
+        raise BadInput(
+            f"model '{name}': motion_encoder={options['motion_encoder']} is not one of its "
+            "encoders, its stages read dense layers; use --model mdft"
+        )
     if options.get("motion_profile"):  # few cores and destinations: no room for Q, K and V
         options = {"on_chip": "embedding", **options}
     config = resolve(name, MDSTPPConfig, _PAPER, audio_dim, video_dim, options)

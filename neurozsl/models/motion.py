@@ -1,5 +1,7 @@
 """The spiking motion branch: per modality, Linear - BatchNorm - Norse neuron blocks over time.
 
+A pathway may begin with convolutions on maps (`pixel_layer`).
+
 In: `ChipInput`; out: `Trace` with the spikes of every layer. The neurons are those of
 `models.neurons`, whose leak kappa = decay_u12 / 4096 is a number that a chip with 12-bit decays
 holds too. What it shares with the other branch is in `pathways`.
@@ -10,64 +12,22 @@ holds too. What it shares with the other branch is in `pathways`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurozsl.core.signals import ChipInput, InputCode, Policy, Trace
 from neurozsl.hardware.network.program import ChipProgram
-from neurozsl.models.blocks import RowNorm
-from neurozsl.models.neurons import NeuronConfig, fire
+from neurozsl.models.dense_layer import SpikingLayer
+from neurozsl.models.neurons import NeuronConfig
 from neurozsl.models.pathways import PathwayBranch
+from neurozsl.models.pixel_layer import MapEncoder
 from neurozsl.models.pooling import in_every_step, over_time
-from neurozsl.models.spiking_layer import NeuronLayer
-
-
-class SpikingLayer(NeuronLayer):
-    """Linear, optional BatchNorm, and Norse's neurons over the steps of a sample."""
-
-    def __init__(self, inputs: int, outputs: int, config: NeuronConfig, *, norm: bool) -> None:
-        super().__init__(config)
-        self.linear = nn.Linear(inputs, outputs)
-        # This gain starts what reaches the membrane at a standard deviation of one threshold.
-        self.norm = RowNorm(outputs, gain=config.unit) if norm else None
-
-    @property
-    def synapse(self) -> nn.Linear:
-        """Weight `(out, in)`."""
-        return self.linear
-
-    @property
-    def size(self) -> int:
-        """Number of neurons."""
-        return self.linear.out_features
-
-    def drive(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """What reaches the neurons: `x` (batch, time, inputs) -> (batch, time, outputs)."""
-        # The module itself where it can be, for the hooks of those who watch it.
-        drive: Tensor = (
-            self.linear(x)
-            if self.kept is None
-            else nn.functional.linear(x, self.weight, self.linear.bias)
-        )
-        return self.living(drive if self.norm is None else self.norm(drive, mask))
-
-    def fan_out(self) -> Tensor:
-        """Nonzero weights behind each input."""
-        return torch.count_nonzero(self.weight, 0)
-
-    @property
-    def connections(self) -> int:
-        """All weights."""
-        return self.linear.weight.numel()
-
-    def forward(self, x: Tensor, mask: Tensor | None, theta: Tensor | None) -> Tensor:
-        """`x` (batch, time, inputs) -> (batch, time, outputs); `theta` (batch, time) or None."""
-        return fire(self.drive(x, mask), self.config, theta)
-
+from neurozsl.models.spiking_layer import DrivenLayer
 
 _LIF = NeuronConfig()
+_NO_MAPS: Final[Mapping[str, MapEncoder]] = MappingProxyType({})
 
 
 class Override(Protocol):
@@ -80,13 +40,14 @@ class Override(Protocol):
         """The integers that it runs."""
 
 
-class SpikingBranch(PathwayBranch[SpikingLayer]):
-    """Pathways of linear layers.
+class SpikingBranch(PathwayBranch[DrivenLayer]):
+    """Pathways of linear layers, some behind convolutions.
 
     codes, steps, dt_s: as of `PathwayBranch`. widths: neurons per layer of the chain, the same for
     every pathway. taps: names of further layers, as wide as the end of the chain, which they read.
     neuron, norm: of every layer. dynamic: the thresholds come with the input (`ChipInput.theta`).
     pool_time: one pass over the mean of the steps (`pooling`); only neurons without a state can.
+    maps: inputs that are maps, with the convolutions on them; the last width alone follows those.
     """
 
     def __init__(
@@ -101,10 +62,15 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
         dynamic: bool = False,
         taps: Sequence[str] = (),
         pool_time: bool = False,
+        maps: Mapping[str, MapEncoder] = _NO_MAPS,
     ) -> None:
-        def layers(code: InputCode) -> Iterator[SpikingLayer]:
-            sizes = [*pairwise([code.size, *widths]), *((widths[-1], widths[-1]) for _ in taps)]
-            return (SpikingLayer(i, o, neuron, norm=norm) for i, o in sizes)
+        def layers(name: str, code: InputCode) -> Iterator[DrivenLayer]:
+            sizes = list(pairwise((code.size, *widths)))
+            if name in maps:
+                yield from maps[name].layers(widths[-1:], neuron, norm=norm)
+                sizes = []
+            for inputs, outputs in [*sizes, *((widths[-1], widths[-1]) for _ in taps)]:
+                yield SpikingLayer(inputs, outputs, neuron, norm=norm)
 
         policy: Policy = "dynamic" if dynamic else "fixed"
         super().__init__(codes, layers, steps=steps, dt_s=dt_s, policy=policy, taps=taps)
@@ -126,7 +92,7 @@ class SpikingBranch(PathwayBranch[SpikingLayer]):
     def _pass(self, chip_input: ChipInput, mask: Tensor | None) -> Trace:
         theta = chip_input.theta
 
-        def spikes_of(name: str, layer: SpikingLayer, x: Tensor) -> Tensor:
+        def spikes_of(name: str, layer: DrivenLayer, x: Tensor) -> Tensor:
             spikes: Tensor = layer(x, mask, None if theta is None else theta[name])
             return spikes
 

@@ -27,15 +27,15 @@ class PathwayBranch(nn.Module, Generic[Layer]):
     """Named pathways (one per modality), each a chain of spiking layers, and taps at its end.
 
     codes: input name -> `InputCode`; the pathways have the inputs' names. layers: makes those of a
-    pathway from the code that it reads, the chain, then the taps. steps: T of a sample. dt_s:
-    length of a chip step in seconds, for export and energy. policy: of the thresholds until
-    `freeze` is called.
+    pathway from its name and the code that it reads, the chain, then the taps. steps: T of a
+    sample. dt_s: length of a chip step in seconds, for export and energy. policy: of the thresholds
+    until `freeze` is called.
     """
 
     def __init__(
         self,
         codes: Mapping[str, InputCode],
-        layers: Callable[[InputCode], Iterable[Layer]],
+        layers: Callable[[str, InputCode], Iterable[Layer]],
         *,
         steps: int,
         dt_s: float,
@@ -48,7 +48,7 @@ class PathwayBranch(nn.Module, Generic[Layer]):
         self.frozen_theta: dict[str, float] = {}  # layer -> constant, once `freeze` was called
         self.pathways = nn.ModuleDict()
         for name, code in self.codes.items():
-            self.pathways[name] = nn.ModuleList(layers(code))
+            self.pathways[name] = nn.ModuleList(layers(name, code))
 
     def set_code(self, name: str, code: InputCode) -> None:
         """Replace the code of input `name` (calibration chose another scale)."""

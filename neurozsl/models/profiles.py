@@ -30,7 +30,8 @@ def speck(audio_dim: int, video_dim: int, audio_code: str) -> dict[str, Any]:
 
     A dense layer of c inputs and f outputs takes c 2^ceil(log2 f) kernel words. Both first layers
     get one of the two largest cores (512 x 128, or 1024 x 64), the four others (128 x 128, 128 x 64
-    or smaller) one of the small ones.
+    or smaller) one of the small ones. Convolutions on pixel events (`motion_encoder=conv`) take
+    2^8, 2^11 and 2^14 words, so that all of the visual pathway lies on small cores.
 
     Raises:
         BadInput: more features than input channels of a layer.
@@ -53,12 +54,41 @@ def speck(audio_dim: int, video_dim: int, audio_code: str) -> dict[str, Any]:
         "audio_levels": levels,
         "audio_events": "on_off",  # where audio_code is change or delta
         "video_code": "on_off",
+        "motion_maps": (8, 16),  # where motion_encoder is conv
         "threshold": "fixed",  # one integer per layer, the same at every step
         "norm": True,
     }
 
 
 PROFILES: Mapping[str, Callable[[int, int, str], dict[str, Any]]] = {"speck": speck}
+
+# What moves, as `--motion NAME`: the visual input of the motion branch and what reads it.
+MOTIONS: Mapping[str, dict[str, Any]] = {
+    "feature": {},
+    "pixel": {"events": "pixel", "motion_encoder": "conv"},
+}
+_SEES_PIXELS = ("mdft", "mdst")
+
+
+def motion_options(name: str, model: str) -> dict[str, Any]:
+    """Options of `--motion NAME` for this model; {} for the name "".
+
+    Raises:
+        BadInput: unknown name, or a model that has no such input.
+
+    >>> motion_options("pixel", "mdft")["motion_encoder"]
+    'conv'
+    """
+    if not name:
+        return {}
+    if name not in MOTIONS:
+        raise BadInput(f"--motion '{name}' is not known; choose one of {', '.join(MOTIONS)}")
+    if MOTIONS[name] and model not in _SEES_PIXELS:
+        raise BadInput(
+            f"--motion {name}: model '{model}' has no convolutions on pixel events; use --model "
+            "mdft, or leave --motion out"
+        )
+    return dict(MOTIONS[name])
 
 
 def profile_options(

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.motion import SpikingLayer
+from neurozsl.models.dense_layer import SpikingLayer
 from neurozsl.models.neurons import NeuronConfig, fire
 
 Tokens = Literal["slots", "time"]

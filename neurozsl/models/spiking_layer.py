@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import FloatArray, LayerSpec
 from neurozsl.models.blocks import RowNorm
-from neurozsl.models.neurons import NeuronConfig
+from neurozsl.models.neurons import NeuronConfig, fire
 
 
 class NeuronLayer(nn.Module):
@@ -38,7 +38,7 @@ class NeuronLayer(nn.Module):
         self.register_buffer("alive", None, persistent=False)
 
     @property
-    def synapse(self) -> nn.Linear | nn.Conv1d:
+    def synapse(self) -> nn.Linear | nn.Conv1d | nn.Conv2d:
         """The module that holds weight and bias."""
         raise NotImplementedError
 
@@ -144,6 +144,18 @@ class NeuronLayer(nn.Module):
         full = np.ones(self.size)
         kappa, theta = full * self.config.kappa, full * self.config.theta
         return LayerSpec(name, source, weight, bias, kappa, theta)
+
+
+class DrivenLayer(NeuronLayer):
+    """A layer whose drive of all steps is known before the first neuron moves."""
+
+    def drive(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What reaches the neurons: `x` (batch, time, inputs) -> (batch, time, neurons)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, mask: Tensor | None, theta: Tensor | None) -> Tensor:
+        """`x` (batch, time, inputs) -> (batch, time, neurons); `theta` (batch, time) or None."""
+        return fire(self.drive(x, mask), self.config, theta)
 
 
 def _masked(values: Tensor, kept: Tensor | None) -> Tensor:

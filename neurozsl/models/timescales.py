@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from neurozsl.models.motion import SpikingLayer
+from neurozsl.models.dense_layer import SpikingLayer
 from neurozsl.models.neurons import NeuronConfig
 from neurozsl.models.shrinkage import Shrinkage, groups, pool, pool_mask
 from neurozsl.models.spiking_attention import (

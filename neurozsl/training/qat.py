@@ -123,7 +123,7 @@ def program_of(spec: BranchSpec, rounding: Rounding) -> Program:
     Raises:
         BadInput: the branch cannot be written in this chip's integers.
     """
-    if any(layer.conv is not None for layer in spec.layers):
+    if any(layer.conv is not None or layer.pools for layer in spec.layers):
         raise BadInput(
             "fine-tuning in integers: the branch has convolutions, which have no backward pass in "
             "integers here; export it without, or fine-tune in float (--qat none)"
@@ -170,11 +170,11 @@ class IntegerForward:
             chip_input=chip_input.to_numpy(),
             surrogate=(first.config.surrogate, first.config.slope),
             learning=torch.is_grad_enabled(),
-            like=first.linear.weight,
+            like=first.synapse.weight,
         )
         real = [chip_input.codes[name] * code.scale for name, code in program.inputs.items()]
-        weights = [layers[x.name].linear.weight for x in program.layers]
-        biases = [layers[x.name].linear.bias for x in program.layers]
+        weights = [layers[x.name].synapse.weight for x in program.layers]
+        biases = [layers[x.name].synapse.bias for x in program.layers]
         spikes = _Emulated.apply(run, *real, *weights, *biases)  # type: ignore[no-untyped-call]
         return Trace(dict(zip(layers, spikes, strict=True)))
 

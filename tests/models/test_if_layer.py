@@ -13,8 +13,9 @@ from neurozsl.core.signals import ChipInput, InputCode
 from neurozsl.hardware.chips.chip import load_chip
 from neurozsl.hardware.speck.cores import CoreShape
 from neurozsl.models.base import needed_branch
+from neurozsl.models.dense_layer import SpikingLayer
 from neurozsl.models.mdft import build
-from neurozsl.models.motion import SpikingBranch, SpikingLayer
+from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.neurons import NeuronConfig
 from neurozsl.models.profiles import PROFILES, SPECK_CHANNELS, SPECK_LARGEST_CORE, profile_options
 from neurozsl.norse.cells import IAFCell, IAFParameters

@@ -13,8 +13,8 @@ from neurozsl.core.signals import InputCode
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import needed_branch
 from neurozsl.models.coding import encode, graded_code
+from neurozsl.models.dense_layer import SpikingLayer
 from neurozsl.models.mdft import MDFT, build
-from neurozsl.models.motion import SpikingLayer
 from neurozsl.models.neurons import NeuronConfig
 from tests.factories.batches import batch
 

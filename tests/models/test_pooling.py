@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode
@@ -40,7 +41,7 @@ def test_the_layers_read_the_mean_of_the_codes_once() -> None:
         for sample in range(3):
             x = sum(given.codes[name][sample, t] for t in range(7)) / 7 * scale
             for layer in (made.named_layers()[f"{name}.{k}"] for k in (0, 1)):
-                x = torch.relu(layer.linear.weight @ x + layer.linear.bias)
+                x = torch.relu(nn.functional.linear(x, layer.synapse.weight, layer.synapse.bias))
             torch.testing.assert_close(trace.spikes[f"{name}.1"][sample, 0], x)
 
 
