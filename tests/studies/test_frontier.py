@@ -116,7 +116,8 @@ def test_multiply_accumulates_are_those_of_a_loop(out: Path, result: Result, fam
                             macs += 1
                             nonzero += w != 0 and v != 0
                 assert layer.norm is not None
-                x = torch.relu(layer.norm(x @ layer.weight.T + layer.linear.bias))
+                bias = layer.synapse.get_parameter("bias")
+                x = torch.relu(layer.norm(x @ layer.weight.T + bias))
     assert sum(found.macs.values()) == macs and sum(found.nonzero.values()) == nonzero
     assert (found.adds, found.nonzero_adds) == (adds, events)
     assert 0 < nonzero < macs

@@ -27,8 +27,8 @@ def small() -> tuple[SpikingBranch, ChipInput]:
     branch = SpikingBranch(CODES, (8, 4), steps=5, norm=False)
     with torch.no_grad():
         for layer in branch.named_layers().values():
-            layer.linear.weight.mul_(10)
-            layer.linear.weight[:, ::2] = 0
+            layer.synapse.weight.mul_(10)
+            layer.synapse.weight[:, ::2] = 0
     codes = torch.randint(-1, 2, (3, 5, 6)).float().requires_grad_()
     return branch, ChipInput({"in": codes}, CODES)
 
@@ -41,7 +41,7 @@ def test_synops_are_events_times_the_nonzero_weights_behind_them() -> None:
     layers = branch.named_layers()
     for sample in range(3):
         for name, source in (("in.0", given.codes["in"]), ("in.1", trace.spikes["in.0"])):
-            weight = layers[name].linear.weight
+            weight = layers[name].synapse.weight
             wanted = sum(
                 int(torch.count_nonzero(weight[:, i]))
                 for t in range(5)
@@ -59,7 +59,7 @@ def test_the_rate_loss_pulls_towards_its_target_from_both_sides() -> None:
     wanted = 2.0 * sum((x - 0.1) ** 2 for x in mean.values())
     assert float(found["rate"].detach()) == pytest.approx(wanted, rel=1e-5)
     found["rate"].backward()  # type: ignore[no-untyped-call]
-    gradient = branch.named_layers()["in.0"].linear.weight.grad
+    gradient = branch.named_layers()["in.0"].synapse.weight.grad
     assert gradient is not None and bool((gradient != 0).any())
 
 

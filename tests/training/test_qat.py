@@ -41,7 +41,7 @@ def frozen_branch(*, decay_u12: int = 2048, surrogate: Surrogate = "tanh") -> Sp
     )
     with torch.no_grad():
         for layer in branch.named_layers().values():
-            layer.linear.weight.mul_(4.0)
+            layer.synapse.weight.mul_(4.0)
     theta = {name: float(np.float32(0.6)) for name in branch.named_layers()}
     branch.freeze(theta)
     return branch
@@ -100,8 +100,8 @@ def on_the_grid(branch: SpikingBranch, rounding: Rounding) -> SpikingBranch:
     twin = dequantize(program)
     with torch.no_grad():
         for layer, real in zip(branch.named_layers().values(), twin.layers, strict=True):
-            layer.linear.weight.copy_(torch.from_numpy(real.weight / real.leak[:, None]))
-            layer.linear.bias.copy_(torch.from_numpy(real.bias / real.leak))
+            layer.synapse.weight.copy_(torch.from_numpy(real.weight / real.leak[:, None]))
+            layer.synapse.get_parameter("bias").copy_(torch.from_numpy(real.bias / real.leak))
     branch.freeze({x.name: float(x.threshold[0]) for x in twin.layers})
     return branch
 

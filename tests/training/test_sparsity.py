@@ -219,7 +219,7 @@ def zeros_of(run: runs.Run) -> dict[str, int]:
     own = "model/branch.pathways."
     found = {k[len(own) :]: v for k, v in tensors.items() if k.startswith(own)}
     return {
-        name.removesuffix(".linear.weight"): int((value == 0).sum())
+        name.removesuffix(".synapse.weight"): int((value == 0).sum())
         for name, value in found.items()
         if name.endswith("linear.weight")
     }
@@ -305,7 +305,7 @@ def test_fine_tuning_brings_no_pruned_neuron_or_input_back(
     with torch.no_grad():
         for layer in layers.values():
             layer.synapse.weight.add_(torch.randn_like(layer.synapse.weight))
-            layer.synapse.bias.add_(10.0)
+            layer.synapse.get_parameter("bias").add_(10.0)
     sparsity.keep_zeros(made, zeros)
     with torch.no_grad():
         spikes = made(drawn()).spikes
