@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.training.economy import Sparsity
 from neurozsl.training.qat import Rounding
+from tests.classifier.conftest import OWN
 
 Own = Callable[[str], str]
 QUICK = Recipe(epochs=4, batch=2, lr=0.01, augment=Augment(shift=1, drop=0.1))
@@ -216,3 +218,47 @@ def test_the_networks_by_name_train_and_fit_their_chip(
 def test_integers_of_a_stack_ask_for_the_finished_run(event_set: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="train it first, then `neurozsl train --resume RUN --qat"):
         _trained(tmp_path / "run", event_set, "conv-if", replace(QUICK, rounding=Rounding()))
+
+
+BESIDE = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layers_beside import stack
+
+
+@dataclass
+class Sizes:
+    hidden: int = 4
+
+
+def make(shape, classes):
+    return stack(shape, classes)
+"""
+
+
+def test_a_network_file_runs_as_python_would_run_it(event_set: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "nets"
+    folder.mkdir()
+    (folder / "layers_beside.py").write_text(OWN.replace("def make", "def stack"))
+    (folder / "net.py").write_text(BESIDE)
+    known, places = set(sys.modules), list(sys.path)
+    source = source_of(f"{folder / 'net.py'}:make")
+    classifiers.create(tmp_path / "run", data=event_set, network=source, recipe=QUICK)
+    assert sys.path == places
+    assert not [name for name in set(sys.modules) - known if name.startswith("network_")]
+
+
+def test_a_file_that_ends_python_or_trains_itself_is_told(event_set: Path, tmp_path: Path) -> None:
+    ends, itself = tmp_path / "ends.py", tmp_path / "itself.py"
+    ends.write_text("import sys\nsys.exit('usage')\n")
+    itself.write_text(
+        f"{OWN}\nimport neurozsl as nz\n"
+        f"nz.train_network({f'{itself}:make'!r}, {str(event_set)!r}, {str(tmp_path / 'run')!r})\n"
+    )
+    for file, said in ((ends, "line 2: SystemExit: usage"), (itself, "put what is to run under")):
+        source = source_of(f"{file}:make")
+        with pytest.raises(BadInput, match=said):
+            classifiers.create(tmp_path / "run", data=event_set, network=source, recipe=QUICK)
+    assert not (tmp_path / "run").exists()
