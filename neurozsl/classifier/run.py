@@ -210,14 +210,15 @@ def _finish(
     """Score what was stored, and write the result."""
     lowered = lower(nirfile.read(path / NETWORK))
     rounding = settings.recipe.rounding
-    found: dict[str, Any] = {"float": _scores(lowered, events, settings.recipe, None)}
+    scored = {"float": _scores(lowered, events, settings.recipe, None)}
     if rounding is not None:
-        found[f"{rounding.chip}, {rounding.bits} bits"] = _scores(
+        scored[f"{rounding.chip}, {rounding.bits} bits"] = _scores(
             lowered, events, settings.recipe, rounding
         )
     content = {
         "classes": list(events.classes),
-        "accuracy": found,
+        "accuracy": {name: found for name, (found, _) in scored.items()},
+        "silent": {name: silent for name, (_, silent) in scored.items()},
         "epochs": len(history),
         "density": history[-1]["density"],
         "settings": settings.digest,
@@ -230,8 +231,8 @@ def _finish(
 
 def _scores(
     lowered: Lowered, events: EventSet, recipe: Recipe, rounding: Rounding | None
-) -> dict[str, Any]:
-    """Accuracy on every split with its interval, `asdict` of `TaskAccuracy`."""
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Per split `asdict` of `TaskAccuracy`, and the number of samples without a spike to read."""
     run: Callable[[ChipInput], Any]
     layer = output_layer(lowered, NETWORK)
     readout = readout_of(layer, recipe.readout)
@@ -248,18 +249,19 @@ def _scores(
             return emulate(network, part, record=record)  # type: ignore[arg-type]
 
     [(name, code)] = lowered.inputs.items()
-    scores: dict[str, Any] = {}
+    scores, silent = dict[str, Any](), dict[str, int]()
     for split in _SPLITS:
         rows = events.rows(split)
-        right = 0
+        right = quiet = 0
         for block in _blocks(rows):
             frames = as_input(events.take(block), recipe).numpy().astype(np.int16)
             held = ChipInput({name: frames.reshape(*frames.shape[:2], -1)}, {name: code})
             said = answers_of(run, held, lowered, layer, readout)
             right += int((said.predicted == events.labels[block]).sum())
+            quiet += said.silent
         if len(rows):
-            scores[split] = asdict(accuracy(right, len(rows)))
-    return scores
+            scores[split], silent[split] = asdict(accuracy(right, len(rows))), quiet
+    return scores, silent
 
 
 def accuracies(result: Mapping[str, Any]) -> dict[str, dict[str, TaskAccuracy]]:

@@ -186,6 +186,14 @@ def show(done: Classifier) -> None:
         ("arithmetic", "split", "accuracy", "95 % interval", "samples"),
         rows,
     )
+    for arithmetic, splits in done.result.get("silent", {}).items():
+        for split, silent in splits.items():
+            if silent:
+                say(
+                    f"{arithmetic}, {split}: no spike of the output in {silent} sample(s), which "
+                    f"are counted as class '{done.classes[0]}'; train for longer, or with another "
+                    "--lr"
+                )
     recipe = done.settings.recipe
     if recipe.sparsity is not None or done.result["density"] < 1:
         say(f"{100 * done.result['density']:.1f} % of the weights are left")
