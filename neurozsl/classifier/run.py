@@ -141,10 +141,17 @@ def train(path: Path, *, progress: EpochProgress | None = None) -> Classifier:
         return _finish(path, settings, events, history)
 
 
-def begun_with(path: Path) -> tuple[str, Recipe]:
-    """Digest of the network that a run begins with, and its recipe."""
+def begun_with(path: Path) -> tuple[tuple[str, ...], Recipe, str]:
+    """What a run begins with: network as `identity` says it, recipe, fingerprint of the data."""
     settings = read_settings(path)
-    return settings.network.digest, settings.recipe
+    return identity(settings.network), settings.recipe, settings.data_fingerprint
+
+
+def identity(network: NetworkSource) -> tuple[str, ...]:
+    """By what two sources are the same network: a `.nir` file by its content alone."""
+    if network.kind == "nir":
+        return (network.kind, network.digest)
+    return (network.kind, network.name, network.digest)
 
 
 def open_classifier(path: Path) -> Classifier:

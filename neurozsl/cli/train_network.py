@@ -134,10 +134,11 @@ def network_on(
     check_place(out / "run.json", "run")
     source = source_of(str(parent.network))
     begun = out / "run.json"
+    same = (classifiers.identity(source), recipe, parent.settings.data_fingerprint)
     if not begun.exists():
         data = data_folder(resume, parent.settings)
         classifiers.create(out, data=data, network=source, recipe=recipe)
-    elif classifiers.begun_with(out) != (source.digest, recipe):
+    elif classifiers.begun_with(out) != same:
         raise BadInput(
             f"run '{out}': exists with other settings; continue it with "
             f"`neurozsl train{words({'resume': out})}` or choose another --out"

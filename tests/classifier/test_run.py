@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import neurozsl as nz
 from neurozsl.classifier import run as classifiers
 from neurozsl.classifier.augment import Augment
 from neurozsl.classifier.recipe import Recipe
 from neurozsl.classifier.source import source_of
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
+from neurozsl.data.events.recordings.build import EventGrid, write_event_set
 from neurozsl.data.events.recordings.stored import load_event_set
 from neurozsl.export.network.readout import answers
 from neurozsl.export.nir import nirfile
@@ -28,6 +30,7 @@ from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.training.economy import Sparsity
 from neurozsl.training.qat import Rounding
 from tests.classifier.conftest import OWN
+from tests.factories.event_sets import recordings
 
 Own = Callable[[str], str]
 QUICK = Recipe(epochs=4, batch=2, lr=0.01, augment=Augment(shift=1, drop=0.1))
@@ -262,3 +265,20 @@ def test_a_file_that_ends_python_or_trains_itself_is_told(event_set: Path, tmp_p
         with pytest.raises(BadInput, match=said):
             classifiers.create(tmp_path / "run", data=event_set, network=source, recipe=QUICK)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_given_for_another_network_or_other_data(
+    event_set: Path, own_network: Own, tmp_path: Path
+) -> None:
+    run, quick = tmp_path / "run", replace(QUICK, epochs=1)
+    _trained(run, event_set, own_network("make"), quick)
+    found, other = recordings(tmp_path / "recordings"), tmp_path / "other"
+    write_event_set(found, found / "labels.csv", other, grid=EventGrid(6, size=(10, 10)))
+    assert nz.train_network(own_network("make"), event_set, run, recipe=quick).path == run
+    for network in ("conv-if", own_network("nothing")):
+        with pytest.raises(BadInput, match="exists with other network;"):
+            nz.train_network(network, event_set, run, recipe=quick)
+    with pytest.raises(BadInput, match="exists with other recipe;"):
+        nz.train_network(own_network("make"), event_set, run, recipe=QUICK)
+    with pytest.raises(BadInput, match="exists with other data;"):
+        nz.train_network(own_network("make"), other, run, recipe=quick)
