@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from neurozsl.classifier.learner import Learner
-from neurozsl.classifier.loop import EpochProgress, Examples, Ints, as_input, fit
+from neurozsl.classifier.loop import EpochProgress, Examples, Ints, as_input, fit, logits
 from neurozsl.classifier.recipe import Recipe
 from neurozsl.classifier.settings import ClassifierSettings, read_settings, write_settings
 from neurozsl.classifier.source import EventTask, NetworkSource, learner_of
@@ -87,7 +87,11 @@ def create(
     if not len(events.rows("train")):
         raise BadInput(f"{data}: no recording is for training; name some in the split `train`")
     spoken = said or Said()
-    learner_of(network, _task(events, recipe, spoken), recipe.rounding)  # refused before it is made
+    task = _task(events, recipe, spoken)
+    learner = learner_of(network, task, recipe.rounding)  # refused before it is made
+    learner.module.eval()
+    with torch.no_grad():
+        logits(learner.see(torch.zeros(1, 1, *task.shape)), recipe.readout)
     with Lock(path):
         refuse_existing(path)
         if network.kind == "nir":

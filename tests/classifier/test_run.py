@@ -282,3 +282,16 @@ def test_a_finished_run_is_not_given_for_another_network_or_other_data(
         nz.train_network(own_network("make"), event_set, run, recipe=QUICK)
     with pytest.raises(BadInput, match="exists with other data;"):
         nz.train_network(own_network("make"), other, run, recipe=quick)
+
+
+def test_a_readout_that_the_network_has_not_leaves_no_run(
+    event_set: Path, own_network: Own, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="readout membrane: the output layer spikes"):
+        classifiers.create(
+            tmp_path / "run",
+            data=event_set,
+            network=source_of(own_network("make")),
+            recipe=replace(QUICK, readout="membrane"),
+        )
+    assert not (tmp_path / "run").exists()
