@@ -11,8 +11,8 @@ def stands_for(what: Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, 
     """The file to work on and the options for it; both as they are of anything else.
 
     The test samples and their labels are the input where none is said; classes are read as the
-    training read them, and integers for the chip of a fine-tuning have its bits. A run that is
-    damaged is refused when it is opened here.
+    training read them, and integers for the chip of a fine-tuning have its bits. Bundles lie in
+    `RUN/deploy/TARGET`. A run that is damaged is refused when it is opened here.
 
     Raises:
         BadInput: the run is not finished, or a file of it was changed.
@@ -29,9 +29,12 @@ def stands_for(what: Path, options: Mapping[str, Any]) -> tuple[Path, dict[str, 
             found["labels"] = what / TEST
     if found.get("labels") is not None and found.get("readout") is None:
         found["readout"] = recipe.readout
-    if "bits" in found and found["bits"] is None and recipe.rounding is not None:
+    if "bits" in found:  # export
         from neurozsl.export.targets.names import target_called
 
-        if target_called(found["target"]).chip == recipe.rounding.chip:
-            found["bits"] = recipe.rounding.bits
+        target = target_called(found["target"])
+        if found["out"] is None:
+            found["out"] = what / "deploy" / target.name  # as of every run
+        if found["bits"] is None and recipe.rounding is not None:
+            found["bits"] = recipe.rounding.bits if target.chip == recipe.rounding.chip else None
     return what / NETWORK, found
