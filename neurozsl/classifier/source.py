@@ -108,10 +108,18 @@ def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None
             "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
         )
     learner = StackLearner(stack, torch.zeros(1, task.steps, *task.shape), task.code)
-    with torch.no_grad():
-        stack.eval()
-        seen = learner.see(torch.zeros(1, 1, *task.shape))
-        stack.train()
+    if not any(x.requires_grad for x in stack.parameters()):
+        raise BadInput(f"network '{source.name}': has no weights that may learn (requires_grad)")
+    try:
+        with torch.no_grad():
+            stack.eval()
+            seen = learner.see(torch.zeros(1, 1, *task.shape))
+            stack.train()
+    except RuntimeError as error:  # other types, other devices
+        raise BadInput(
+            f"network '{source.name}': cannot run frames of {task.shape} in float32 on the CPU: "
+            f"{str(error)[:200]}; mend the function"
+        ) from error
     _check_classes(source, seen.read.shape[2], task)
     return learner
 

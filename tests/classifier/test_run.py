@@ -295,3 +295,25 @@ def test_a_readout_that_the_network_has_not_leaves_no_run(
             recipe=replace(QUICK, readout="membrane"),
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_stack_that_cannot_run_or_learn_is_told(event_set: Path, tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(
+        OWN
+        + """
+
+def double(shape, classes):
+    return make(shape, classes).double()
+
+
+def frozen(shape, classes):
+    return make(shape, classes).requires_grad_(False)
+"""
+    )
+    for name, said in (("double", "cannot run frames of"), ("frozen", "no weights that may learn")):
+        with pytest.raises(BadInput, match=said):
+            classifiers.create(
+                tmp_path / "run", data=event_set, network=source_of(f"{file}:{name}"), recipe=QUICK
+            )
+    assert not (tmp_path / "run").exists()
