@@ -172,7 +172,7 @@ def test_07_trains_a_network_on_recordings_and_leaves_a_bundle_and_a_report(
     assert commands == ["data", "train", "train", "export", "profile"]
     made = place / "runs" / "examples"
     assert "<svg" in (made / "bars.html").read_text()
-    assert (made / "bars-if-qat8" / "network.deploy" / "speck" / "manifest.json").is_file()
+    assert (made / "bars-if-qat8" / "deploy" / "speck" / "manifest.json").is_file()
 
 
 def write_rendered_clip(path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from neurozsl.classifier.learner import Learner
-from neurozsl.classifier.loop import EpochProgress, Examples, Ints, as_input, fit
+from neurozsl.classifier.loop import EpochProgress, Examples, Ints, as_input, fit, logits
 from neurozsl.classifier.recipe import Recipe
 from neurozsl.classifier.settings import ClassifierSettings, read_settings, write_settings
 from neurozsl.classifier.source import EventTask, NetworkSource, learner_of
@@ -87,7 +87,11 @@ def create(
     if not len(events.rows("train")):
         raise BadInput(f"{data}: no recording is for training; name some in the split `train`")
     spoken = said or Said()
-    learner_of(network, _task(events, recipe, spoken), recipe.rounding)  # refused before it is made
+    task = _task(events, recipe, spoken)
+    learner = learner_of(network, task, recipe.rounding)  # refused before it is made
+    learner.module.eval()
+    with torch.no_grad():
+        logits(learner.see(torch.zeros(1, 1, *task.shape)), recipe.readout)
     with Lock(path):
         refuse_existing(path)
         if network.kind == "nir":
@@ -141,10 +145,17 @@ def train(path: Path, *, progress: EpochProgress | None = None) -> Classifier:
         return _finish(path, settings, events, history)
 
 
-def begun_with(path: Path) -> tuple[str, Recipe]:
-    """Digest of the network that a run begins with, and its recipe."""
+def begun_with(path: Path) -> tuple[tuple[str, ...], Recipe, str]:
+    """What a run begins with: network as `identity` says it, recipe, fingerprint of the data."""
     settings = read_settings(path)
-    return settings.network.digest, settings.recipe
+    return identity(settings.network), settings.recipe, settings.data_fingerprint
+
+
+def identity(network: NetworkSource) -> tuple[str, ...]:
+    """By what two sources are the same network: a `.nir` file by its content alone."""
+    if network.kind == "nir":
+        return (network.kind, network.digest)
+    return (network.kind, network.name, network.digest)
 
 
 def open_classifier(path: Path) -> Classifier:
@@ -210,14 +221,15 @@ def _finish(
     """Score what was stored, and write the result."""
     lowered = lower(nirfile.read(path / NETWORK))
     rounding = settings.recipe.rounding
-    found: dict[str, Any] = {"float": _scores(lowered, events, settings.recipe, None)}
+    scored = {"float": _scores(lowered, events, settings.recipe, None)}
     if rounding is not None:
-        found[f"{rounding.chip}, {rounding.bits} bits"] = _scores(
+        scored[f"{rounding.chip}, {rounding.bits} bits"] = _scores(
             lowered, events, settings.recipe, rounding
         )
     content = {
         "classes": list(events.classes),
-        "accuracy": found,
+        "accuracy": {name: found for name, (found, _) in scored.items()},
+        "silent": {name: silent for name, (_, silent) in scored.items()},
         "epochs": len(history),
         "density": history[-1]["density"],
         "settings": settings.digest,
@@ -230,8 +242,8 @@ def _finish(
 
 def _scores(
     lowered: Lowered, events: EventSet, recipe: Recipe, rounding: Rounding | None
-) -> dict[str, Any]:
-    """Accuracy on every split with its interval, `asdict` of `TaskAccuracy`."""
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Per split `asdict` of `TaskAccuracy`, and the number of samples without a spike to read."""
     run: Callable[[ChipInput], Any]
     layer = output_layer(lowered, NETWORK)
     readout = readout_of(layer, recipe.readout)
@@ -248,18 +260,19 @@ def _scores(
             return emulate(network, part, record=record)  # type: ignore[arg-type]
 
     [(name, code)] = lowered.inputs.items()
-    scores: dict[str, Any] = {}
+    scores, silent = dict[str, Any](), dict[str, int]()
     for split in _SPLITS:
         rows = events.rows(split)
-        right = 0
+        right = quiet = 0
         for block in _blocks(rows):
             frames = as_input(events.take(block), recipe).numpy().astype(np.int16)
             held = ChipInput({name: frames.reshape(*frames.shape[:2], -1)}, {name: code})
             said = answers_of(run, held, lowered, layer, readout)
             right += int((said.predicted == events.labels[block]).sum())
+            quiet += said.silent
         if len(rows):
-            scores[split] = asdict(accuracy(right, len(rows)))
-    return scores
+            scores[split], silent[split] = asdict(accuracy(right, len(rows))), quiet
+    return scores, silent
 
 
 def accuracies(result: Mapping[str, Any]) -> dict[str, dict[str, TaskAccuracy]]:

@@ -11,10 +11,13 @@ never because a run folder names it: to continue such a run it must lie where it
 import importlib.util
 import inspect
 import math
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -105,10 +108,18 @@ def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None
             "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
         )
     learner = StackLearner(stack, torch.zeros(1, task.steps, *task.shape), task.code)
-    with torch.no_grad():
-        stack.eval()
-        seen = learner.see(torch.zeros(1, 1, *task.shape))
-        stack.train()
+    if not any(x.requires_grad for x in stack.parameters()):
+        raise BadInput(f"network '{source.name}': has no weights that may learn (requires_grad)")
+    try:
+        with torch.no_grad():
+            stack.eval()
+            seen = learner.see(torch.zeros(1, 1, *task.shape))
+            stack.train()
+    except RuntimeError as error:  # other types, other devices
+        raise BadInput(
+            f"network '{source.name}': cannot run frames of {task.shape} in float32 on the CPU: "
+            f"{str(error)[:200]}; mend the function"
+        ) from error
     _check_classes(source, seen.read.shape[2], task)
     return learner
 
@@ -151,13 +162,14 @@ def _check_classes(source: NetworkSource, neurons: int, task: EventTask) -> None
 def _stack(source: NetworkSource, task: EventTask) -> nn.Module:
     if source.kind == "name":
         return networks.build(source.name, task.shape, task.classes)
-    make = _function(source)
-    wanted = inspect.signature(make).parameters
-    given = {"shape": task.shape, "classes": task.classes}
-    try:
-        made = make(**{key: value for key, value in given.items() if key in wanted})
-    except Exception as error:
-        raise BadInput(_failed(source, error)) from error
+    with _executed(source) as module:
+        make = _function(source, module)
+        try:
+            wanted = inspect.signature(make).parameters
+            given = {"shape": task.shape, "classes": task.classes}
+            made = make(**{key: value for key, value in given.items() if key in wanted})
+        except (Exception, SystemExit) as error:
+            raise BadInput(_failed(source, error)) from error
     if not isinstance(made, nn.Module):
         raise BadInput(
             f"{source.path}: {source.name}() gave a {type(made).__name__}, expected a torch module "
@@ -166,26 +178,44 @@ def _stack(source: NetworkSource, task: EventTask) -> nn.Module:
     return made
 
 
-def _function(source: NetworkSource) -> Callable[..., Any]:
+@contextmanager
+def _executed(source: NetworkSource) -> Iterator[ModuleType]:
+    """The file as a module, as Python would run it: files beside it can be imported."""
     path = _unchanged(source)
-    spec = importlib.util.spec_from_file_location(f"network_{path.stem}", path)
+    name = f"network_{path.stem}_{source.digest[:12]}"
+    if name in sys.modules:
+        raise BadInput(
+            f"{path}: trains itself while it is read for its network; put what is to run under "
+            '`if __name__ == "__main__":`'
+        )
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # a .py file
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise BadInput(_failed(source, error)) from error
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            raise BadInput(_failed(source, error)) from error
+        yield module
+    finally:
+        sys.path.remove(str(path.parent))
+        del sys.modules[name]
+
+
+def _function(source: NetworkSource, module: ModuleType) -> Callable[..., Any]:
     make = getattr(module, source.name, None)
     if not callable(make):
         there = [n for n, x in vars(module).items() if inspect.isfunction(x)]
         raise BadInput(
-            f"{path}: holds no function '{source.name}'; it has {', '.join(there) or 'none'}"
+            f"{source.path}: holds no function '{source.name}'; it has {', '.join(there) or 'none'}"
         )
     found: Callable[..., Any] = make
     return found
 
 
-def _failed(source: NetworkSource, error: Exception) -> str:
+def _failed(source: NetworkSource, error: BaseException) -> str:
     """What went wrong in the user's file, and where."""
     lines = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == source.path]
     where = f", line {lines[-1].lineno}" if lines else ""

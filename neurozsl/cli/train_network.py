@@ -135,10 +135,11 @@ def network_on(
     check_place(out / "run.json", "run")
     source = source_of(str(parent.network))
     begun = out / "run.json"
+    same = (classifiers.identity(source), recipe, parent.settings.data_fingerprint)
     if not begun.exists():
         data = data_folder(resume, parent.settings)
         classifiers.create(out, data=data, network=source, recipe=recipe)
-    elif classifiers.begun_with(out) != (source.digest, recipe):
+    elif classifiers.begun_with(out) != same:
         raise BadInput(
             f"run '{out}': exists with other settings; continue it with "
             f"`neurozsl train{words({'resume': out})}` or choose another --out"
@@ -176,6 +177,9 @@ def _train(path: Path) -> None:
 def show(done: Classifier) -> None:
     """Accuracies of the stored network with their intervals."""
     from neurozsl.classifier.run import accuracies
+    from neurozsl.export.targets.names import target_called
+    from neurozsl.runs.kind import TEST
+    from neurozsl.training.qat import Rounding
 
     rows: list[tuple[str, ...]] = []
     for arithmetic, splits in accuracies(done.result).items():
@@ -187,16 +191,28 @@ def show(done: Classifier) -> None:
         ("arithmetic", "split", "accuracy", "95 % interval", "samples"),
         rows,
     )
+    for arithmetic, splits in done.result.get("silent", {}).items():
+        silent = [f"{n} of {split}" for split, n in splits.items() if n]
+        if silent:
+            say(
+                f"{arithmetic}: no spike of the output in {', '.join(silent)}; they count as "
+                f"class '{done.classes[0]}'; train for longer, or with another --lr"
+            )
     recipe = done.settings.recipe
-    if recipe.sparsity is not None or done.result["density"] < 1:
+    if recipe.sparsity is not None or done.result["density"] < 0.9995:
         say(f"{100 * done.result['density']:.1f} % of the weights are left")
-    given: dict[str, Any] = {"target": "speck" if _speck(done) else "lava"}
     if recipe.rounding is None:
         chip = "speck2f" if _speck(done) else "loihi2"
+        given: dict[str, Any] = {"target": target_called(chip).name}
         again = f"neurozsl train{words({'resume': done.path, 'qat': chip})}"
     else:
-        again = command("profile", done.path, words({"chip": recipe.rounding.chip}))
-        given["bits"] = recipe.rounding.bits
+        target = target_called(recipe.rounding.chip)
+        given = {"target": target.name, "bits": recipe.rounding.bits}
+        if recipe.rounding.bits == Rounding().bits:
+            again = command("profile", done.path, words({"chip": recipe.rounding.chip}))
+        else:  # a network is profiled in the usual bits, a bundle in its own
+            bundle, test = done.path / "deploy" / target.name, done.path / TEST
+            again = command("profile", bundle, words({"input": test, "labels": test}))
     next_commands(command("export", done.path, words(given)), again)
 
 

@@ -16,7 +16,7 @@ Folder = str | Path
 
 
 def train_network(
-    network: str | Callable[..., Any],
+    network: str | Path | Callable[..., Any],
     data: Folder,
     out: Folder,
     *,
@@ -47,16 +47,22 @@ def train_network(
     from neurozsl.classifier import run as classifiers
     from neurozsl.classifier.recipe import Recipe
     from neurozsl.classifier.source import source_of
+    from neurozsl.data.sets.fingerprint import fingerprint
 
     path, asked = Path(out), recipe or Recipe()
-    source = source_of(network if isinstance(network, str) else _named(network))
+    source = source_of(str(network) if isinstance(network, str | Path) else _named(network))
     if not (path / "run.json").exists():
         classifiers.create(path, data=Path(data), network=source, recipe=asked)
-    elif classifiers.begun_with(path) != (source.digest, asked):
-        raise BadInput(
-            f"run '{path}': exists with another network or recipe; choose another folder, or "
-            "continue it with `neurozsl train --resume`"
-        )
+    else:
+        now = (classifiers.identity(source), asked, fingerprint(Path(data)))
+        names = ("network", "recipe", "data")
+        pairs = zip(names, classifiers.begun_with(path), now, strict=True)
+        other = [name for name, before, after in pairs if before != after]
+        if other:
+            raise BadInput(
+                f"run '{path}': exists with other {' and '.join(other)}; choose another "
+                "folder, or continue it with `neurozsl train --resume`"
+            )
     return classifiers.train(path, progress=progress)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import neurozsl as nz
 from neurozsl.classifier import run as classifiers
 from neurozsl.classifier.augment import Augment
 from neurozsl.classifier.recipe import Recipe
 from neurozsl.classifier.source import source_of
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
+from neurozsl.data.events.recordings.build import EventGrid, write_event_set
 from neurozsl.data.events.recordings.stored import load_event_set
 from neurozsl.export.network.readout import answers
 from neurozsl.export.nir import nirfile
@@ -26,6 +29,8 @@ from neurozsl.hardware.arithmetic.quantize import quantize
 from neurozsl.hardware.lower.lower import Lowered, lower
 from neurozsl.training.economy import Sparsity
 from neurozsl.training.qat import Rounding
+from tests.classifier.conftest import OWN
+from tests.factories.event_sets import recordings
 
 Own = Callable[[str], str]
 QUICK = Recipe(epochs=4, batch=2, lr=0.01, augment=Augment(shift=1, drop=0.1))
@@ -216,3 +221,99 @@ def test_the_networks_by_name_train_and_fit_their_chip(
 def test_integers_of_a_stack_ask_for_the_finished_run(event_set: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="train it first, then `neurozsl train --resume RUN --qat"):
         _trained(tmp_path / "run", event_set, "conv-if", replace(QUICK, rounding=Rounding()))
+
+
+BESIDE = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layers_beside import stack
+
+
+@dataclass
+class Sizes:
+    hidden: int = 4
+
+
+def make(shape, classes):
+    return stack(shape, classes)
+"""
+
+
+def test_a_network_file_runs_as_python_would_run_it(event_set: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "nets"
+    folder.mkdir()
+    (folder / "layers_beside.py").write_text(OWN.replace("def make", "def stack"))
+    (folder / "net.py").write_text(BESIDE)
+    known, places = set(sys.modules), list(sys.path)
+    source = source_of(f"{folder / 'net.py'}:make")
+    classifiers.create(tmp_path / "run", data=event_set, network=source, recipe=QUICK)
+    assert sys.path == places
+    assert not [name for name in set(sys.modules) - known if name.startswith("network_")]
+
+
+def test_a_file_that_ends_python_or_trains_itself_is_told(event_set: Path, tmp_path: Path) -> None:
+    ends, itself = tmp_path / "ends.py", tmp_path / "itself.py"
+    ends.write_text("import sys\nsys.exit('usage')\n")
+    itself.write_text(
+        f"{OWN}\nimport neurozsl as nz\n"
+        f"nz.train_network({f'{itself}:make'!r}, {str(event_set)!r}, {str(tmp_path / 'run')!r})\n"
+    )
+    for file, said in ((ends, "line 2: SystemExit: usage"), (itself, "put what is to run under")):
+        source = source_of(f"{file}:make")
+        with pytest.raises(BadInput, match=said):
+            classifiers.create(tmp_path / "run", data=event_set, network=source, recipe=QUICK)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_given_for_another_network_or_other_data(
+    event_set: Path, own_network: Own, tmp_path: Path
+) -> None:
+    run, quick = tmp_path / "run", replace(QUICK, epochs=1)
+    _trained(run, event_set, own_network("make"), quick)
+    found, other = recordings(tmp_path / "recordings"), tmp_path / "other"
+    write_event_set(found, found / "labels.csv", other, grid=EventGrid(6, size=(10, 10)))
+    assert nz.train_network(own_network("make"), event_set, run, recipe=quick).path == run
+    for network in ("conv-if", own_network("nothing")):
+        with pytest.raises(BadInput, match="exists with other network;"):
+            nz.train_network(network, event_set, run, recipe=quick)
+    with pytest.raises(BadInput, match="exists with other recipe;"):
+        nz.train_network(own_network("make"), event_set, run, recipe=QUICK)
+    with pytest.raises(BadInput, match="exists with other data;"):
+        nz.train_network(own_network("make"), other, run, recipe=quick)
+
+
+def test_a_readout_that_the_network_has_not_leaves_no_run(
+    event_set: Path, own_network: Own, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="readout membrane: the output layer spikes"):
+        classifiers.create(
+            tmp_path / "run",
+            data=event_set,
+            network=source_of(own_network("make")),
+            recipe=replace(QUICK, readout="membrane"),
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stack_that_cannot_run_or_learn_is_told(event_set: Path, tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(
+        OWN
+        + """
+
+def double(shape, classes):
+    return make(shape, classes).double()
+
+
+def frozen(shape, classes):
+    return make(shape, classes).requires_grad_(False)
+"""
+    )
+    for name, said in (("double", "cannot run frames of"), ("frozen", "no weights that may learn")):
+        with pytest.raises(BadInput, match=said):
+            classifiers.create(
+                tmp_path / "run", data=event_set, network=source_of(f"{file}:{name}"), recipe=QUICK
+            )
+    assert not (tmp_path / "run").exists()

@@ -93,7 +93,7 @@ def test_a_nir_file_is_trained_with_the_same_words(
         (("--network", "conv-if", "--data", "bars", "--out", "x", "--bits", "4"), "--qat"),
         (("--network", "conv-if", "--data", "bars", "--out", "x", "--dialect", "nir"), "--dialect"),
         (("--network", "conv-if", "--data", "bars", "--out", "x", "--readout", "first"), "readout"),
-        (("--network", "conv-if", "--data", "bars", "--out", "x", "--lr", "nan"), "learning rate"),
+        (("--network", "conv-if", "--data", "bars", "--out", "x", "--lr", "nan"), "--lr"),
         (("--network", "conv-if", "--data", "bars", "--out", "x", "--batch", "0"), "batch 0"),
         (("--network", "conv-if", "--data", "run", "--out", "x"), "run"),
         (("--resume", "run", "--qat", "speck2f", "--bits", "9"), "bits"),
@@ -123,3 +123,67 @@ def test_commands_for_zero_shot_models_say_what_the_run_is(made: Path, neurozsl:
     ):
         ran = neurozsl(*arguments)
         assert ran.code == 2 and "Traceback" not in ran.err
+
+
+def test_silent_samples_are_told_beside_the_accuracy(
+    made: Path, neurozsl: Command, tmp_path: Path
+) -> None:
+    quiet = (
+        OWN
+        + """
+
+def quiet(shape, classes):
+    made = make(shape, classes)
+    made[4].weight.data.zero_()
+    made[4].bias.data.zero_()
+    return made
+"""
+    )
+    (tmp_path / "quiet.py").write_text(quiet)
+    ran = neurozsl(
+        "train", "--network", f"{tmp_path / 'quiet.py'}:quiet", "--data", made / "bars",
+        "--out", tmp_path / "run", "--epochs", 1, "--lr", 1e-9,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    words = " ".join(ran.err.split())
+    assert "no spike of the output in 2 of test, 4 of train, 2 of val" in words
+    told = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert told["silent"]["float"]["test"] == 2
+
+
+def test_other_commands_read_classes_and_bits_as_the_training_did(
+    made: Path, neurozsl: Command, tmp_path: Path
+) -> None:
+    ran = neurozsl(
+        "train", "--network", f"{made / 'net.py'}:make", "--data", made / "bars",
+        "--out", tmp_path / "run", *SHORT, "--readout", "last",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    simulated = neurozsl("simulate", tmp_path / "run", "--json")
+    assert simulated.code == 0, simulated.err
+    assert simulated.document["task"]["readout"] == "last"
+    tuned = neurozsl(
+        "train", "--resume", tmp_path / "run", "--qat", "speck2f", "--bits", 5, "--epochs", 1
+    )
+    assert tuned.code == 0, tuned.err
+    bundle, test = tmp_path / "run-qat5" / "deploy" / "speck", tmp_path / "run-qat5" / "test.npz"
+    assert f"neurozsl profile {bundle} --input {test} --labels {test}" in tuned.err
+    exported = neurozsl(
+        "export", tmp_path / "run-qat5", "--target", "speck", "--max-acc-drop", 100, "--json"
+    )
+    assert exported.code == 0, exported.err
+    assert exported.document["task"]["readout"] == "last"
+    names = [row["name"] for row in exported.document["task"]["rows"]]
+    assert any(name.startswith("5 bits") for name in names), names
+    assert (bundle / "manifest.json").is_file()
+
+
+def test_the_next_commands_are_for_the_chip_that_was_trained_for(
+    made: Path, neurozsl: Command, tmp_path: Path
+) -> None:
+    ran = neurozsl(
+        "train", "--resume", made / "run", "--qat", "loihi2", "--epochs", 1, "--out",
+        tmp_path / "loihi",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert f"neurozsl export {tmp_path / 'loihi'} --target lava --bits 8" in ran.err
