@@ -19,7 +19,8 @@ from neurozsl.hardware.speck.program import RESETS, SpeckProgram
 
 REMEDY: Final = (
     "it takes integrate-and-fire neurons, binary inputs and widths that fit the nine cores "
-    "(of our own models, `neurozsl train --motion-profile speck` trains such a branch)"
+    "(`neurozsl train --motion-profile speck` trains such a branch of our own models, "
+    "`--network conv-if` such a classifier)"
 )
 
 

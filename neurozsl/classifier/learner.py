@@ -59,12 +59,16 @@ class Learner(Protocol):
 class StackLearner:
     """A Norse stack; code: of its input, example: frames of one sample `(1, time, ...)`.
 
+    step_s: what a step of the frames lasts, s, which the graph says; None: as the cells' dt.
+
     Raises:
         UnsupportedNode, BadInput: the stack cannot be written as NIR.
     """
 
-    def __init__(self, stack: nn.Module, example: Tensor, code: InputCode) -> None:
-        self.module, self._example, self._code = stack, example, code
+    def __init__(
+        self, stack: nn.Module, example: Tensor, code: InputCode, step_s: float | None = None
+    ) -> None:
+        self.module, self._example, self._code, self._step_s = stack, example, code, step_s
         self.parts = list(modules_of(stack))
         self.graph()  # what cannot be written is not trained
         weighted = [n for n, m in stack.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
@@ -74,7 +78,7 @@ class StackLearner:
         """Weights of the moment, BatchNorm folded."""
         training = self.module.training
         self.module.eval()
-        made = from_norse(self.module, self._example, input_code=self._code)
+        made = from_norse(self.module, self._example, input_code=self._code, dt_s=self._step_s)
         self.module.train(training)
         return made
 

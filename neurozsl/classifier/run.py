@@ -197,7 +197,7 @@ def _task(events: EventSet, recipe: Recipe, said: Said) -> EventTask:
     bits = max(1, most.bit_length())
     size = 2 * high * wide
     code = InputCode(size, "binary" if bits == 1 else "graded", bits, False, 1.0)
-    return EventTask(events.steps, shape, len(events.classes), code, said)
+    return EventTask(events.steps, shape, len(events.classes), code, said, events.mean_step_s)
 
 
 def _blocks(rows: Ints, size: int = 64) -> list[Ints]:

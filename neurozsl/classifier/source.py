@@ -58,13 +58,17 @@ class NetworkSource:
 
 @dataclass(frozen=True)
 class EventTask:
-    """What a network is for: steps, shape of a step, classes, code of the input."""
+    """What a network is for: steps and their length, shape of a step, classes, code of the input.
+
+    step_s: mean length of a step, s; None where the set does not note it.
+    """
 
     steps: int
     shape: tuple[int, int, int]
     classes: int
     code: InputCode
     said: Said = field(default_factory=Said)
+    step_s: float | None = None
 
 
 def source_of(text: str) -> NetworkSource:
@@ -107,7 +111,8 @@ def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None
             f"network '{source.name}': integers are trained from a finished float network, whose "
             "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
         )
-    learner = StackLearner(stack, torch.zeros(1, task.steps, *task.shape), task.code)
+    example = torch.zeros(1, task.steps, *task.shape)
+    learner = StackLearner(stack, example, task.code, task.step_s)
     if not any(x.requires_grad for x in stack.parameters()):
         raise BadInput(f"network '{source.name}': has no weights that may learn (requires_grad)")
     try:

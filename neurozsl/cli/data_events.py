@@ -157,6 +157,8 @@ def _convert(
     from neurozsl.data.events.statistics import Tally
 
     check_place(asked.out, "events")
+    if asked.out.exists() and asked.out.samefile(source):
+        raise BadInput(f"--out '{asked.out}': is the source itself; give another name")
     if asked.preview is not None:
         check_place(asked.preview, "preview", remedy="choose another --preview")
         if asked.preview.suffix.lower() != ".gif":

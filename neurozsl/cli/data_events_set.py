@@ -135,4 +135,5 @@ def show_event_set(data: EventSet, folder: Path, json_out: bool) -> None:
             say(f"  {each['file']}: {each['reason']}")
         if len(listed) > LISTED:
             say(f"  and {len(listed) - LISTED} more; all of them: --json")
-    next_commands("neurozsl train --network NETWORK" + words({"data": folder}))
+    out = folder.with_name(f"{folder.name}-run")
+    next_commands("neurozsl train --network conv-if" + words({"data": folder, "out": out}))

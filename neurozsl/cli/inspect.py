@@ -13,6 +13,7 @@ from neurozsl.cli.network_options import FileOptions, Poisson, Seed
 from neurozsl.cli.simulate_network import told_dialect
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command
+from neurozsl.runs.kind import NETWORK, is_classifier
 
 if TYPE_CHECKING:
     from neurozsl.export.network.inspection import Inspection, LayerRow, Range
@@ -85,6 +86,7 @@ def inspect(
 
     A file that makes no network shows its nodes and the error (exit code 2).
     """
+    files = [x / NETWORK if is_classifier(x) else x for x in files]
     key, where = "markdown" if markdown else "files", "inspect runs nothing without it"
     call(context, FORMS, key, files, options=options, where=where)
 

@@ -317,3 +317,11 @@ def frozen(shape, classes):
                 tmp_path / "run", data=event_set, network=source_of(f"{file}:{name}"), recipe=QUICK
             )
     assert not (tmp_path / "run").exists()
+
+
+def test_the_network_says_how_long_a_step_of_the_recordings_is(
+    event_set: Path, own_network: Own, tmp_path: Path
+) -> None:
+    _trained(tmp_path / "run", event_set, own_network("make"), replace(QUICK, epochs=1))
+    # bars cross in 16 columns of 10 ms, seen in 8 steps
+    assert _lowered(tmp_path / "run").dt_s == pytest.approx(0.16 / 8, rel=0.1)

@@ -187,3 +187,17 @@ def test_the_next_commands_are_for_the_chip_that_was_trained_for(
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert f"neurozsl export {tmp_path / 'loihi'} --target lava --bits 8" in ran.err
+
+
+def test_inspect_shows_the_network_of_a_run(made: Path, neurozsl: Command) -> None:
+    ran = neurozsl("inspect", made / "run", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document["file"].endswith("network.nir")
+
+
+def test_a_recording_is_not_written_over_itself(made: Path, neurozsl: Command) -> None:
+    file = made / "recordings" / "train0.npz"
+    before = file.read_bytes()
+    ran = neurozsl("data", "events", file, "--out", file)
+    assert ran.code == 2 and "is the source itself" in ran.err
+    assert file.read_bytes() == before

@@ -252,7 +252,8 @@ def test_the_command_builds_shows_checks_and_names_the_next_command(
     options = ("--events", folder, "--labels", folder / "labels.csv", "--bins", 8, "--out", out)
     ran = run_command("data", "build", *options, "--size", "8x6", "--seconds", "0.2")
     assert ran.code == 0, ran.err
-    assert f"neurozsl train --network NETWORK --data {out}" in ran.err and ran.out == ""
+    assert f"neurozsl train --network conv-if --data {out} --out {out}-run" in ran.err
+    assert ran.out == ""
     assert "2 classes, 8 step(s) of 2x8x6, 0.2 s" in ran.err
     assert is_event_set(out)
     shown = run_command("data", "inspect", out, "--json").document
@@ -309,7 +310,7 @@ def test_a_set_of_recordings_is_told_from_one_of_clips_both_ways(
     with pytest.raises(BadInput, match="is a set of event recordings, a set of clips is needed"):
         load(out)
     ran = run_command("train", "--data", out, "--out", tmp_path / "run")
-    assert ran.code == 2 and f"neurozsl train --network NETWORK --data {out}" in ran.err
+    assert ran.code == 2 and f"neurozsl train --network conv-if --data {out}" in ran.err
     with pytest.raises(BadInput, match="is a data set of another kind, a set of event recordings"):
         load_event_set(data_dir)
     with pytest.raises(BadInput, match=r"dataset.json: does not exist; make it again"):

@@ -33,7 +33,7 @@ def refuse_event_set(folder: Path) -> None:
     if is_event_set(folder):
         raise BadInput(
             f"{folder}: is a set of event recordings, a set of clips is needed here; train a "
-            f"spiking network on it: neurozsl train --network NETWORK{words({'data': folder})}"
+            f"spiking network on it: neurozsl train --network conv-if{words({'data': folder})}"
         )
 
 

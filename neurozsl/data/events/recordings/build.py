@@ -63,6 +63,7 @@ class _Read:
     events: int
     clipped: int
     sensor: tuple[int, int]
+    window_s: float
     repairs: Repairs
 
 
@@ -232,7 +233,8 @@ def _read(
         frames = to_codes(
             to_surfaces(stream, grid.bins, size=grid.size, seconds=grid.seconds, tau_ms=grid.tau_ms)
         )
-    return _Read(row, frames, int(counts.sum()), clipped, own, stream.repairs)
+    window_s = grid.seconds or stream.seconds
+    return _Read(row, frames, int(counts.sum()), clipped, own, window_s, stream.repairs)
 
 
 def _reason(error: BadInput, folder: Path, row: RecordingRow) -> str:
@@ -252,6 +254,7 @@ def _assemble(
     meta: dict[str, Any] = {
         "source": "neurozsl.data.events.recordings",
         "grid": asdict(grid),
+        "mean_window_s": round(float(np.mean([read.window_s for read in kept])), 6),
         "skipped": [asdict(each) for each in skipped],
         "repaired": [
             {"file": read.row.file, "repairs": list(read.repairs.lines)}

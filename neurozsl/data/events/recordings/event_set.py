@@ -109,6 +109,14 @@ class EventSet:
         """Length of a step, s; None where each recording has its own."""
         return None if self.seconds is None else self.seconds / self.steps
 
+    @property
+    def mean_step_s(self) -> float | None:
+        """Length of a step, s: the mean over recordings where each has its own; None: not noted."""
+        window = self.meta.get("mean_window_s")
+        if self.step_s is not None:
+            return self.step_s
+        return window / self.steps if isinstance(window, float) and window > 0 else None
+
     def rows(self, split: SplitName) -> I64:
         """The recordings of a split.
 
