@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from neurozsl.core.errors import BadInput
+from neurozsl.data.synthetic.scenes import SyntheticConfig
 from neurozsl.studies import motion
 from neurozsl.studies.base import StudySettings, data_folder
 from neurozsl.studies.motion import PlannedVariant
@@ -105,7 +107,10 @@ def test_the_study_is_summed_up_from_runs_that_are_there(neurozsl: Command, tmp_
     write_results(jobs, lambda job: 10.0 + job.seed)
     for bias in (0.0, 0.9):
         for seed in range(2):
-            data_folder(out, bias, seed).mkdir()
+            folder = data_folder(out, bias, seed)
+            folder.mkdir()
+            config = asdict(SyntheticConfig(bias, seed=seed, test_size=96))
+            (folder / "dataset.json").write_text(json.dumps({"meta": {"config": config}}))
     options = ("--seeds", 2, "--epochs", 1, "--test-size", 96, "--out", out)
     document = neurozsl("benchmark", *options, "--json").document
     assert len(document["rows"]) == 2 * len(VARIANTS)

@@ -173,7 +173,7 @@ def test_a_complete_report_has_every_section(
     network = {x.key for x in SECTIONS if x.is_in(network_example)}
     stopped = {"anytime"}  # only where samples were stopped: test_anytime_section
     assert run | network == {x.key for x in SECTIONS} - stopped
-    assert network - run == {"file"}
+    assert network - run == {"file", "task"}
 
 
 def test_cores_that_are_used_alike_share_a_row(page: str) -> None:

@@ -219,7 +219,7 @@ def zeros_of(run: runs.Run) -> dict[str, int]:
     own = "model/branch.pathways."
     found = {k[len(own) :]: v for k, v in tensors.items() if k.startswith(own)}
     return {
-        name.removesuffix(".synapse.weight"): int((value == 0).sum())
+        name.removesuffix(".linear.weight"): int((value == 0).sum())
         for name, value in found.items()
         if name.endswith("linear.weight")
     }
