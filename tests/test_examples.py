@@ -164,6 +164,7 @@ def test_06_runs_a_recording_through_the_chip(
     check_clip(example("06", str(path)), path.name)
 
 
+@pytest.mark.slow
 def test_07_trains_a_network_on_recordings_and_leaves_a_bundle_and_a_report(
     example: RunExample, place: Path
 ) -> None:

@@ -22,6 +22,11 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "zeros": lambda content: bytes(len(content)),
     "more": lambda content: content + b"\x00",
 }
+# The others of the same kind run in `make test-all`.
+EACH = [
+    pytest.param(name, marks=[] if name in ("cut", "a bit") else [pytest.mark.slow])
+    for name in DAMAGES
+]
 FINISHED = ("run.json", "result.json", "network.nir", "test.npz")
 
 
@@ -51,7 +56,7 @@ def _state(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", FINISHED)
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", EACH)
 def test_a_damaged_file_of_a_finished_run_is_refused_by_name(
     name: str, damage: str, trained: Path, neurozsl: Command, tmp_path: Path
 ) -> None:
@@ -79,7 +84,7 @@ def test_a_damaged_file_of_a_finished_run_is_refused_by_name(
 
 
 @pytest.mark.parametrize("name", ["stage1/last.safetensors", "run.json"])
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", EACH)
 def test_a_damaged_file_of_an_unfinished_run_is_refused_by_name(
     name: str, damage: str, trained: Path, neurozsl: Command, tmp_path: Path
 ) -> None:
