@@ -128,6 +128,7 @@ def test_the_control_trains_as_long_without_rounding(parent: Path, tmp_path: Pat
     assert [s["step"] for s in control.result["before"]] == ["trained", "frozen"]
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_killed_in_the_middle_ends_with_the_same_integers(
     parent: Path, eight: runs.Run, tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def _sparse(make_branch: MakeBranch, make_input: MakeInput) -> tuple[BranchSpec,
     return thinned(spec, 2, 0.05), make_input(spec, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 def test_five_percent_of_256_128_64_on_lava(
     sparse: tuple[BranchSpec, ChipInput],

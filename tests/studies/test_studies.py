@@ -141,6 +141,7 @@ def test_progress_moves_within_a_training_and_ends_at_all_of_them(
     assert {"run 0", "run 1"} <= {y for x in told for y in x[2].split(", ")}
 
 
+@pytest.mark.slow
 def test_after_a_failed_training_no_other_begins(tmp_path: Path) -> None:
     jobs = [
         base.new_run(str(s), data=tmp_path / "nowhere", out=tmp_path / str(s), seed=s, epochs=1)

@@ -59,6 +59,7 @@ def train_in_a_process(path: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_ends_with_the_same_numbers(
     tmp_path: Path, data_dir: Path, whole: Path
 ) -> None:
