@@ -113,8 +113,13 @@ def create(
         )
 
 
-def train(path: Path, *, progress: EpochProgress | None = None) -> Classifier:
+def train(
+    path: Path, *, network: NetworkSource | None = None, progress: EpochProgress | None = None
+) -> Classifier:
     """Train a run that was made, or go on with it, to its end; a finished one is opened.
+
+    network: where the run's network comes from. A Python file is executed because the caller names
+    it, never because the folder does.
 
     Raises:
         BadInput: the run, its data or its network cannot be used, or the training fails.
@@ -130,7 +135,7 @@ def train(path: Path, *, progress: EpochProgress | None = None) -> Classifier:
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed)
-                learner = _learner(path, settings, events)
+                learner = _learner(path, settings, events, network)
                 rows = events.rows("train")
                 examples = Examples(events.take, rows, events.labels[rows])
                 history = fit(
@@ -179,10 +184,26 @@ def open_classifier(path: Path) -> Classifier:
     return Classifier(path, settings, tuple(raw["classes"]), raw)
 
 
-def _learner(path: Path, settings: ClassifierSettings, events: EventSet) -> Learner:
+def _learner(
+    path: Path, settings: ClassifierSettings, events: EventSet, named: NetworkSource | None
+) -> Learner:
     network = settings.network
-    if network.kind == "nir":
-        network = replace(network, path=str(path / network.path))
+    if named is not None and identity(named) != identity(network):
+        raise BadInput(
+            f"run '{path}': began with network '{network.name}' (sha256 {network.digest[:12]}), "
+            f"'{named.name}' (sha256 {named.digest[:12]}) is another or was changed; restore it, "
+            "or train a new run"
+        )
+    if network.kind == "file":
+        if named is None:
+            again = words({"resume": path, "network": f"FILE.py:{network.name}"})
+            raise BadInput(
+                f"run '{path}': its network comes from a Python file, which is run only where you "
+                f"name it: neurozsl train{again} (it was {network.path})"
+            )
+        network = named
+    elif network.kind == "nir":
+        network = replace(network, path=str(path / START))
     task = _task(events, settings.recipe, settings.spoken)
     return learner_of(network, task, settings.recipe.rounding)
 

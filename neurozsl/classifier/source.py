@@ -5,7 +5,7 @@
     FILE.nir           any network that lowers, with what the caller says of it
 
 A Python file is the user's own program and is executed when it is named on the command line, and
-never because a run folder names it: to continue such a run it must lie where it lay, unchanged.
+never because a run folder names it: to continue such a run it is named again, unchanged.
 """
 
 import importlib.util

@@ -43,9 +43,7 @@ def train(context: typer.Context, **options: Any) -> None:
     given = ("qat", "sparsity", "synops_budget", "energy_budget", "teacher")
     more = any(options[x] is not None for x in given)
     more = more or options["rate_loss"] > 0 or options["synops_loss"] > 0
-    if options["network"] is not None:
-        if resume is not None:
-            raise BadInput(f"train: --resume {resume} knows its network; leave --network out")
+    if options["network"] is not None and resume is None:
         call(context, FORMS, "network", options=options, where="--network is given")
         return
     if resume is None:

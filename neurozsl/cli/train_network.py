@@ -18,6 +18,7 @@ from neurozsl.core.shell import command, words
 
 if TYPE_CHECKING:
     from neurozsl.classifier.run import Classifier
+    from neurozsl.classifier.source import NetworkSource
 
 Changes = Annotated[
     str | None,
@@ -26,15 +27,19 @@ Changes = Annotated[
         "drop=0.1 (of the events), flip; commas between. Of --resume: default those of the run."
     ),
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help="Own network: conv-if, conv-lif, FILE.py:make or FILE.nir; with --data. Of --resume: "
+        "the Python file that the run began with."
+    ),
+]
 Resume = Annotated[Path | None, typer.Option(help="Run to go on with, or to train on.")]
 
 
 def train_network(
     *,
-    network: Annotated[
-        str | None,
-        typer.Option(help="Own network: conv-if, conv-lif, FILE.py:make or FILE.nir; with --data."),
-    ] = None,
+    network: Network = None,
     data: Annotated[Path | None, typer.Option(help="Data folder (`neurozsl data`).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     batch: Annotated[
@@ -92,7 +97,7 @@ def train_network(
     if source.kind != "nir" and about.words():
         raise BadInput(f"{about.words().strip()}: say how a .nir file is read; leave it out")
     classifiers.create(length.out, data=data, network=source, recipe=recipe, said=said)
-    _train(length.out)
+    _train(length.out, source)
 
 
 def network_on(
@@ -147,14 +152,17 @@ def network_on(
     _train(out)
 
 
-def network_resumed(*, resume: Resume = None) -> None:
+def network_resumed(*, resume: Resume = None, network: Network = None) -> None:
     """Train the rest of a run; a finished one is shown.
 
     Raises:
-        BadInput: a file of the run was changed or is damaged.
+        BadInput: a file of the run was changed or is damaged, or its network comes from a Python
+            file that is not named.
     """
+    from neurozsl.classifier.source import source_of
+
     assert resume is not None  # what makes it this command
-    _train(resume)
+    _train(resume, None if network is None else source_of(network))
 
 
 def _device(length: LengthOptions) -> str:
@@ -166,11 +174,11 @@ def _device(length: LengthOptions) -> str:
     return crew.resolve_device(torch_device)
 
 
-def _train(path: Path) -> None:
+def _train(path: Path, network: NetworkSource | None = None) -> None:
     from neurozsl.classifier import run as classifiers
 
     with progress_bar("training") as update:
-        done = classifiers.train(path, progress=every_epoch(update, path))
+        done = classifiers.train(path, network=network, progress=every_epoch(update, path))
     show(done)
 
 

@@ -63,7 +63,7 @@ def train_network(
                 f"run '{path}': exists with other {' and '.join(other)}; choose another "
                 "folder, or continue it with `neurozsl train --resume`"
             )
-    return classifiers.train(path, progress=progress)
+    return classifiers.train(path, network=source, progress=progress)
 
 
 def _named(function: Callable[..., Any]) -> str:

@@ -38,7 +38,7 @@ QUICK = Recipe(epochs=4, batch=2, lr=0.01, augment=Augment(shift=1, drop=0.1))
 
 def _trained(out: Path, data: Path, network: str, recipe: Recipe = QUICK) -> classifiers.Classifier:
     classifiers.create(out, data=data, network=source_of(network), recipe=recipe)
-    return classifiers.train(out)
+    return classifiers.train(out, network=source_of(network))
 
 
 def _lowered(path: Path) -> Lowered:
@@ -63,11 +63,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_network(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        classifiers.train(stopped, progress=stop)
+        classifiers.train(stopped, network=source_of(own_network("make")), progress=stop)
     assert not (stopped / "result.json").exists()
     log = (stopped / "log.jsonl").read_text().splitlines()
     (stopped / "log.jsonl").write_text(log[0] + "\n")  # killed between checkpoint and log
-    classifiers.train(stopped)
+    classifiers.train(stopped, network=source_of(own_network("make")))
     for one, other in zip(_weights(whole), _weights(stopped), strict=True):
         np.testing.assert_array_equal(one, other)
     lines = [json.loads(x) for x in (stopped / "log.jsonl").read_text().splitlines()]
@@ -158,21 +158,21 @@ def test_a_checkpoint_of_another_run_is_refused(
     )
     shutil.copytree(tmp_path / "run" / "stage1", tmp_path / "new" / "stage1")
     with pytest.raises(BadInput, match="belongs to another run"):
-        classifiers.train(tmp_path / "new")
+        classifiers.train(tmp_path / "new", network=source_of(own_network("make")))
 
 
-def test_a_network_file_that_changed_stops_the_run(
+def test_a_python_file_is_run_because_it_is_named_and_never_because_a_folder_names_it(
     event_set: Path, own_network: Own, tmp_path: Path
 ) -> None:
     network = own_network("make")
     classifiers.create(tmp_path / "run", data=event_set, network=source_of(network), recipe=QUICK)
     file = Path(network.rpartition(":")[0])
+    with pytest.raises(BadInput, match=r"run only where you name it: .*--network FILE\.py:make"):
+        classifiers.train(tmp_path / "run")
     file.write_text(file.read_text() + "\n# changed\n")
-    with pytest.raises(BadInput, match=r"net\.py: changed since the run began"):
-        classifiers.train(tmp_path / "run")
-    file.unlink()
-    with pytest.raises(BadInput, match=r"net\.py: is not there any more"):
-        classifiers.train(tmp_path / "run")
+    with pytest.raises(BadInput, match="is another or was changed; restore it"):
+        classifiers.train(tmp_path / "run", network=source_of(network))
+    assert not (tmp_path / "run" / "stage1").exists()
 
 
 @pytest.mark.parametrize(
