@@ -196,10 +196,11 @@ def _learner(
         )
     if network.kind == "file":
         if named is None:
-            again = words({"resume": path, "network": f"FILE.py:{network.name}"})
+            source = f"FILE.py:{network.name}"
             raise BadInput(
-                f"run '{path}': its network comes from a Python file, which is run only where you "
-                f"name it: neurozsl train{again} (it was {network.path})"
+                f"run '{path}': its network comes from the Python file '{network.path}', which is "
+                "run only where you name it: "
+                f"`neurozsl train{words({'resume': path, 'network': source})}`"
             )
         network = named
     elif network.kind == "nir":
