@@ -15,11 +15,11 @@ from neurozsl.classifier.settings import read_settings
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.data.clips.places import find_file
-from neurozsl.data.events.files.open import read_events
 from neurozsl.data.events.frames import Cells, cells_of
 from neurozsl.data.events.recordings.event_set import EventSet
+from neurozsl.data.events.recordings.reading import camera_of, read_recording
 from neurozsl.data.events.recordings.stored import load_event_set
-from neurozsl.data.events.stream import US
+from neurozsl.data.events.stream import US, EventStream
 from neurozsl.export.network.order import InOrder
 from neurozsl.hardware.speck.event_driven import OrderedEvents
 from neurozsl.runs.settings import data_folder
@@ -49,8 +49,9 @@ def recorded_order(
     coded: list[tuple[Ints, Ints]] = []
     every: list[tuple[Ints, Ints]] = []
     step_s = []
+    read = _Reader(events, recordings)
     for done, row in enumerate(rows.tolist(), start=1):
-        cells = _cells(events, row, recordings)
+        cells = _cells(events, row, read)
         kept = first_events(cells.step, cells.flat, most)
         coded.append((cells.step[kept], cells.flat[kept]))
         every.append((cells.step, cells.flat))
@@ -82,21 +83,41 @@ def first_events(step: Ints, cell: Ints, most: int) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def _cells(events: EventSet, row: int, recordings: Path) -> Cells:
-    """Where the events of a recording fall, which has to be the one that the set holds."""
-    name = events.names[row]
-    mended = {each["file"] for each in events.meta.get("repaired", ())}
-    file = find_file(recordings, name)
-    stream = read_events(file, fallback=events.sensor, repair=name in mended)
-    cells = cells_of(stream, events.steps, size=events.size, seconds=events.seconds)
+class _Reader:
+    """The recordings of a set; the last one stays, as its windows follow each other."""
+
+    def __init__(self, events: EventSet, folder: Path) -> None:
+        self.folder = folder
+        self._camera = camera_of(events.meta)
+        self._sensor = events.sensor
+        self._mended = {each["file"] for each in events.meta.get("repaired", ())}
+        self._last: tuple[str, EventStream] | None = None
+
+    def stream(self, name: str) -> EventStream:
+        """All events of a file."""
+        if self._last is None or self._last[0] != name:
+            file, mended = find_file(self.folder, name), name in self._mended
+            self._last = (
+                name,
+                read_recording(file, sensor=self._sensor, repair=mended, camera=self._camera),
+            )
+        return self._last[1]
+
+
+def _cells(events: EventSet, row: int, read: _Reader) -> Cells:
+    """Where the events of a sample fall, which have to be those that the set holds."""
+    stream, since_us = read.stream(events.names[row]), int(events.since_us[row])
+    cells = cells_of(
+        stream, events.steps, size=events.size, seconds=events.seconds, since_us=since_us
+    )
     shape = cells.shape
     area = shape[1] * shape[2] * shape[3]
     counts = np.bincount(cells.step * area + cells.flat, minlength=shape[0] * area)
     frames = events.take(np.array([row]))[0].astype(np.int64)
     if np.any(np.minimum(counts.reshape(shape), _clip(events)) != frames):
         raise BadInput(
-            f"{recordings / name}: its events are not those of {events.folder}; give the "
-            "recordings that the data were made of"
+            f"{read.folder / events.names[row]}: its events are not those of "
+            f"{events.folder}; give the recordings that the data were made of"
         )
     return cells
 

@@ -10,7 +10,7 @@ from neurozsl.cli.data_events_set import build_events
 from neurozsl.cli.data_synth import Out
 from neurozsl.cli.data_tables import show_set
 from neurozsl.cli.kinds import Form, call, takes
-from neurozsl.cli.option_values import Json
+from neurozsl.cli.option_values import Hop, Json
 from neurozsl.core.errors import BadInput
 from neurozsl.core.places import check_place
 
@@ -32,7 +32,7 @@ def build_clips(
         bool, typer.Option("--strict", help="Refuse rows that would be left out.")
     ] = False,
     window: Annotated[float, typer.Option(help="Window length, s.")] = 2.0,
-    hop: Annotated[float, typer.Option(help="Distance of windows, s.")] = 1.0,
+    hop: Hop = None,
     steps: Annotated[int, typer.Option(help="Steps per window, at least 10.")] = 10,
     max_seconds: Annotated[
         float, typer.Option(help="Longest clip, s; longer ones are left out and listed.")
@@ -52,7 +52,7 @@ def build_clips(
             labels,
             vectors or [],
             out,
-            spec=WindowSpec(window, hop, steps),
+            spec=WindowSpec(window, 1.0 if hop is None else hop, steps),
             limits=ClipLimits(max_seconds),
             strict=strict,
             progress=step,

@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.kinds import Form, call, takes
-from neurozsl.cli.option_values import Json
+from neurozsl.cli.option_values import Json, Preset
 from neurozsl.core.errors import BadInput
 from neurozsl.core.places import check_place
 from neurozsl.core.shell import command, words
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from neurozsl.data.events.camera import Camera
     from neurozsl.data.events.statistics import EventStatistics
     from neurozsl.data.events.stream import EventStream
-
-Preset = Literal["clean", "default", "noisy"]
 
 
 @dataclass(frozen=True, kw_only=True)

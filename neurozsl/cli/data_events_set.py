@@ -10,7 +10,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.data_synth import Out
-from neurozsl.cli.option_values import Json
+from neurozsl.cli.option_values import Hop, Json, Preset
 from neurozsl.core.errors import BadInput
 from neurozsl.core.places import check_place
 from neurozsl.core.shell import words
@@ -24,7 +24,10 @@ LISTED = 20  # files of a list for people
 def build_events(
     *,
     events: Annotated[
-        Path | None, typer.Option(help="Folder of recordings: AEDAT 4, EVT 2 and 3, npz, HDF5, ...")
+        Path | None,
+        typer.Option(
+            help="Folder of recordings: AEDAT 4, EVT 2 and 3, npz, HDF5, ...; videos are filmed."
+        ),
     ] = None,
     labels: Annotated[
         Path,
@@ -41,14 +44,21 @@ def build_events(
         float | None,
         typer.Option(help="Window from the first event on, s; default the whole recording."),
     ] = None,
+    hop: Hop = None,
     form: Annotated[
         str, typer.Option(help="frames (event counts) or surfaces (time surfaces).")
     ] = "frames",
     clip: Annotated[int, typer.Option(help="Largest count of a cell, 1 to 255.")] = 255,
     tau_ms: Annotated[float, typer.Option(help="Time constant of surfaces, ms.")] = 50.0,
     sensor: Annotated[
-        str | None, typer.Option(help="Sensor of WIDTHxHEIGHT px, for files that do not say it.")
+        str | None,
+        typer.Option(
+            help="Sensor of WIDTHxHEIGHT px, for files that do not say it, and to film videos."
+        ),
     ] = None,
+    camera: Annotated[
+        Preset, typer.Option(help="Noise of the pixels of the camera that films videos.")
+    ] = "default",
     repair: Annotated[
         bool, typer.Option("--repair", help="Leave out wrong events, not the whole file.")
     ] = False,
@@ -58,6 +68,7 @@ def build_events(
     json_out: Json = False,
 ) -> None:
     """Build a data set from recordings of an event camera."""
+    from neurozsl.data.events.camera import PRESETS
     from neurozsl.data.events.recordings.build import EventGrid, write_event_set
 
     assert events is not None  # what makes it this form
@@ -69,6 +80,7 @@ def build_events(
         form=form,  # type: ignore[arg-type]  # checked there
         clip=clip,
         tau_ms=tau_ms,
+        hop=hop,
     )
     with progress_bar("reading recordings") as step:
         data = write_event_set(
@@ -77,6 +89,7 @@ def build_events(
             out,
             grid=grid,
             sensor=None if sensor is None else sides("--sensor", sensor),
+            camera=PRESETS[camera],
             repair=repair,
             strict=strict,
             progress=step,
@@ -109,10 +122,14 @@ def show_event_set(data: EventSet, folder: Path, json_out: bool) -> None:
         return
     width, height = summary.size
     window = "whole recordings" if summary.seconds is None else f"{summary.seconds:g} s"
+    samples = "recordings"
+    if summary.hop is not None:
+        samples = "windows"
+        window = f"windows of {window}, one every {summary.hop:g} s"
     show_table(
         f"{summary.name}: {summary.form} of recordings, {summary.classes} classes, {summary.steps} "
         f"step(s) of 2x{width}x{height}, {window}",
-        ("split", "recordings", "classes", "per class", "events", "per step", "clipped", "active"),
+        ("split", samples, "classes", "per class", "events", "per step", "clipped", "active"),
         [
             (
                 part.name,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +10,14 @@ from neurozsl.cli.bounds import check_count
 from neurozsl.core.errors import BadInput
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Preset = Literal["clean", "default", "noisy"]  # of a camera
+Hop = Annotated[
+    float | None,
+    typer.Option(
+        help="Distance of windows, s. Clips: default 1; recordings: with --seconds, default one "
+        "window."
+    ),
+]
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -187,6 +187,14 @@ def test_the_next_commands_are_for_the_chip_that_was_trained_for(
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert f"neurozsl export {tmp_path / 'loihi'} --target lava --bits 8" in ran.err
+    profiled = neurozsl("profile", tmp_path / "loihi", "--json")
+    assert profiled.code == 0, profiled.err
+    assert profiled.document["backend"].startswith("emulator"), profiled.document["backend"]
+    beside = neurozsl("profile", tmp_path / "loihi", made / "run", "--compare")
+    assert beside.code == 0, beside.err
+    shown = beside.out + beside.err
+    assert "accuracy" in shown and "drop from float" in shown
+    assert not any(word in shown for word in (" HM ", " ZSL ", "host FLOPs", " verdict "))
 
 
 def test_inspect_shows_the_network_of_a_run(made: Path, neurozsl: Command) -> None:

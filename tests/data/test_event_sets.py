@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,23 @@ import numpy as np
 import pytest
 
 from neurozsl.core.errors import BadInput
+from neurozsl.data.clips.grey_video import open_grey
+from neurozsl.data.events.camera import PRESETS
 from neurozsl.data.events.files.open import read_events
 from neurozsl.data.events.frames import to_frames
 from neurozsl.data.events.kind import is_event_set
+from neurozsl.data.events.recordings import reading
 from neurozsl.data.events.recordings.build import EventGrid, build_event_set, write_event_set
 from neurozsl.data.events.recordings.event_set import EventSet
+from neurozsl.data.events.recordings.reading import camera_of, read_recording
 from neurozsl.data.events.recordings.stored import load_event_set, save_event_set
+from neurozsl.data.events.stream import EventStream
 from neurozsl.data.events.surfaces import to_codes, to_surfaces
 from neurozsl.data.sets.load import load
 from tests.cli.conftest import run_command
 from tests.factories import event_files as made
 from tests.factories.event_sets import ROWS, SIZE, bar, recordings, write_labels
+from tests.factories.videos import write_video
 
 
 @pytest.fixture
@@ -283,7 +290,10 @@ def test_the_command_lists_what_was_left_out(folder: Path, tmp_path: Path) -> No
 WRONG: dict[str, tuple[tuple[object, ...], str]] = {
     "both": (("--clips", "x", "--events", "y"), "--clips and --events given; give either"),
     "neither": ((), "neither given; give either --clips DIR or --events DIR"),
-    "an option of clips": (("--events", "y", "--hop", "2"), "--hop: only with --clips DIR, and"),
+    "an option of clips": (
+        ("--events", "y", "--window", "2"),
+        "--window: only with --clips DIR, and",
+    ),
     "an option of events": (("--clips", "y", "--bins", "2"), "--bins: only with --events DIR, and"),
     "size": (("--events", ".", "--size", "34"), "--size '34': expected WIDTHxHEIGHT, as 34x34"),
     "form": (("--events", ".", "--form", "voxels"), "form 'voxels'; choose frames or surfaces"),
@@ -353,3 +363,75 @@ def test_300_real_recordings_become_a_set(shared_data: Path, tmp_path: Path) -> 
     assert data.frames.sum() == sum(sizes) - data.clipped.sum()
     facts = json.loads((tmp_path / "set" / "dataset.json").read_text())
     assert facts["counts"] == {"train": 200, "val": 0, "test": 100}
+
+
+def test_windows_of_a_recording_are_samples_of_its_split(folder: Path, tmp_path: Path) -> None:
+    data = build(folder, seconds=0.05, hop=0.03, form="frames")
+    whole = {name: read_events(folder / name) for name, _, _ in ROWS}
+    for name, split in ((name, split) for name, _, split in ROWS):
+        stream = whole[name]
+        last = int(stream.events["t"][-1]) - stream.start_us
+        expected = [s for s in range(0, last + 1, 30_000) if s + 50_000 <= last + 1]
+        rows = [i for i, each in enumerate(data.names) if each == name]
+        assert data.since_us[rows].tolist() == expected and len(expected) >= 2
+        assert {int(data.split[i]) for i in rows} == {("train", "val", "test").index(split)}
+        for row, since in zip(rows, expected, strict=True):
+            counts = np.zeros((8, 2, SIZE[1], SIZE[0]), np.int64)
+            for t, x, y, p in stream.events.tolist():  # slow and obvious
+                at = t - stream.start_us - since
+                if 0 <= at < 50_000:
+                    counts[at * 8 // 50_000, 1 - p, y, x] += 1
+            np.testing.assert_array_equal(data.frames[row], counts)
+            assert data.events[row] == counts.sum()
+    save_event_set(data, tmp_path / "set")
+    np.testing.assert_array_equal(load_event_set(tmp_path / "set").since_us, data.since_us)
+    surfaces = build(folder, seconds=0.05, hop=0.03, form="surfaces")
+    part = whole[ROWS[0][0]]
+    begin = part.start_us + 30_000
+    alone = replace(part, events=part.slice(begin, begin + 50_000).events)
+    moved = to_surfaces(alone, 8, seconds=0.05, since_us=begin - alone.start_us)
+    np.testing.assert_array_equal(surfaces.frames[1], to_codes(moved))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"hop": 0.1}, "windows every 0.1 s of no length; give seconds"),
+        ({"hop": 0.0, "seconds": 0.1}, "hop of 0.0 s, at least 1e-06"),
+        ({"hop": float("nan"), "seconds": 0.1}, "hop of nan s"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(
+    folder: Path, options: dict[str, float], said: str
+) -> None:
+    with pytest.raises(BadInput, match=said):
+        build(folder, **options)
+
+
+def test_too_many_windows_leave_the_recording_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_WINDOWS", 40)
+    with pytest.raises(BadInput, match=r"windows, the limit is 40; choose a longer hop"):
+        build(folder, seconds=0.001, hop=0.003, strict=True)
+
+
+def test_a_video_among_recordings_is_filmed_by_one_camera(folder: Path, tmp_path: Path) -> None:
+    write_video(folder / "clip.mkv", 0.4, sound=False, size=SIZE)
+    with (folder / "labels.csv").open("a") as file:
+        file.write("clip.mkv,left,test\n")
+    data = build(folder, camera=PRESETS["noisy"])
+    video = open_grey(folder / "clip.mkv")
+    shown = list(video.frames())
+    expected = EventStream.join(
+        PRESETS["noisy"].events([frame for frame, _ in shown], [time for _, time in shown])
+    )
+    row = data.names.index("clip.mkv")
+    assert data.events[row] == len(expected) > 100
+    np.testing.assert_array_equal(data.frames[row], to_frames(expected, 8))
+    save_event_set(data, tmp_path / "set")
+    meta = load_event_set(tmp_path / "set").meta
+    assert camera_of(meta) == PRESETS["noisy"]
+    assert camera_of(build(recordings(tmp_path / "none")).meta) is None
+    with pytest.raises(BadInput, match="is a video, and the set holds none"):
+        read_recording(folder / "clip.mkv", sensor=None, repair=False, camera=None)

@@ -22,6 +22,8 @@ import torch
 
 from neurozsl.core import leftovers
 from neurozsl.data.clips import build as clips
+from neurozsl.data.events.recordings.build import EventGrid, write_event_set
+from neurozsl.data.events.recordings.stored import load_event_set
 from neurozsl.data.sets.load import load
 from neurozsl.data.store import save
 from neurozsl.data.synthetic import scenes
@@ -32,6 +34,7 @@ from neurozsl.report.sections import build as report_build
 from neurozsl.report.show import write as report_write
 from neurozsl.runs.run import open_run
 from tests.data import test_clips as videos
+from tests.factories import event_sets
 from tests.factories.videos import write_video
 from tests.faults import killer
 
@@ -158,6 +161,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
             "export": export_case(home),
             "profile": profile_case(home),
             "benchmark": benchmark_case(home, data),
+            **event_cases(home),
         }  # fmt: skip
 
 
@@ -226,6 +230,54 @@ def benchmark_case(home: Path, data: Path) -> Case:
     return Case(home / "nothing", command, command, trained(*names))
 
 
+def event_cases(home: Path) -> dict[str, Case]:
+    """A recording converted, a set of recordings, a network trained on it."""
+    recordings = event_sets.recordings(home / "recordings")
+    labels, grid = recordings / "labels.csv", EventGrid(6, size=(10, 10))
+    write_event_set(recordings, labels, home / "events" / "set", grid=EventGrid(8, size=(8, 8)))
+    write_event_set(recordings, labels, home / "bars", grid=grid)
+    shutil.copy(recordings / "train0.npz", home / "events" / "one.npz")
+
+    def convert(folder: Path) -> Words:
+        return ("data", "events", recordings / "train1.raw", "--out", folder / "one.npz")
+
+    def build(folder: Path) -> Words:
+        given = ("--events", recordings, "--labels", labels, "--bins", 6, "--size", "10x10")
+        return ("data", "build", *given, "--out", folder / "set")
+
+    def begin(folder: Path) -> Words:
+        given = ("--network", "conv-if", "--data", home / "bars", "--epochs", 2, "--batch", 2)
+        return ("train", *given, "--out", folder / "run")
+
+    def go_on(folder: Path) -> Words:
+        begun = (folder / "run" / "run.json").exists()
+        return ("train", "--resume", folder / "run") if begun else begin(folder)
+
+    def events(folder: Path) -> Any:
+        return arrays(folder / "one.npz")
+
+    def frames(folder: Path) -> Any:
+        return arrays(folder / "set" / "dataset.h5")
+
+    def network(folder: Path) -> Any:
+        return arrays(folder / "run" / "network.nir"), arrays(folder / "run" / "test.npz")
+
+    old_events, old_frames = events(home / "events"), frames(home / "events")
+
+    def whole_events(folder: Path, new: Any) -> None:
+        assert events(folder) in (old_events, new)
+
+    def whole_set(folder: Path, new: Any) -> None:
+        load_event_set(folder / "set")
+        assert frames(folder) in (old_frames, new)
+
+    return {
+        "data events": Case(home / "events", convert, convert, events, whole_events),
+        "data build --events": Case(home / "events", build, build, frames, whole_set),
+        "train --network": Case(home / "nothing", begin, go_on, network),
+    }
+
+
 def left(folder: Path) -> list[str]:
     """What no command should leave."""
     return [str(path) for path in folder.rglob("*") if leftovers._OURS.fullmatch(path.name)]
@@ -256,7 +308,8 @@ def survives(case: Case, wanted: int) -> int:
 
 
 COMMANDS = ("data synth", "data convert", "data build", "train", "train --resume", "export",
-            "profile", "benchmark")  # fmt: skip
+            "profile", "benchmark", "data events", "data build --events",
+            "train --network")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -72,6 +72,11 @@ def _check_frame(frame: Frame, shape: tuple[int, ...], number: int) -> None:
                 f"camera: frame {number} has grey values {lowest:g} to {highest:g}; give finite "
                 "ones, 0 for dark and 255 for full scale"
             )
+        if number == 0 and frame.dtype.kind == "f" and 0.0 < highest <= 1.0:
+            raise BadInput(
+                f"camera: frame 0 has no grey value above {highest:g}, full scale is 255; multiply "
+                "frames of 0 to 1 by 255"
+            )
 
 
 def _microseconds(time_s: float, number: int) -> float:

@@ -1,13 +1,14 @@
 """A recording -> frames of event counts, `(T, 2, H, W)`: what a spiking network reads step by step.
 
 All arithmetic is in whole microseconds and pixels, so that every machine puts every event into the
-same cell. With t0 the time of the first event, w the window and b bins, in us:
+same cell. With t0 the time at which the window begins, w its length and b bins, in us:
 
-    bin     = (t - t0) b // w       for t - t0 < w; later events are left out
+    bin     = (t - t0) b // w       for 0 <= t - t0 < w; other events are left out
     column  = x W // width          row = y H // height
     channel = 0 for ON, 1 for OFF
 
-Without a window, w reaches just beyond the last event: all events count.
+The window begins at the first event, or `since_us` later. Without a length it reaches just beyond
+the last event: all events count.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Cells:
         step: (n,) bin of each event in the window, rising.
         flat: (n,) index into (2, H, W).
         window_us: w.
-        kept: (n,) times of these events from the first on, us.
+        kept: (n,) times of these events from t0 on, us.
     """
 
     shape: tuple[int, int, int, int]
@@ -78,18 +79,27 @@ def count_events(
     *,
     size: tuple[int, int] | None = None,
     seconds: float | None = None,
+    since_us: int = 0,
 ) -> I64:
-    """Returns the counts (T, 2, H, W) without a limit; arguments and errors of `to_frames`."""
-    cells = cells_of(stream, bins, size=size, seconds=seconds)
+    """Returns the counts (T, 2, H, W) without a limit; arguments and errors of `cells_of`."""
+    cells = cells_of(stream, bins, size=size, seconds=seconds, since_us=since_us)
     area = cells.shape[1] * cells.shape[2] * cells.shape[3]
     counts = np.bincount(cells.step * area + cells.flat, minlength=bins * area)
     return counts.reshape(cells.shape)
 
 
 def cells_of(
-    stream: EventStream, bins: int, *, size: tuple[int, int] | None, seconds: float | None
+    stream: EventStream,
+    bins: int,
+    *,
+    size: tuple[int, int] | None,
+    seconds: float | None,
+    since_us: int = 0,
 ) -> Cells:
-    """Where each event falls; arguments and errors of `to_frames`."""
+    """Where each event falls; arguments and errors of `to_frames`.
+
+    since_us: time from the first event to the begin of the window, us.
+    """
     where = stream.name or "event stream"
     columns, rows = size or (stream.width, stream.height)
     check_grid(bins, (columns, rows), seconds, where)
@@ -98,14 +108,14 @@ def cells_of(
             f"{where}: frames of {columns}x{rows} px of a sensor of {stream.width}x{stream.height} "
             "px, at most its size is possible; choose a smaller size"
         )
-    since: I64 = stream.events["t"] - stream.start_us
+    since: I64 = stream.events["t"] - (stream.start_us + since_us)
     window_us = int(since[-1]) + 1 if len(since) else 1
     if seconds is not None:
         window_us = round(seconds * US)
     if window_us * bins >= 2**63:
         raise BadInput(f"{where}: lasts {window_us} us, too long for {bins} bins; give seconds")
-    n = int(np.searchsorted(since, window_us))
-    kept, events = since[:n], stream.events[:n]
+    inside = slice(*np.searchsorted(since, (0, window_us)).tolist())
+    kept, events = since[inside], stream.events[inside]
     row = events["y"].astype(np.int64) * rows // stream.height
     column = events["x"].astype(np.int64) * columns // stream.width
     off = (events["p"] == 0).astype(np.int64)

@@ -2,8 +2,9 @@
 
     S(c, row, column) = exp(-(T - t) / tau)
 
-with T the end of the bin and t the last event of that cell before it; 0 where there was none. Bins,
-cells and channels are those of `frames`; T counts from the first event, as its times do.
+with T the end of the bin and t the last event of that cell before it and in the window; 0 where
+there was none. Bins, cells and channels are those of `frames`; T counts from where the window
+begins.
 
 X. Lagorce, G. Orchard, F. Galluppi, B. Shi, R. Benosman, HOTS: a hierarchy of event-based time
 surfaces for pattern recognition, IEEE TPAMI 39(7), 2017.
@@ -32,17 +33,18 @@ def to_surfaces(
     size: tuple[int, int] | None = None,
     seconds: float | None = None,
     tau_ms: float = TAU_MS,
+    since_us: int = 0,
 ) -> F32:
     """Returns time surfaces (T, 2, H, W), 0 to 1: ON cells, then OFF.
 
-    tau_ms: time constant. Further arguments as in `to_frames`.
+    tau_ms: time constant. Further arguments as in `cells_of`.
 
     Raises:
         BadInput: as `to_frames`, or tau_ms is not above 0.
     """
     if not (math.isfinite(tau_ms) and tau_ms > 0):
         raise BadInput(f"time surfaces: tau of {tau_ms} ms, above 0 is needed; choose another")
-    cells = cells_of(stream, bins, size=size, seconds=seconds)
+    cells = cells_of(stream, bins, size=size, seconds=seconds, since_us=since_us)
     last_us = np.full(math.prod(cells.shape[1:]), -np.inf)
     surfaces = np.empty((bins, len(last_us)), dtype=np.float32)
     ends = np.searchsorted(cells.step, np.arange(bins), side="right")

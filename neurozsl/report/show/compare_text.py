@@ -60,8 +60,10 @@ _HEAD = (
     t.words("model or file", "name"),
     t.words("counted on", "subject"),
     t.words("backend", "backend"),
-    t.Column("verdict", lambda row, _: t.say(row.verdict or q.MISSING)),
-    *map(_score, ("S", "U", "HM", "ZSL")),
+)
+_VERDICT = t.Column("verdict", lambda row, _: t.say(row.verdict or q.MISSING))
+_SCORES = tuple(map(_score, ("S", "U", "HM", "ZSL")))
+_COUNTS = (
     t.number("neurons", "neurons"),
     t.number("parameters", "parameters"),
     t.number("spike rate", "spike_rate", "share"),
@@ -83,14 +85,20 @@ def _lines(compared: ReportComparison) -> Iterator[t.Row]:
         return t.Row((t.say(column.title), *cells))
 
     yield from map(line, _HEAD)
+    if any(row.verdict for row in compared.rows):
+        yield line(_VERDICT)
+    if any(row.scores is not None for row in compared.rows):
+        yield from map(line, _SCORES)
     if any(row.task is not None for row in compared.rows):
         yield from map(line, _TASK)
+    yield from map(line, _COUNTS)
     for device, name in _names(e for x in compared.rows for e in x.energy).items():
         yield line(t.Column(f"energy, {name}", _figure("energy", device, "joules")))
         static = line(t.Column(f"static, {name}", _figure("energy", device, "static_joules")))
         if any(cell.is_known for cell in static.cells[1:]):
             yield static
-    yield line(t.number("host FLOPs", "host_flops"))
+    if any(row.host_flops is not None for row in compared.rows):
+        yield line(t.number("host FLOPs", "host_flops"))
     for device, name in _names(e for x in compared.rows for e in x.host_joules).items():
         yield line(t.Column(f"energy, {name}", _figure("host_joules", device, "joules")))
     yield line(t.Column("not comparable", lambda x, _: t.say(x.not_comparable or "-")))

@@ -15,13 +15,20 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.data.clips.places import copies, find_file, real, refuse_outside, refuse_twice
-from neurozsl.data.events.files.open import read_events
-from neurozsl.data.events.frames import CLIP, check_clip, check_grid, count_events
+from neurozsl.data.events.camera import DEFAULT, Camera
+from neurozsl.data.events.frames import CLIP, check_clip, count_events
 from neurozsl.data.events.recordings.event_set import FORMS, SPLITS, EventSet, Form
 from neurozsl.data.events.recordings.labels import RecordingRow, read_labels
+from neurozsl.data.events.recordings.reading import (
+    as_meta,
+    check_windows,
+    is_video,
+    read_recording,
+    window_starts,
+)
 from neurozsl.data.events.recordings.stored import load_event_set, spooled, write
 from neurozsl.data.events.repairs import Repairs
-from neurozsl.data.events.stream import U8
+from neurozsl.data.events.stream import U8, EventStream
 from neurozsl.data.events.surfaces import TAU_MS, to_codes, to_surfaces
 
 
@@ -36,6 +43,7 @@ class EventGrid:
         form: event counts, or time surfaces as 8-bit codes.
         clip: largest count.
         tau_ms: of surfaces.
+        hop: distance of windows, s; None: one window.
     """
 
     bins: int
@@ -44,6 +52,7 @@ class EventGrid:
     form: Form = "frames"
     clip: int = CLIP
     tau_ms: float = TAU_MS
+    hop: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,10 @@ class LeftOutRow:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
+    """One window of a recording."""
+
     row: RecordingRow
+    since_us: int
     frames: U8
     events: int
     clipped: int
@@ -77,7 +89,9 @@ def build_event_set(
     form: Form = "frames",
     clip: int = CLIP,
     tau_ms: float = TAU_MS,
+    hop: float | None = None,
     sensor: tuple[int, int] | None = None,
+    camera: Camera = DEFAULT,
     repair: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
@@ -93,7 +107,9 @@ def build_event_set(
         form: "frames", event counts, or "surfaces", time surfaces as 8-bit codes.
         clip: largest count of a cell.
         tau_ms: time constant of surfaces.
-        sensor: (width, height) for files that do not state it.
+        hop: with seconds: a window every so many s, each a sample of its recording's split.
+        sensor: (width, height) for files that do not state it, and of the camera that films videos.
+        camera: films videos (.mp4, .avi, ...) that stand in the place of recordings.
         repair: leave out wrong events instead of the whole file.
         strict: refuse what would be left out.
         progress: called with (recordings done, recordings in all).
@@ -103,9 +119,10 @@ def build_event_set(
             recording has two rows or is in two splits, no training recording is left, or `strict`
             and something would be left out.
     """
-    grid = EventGrid(bins, size, seconds, form, clip, tau_ms)
+    grid = EventGrid(bins, size, seconds, form, clip, tau_ms, hop)
     frames: list[U8] = []
-    data = _build(folder, labels_csv, grid, sensor, repair, strict, progress, keep=frames.append)
+    source = _Source(Path(folder), sensor, repair, camera)
+    data = _build(source, labels_csv, grid, strict, progress, keep=frames.append)
     return data(np.stack(frames))
 
 
@@ -116,6 +133,7 @@ def write_event_set(
     *,
     grid: EventGrid,
     sensor: tuple[int, int] | None = None,
+    camera: Camera = DEFAULT,
     repair: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
@@ -125,26 +143,35 @@ def write_event_set(
     Raises:
         BadInput: as `build_event_set`, or `out` holds something else than a data set.
     """
+    source = _Source(Path(folder), sensor, repair, camera)
     with spooled(out) as (temporary, spool):
-        data = _build(folder, labels_csv, grid, sensor, repair, strict, progress, keep=spool.add)
+        data = _build(source, labels_csv, grid, strict, progress, keep=spool.add)
         few = np.zeros((1, *spool.shape), dtype=np.uint8)  # stands for those in the spool
         write(temporary, spool, data(np.broadcast_to(few, (spool.count, *spool.shape))))
     return load_event_set(out)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where recordings come from, and how they are read."""
+
+    folder: Path
+    sensor: tuple[int, int] | None
+    repair: bool
+    camera: Camera
+
+
 def _build(
-    folder: Path,
+    source: _Source,
     labels_csv: Path,
     grid: EventGrid,
-    sensor: tuple[int, int] | None,
-    repair: bool,
     strict: bool,
     progress: Progress | None,
     *,
     keep: Callable[[U8], object],
 ) -> Callable[[U8], EventSet]:
-    """Gives each recording's frames to `keep`; returns what makes the set of all of them."""
-    folder, labels_csv = Path(folder), Path(labels_csv)
+    """Gives each window's frames to `keep`; returns what makes the set of all of them."""
+    folder, labels_csv = source.folder, Path(labels_csv)
     _check(folder, grid)
     rows = read_labels(labels_csv)
     files = [row.file for row in rows]
@@ -159,21 +186,23 @@ def _build(
         try:
             if row.file in twice:
                 raise BadInput(f"holds the same bytes as {twice[row.file]}")
-            read = _read(folder, row, grid, sensor, repair)
-            shape = shape or read.frames.shape
-            if read.frames.shape != shape:
+            stream = _stream(source, row, grid)
+            own = (2, *(grid.size or (stream.width, stream.height))[::-1])
+            shape = shape or own
+            if own != shape:
                 raise BadInput(
-                    f"sensor of {read.sensor[0]}x{read.sensor[1]} px, the first recording has "
-                    f"{shape[3]}x{shape[2]}; give one size for all"
+                    f"sensor of {stream.width}x{stream.height} px, the first recording has "
+                    f"{shape[2]}x{shape[1]}; give one size for all"
                 )
+            for since_us in window_starts(stream, grid.seconds, grid.hop):
+                read = _window(stream, row, grid, since_us)
+                keep(read.frames)
+                kept.append(replace(read, frames=read.frames[:0]))
         except BadInput as error:
             skipped.append(LeftOutRow(row.file, row.label, row.split, _reason(error, folder, row)))
         except MemoryError:
             reason = "needs more memory than there is; cut the recording"
             skipped.append(LeftOutRow(row.file, row.label, row.split, reason))
-        else:
-            keep(read.frames)
-            kept.append(replace(read, frames=read.frames[:0]))
         if progress is not None:
             progress(done, len(rows))
     if strict and skipped:
@@ -188,7 +217,7 @@ def _build(
             f"{labels_csv}: 0 usable recordings in split train, at least 1 is needed; "
             f"{len(skipped)} left out{first}"
         )
-    return lambda frames: _assemble(frames, kept, skipped, grid, folder.resolve().name)
+    return lambda frames: _assemble(frames, kept, skipped, grid, source)
 
 
 def _check(folder: Path, grid: EventGrid) -> None:
@@ -197,7 +226,7 @@ def _check(folder: Path, grid: EventGrid) -> None:
     if grid.form not in FORMS:
         raise BadInput(f"form {grid.form!r}; choose {' or '.join(FORMS)}")
     check_clip(grid.clip)
-    check_grid(grid.bins, grid.size, grid.seconds, str(folder))
+    check_windows(grid.bins, grid.size, grid.seconds, grid.hop, str(folder))
 
 
 def _refuse_in_two_splits(
@@ -214,27 +243,30 @@ def _refuse_in_two_splits(
         )
 
 
-def _read(
-    folder: Path, row: RecordingRow, grid: EventGrid, sensor: tuple[int, int] | None, repair: bool
-) -> _Read:
-    stream = read_events(find_file(folder, row.file), fallback=sensor, repair=repair)
+def _stream(source: _Source, row: RecordingRow, grid: EventGrid) -> EventStream:
+    file = find_file(source.folder, row.file)
+    stream = read_recording(file, sensor=source.sensor, repair=source.repair, camera=source.camera)
     own = (stream.width, stream.height)
     if grid.size is not None and (grid.size[0] > own[0] or grid.size[1] > own[1]):
         raise BadInput(
             f"sensor of {own[0]}x{own[1]} px, frames have {grid.size[0]}x{grid.size[1]}; give a "
             "smaller size"
         )
-    counts = count_events(stream, grid.bins, size=grid.size, seconds=grid.seconds)
+    return stream
+
+
+def _window(stream: EventStream, row: RecordingRow, grid: EventGrid, since_us: int) -> _Read:
+    where: dict[str, Any] = {"size": grid.size, "seconds": grid.seconds, "since_us": since_us}
+    counts = count_events(stream, grid.bins, **where)
     clipped = 0
     if grid.form == "frames":
         clipped = int(np.maximum(counts - grid.clip, 0).sum())
         frames = np.minimum(counts, grid.clip).astype(np.uint8)
     else:
-        frames = to_codes(
-            to_surfaces(stream, grid.bins, size=grid.size, seconds=grid.seconds, tau_ms=grid.tau_ms)
-        )
+        frames = to_codes(to_surfaces(stream, grid.bins, tau_ms=grid.tau_ms, **where))
     window_s = grid.seconds or stream.seconds
-    return _Read(row, frames, int(counts.sum()), clipped, own, window_s, stream.repairs)
+    own = (stream.width, stream.height)
+    return _Read(row, since_us, frames, int(counts.sum()), clipped, own, window_s, stream.repairs)
 
 
 def _reason(error: BadInput, folder: Path, row: RecordingRow) -> str:
@@ -246,24 +278,26 @@ def _reason(error: BadInput, folder: Path, row: RecordingRow) -> str:
 
 
 def _assemble(
-    frames: U8, kept: list[_Read], skipped: list[LeftOutRow], grid: EventGrid, name: str
+    frames: U8, kept: list[_Read], skipped: list[LeftOutRow], grid: EventGrid, source: _Source
 ) -> EventSet:
     classes = tuple(sorted({read.row.label for read in kept}, key=_natural))
     ids = {label: i for i, label in enumerate(classes)}
     sensors = {read.sensor for read in kept}
     meta: dict[str, Any] = {
         "source": "neurozsl.data.events.recordings",
-        "grid": asdict(grid),
+        "grid": {key: value for key, value in asdict(grid).items() if key != "hop" or value},
         "mean_window_s": round(float(np.mean([read.window_s for read in kept])), 6),
         "skipped": [asdict(each) for each in skipped],
         "repaired": [
             {"file": read.row.file, "repairs": list(read.repairs.lines)}
             for read in kept
-            if read.repairs
+            if read.repairs and not read.since_us
         ],
     }
+    if any(is_video(Path(read.row.file)) for read in kept):
+        meta["camera"] = as_meta(source.camera)
     return EventSet(
-        name=name,
+        name=source.folder.resolve().name,
         frames=frames,
         labels=np.array([ids[read.row.label] for read in kept], dtype=np.int64),
         classes=classes,
@@ -271,6 +305,7 @@ def _assemble(
         names=tuple(read.row.file for read in kept),
         events=np.array([read.events for read in kept], dtype=np.int64),
         clipped=np.array([read.clipped for read in kept], dtype=np.int64),
+        since_us=np.array([read.since_us for read in kept], dtype=np.int64),
         form=grid.form,
         seconds=grid.seconds,
         sensor=sensors.pop() if len(sensors) == 1 else None,

@@ -36,6 +36,7 @@ class EventSet:
         names: (n,) file of each recording below its folder.
         events: (n,) int64, events of each recording in its window.
         clipped: (n,) int64, events that the largest count of a cell left out.
+        since_us: (n,) int64, begin of each window, us from the first event of its recording.
         form: what a value of `frames` is.
         seconds: length of the window, s; None: each recording as a whole, whatever its length.
         sensor: width and height of the sensor, px, where all recordings have the same; else None.
@@ -63,8 +64,11 @@ class EventSet:
     fingerprint: str = ""
     folder: Path | None = None
     pages: Pages | None = None
+    since_us: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
+        if not len(self.since_us):  # every recording has one window
+            object.__setattr__(self, "since_us", np.zeros(len(self.frames), np.int64))
         where = str(self.folder or self.name)
         n = len(self.frames)
         shape = self.frames.shape
@@ -73,7 +77,7 @@ class EventSet:
                 f"{where}: frames of {self.frames.dtype} {shape}, uint8 (n, T, 2, H, W) with n at "
                 "least 1 is needed; build the set again"
             )
-        for part in ("labels", "split", "names", "events", "clipped"):
+        for part in ("labels", "split", "names", "events", "clipped", "since_us"):
             if len(getattr(self, part)) != n:
                 raise BadInput(
                     f"{where}: {len(getattr(self, part))} {part} of {n} recordings; build it again"
@@ -88,7 +92,9 @@ class EventSet:
                     f"{where}: {part} {codes[row]} of {self.names[row]}, 0 to {known - 1} exist; "
                     "build the set again"
                 )
-        if self.events.min() < 0 or self.clipped.min() < 0 or np.any(self.clipped > self.events):
+        if min(map(np.min, (self.events, self.clipped, self.since_us))) < 0 or np.any(
+            self.clipped > self.events
+        ):
             raise BadInput(f"{where}: impossible numbers of events; build the set again")
 
     def __len__(self) -> int:

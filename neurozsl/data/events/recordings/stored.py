@@ -1,7 +1,7 @@
 """A set of recordings on disk: `dataset.h5` (arrays) and `dataset.json` (facts, with their hash).
 
     /frames (n, T, 2, H, W) uint8   /label (n,)   /split (n,)   /events (n,)   /clipped (n,)
-    /names (n,)   /classes (C,)
+    /names (n,)   /classes (C,)   /since_us (n,), where recordings have several windows
 
 The frames lie in the file as plain bytes and are mapped. Both files appear together or not at all.
 Opening compares size and time with those noted and hashes where they differ; `data check` hashes
@@ -103,6 +103,8 @@ def write(temporary: Path, spool: Spool, data: EventSet) -> None:
             frames[start : start + len(block)] = block
         for name in ("split", "events", "clipped"):
             file.create_dataset(name, data=getattr(data, name))
+        if data.since_us.any():
+            file.create_dataset("since_us", data=data.since_us)
         file.create_dataset("label", data=data.labels)
         file.create_dataset("names", data=list(data.names), dtype=text)
         file.create_dataset("classes", data=list(data.classes), dtype=text)
@@ -154,6 +156,8 @@ def load_event_set(folder: Path | str) -> EventSet:
         values = {
             name: file.numbers(name, "iu", (n,)) for name in ("label", "split", "events", "clipped")
         }
+        if file.holds("", "since_us"):
+            values["since_us"] = file.numbers("since_us", "iu", (n,))
         classes = file.texts("classes")
     pages = Pages(path)
     data = EventSet(
@@ -165,6 +169,7 @@ def load_event_set(folder: Path | str) -> EventSet:
         names=names,
         events=values["events"].astype(np.int64),
         clipped=values["clipped"].astype(np.int64),
+        since_us=values.get("since_us", np.zeros(n)).astype(np.int64),
         form=facts["form"],
         seconds=facts["seconds"],
         sensor=None if facts["sensor"] is None else tuple(facts["sensor"]),

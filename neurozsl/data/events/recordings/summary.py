@@ -15,7 +15,7 @@ class EventSplit:
 
     Attributes:
         name: of the split.
-        recordings: number.
+        recordings: number; of their windows, where they have several.
         classes: that have one in it.
         fewest: recordings of a class that has one.
         most: recordings of a class.
@@ -47,6 +47,7 @@ class EventSummary:
     steps: int
     size: tuple[int, int]
     seconds: float | None
+    hop: float | None
     sensor: tuple[int, int] | None
     splits: tuple[EventSplit, ...]
     skipped: tuple[dict[str, str], ...]
@@ -81,6 +82,7 @@ def summarise(data: EventSet) -> EventSummary:
         steps=data.steps,
         size=data.size,
         seconds=data.seconds,
+        hop=data.meta.get("grid", {}).get("hop"),
         sensor=data.sensor,
         splits=tuple(_split(data, name) for name in SPLITS if len(data.rows(name))),
         skipped=tuple(skipped),
