@@ -12,6 +12,7 @@ from neurozsl.report.schema import read_report
 from tests.cli.conftest import Command
 
 
+@pytest.mark.slow
 def test_evaluate_shows_several_margins_and_what_the_chosen_one_saves(
     neurozsl: Command, run_dir: Path, lava_bundle: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_simulate_prints_the_steps_that_each_sample_took(
     assert [p["steps"] for p in found["predictions"]] == [1] * 4 and found["margin"] == 0
 
 
+@pytest.mark.slow
 def test_a_profile_is_as_used_on_page_card_terminal_and_in_json(
     neurozsl: Command, run_dir: Path, lava_bundle: Path, tmp_path: Path
 ) -> None:

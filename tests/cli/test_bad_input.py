@@ -263,6 +263,7 @@ def test_the_process_ends_with_the_code_and_one_line(tmp_path: Path) -> None:
     assert line.startswith("error: run ")
 
 
+@pytest.mark.slow
 def test_colour_only_where_it_is_wanted(lava_bundle: Path) -> None:
     path = lava_bundle / "motion.nir"
     coloured = in_a_process("inspect", path, FORCE_COLOR="1", NO_COLOR="")

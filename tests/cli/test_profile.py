@@ -102,6 +102,7 @@ def test_the_command_of_a_report_gives_the_same_report_again(
         assert again[key] == first[key], key
 
 
+@pytest.mark.slow
 def test_runs_bundles_networks_and_reports_in_one_table(
     neurozsl: Command, run_dir: Path, network: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_compare_with_a_comparison_behind_it_is_the_membranes(
     assert neurozsl("profile", network, *fed, "--compare=>=").document["layers"] == one["layers"]
 
 
+@pytest.mark.slow
 def test_a_device_of_ones_own_has_a_row_and_the_step_time_its_effect(
     neurozsl: Command, run_dir: Path, device: Path
 ) -> None:
@@ -294,6 +296,7 @@ def test_a_foreign_network_is_profiled_without_any_other_part(
         assert f"the first {raster['steps']} of {document['steps']} steps" in raster["frames_note"]
 
 
+@pytest.mark.slow
 def test_a_chip_that_does_not_hold_the_network_is_priced_as_if(
     neurozsl: Command, shared_data: Path, tmp_path: Path
 ) -> None:

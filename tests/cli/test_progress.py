@@ -305,6 +305,7 @@ def test_stderr_is_as_before_after_a_command(neurozsl: Command) -> None:
     assert sys.stderr is before and console.mode() == "bar"
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_writes_nothing_else(run_dir: Path) -> None:
     """Warnings, and libraries that print when they are imported, included."""
     environment = {**os.environ, "NEUROZSL_PROGRESS": "json", "PYTHONWARNINGS": "default"}

@@ -92,6 +92,7 @@ def test_a_run_that_is_trained_on_takes_no_options_of_a_new_one(
     assert ran.code == 2 and said in ran.err
 
 
+@pytest.mark.slow
 def test_a_teacher_that_cannot_teach_is_refused_before_a_folder_is_made(
     neurozsl: Command, own_run: Path, workspace: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_teacher_that_cannot_teach_is_refused_before_a_folder_is_made(
         assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_pruned_into_a_new_one_beside_it(
     neurozsl: Command, own_run: Path
 ) -> None:

@@ -53,6 +53,7 @@ def linear_probe(x: F64, y: I64, held_x: F64, held_y: I64) -> float:
     return float(((held_x @ weights).argmax(axis=1) == held_y).mean())
 
 
+@pytest.mark.slow
 def test_a_single_frame_without_sound_stays_below_one_and_a_half_times_chance() -> None:
     train, held = unbiased().splits["train"], unbiased().splits["val_seen"]
     steps = train.video.shape[1]

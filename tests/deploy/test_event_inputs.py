@@ -1,5 +1,6 @@
 """Inputs that are events: trained, opened, exported, verified; the same codes all along."""
 
+from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,29 +44,39 @@ TARGETS = [(code, target) for code in CODES for target in ("nir", "lava")] + [
 ]
 
 
+SLOW = ("change graded", "delta graded", "change on_off")  # as the others, but for one setting
+
+
+def marked(values: Iterable[Any], code_of: Callable[[Any], str]) -> list[Any]:
+    return [
+        pytest.param(*value, marks=pytest.mark.slow if code_of(value) in SLOW else ())
+        for value in values
+    ]
+
+
+class Trained(dict[str, Path]):
+    """A run of one epoch for every code that is asked for."""
+
+    def __init__(self, folder: Path, data_dir: Path) -> None:
+        self._folder, self._data = folder, data_dir
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = path = self._folder / name.replace(" ", "_")
+        train = TrainConfig(epochs=1, batch=16)
+        options = {**SMALL, **CODES[name]}
+        runs.create(path, data_dir=self._data, model="mdft", options=options, train=train)
+        runs.train(path)
+        return path
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> dict[str, Path]:
-    """A run of one epoch for every code."""
+def trained(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Trained:
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("events")
-    found = {}
-    for name, options in CODES.items():
-        found[name] = folder / name.replace(" ", "_")
-        runs.create(
-            found[name],
-            data_dir=data_dir,
-            model="mdft",
-            options={**SMALL, **options},
-            train=TrainConfig(epochs=1, batch=16),
-        )
-        runs.train(found[name])
-    return found
+    return Trained(tmp_path_factory.mktemp("events"), data_dir)
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_an_opened_run_writes_events_at_about_the_wanted_rate(
-    trained: dict[str, Path], code: str
-) -> None:
+@pytest.mark.parametrize("code", marked(((x,) for x in CODES), lambda x: x[0]))
+def test_an_opened_run_writes_events_at_about_the_wanted_rate(trained: Trained, code: str) -> None:
     run = runs.open_run(trained[code])
     found = needed_branch(run.model).spec().inputs["audio"]
     assert found.encoder == CODES[code]["audio_code"] and 0 < found.step < 10
@@ -75,13 +86,9 @@ def test_an_opened_run_writes_events_at_about_the_wanted_rate(
     assert 0.1 < events < 0.2
 
 
-@pytest.mark.parametrize(("code", "target"), TARGETS)
+@pytest.mark.parametrize(("code", "target"), marked(TARGETS, lambda x: x[0]))
 def test_events_are_deployed_as_they_were_trained(
-    trained: dict[str, Path],
-    code: str,
-    target: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    trained: Trained, code: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lava_target, "locate", lambda: None)  # integers alone: seconds, not minutes
     run = runs.open_run(trained[code])
@@ -99,7 +106,7 @@ def test_events_are_deployed_as_they_were_trained(
 
 
 def test_a_chip_without_sign_refuses_ternary_events_and_names_the_remedy(
-    trained: dict[str, Path], tmp_path: Path
+    trained: Trained, tmp_path: Path
 ) -> None:
     run = runs.open_run(trained["delta ternary"])
     with pytest.raises(BadInput, match="spikes without sign or payload"):

@@ -309,7 +309,7 @@ def test_a_policy_is_never_switched_silently(
 
 
 @pytest.mark.lava
-@pytest.mark.parametrize("threshold", ["frozen", "dynamic"])
+@pytest.mark.parametrize("threshold", [pytest.param("frozen", marks=pytest.mark.slow), "dynamic"])
 def test_the_script_of_a_bundle_runs_alone_and_gives_the_golden_spikes(
     threshold: str, make_branch: MakeBranch, make_input: MakeInput, tmp_path: Path, lava: Path
 ) -> None:

@@ -200,6 +200,7 @@ def test_dead_neurons_stay_where_they_are_asked_to(
 
 
 @pytest.mark.lava
+@pytest.mark.slow
 def test_integers_of_a_training_pass_without_their_dead_neurons(
     sparse: tuple[BranchSpec, ChipInput], lava: Path, tmp_path: Path
 ) -> None:

@@ -406,6 +406,7 @@ def _places(tree: Tree) -> list[tuple[Tree, str]]:
 
 @given(data=st.data())
 @settings(BOUNDED, max_examples=600)
+@pytest.mark.slow
 def test_changed_structures_never_crash_and_never_change_a_network_silently(
     tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -65,7 +65,7 @@ def parts_of(spec: BranchSpec) -> tuple[Parts, SpeckProgram]:
 # ---------------------------------------------------------------- sinabs in its own process
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(x, marks=pytest.mark.slow) for x in (1, 2))])
 def test_our_integers_and_spikes_are_those_of_sinabs_discretisation(
     seed: int, make_if: MakeBranch, make_input: MakeInput
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_device_needs_samna_and_a_known_name(make_if: MakeBranch) -> None:
     assert error.value.exit_code == 5
 
 
-@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("chosen", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_configuration_for_the_chip_holds_our_integers_on_the_cores_of_the_placement(
     chosen: bool, make_if: MakeBranch, tmp_path: Path
 ) -> None:

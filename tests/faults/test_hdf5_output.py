@@ -84,6 +84,7 @@ def write(made, out):
 
 
 @pytest.mark.parametrize("what", WORKS)
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_one_message_and_no_signal(what: str, tmp_path: Path) -> None:
     out = tmp_path / "place" / "made"
     out.parent.mkdir()

@@ -588,6 +588,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> runs.Ru
     return new_run(tmp_path_factory.mktemp("avca-runs") / "run", data_dir)
 
 
+@pytest.mark.slow
 def test_fit_trains_it_and_leaves_the_positions_as_they_were_drawn(
     tmp_path: Path, data_dir: Path
 ) -> None:

@@ -242,6 +242,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_two_epochs_with_one_seed_give_one_set_of_weights(run_dir: Path, tmp_path: Path) -> None:
     settings = read_settings(run_dir)
     runs.create(

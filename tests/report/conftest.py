@@ -1,12 +1,15 @@
 """Example reports of both kinds. Every number and name in them is made up; they describe no run."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from neurozsl.export.bundle.agreement import LayerAgreement
 from neurozsl.export.bundle.manifest import Operations
 from neurozsl.hardware.energy import EnergyRow
+from neurozsl.report import plots, render
 from neurozsl.report.schema import (
     Accuracy,
     ClassNames,
@@ -24,6 +27,7 @@ from neurozsl.report.schema import (
 from tests.report import made_up
 from tests.report.made_up import HOSTILE, STEPS
 
+AnyReport = RunReport | NetworkReport
 _SEEN = ("circling hum", "falling click")
 _UNSEEN = (HOSTILE, "rising tone", "shaking noise", "a very long class name that goes on and on",
            "rest")  # fmt: skip
@@ -31,6 +35,29 @@ _UNSEEN = (HOSTILE, "rising tone", "shaking noise", "a very long class name that
 
 def _operations(spikes: float, synops: float) -> Operations:
     return Operations(spikes=spikes, synops=synops, active_updates=320.5, inactive_updates=64.5)
+
+
+def _once(make: Callable[[AnyReport], Any]) -> Callable[[AnyReport], Any]:
+    known: dict[int, tuple[AnyReport, Any]] = {}
+
+    def made(report: AnyReport) -> Any:
+        if id(report) not in known:  # the report is kept, so that no other one gets its id
+            known[id(report)] = (report, make(report))
+        return known[id(report)][1]
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def rendered() -> Callable[[AnyReport], str]:
+    """The page of a report, made once for all tests that only read it."""
+    return _once(render)
+
+
+@pytest.fixture(scope="session")
+def drawn_once() -> Callable[[AnyReport], Any]:
+    """The plots of a report, made once for all tests that only read them."""
+    return _once(plots)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from typing import Any, Literal, NoReturn
 
 import pytest
 
-from neurozsl.report import render
 from neurozsl.report.schema import NetworkReport, RunReport
 from neurozsl.report.show import compare_text
 from neurozsl.report.show.compare import compare, compared
@@ -66,7 +65,7 @@ def _absent(reason: str) -> NoReturn:
 def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     report: RunReport | NetworkReport = request.getfixturevalue(request.param)
     path = tmp_path_factory.mktemp("page") / "a report & more.html"
-    path.write_text(render(report), encoding="utf-8")
+    path.write_text(request.getfixturevalue("rendered")(report), encoding="utf-8")
     assert path.stat().st_size < MAX_BYTES
     return path
 
@@ -166,6 +165,11 @@ def test_enter_opens_a_summary(browser: Any, page_file: Path) -> None:
         assert handle.evaluate("x => x.parentElement.open") is True
 
 
+@pytest.mark.parametrize(
+    "page_file",
+    ["example", "network_example", pytest.param("large_example", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_it_prints_to_a_document(browser: Any, page_file: Path) -> None:
     with _Opened(browser, page_file, 1400, "dark") as opened:
         printed = opened.page.pdf(format="A4")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -20,6 +20,7 @@ HOSTILE = "<script>alert(1)</script>"
 MAX_BYTES = 1_500_000
 EITHER = pytest.mark.parametrize("kind", ["example", "network_example"])
 AnyReport = RunReport | NetworkReport
+Rendered = Callable[[AnyReport], str]
 
 
 class _Page(HTMLParser):
@@ -67,14 +68,14 @@ def report(kind: str, request: pytest.FixtureRequest) -> AnyReport:
 
 
 @pytest.fixture
-def page(example: RunReport) -> str:
-    return render(example)
+def page(example: RunReport, rendered: Rendered) -> str:
+    return rendered(example)
 
 
 @EITHER
-def test_every_number_equals_the_json(report: AnyReport) -> None:
+def test_every_number_equals_the_json(report: AnyReport, rendered: Rendered) -> None:
     document = json.loads(to_json(report))
-    parsed = _Page(render(report))
+    parsed = _Page(rendered(report))
     elements = sum(tag == "data" for tag, _ in parsed.tags)
     assert len(parsed.numbers) == elements > 150
     for key, value, shown in parsed.numbers:
@@ -84,9 +85,11 @@ def test_every_number_equals_the_json(report: AnyReport) -> None:
 
 
 @EITHER
-def test_every_number_of_the_json_that_people_read_is_on_the_page(report: AnyReport) -> None:
+def test_every_number_of_the_json_that_people_read_is_on_the_page(
+    report: AnyReport, rendered: Rendered
+) -> None:
     document = json.loads(to_json(report))
-    keys = {key for key, _, _ in _Page(render(report)).numbers}
+    keys = {key for key, _, _ in _Page(rendered(report)).numbers}
     parts = "layers energy baseline comparison calibration neurobench accuracy deployment host"
     parts += " classes verification samples dt_s"
     wanted = {x for part in parts.split() for x in _leaves(document.get(part), part)}
@@ -107,8 +110,8 @@ def test_numbers_of_placement_and_figures_are_on_the_page(page: str) -> None:
 
 
 @EITHER
-def test_nothing_is_loaded_from_elsewhere(report: AnyReport) -> None:
-    page = render(report)
+def test_nothing_is_loaded_from_elsewhere(report: AnyReport, rendered: Rendered) -> None:
+    page = rendered(report)
     found = _Page(page)
     assert not [tag for tag, _ in found.tags if tag in {"script", "link", "iframe", "object"}]
     images = [attributes for tag, attributes in found.tags if tag == "img"]
@@ -125,8 +128,8 @@ def test_nothing_is_loaded_from_elsewhere(report: AnyReport) -> None:
 
 
 @EITHER
-def test_names_are_escaped_everywhere(report: AnyReport) -> None:
-    page = render(report)
+def test_names_are_escaped_everywhere(report: AnyReport, rendered: Rendered) -> None:
+    page = rendered(report)
     assert HOSTILE not in page
     assert page.count("&lt;script&gt;alert(1)") >= 5
     assert HOSTILE in _Page(page).text
@@ -140,14 +143,14 @@ def test_hostile_layer_and_device_names_are_escaped_in_plots(report: AnyReport) 
     assert HOSTILE not in page
 
 
-def test_the_page_is_small(page: str, large_example: RunReport) -> None:
+def test_the_page_is_small(page: str, large_example: RunReport, rendered: Rendered) -> None:
     assert len(page.encode()) < MAX_BYTES / 2
-    assert len(render(large_example).encode()) < MAX_BYTES
+    assert len(rendered(large_example).encode()) < MAX_BYTES
 
 
 @EITHER
-def test_ids_are_unique_and_references_resolve(report: AnyReport) -> None:
-    page = render(report)
+def test_ids_are_unique_and_references_resolve(report: AnyReport, rendered: Rendered) -> None:
+    page = rendered(report)
     ids = [value for _, a in _Page(page).tags for name, value in a.items() if name == "id"]
     assert len(ids) > 20
     assert [x for x, n in Counter(ids).items() if n > 1] == []
@@ -158,8 +161,10 @@ def test_ids_are_unique_and_references_resolve(report: AnyReport) -> None:
 
 
 @EITHER
-def test_what_can_scroll_can_be_reached_and_has_a_name(report: AnyReport) -> None:
-    tags = _Page(render(report)).tags
+def test_what_can_scroll_can_be_reached_and_has_a_name(
+    report: AnyReport, rendered: Rendered
+) -> None:
+    tags = _Page(rendered(report)).tags
     boxes = [a for _, a in tags if "scroll" in (a.get("class") or "").split()]
     assert len(boxes) > 10
     assert all(a.get("tabindex") == "0" and a.get("aria-label") and a.get("role") for a in boxes)
@@ -207,8 +212,10 @@ def test_the_sign_of_the_advantage_and_what_is_unknown_stand_on_top(
     assert "of 1 weaker checks (a bound, a range, rows that a figure rests on), 1 hold" in head
 
 
-def test_a_network_page_states_what_was_assumed(network_example: NetworkReport) -> None:
-    text = _Page(render(network_example)).text
+def test_a_network_page_states_what_was_assumed(
+    network_example: NetworkReport, rendered: Rendered
+) -> None:
+    text = _Page(rendered(network_example)).text
     for sentence in (
         *network_example.assumptions,
         *network_example.repairs,
@@ -242,8 +249,8 @@ def test_confusions_are_listed_largest_first(example: RunReport) -> None:
 
 
 @EITHER
-def test_two_renders_are_the_same_bytes(report: AnyReport) -> None:
-    assert render(report) == render(report)
+def test_two_renders_are_the_same_bytes(report: AnyReport, rendered: Rendered) -> None:
+    assert rendered(report) == render(report)
 
 
 def test_a_run_without_optional_parts_renders(example: RunReport) -> None:

@@ -40,6 +40,7 @@ def train(path: Path, data: Path, model: str, options: Mapping[str, Any]) -> Pat
     return path
 
 
+@pytest.mark.slow
 def test_a_model_has_a_verdict_or_a_reason_on_every_target(folders: dict[str, Path]) -> None:
     told = []
     rows = deployments.deploy_all(
@@ -61,6 +62,7 @@ def test_a_model_has_a_verdict_or_a_reason_on_every_target(folders: dict[str, Pa
     assert any(line.startswith("mdft on speck: ") for line in deployments.reasons(rows))
 
 
+@pytest.mark.slow
 def test_layers_that_spike_but_cannot_be_exported_are_counted_and_the_reason_is_given(
     folders: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def result(out: Path) -> Result:
     return pareto.run(settings(), out=out, jobs=2)
 
 
+@pytest.mark.slow
 def test_every_setting_is_a_point_or_a_refusal_with_its_reason(result: Result, out: Path) -> None:
     def name(row: Result) -> tuple[Any, ...]:
         return (row["steps"], row["seed"], row["target"], row["policy"], row["bits"])
@@ -65,6 +66,7 @@ def test_every_setting_is_a_point_or_a_refusal_with_its_reason(result: Result, o
     assert json.loads((out / "pareto.json").read_text()) == result
 
 
+@pytest.mark.slow
 def test_energies_are_counts_times_published_figures(result: Result) -> None:
     """Davies 2018, term by term, from the counts and the chip's file alone."""
     figures = {name: f.value for name, f in load_chip("loihi1").energy.items()}
@@ -89,6 +91,7 @@ def test_energies_are_counts_times_published_figures(result: Result) -> None:
     assert all(facts["source"] for facts in result["tables"].values())
 
 
+@pytest.mark.slow
 def test_a_point_scores_what_the_exported_bundle_scores(result: Result, out: Path) -> None:
     run = runs.open_run(out / "run-T5-seed0")
     for policy in ("dynamic", "frozen"):
@@ -110,6 +113,7 @@ def test_a_point_scores_what_the_exported_bundle_scores(result: Result, out: Pat
         )
 
 
+@pytest.mark.slow
 def test_the_data_of_each_t_are_the_same_clips(out: Path, result: Result) -> None:
     five, ten = load(out / "data-T5-seed0"), load(out / "data-T10-seed0")
     assert five.splits["train"].audio.shape[1] == 5 and ten.splits["train"].audio.shape[1] == 10
@@ -117,6 +121,7 @@ def test_the_data_of_each_t_are_the_same_clips(out: Path, result: Result) -> Non
     assert result["data"]["synthetic"] is True and result["test_samples"] == 48
 
 
+@pytest.mark.slow
 def test_fronts_are_marked_per_cost_table(result: Result) -> None:
     for key in result["tables"]:
         rows = result["settings"]
@@ -125,6 +130,7 @@ def test_fronts_are_marked_per_cost_table(result: Result) -> None:
         assert any(marks)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_kept_and_the_same_seed_gives_the_same_document(
     result: Result, out: Path
 ) -> None:
@@ -142,6 +148,7 @@ def test_finished_runs_are_kept_and_the_same_seed_gives_the_same_document(
         pareto.run(settings(epochs=3), out=out)
 
 
+@pytest.mark.slow
 def test_means_over_seeds_have_their_extremes(result: Result) -> None:
     first = result["points"][0]
     second = {**first, "seed": 1, "HM": first["HM"] + 4.0}
@@ -152,6 +159,7 @@ def test_means_over_seeds_have_their_extremes(result: Result) -> None:
     assert row["energy"]["loihi1"]["mean"] == pytest.approx(mean([joules, joules]))
 
 
+@pytest.mark.slow
 def test_points_of_one_seed_are_judged_among_themselves(result: Result) -> None:
     points = [{**p, "seed": seed} for p in result["points"] for seed in (0, 1)]
     better = [{**p, "HM": p["HM"] + 10 * p["seed"]} for p in points]
@@ -161,6 +169,7 @@ def test_points_of_one_seed_are_judged_among_themselves(result: Result) -> None:
         assert any(p["on_front"]["loihi1"] for p in own)
 
 
+@pytest.mark.slow
 def test_the_figure_and_the_table_hold_every_setting(result: Result) -> None:
     key = pareto_table.main_table(result)
     assert key == "loihi1"
@@ -234,6 +243,7 @@ def test_a_wrong_option_is_one_error(tmp_path: Path, given: tuple[Any, ...], mes
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_document_and_writes_the_figure(result: Result, out: Path) -> None:
     options: tuple[str, ...] = (
         "--steps",
