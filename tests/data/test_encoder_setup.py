@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import sys
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from neurozsl.cli.data import app
 from neurozsl.core.errors import BadInput, MissingPart
 from neurozsl.data.encoder_spec import Part
 from neurozsl.data.encoders import aisfx, efficientnet_lite0, folder, setup
@@ -228,3 +231,35 @@ def test_doctor_and_json_tell_of_encoders() -> None:
     [first, *others] = _encoders()
     assert first.name == "encoders" and {x.name for x in others} == {"onnxruntime", "tokenizers"}
     assert json.dumps([vars(x) for x in others])
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--video-encoder", "efficientnet-lite0"), ("--audio-encoder", "aisfx")]
+)
+def test_building_without_the_weights_ends_with_the_line_that_gets_them(
+    option: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROZSL_ENCODERS", str(tmp_path / "none"))
+    given = ["build", "--clips", str(tmp_path), "--labels", str(tmp_path / "x.csv")]
+    result = CliRunner().invoke(app, [*given, option, name, "--out", str(tmp_path / "set")])
+    assert isinstance(result.exception, MissingPart) and result.exception.exit_code == 5
+    assert "run: neurozsl setup encoders" in str(result.exception)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_missing_package_ends_with_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.factories.encoders import text_toml, video_toml
+
+    paths = {"onnxruntime": video_toml(tmp_path), "tokenizers": text_toml(tmp_path)}
+    for package, path in paths.items():
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, package, None)
+            part: Part = "video" if package == "onnxruntime" else "text"
+            with pytest.raises(MissingPart, match=r"pip install 'neurozsl\[encoders\]'") as error:
+                open_encoder(str(path), part)
+            assert package in str(error.value)
