@@ -1,11 +1,12 @@
 """`neurozsl data build`: a data set of video clips, or of an event camera's recordings."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from neurozsl.cli.console import progress_bar
+from neurozsl.cli.console import progress_bar, say
 from neurozsl.cli.data_events_set import build_events
 from neurozsl.cli.data_synth import Out
 from neurozsl.cli.data_tables import show_set
@@ -27,6 +28,17 @@ def build_clips(
     vectors: Annotated[
         list[Path] | None, typer.Option(help="NPZ with names, vectors; may be repeated.")
     ] = None,
+    video_encoder: Annotated[
+        str | None,
+        typer.Option(help="efficientnet-lite0, or a TOML file; default: hand-made features."),
+    ] = None,
+    audio_encoder: Annotated[
+        str | None, typer.Option(help="aisfx, or a TOML file; default: hand-made features.")
+    ] = None,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(help="minilm, or a TOML file: class vectors from names, without --vectors."),
+    ] = None,
     out: Out,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse rows that would be left out.")
@@ -41,13 +53,16 @@ def build_clips(
 ) -> None:
     """Build a data set from video clips with sound."""
     from neurozsl.data.clips.build import write_clips
+    from neurozsl.data.clips.encode import chosen_encoders
     from neurozsl.data.clips.limits import ClipLimits
     from neurozsl.data.clips.windows import WindowSpec
 
     assert clips is not None  # what makes it this form
     check_place(out, "data set")
+    encoders = chosen_encoders(video_encoder, audio_encoder, text_encoder)
+    began = time.perf_counter()
     with progress_bar("decoding and encoding") as step:
-        data, _ = write_clips(
+        data, report = write_clips(
             clips,
             labels,
             vectors or [],
@@ -55,8 +70,15 @@ def build_clips(
             spec=WindowSpec(window, 1.0 if hop is None else hop, steps),
             limits=ClipLimits(max_seconds),
             strict=strict,
+            encoders=encoders,
             progress=step,
         )
+    each_s = (time.perf_counter() - began) / max(report.files, 1)
+    say(f"{report.files} clips, {each_s:.2f} s a clip")
+    if encoders.pretrained:
+        say(f"encoded anew: {encoders.cache.made} parts of clips, {encoders.cache.read} known")
+    for part, spec in encoders.specs.items():
+        say(f"{part}: {spec.name}, {spec.width} wide, {spec.licence}, {spec.source}")
     show_set(data, out, json_out)
 
 

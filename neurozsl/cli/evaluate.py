@@ -1,7 +1,9 @@
 """`neurozsl evaluate`: S, U, HM and ZSL of a run, with its branch on the host or in a bundle."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +13,11 @@ from neurozsl.cli.option_values import Json
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command, words
 from neurozsl.runs.kind import is_classifier
+
+if TYPE_CHECKING:
+    from neurozsl.core.progress import Progress
+    from neurozsl.runs.run import Run
+    from neurozsl.scoring.ranking import ClipRanking
 
 
 def evaluate(
@@ -22,13 +29,21 @@ def evaluate(
         str, typer.Option(help="Backend for the bundle: emulator, lava, lava_float, sinabs, norse.")
     ] = "",
     margin: SeveralMargins = None,
+    ranking: Annotated[
+        bool,
+        typer.Option(
+            "--ranking", help="Also the right name's place among all names, per clip: top-1, top-5."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
     if is_classifier(run):
         given = {"bundle": bundle, "backend": backend or None, "margin": margin or None}
-        _classifier(run, words(given), as_json)
+        _classifier(run, words(given) + " --ranking" * ranking, as_json)
         return
+    if ranking and (bundle is not None or margin):
+        raise BadInput("--ranking: is of the trained model itself; leave out --bundle and --margin")
     from neurozsl.deploy import deploy
     from neurozsl.deploy.anytime import evaluate_anytime
     from neurozsl.runs import run as runs
@@ -41,8 +56,10 @@ def evaluate(
             result = evaluate_anytime(opened, margins, **on, progress=update)
         else:
             result = deploy.evaluate_run(opened, **on, progress=update)
+        places = _ranked(opened, update) if ranking else ()
     if as_json:
-        emit_json(result.as_json())
+        more = {"ranking": [x.as_json() for x in places]} if places else {}
+        emit_json({**result.as_json(), **more})
         return
     if result.note:
         say(f"warning: {result.note}")
@@ -54,7 +71,22 @@ def evaluate(
     )
     if result.anytime:
         show_margins(result.anytime)
+    if places:
+        show_table(
+            f"the right one of {places[0].names} names, per clip; Wilson, 95 %; chance "
+            + ", ".join(f"top-{k} {percent:.1f} %" for k, percent in places[0].chance.items()),
+            ("", "clips", "top-1", "top-5"),
+            [(x.of, str(x.clips), *map(str, x.top.values())) for x in places],
+        )
     next_commands(command("profile", run, words({"bundle": bundle})))
+
+
+def _ranked(run: Run, update: Progress) -> tuple[ClipRanking, ...]:
+    from neurozsl.scoring.ranking import rankings
+    from neurozsl.training.untrained import is_untrained
+
+    weight, untrained = run.selected.head_weight, is_untrained(run.model)
+    return rankings(run.model, run.data, head_weight=weight, untrained=untrained, progress=update)
 
 
 def _classifier(run: Path, given: str, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`neurozsl setup lava` builds the Lava environment; `neurozsl doctor` says what is there."""
+"""`neurozsl setup` gets optional parts; `neurozsl doctor` says what is there."""
 
 import importlib.metadata
 import platform
@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
+from neurozsl.core.shell import words
 
 app = typer.Typer(help="Set up optional parts.", no_args_is_help=True)
 
@@ -39,11 +40,6 @@ class Check:
     remedy: str = ""
 
 
-@app.callback()
-def _setup() -> None:
-    """Keep `lava` a sub-command although it is the only one."""
-
-
 @app.command("lava")
 def setup_lava() -> None:
     """Build the Python 3.10 environment in which lava-nc runs (once; about a minute)."""
@@ -62,11 +58,62 @@ def setup_lava() -> None:
     next_commands("neurozsl doctor", "neurozsl export RUN --target lava")
 
 
+@app.command("encoders")
+def setup_encoders() -> None:
+    """Download the weights of pretrained encoders (once; about 125 MB), for `data build`."""
+    from neurozsl.data.encoders.folder import home
+    from neurozsl.data.encoders.registry import packaged
+    from neurozsl.data.encoders.setup import create, missing
+
+    every = packaged()
+    wanted = missing(every)
+    show_table(
+        f"encoders, kept in {home()}",
+        ("encoder", "part", "package", "holds", "licence", "MB"),
+        [
+            (
+                each.name,
+                each.part,
+                pin.key,
+                pin.holds,
+                pin.licence,
+                f"{pin.size / 1e6:.1f}" if each in wanted else "there",
+            )
+            for each in every
+            for pin in each.pins
+        ],
+    )
+    size = sum(each.size for each in wanted)
+    if not wanted:
+        say("all are there; nothing is downloaded")
+    else:
+        say(
+            f"to download: {size / 1e6:.0f} MB from pip's index; the wheels are unpacked, not "
+            "installed or run"
+        )
+        with progress_bar("setting up encoders") as update:
+            done, stages = 0, sum(len(each.pins) + 2 for each in wanted)
+
+            def report(line: str) -> None:
+                nonlocal done
+                say(line)
+                update(min(done, stages), stages, line)
+                done += 1
+
+            create(wanted, report=report)
+    for check in _encoders():
+        if check.remedy:
+            say(f"{check.name}: {check.remedy}")
+    options = {"clips": "DIR", "labels": "CSV", "video-encoder": "efficientnet-lite0"}
+    more = {"audio-encoder": "aisfx", "text-encoder": "minilm", "out": "SET"}
+    next_commands("neurozsl doctor", "neurozsl data build" + words({**options, **more}))
+
+
 def doctor(
     json: bool = typer.Option(False, "--json", help="Print one JSON document to stdout."),
 ) -> None:
     """Check Python, packages, Lava, CUDA, energy meters; says how to repair what is missing."""
-    findings = [*_versions(), *_lava(), _cuda(), _meter()]
+    findings = [*_versions(), *_lava(), *_encoders(), _cuda(), _meter()]
     if json:
         healthy = all(one.status != "problem" for one in findings)
         emit_json({"healthy": healthy, "checks": [asdict(one) for one in findings]})
@@ -136,6 +183,35 @@ def _lava() -> list[Check]:
     if all(one.status == "note" for one in found):
         remedy = f"install Python {lava.PYTHON} or set NEUROZSL_LAVA_PYTHON, then {remedy}"
     return [*found, Check("lava-nc", "note", f"not set up in {lava.home()}", remedy)]
+
+
+def _encoders() -> list[Check]:
+    """Weights of encoders, and the packages that run them."""
+    try:
+        from neurozsl.data.encoders.folder import INSTALL_LINE, home
+        from neurozsl.data.encoders.packages import EXTRA_LINE
+        from neurozsl.data.encoders.registry import packaged
+        from neurozsl.data.encoders.setup import missing
+    except ImportError as error:
+        return [Check("encoders", "note", f"torch does not import ({error})")]
+    every = packaged()
+    absent = [each.name for each in missing(every)]
+    there = [each.name for each in every if each.name not in absent]
+    detail = f"{', '.join(there) or 'none'} in {home()}"
+    if absent:
+        detail += f"; not set up: {', '.join(absent)}"
+    found = [
+        Check(
+            "encoders", "note" if absent else "ok", detail, f"run: {INSTALL_LINE}" if absent else ""
+        )
+    ]
+    for name in ("onnxruntime", "tokenizers"):
+        try:
+            found.append(Check(name, "ok", importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            remedy = f"for encoders run: {EXTRA_LINE}"
+            found.append(Check(name, "note", "not installed", remedy))
+    return found
 
 
 def _cuda() -> Check:

@@ -20,8 +20,9 @@ def show(run: Run, path: Path) -> None:
 
     test = run.result["test"]
     rows = [*((step["step"], step) for step in run.result.get("before", ())), ("test", test)]
+    trained = f"{run.selected.epochs} epochs" if run.selected.epochs else "no epoch (untrained)"
     say(
-        f"stage 1 chose {run.selected.epochs} epochs, beta {run.selected.beta:.1f}, motion head "
+        f"stage 1 chose {trained}, beta {run.selected.beta:.1f}, motion head "
         f"weight {run.selected.head_weight} (validation HM {run.selected.val_hm:.1f})"
     )
     for warning in run.result["warnings"]:

@@ -4,6 +4,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
+from neurozsl.data.encoder_spec import check_specs
 from neurozsl.data.mapped import Pages
 
 BLOCK = 1024  # samples whose values are looked at together; bounds memory
@@ -37,6 +38,8 @@ def check_data(data: ZSLData, where: str, *, values: bool = True) -> None:
     for name in SPLITS:
         check_split(data.splits[name], count, where, values=values)
     train = data.splits["train"]
+    widths = {"audio": train.audio.shape[2], "video": train.video.shape[2]}
+    check_specs(data.meta, {**widths, "text": data.vectors.shape[1]}, where)
     counts = np.bincount(train.label, minlength=count)
     single = [data.classes[i] for i in np.flatnonzero(counts == 1)]
     if single:

@@ -40,6 +40,7 @@ META: Final[Mapping[str, Kind]] = {  # what is read of `meta`, where it is there
     "windows": dict,
     "config": dict,
     "encoder": dict,
+    "encoders": dict,
 }
 KEYS: Final[Mapping[str, Kind]] = {
     "schema": int,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GROUP: Final = "neurozsl.models"
 _BUILDERS = {
     "avca": "neurozsl.models.avca:build",
+    "conse": "neurozsl.models.conse:build",
     "mdft": "neurozsl.models.mdft:build",
     "mdst": "neurozsl.models.mdft:build",  # the journal's name of MDFT
     "mdst++": "neurozsl.models.mdstpp:build",
@@ -35,8 +36,8 @@ def names() -> tuple[str, ...]:
     Raises:
         BadInput: a package outside registers a name that is taken.
 
-    >>> names()[:5]
-    ('avca', 'mdft', 'mdst', 'mdst++', 'stft')
+    >>> names()[:6]
+    ('avca', 'conse', 'mdft', 'mdst', 'mdst++', 'stft')
     """
     return tuple(_table())
 
@@ -48,6 +49,21 @@ def title(name: str) -> str:
     ('mdft', 'mdst++ (MDST++-style reading)')
     """
     return _TITLES.get(name, name)
+
+
+def asks_for_encoders(name: str) -> bool:
+    """Whether a model's `build` has a place `encoders`, for what a set notes of its encoders.
+
+    >>> asks_for_encoders("conse"), asks_for_encoders("mdft")
+    (True, False)
+    """
+    table = _table()
+    if name not in table:
+        return False
+    try:
+        return "encoders" in signature(table[name].load()).parameters
+    except (ImportError, AttributeError, ValueError):  # `build` says what is wrong
+        return False
 
 
 def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> "ZSLModel":

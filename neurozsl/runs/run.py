@@ -139,7 +139,7 @@ def resolved(model: ZSLModel) -> dict[str, Any]:
 
     What the data fix is no option of the user.
     """
-    derived = ("codes", "thetas", "audio_dim", "video_dim")
+    derived = ("codes", "thetas", "audio_dim", "video_dim", "encoders")
     return {key: value for key, value in model.options().items() if key not in derived}
 
 

@@ -27,6 +27,7 @@ import torch
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch, Stage, ZSLData
+from neurozsl.data.encoder_spec import scaled_specs
 from neurozsl.models.base import ZSLModel
 from neurozsl.parallel.team import Team
 from neurozsl.scoring.evaluation import collect, evaluate
@@ -35,6 +36,7 @@ from neurozsl.training.crew import Crew, alone
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.stage_loop import EpochProgress, Selected, fit_stage
 from neurozsl.training.teacher import Teachers
+from neurozsl.training.untrained import choose_options, is_untrained
 
 FINE_TUNING = 3  # number of the stage that `fine_tune` runs
 
@@ -50,7 +52,11 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
     """
     split = data.splits["train"]
     steps = split.audio.shape[1]
-    fitting = {"encode": "repeat"} if steps == 1 else {"encode": "sequence", "steps": steps}
+    fitting: dict[str, Any] = (
+        {"encode": "repeat"} if steps == 1 else {"encode": "sequence", "steps": steps}
+    )
+    if models.asks_for_encoders(name):
+        fitting["encoders"] = scaled_specs(data.meta, f"data set '{data.name}'")
     model = models.build(
         name,
         audio_dim=split.audio.shape[2],
@@ -94,6 +100,14 @@ def fit(
 
     with _undisturbed(config):
         crew = crew or alone(config)
+        made = make_model(name, data, options)
+        if is_untrained(made):
+            made.calibrate(_calibration_batch(data.stage(1)))
+            chosen, selected = choose_options(made, data, config, progress)
+            if crew.team.rank == 0:
+                checkpoint.save_model(out / "model.safetensors", chosen, name)
+            return chosen, selected
+        del made
         trained, best = fit_stage(
             1, data, fresh, config, out, config.epochs, progress, crew, teachers, run=run
         )

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from neurozsl.core.errors import BadInput
-from neurozsl.data.clips import build as module
+from neurozsl.data.clips import encode
 from neurozsl.data.clips.build import build, write_clips
 from neurozsl.data.clips.limits import ClipLimits
 from neurozsl.data.clips.places import copies, find_file
@@ -130,7 +130,7 @@ def test_a_row_that_leads_elsewhere_ends_the_build_before_anything_is_decoded(
         raise AssertionError("decoded")
 
     damage, message = REFUSED[name]
-    monkeypatch.setattr(module, "read_clip", decode)
+    monkeypatch.setattr(encode, "read_clip", decode)
     _add(folder, (damage(folder), "dog", "test_seen", "dog"))
     with pytest.raises(BadInput, match=message):
         write_clips(folder / "clips", folder / "labels.csv", [folder / "words.npz"], folder / "out")

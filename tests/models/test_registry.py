@@ -10,23 +10,35 @@ from torch import nn
 
 from neurozsl import models
 from neurozsl.core.errors import BadInput
+from neurozsl.data.encoder_spec import EncoderSpec
 from neurozsl.models.avca import AVCA
 from neurozsl.models.base import BranchModel, ZSLModel
+from neurozsl.models.conse import ConSE
 from neurozsl.models.mdft import MDFT
 from neurozsl.models.mdstpp import MDSTPP
 from neurozsl.models.stft import STFT
+from neurozsl.training.untrained import UntrainedModel, is_untrained
 
 # Read by mypy alone: the classes keep the contract with the types that it names.
-MODELS: tuple[type[ZSLModel], ...] = (AVCA, MDFT, MDSTPP, STFT)
+MODELS: tuple[type[ZSLModel], ...] = (AVCA, ConSE, MDFT, MDSTPP, STFT)
+UNTRAINED: type[UntrainedModel] = ConSE
+ENCODERS = {
+    "video": {
+        **EncoderSpec("v", "video", 32, "1", labels=3, layers=(32, 3)).to_meta(),
+        "scale": 1.0,
+    },
+    "text": EncoderSpec("t", "text", 8, "2").to_meta(),
+}
 WITH_BRANCH: tuple[type[BranchModel], ...] = (MDFT, MDSTPP, STFT)
 
 
 @pytest.mark.parametrize("name", models.names())
 def test_every_registered_model_is_a_module_that_keeps_the_contract(name: str) -> None:
-    model = models.build(name, audio_dim=32, video_dim=32, encode="sequence", steps=8)
+    more = {"encoders": ENCODERS} if models.asks_for_encoders(name) else {}
+    model = models.build(name, audio_dim=32, video_dim=32, encode="sequence", steps=8, **more)
     assert isinstance(model, nn.Module) and isinstance(model, ZSLModel)
     assert isinstance(model, BranchModel) == hasattr(model, "motion_branch")
-    assert any(weight.requires_grad for weight in model.parameters())
+    assert any(x.requires_grad for x in model.parameters()) != is_untrained(model)
     again = models.build(name, **model.options())
     assert again.options() == model.options()
     assert list(again.state_dict()) == list(model.state_dict())
@@ -104,7 +116,9 @@ def test_a_model_that_cannot_be_used_says_why(outside: Path, value: str, message
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(BadInput, match=r"model 'none' is not known; choose one of avca, mdft"):
+    with pytest.raises(
+        BadInput, match=r"model 'none' is not known; choose one of avca, conse, mdft"
+    ):
         models.build("none", audio_dim=3, video_dim=4)
 
 

@@ -3,12 +3,14 @@
 Rows without a class vector and files that are broken, silent, too short, too long or copies of
 another are left out and listed with the reason; `strict` refuses them instead. A class whose
 training clips give a single window, and evaluation rows of a class that lost its training clips,
-are left out and listed too.
+are left out and listed too. What the class vectors decide of this is told before the first clip is
+decoded. Class vectors come from files, or from a text encoder that reads the names of the classes.
 """
 
-from collections import Counter
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,12 @@ import numpy as np
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.data import store
-from neurozsl.data.batch import SPLITS, Split, ZSLData
+from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
+from neurozsl.data.clips.encode import ClipEncoders
 from neurozsl.data.clips.labels import UNLABELLED, LabelRow, read_labels
 from neurozsl.data.clips.limits import ClipLimits
 from neurozsl.data.clips.places import copies, find_file, real, refuse_outside, refuse_twice
-from neurozsl.data.clips.video_file import read_clip
-from neurozsl.data.clips.windows import WindowSpec, describe_windows
+from neurozsl.data.clips.windows import WindowSpec
 from neurozsl.data.encoders.features import Described, FeatureEncoder
 from neurozsl.data.vectors import VectorFile, find_vector, read_vectors
 
@@ -66,6 +68,7 @@ def build(
     spec: WindowSpec | None = None,
     limits: ClipLimits | None = None,
     strict: bool = False,
+    encoders: ClipEncoders | None = None,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
     """Reads, cuts and encodes a folder of clips; returns the data set and what was left out.
@@ -73,31 +76,36 @@ def build(
     Args:
         clips_dir: folder that the `file` column is relative to.
         labels: CSV, see `neurozsl.data.clips.labels`.
-        vectors: NPZ files with `names` and `vectors`.
+        vectors: NPZ files with `names` and `vectors`; none with a text encoder.
         spec: windows.
         limits: of one clip.
         strict: refuse what would be left out (rows of role unlabelled are never refused).
+        encoders: pretrained ones; None: hand-made features.
         progress: called with (clips done, clips in all).
 
     Raises:
         BadInput: an input file is unusable, a link leads out of the folder, two rows are one file,
             a split ends up empty, or `strict` and something would be left out.
     """
-    spec = spec or WindowSpec()
+    spec, encoders = spec or WindowSpec(), encoders or ClipEncoders()
     if not clips_dir.is_dir():
         raise BadInput(f"{clips_dir}: is not a folder; give the folder of the clips")
-    if not vectors:
-        raise BadInput("class vectors: 0 files; give at least one with --vectors")
+    _check_sources(vectors, encoders)
     rows = read_labels(labels)
     files = [read_vectors(path) for path in vectors]
     refuse_outside(clips_dir, [row.file for row in rows])
     refuse_twice(clips_dir, [row.file for row in rows])
-    kept, skipped = _with_vectors(rows, files)
+    if encoders.words is None:
+        kept, skipped = _with_vectors(rows, files)
+        _tell_early(rows, kept, files, labels)
+    else:
+        kept = [row for row in rows if row.role != UNLABELLED]
+        skipped = [_skip(row, "role is unlabelled") for row in rows if row.role == UNLABELLED]
     twice = copies(clips_dir, [row.file for row in kept])
     encoded: list[_Encoded] = []
     for done, row in enumerate(kept, start=1):
         try:
-            encoded.append(_encode(clips_dir, row, spec, limits, twice))
+            encoded.append(_encode(clips_dir, row, spec, limits, twice, encoders))
         except BadInput as error:
             skipped.append(_skip(row, _reason(error, clips_dir, row)))
         except MemoryError:
@@ -119,7 +127,7 @@ def build(
             f"{labels}: no usable clip for role(s) {', '.join(empty)}; each of {', '.join(SPLITS)} "
             "needs one; give more vector files or change the roles"
         )
-    data = _assemble(encoded, files, spec, clips_dir.name, skipped)
+    data = _assemble(encoded, files, spec, clips_dir.name, skipped, encoders)
     windows = {name: len(data.splits[name]) for name in SPLITS}
     return data, BuildReport(windows, len(encoded), tuple(skipped))
 
@@ -133,15 +141,72 @@ def write_clips(
     spec: WindowSpec | None = None,
     limits: ClipLimits | None = None,
     strict: bool = False,
+    encoders: ClipEncoders | None = None,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
     """Builds the data set and stores it in `out_dir`."""
     store.check_target(out_dir)
     data, report = build(
-        clips_dir, labels, vectors, spec=spec, limits=limits, strict=strict, progress=progress
+        clips_dir,
+        labels,
+        vectors,
+        spec=spec,
+        limits=limits,
+        strict=strict,
+        encoders=encoders,
+        progress=progress,
     )
     store.save(data, out_dir)
     return data, report
+
+
+def _check_sources(vectors: Sequence[Path], encoders: ClipEncoders) -> None:
+    """Class vectors come from one place."""
+    if encoders.words is None and not vectors:
+        raise BadInput(
+            "class vectors: 0 files; give at least one with --vectors, or --text-encoder minilm"
+        )
+    if encoders.words is not None and vectors:
+        raise BadInput(
+            f"class vectors: {len(vectors)} file(s) and text encoder "
+            f"'{encoders.words.spec.name}'; the classes of a set have vectors of one kind: give "
+            "either --vectors or --text-encoder"
+        )
+
+
+def _tell_early(
+    rows: Sequence[LabelRow], kept: Sequence[LabelRow], files: Sequence[VectorFile], labels: Path
+) -> None:
+    """Names the vectors that are missing, before anything is decoded.
+
+    Raises:
+        BadInput: without them a role has no row left.
+    """
+    known = set(kept)
+    absent: dict[str, list[LabelRow]] = defaultdict(list)
+    for row in rows:
+        if row.role != UNLABELLED and row not in known:
+            absent[row.embedding_set].append(row)
+    if not absent:
+        return
+    told = []
+    for name, without in sorted(absent.items()):
+        classes = sorted({row.embedding_name for row in without})
+        more = f" and {len(classes) - 3} more" if len(classes) > 3 else ""
+        there = any(name and name.lower() in file.path.stem.lower() for file in files)
+        of = f"set {name!r}" if name else "no set"
+        what = "of which a file is given" if there else "of which no file is given"
+        listed = ", ".join(map(repr, classes[:3]))
+        told.append(f"{of}{f' ({what})' if name else ''}: {len(without)} row(s), as {listed}{more}")
+    given = ", ".join(file.path.name for file in files)
+    text = f"{labels}: class vectors are missing in {given}, by embedding_set: {'; '.join(told)}"
+    empty = [name for name in SPLITS if not any(row.role == name for row in kept)]
+    if empty:
+        raise BadInput(
+            f"{text}; no usable clip for role(s) {', '.join(empty)} is left; give the file of each "
+            "set with --vectors, its name with the set's in it, or use --text-encoder"
+        )
+    logging.getLogger(__name__).warning("note: %s; these rows are left out", text)
 
 
 def _with_vectors(
@@ -165,11 +230,12 @@ def _encode(
     spec: WindowSpec,
     limits: ClipLimits | None,
     twice: Mapping[str, str],
+    encoders: ClipEncoders,
 ) -> _Encoded:
     if row.file in twice:
         raise BadInput(f"holds the same bytes as {twice[row.file]}")
-    clip = replace(read_clip(find_file(clips_dir, row.file), limits=limits), name=row.file)
-    return _Encoded(row, *describe_windows(clip, spec))
+    path = find_file(clips_dir, row.file)
+    return _Encoded(row, *encoders.describe(path, spec, limits, row.file))
 
 
 def _reason(error: BadInput, clips_dir: Path, row: LabelRow) -> str:
@@ -204,18 +270,18 @@ def _assemble(
     spec: WindowSpec,
     name: str,
     skipped: Sequence[Skipped],
+    encoders: ClipEncoders,
 ) -> ZSLData:
     named = {part.row.label: part.row for part in encoded}
     classes = tuple(sorted(named))
-    found = [find_vector(files, named[c].embedding_name, named[c].embedding_set) for c in classes]
     groups = {split: [part for part in encoded if part.row.role == split] for split in SPLITS}
     train = Described.join([part.described for part in groups["train"]])
-    encoder = FeatureEncoder.fit(train, window_s=spec.window_s)
+    encoder = FeatureEncoder.fit(train, window_s=spec.window_s, pretrained=encoders.pretrained)
     ids = {label: i for i, label in enumerate(classes)}
     return ZSLData(
         name=name,
         classes=classes,
-        vectors=np.stack([vector for vector in found if vector is not None]),
+        vectors=_class_vectors([named[name] for name in classes], files, encoders),
         splits={split: _split(split, groups[split], ids, encoder) for split in SPLITS},
         synthetic=False,
         step_s=spec.window_s / spec.steps,
@@ -225,8 +291,19 @@ def _assemble(
             "vector_files": [file.path.name for file in files],
             "encoder": encoder.to_meta(),
             "skipped": [asdict(skip) for skip in skipped],
+            **encoders.to_meta(),
         },
     )
+
+
+def _class_vectors(
+    rows: Sequence[LabelRow], files: Sequence[VectorFile], encoders: ClipEncoders
+) -> F32:
+    """(C, width), one row for a row of labels."""
+    if encoders.words is not None:
+        return encoders.text([row.label for row in rows])
+    found = [find_vector(files, row.embedding_name, row.embedding_set) for row in rows]
+    return np.stack([vector for vector in found if vector is not None])
 
 
 def _split(

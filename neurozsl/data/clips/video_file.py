@@ -65,7 +65,7 @@ def read_clip(
                 raise BadInput(f"{path}: has no {absent} stream; picture and sound are needed")
             frames, start = _decode_frames(container, av, path, side, fps, limits)
         with open_container(av, path) as container:
-            waveform = _decode_sound(container, av, path, start, limits)
+            waveform = decode_sound(container, av, path, start, limits)
     except MemoryError as error:
         raise BadInput(f"{path}: needs more memory than there is; use a shorter clip") from error
     except (av.error.FFmpegError, *BROKEN) as error:
@@ -137,11 +137,13 @@ def _square(reformatter: Any, frame: Any, side: int) -> U8:
     return pixels
 
 
-def _decode_sound(container: Any, av: Any, path: Path, start: float, limits: ClipLimits) -> F32:
-    """Mono samples at 16 kHz; sample 0 is at the first frame's time."""
+def decode_sound(
+    container: Any, av: Any, path: Path, start: float, limits: ClipLimits, rate_hz: int = RATE_HZ
+) -> F32:
+    """Mono samples at `rate_hz`; sample 0 is at the first frame's time."""
     stream, where = container.streams.audio[0], str(path)
     check_rate(where, stream.codec_context.sample_rate)
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
     blocks: list[F32] = []
     first: float | None = None
     length_s = 0.0
@@ -158,7 +160,7 @@ def _decode_sound(container: Any, av: Any, path: Path, start: float, limits: Cli
     sound = np.concatenate(blocks).astype(np.float32)
     late_s = (first or 0.0) - start
     limits.check_length(where, late_s + length_s)
-    late = round(late_s * RATE_HZ)
+    late = round(late_s * rate_hz)
     return np.pad(sound, (late, 0)) if late > 0 else sound[-late:]
 
 

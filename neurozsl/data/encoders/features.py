@@ -38,8 +38,8 @@ class Described:
     """Projected descriptors of n clips before standardisation, and their pixel events.
 
     Attributes:
-        audio: (n, T, 256) float32.
-        video: (n, T, 256) float32.
+        audio: (n, T, 256) float32; of another width where a pretrained encoder made them.
+        video: (n, T, 256) float32, likewise.
         events: (n, T, 512) uint8.
     """
 
@@ -61,10 +61,14 @@ class Described:
 class FeatureEncoder:
     """relu((x - mean) / scale + 0.5) with the statistics of a training split.
 
+    What a pretrained encoder made is divided by one number alone, its RMS, so that the head of that
+    encoder can be applied to the features of the set.
+
     Attributes:
         steps: T, steps in a window.
         window_s: seconds of a window.
-        audio_mean, audio_scale, video_mean, video_scale: (256,) float32.
+        audio_mean, audio_scale, video_mean, video_scale: (256,) float32, or of the width there is.
+        pretrained: which of "audio" and "video" a pretrained encoder made: mean 0, one scale.
     """
 
     steps: int
@@ -73,22 +77,32 @@ class FeatureEncoder:
     audio_scale: F32
     video_mean: F32
     video_scale: F32
+    pretrained: tuple[str, ...] = ()
 
     @staticmethod
-    def fit(described: Described, *, window_s: float) -> FeatureEncoder:
+    def fit(
+        described: Described, *, window_s: float, pretrained: Sequence[str] = ()
+    ) -> FeatureEncoder:
         """Returns the encoder whose outputs have unit variance (before the relu) on these clips."""
-        return FeatureEncoder(
-            described.audio.shape[1],
-            window_s,
-            *_moments(described.audio),
-            *_moments(described.video),
-        )
+        moments = [
+            (_root_mean_square if part in pretrained else _moments)(values)
+            for part, values in (("audio", described.audio), ("video", described.video))
+        ]
+        steps = described.audio.shape[1]
+        heard, shown = moments
+        return FeatureEncoder(steps, window_s, *heard, *shown, pretrained=tuple(pretrained))
 
     def apply(self, described: Described) -> tuple[F32, F32]:
-        """Returns non-negative audio and video features, (n, T, 256) float32 each."""
+        """Returns audio and video features, (n, T, 256) float32 each.
+
+        Not negative, but where a pretrained encoder gives negative values.
+        """
         heard = (described.audio - self.audio_mean) / self.audio_scale
         shown = (described.video - self.video_mean) / self.video_scale
-        return np.maximum(heard + SHIFT, 0.0), np.maximum(shown + SHIFT, 0.0)
+        return self._shifted("audio", heard), self._shifted("video", shown)
+
+    def _shifted(self, part: str, values: F32) -> F32:
+        return values if part in self.pretrained else np.maximum(values + SHIFT, 0.0)
 
     def split(self, name: str, described: Described, label: I64, names: Sequence[str]) -> Split:
         """Returns described clips as a split in which every step is real."""
@@ -103,6 +117,7 @@ class FeatureEncoder:
             "steps": self.steps,
             "window_s": self.window_s,
             **{name: getattr(self, name).tolist() for name in _STATISTICS},
+            **({"pretrained": list(self.pretrained)} if self.pretrained else {}),
         }
 
     @staticmethod
@@ -130,13 +145,23 @@ class FeatureEncoder:
                 vectors = [np.asarray(found[name], dtype=np.float32) for name in _STATISTICS]
         except (TypeError, ValueError, OverflowError) as error:
             raise BadInput(f"{where}: statistics are no numbers ({error}); {remedy}") from error
-        widths = {vector.shape for vector in vectors}
-        if len(widths) > 1 or not all(np.isfinite(vector).all() for vector in vectors):
+        pretrained = stored.get("pretrained", [])
+        if not isinstance(pretrained, list) or not set(pretrained) <= {"audio", "video"}:
+            raise BadInput(f"{where}: pretrained is {pretrained!r}; {remedy}")
+        shapes = [vector.shape for vector in vectors]
+        alike = shapes[0] == shapes[1] and shapes[2] == shapes[3]
+        if not pretrained:  # both are projected to one width
+            alike = alike and shapes[0] == shapes[2]
+        if not alike or not all(np.isfinite(vector).all() for vector in vectors):
             raise BadInput(
-                f"{where}: statistics of shapes {sorted(widths)}, expected finite numbers of one "
-                f"shape; {remedy}"
+                f"{where}: statistics of shapes {sorted(set(shapes))}, expected finite numbers of "
+                f"one shape; {remedy}"
             )
-        return FeatureEncoder(found["steps"], float(found["window_s"]), *vectors)
+        seconds = float(found["window_s"])
+        mean_a, scale_a, mean_v, scale_v = vectors
+        return FeatureEncoder(
+            found["steps"], seconds, mean_a, scale_a, mean_v, scale_v, tuple(pretrained)
+        )
 
 
 def describe(clips: Sequence[Clip], *, steps: int) -> Described:
@@ -211,6 +236,14 @@ def audio_projection() -> F32:
 def _taps(rng: np.random.Generator) -> F32:
     taps: F32 = (rng.standard_normal(TAPS) / np.sqrt(TAPS)).astype(np.float32)
     return taps
+
+
+def _root_mean_square(values: F32) -> tuple[F32, F32]:
+    """Mean 0, and one scale for all."""
+    width = values.shape[-1]
+    size = float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
+    scale = np.full(width, size if size > 1e-6 else 1.0, np.float32)
+    return np.zeros(width, np.float32), scale
 
 
 def _moments(values: F32) -> tuple[F32, F32]:
