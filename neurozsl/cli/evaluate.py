@@ -7,7 +7,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
-from neurozsl.cli.option_values import Json
+from neurozsl.cli.option_values import Data, Json
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command, words
 from neurozsl.runs.kind import is_classifier
@@ -22,11 +22,13 @@ def evaluate(
         str, typer.Option(help="Backend for the bundle: emulator, lava, lava_float, sinabs, norse.")
     ] = "",
     margin: SeveralMargins = None,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
     if is_classifier(run):
         given = {"bundle": bundle, "backend": backend or None, "margin": margin or None}
+        given |= {"data": data}
         _classifier(run, words(given), as_json)
         return
     from neurozsl.deploy import deploy
@@ -34,7 +36,7 @@ def evaluate(
     from neurozsl.runs import run as runs
 
     margins = margins_of(margin or [])
-    opened = runs.open_run(run)
+    opened = runs.open_run(run, data=data)
     on: dict[str, Any] = {"bundle": bundle, "backend": backend}
     with progress_bar("evaluating") as update:
         if margins:
@@ -54,7 +56,7 @@ def evaluate(
     )
     if result.anytime:
         show_margins(result.anytime)
-    next_commands(command("profile", run, words({"bundle": bundle})))
+    next_commands(command("profile", run, words({"bundle": bundle, "data": data})))
 
 
 def _classifier(run: Path, given: str, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,9 @@ from neurozsl.cli.bounds import check_count
 from neurozsl.core.errors import BadInput
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Data set of the run, where it does not lie where it was.")
+]
 
 
 def listed(text: str) -> tuple[str, ...]:
