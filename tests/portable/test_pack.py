@@ -12,14 +12,18 @@ import pytest
 
 import neurozsl as nz
 from neurozsl.core.errors import BadInput
+from neurozsl.data.sets.load import load
 from neurozsl.deploy.branch import branch_spec
 from neurozsl.deploy.samples import calibration_input, golden_input
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.models.base import needed_branch
 from neurozsl.portable.pack import pack
-from neurozsl.runs.kept import KEPT, KeptData, read_kept
+from neurozsl.runs.kept import KEPT, KeptData, read_kept, write_kept
 from neurozsl.runs.run import open_run
 from neurozsl.runs.settings import DataElsewhere, read_settings
 from neurozsl.scoring.evaluation import problem_of
+from neurozsl.scoring.samples import calibration_of
+from neurozsl.training.train import make_model
 from tests.cli.conftest import run_command
 from tests.factories.event_sets import recordings
 
@@ -309,3 +313,24 @@ def test_a_run_of_a_model_that_does_not_spike_is_kept_too(workspace: Path, tmp_p
     assert kept.calibration is None and len(kept.samples["test_seen"].rows) == 8
     packed = pack(tmp_path / "run", tmp_path / "a.zip")
     assert "measured/trained.json" in packed.files
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "policy"),
+    [("mdft", {"preset": "paper"}, "dynamic"), ("stft", {}, "closed")],
+)
+def test_thresholds_that_follow_the_sample_are_kept_bit_for_bit(
+    model: str, options: dict[str, Any], policy: Any, data_dir: Path, tmp_path: Path
+) -> None:
+    data = load(data_dir)
+    made = make_model(model, data, options).eval()
+    write_kept(tmp_path, data, made)
+    found = read_kept(tmp_path).calibration
+    assert needed_branch(made).spec().policy == policy and found is not None
+    wanted = calibration_of(made, data.stage(2).train, policy).to_numpy()
+    assert found.theta is not None and wanted.theta is not None
+    assert found.theta.keys() == wanted.theta.keys() != set()
+    for name, theta in wanted.theta.items():
+        np.testing.assert_array_equal(found.theta[name], theta)
+    for name, codes in wanted.codes.items():
+        np.testing.assert_array_equal(found.codes[name], codes)
