@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from neurozsl.core.errors import BadInput
 from neurozsl.core.lock import Lock
 from neurozsl.core.reading import brief, read_object
@@ -230,7 +232,8 @@ def _trained(path: Path, progress: EpochProgress | None, crew: Crew | None, team
     result, digest = {**scored, **extra}, ""
     program = trained_program(path, settings, model)
     if first:
-        write_kept(path, data, with_integers(read_model(path), settings.qat))
+        with torch.random.fork_rng(devices=[]):  # a model that is built draws its first weights
+            write_kept(path, data, with_integers(read_model(path), settings.qat))
         digest = write_result(path, result, settings, FILES).digest
     folder = data_folder(path, settings)
     about = (selected, result, program, digest)
