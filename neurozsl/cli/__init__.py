@@ -24,6 +24,7 @@ from neurozsl.cli import (
     evaluate,
     export,
     inspect,
+    pack,
     profile,
     setup,
     simulate,
@@ -86,6 +87,8 @@ for _command in (
     benchmark.benchmark,
     targets.targets,
     inspect.inspect,
+    pack.pack,
+    pack.unpack,
 ):
     app.command(cls=_CLASSES.get(_command.__name__))(_command)
 app.add_typer(data.app, name="data")

@@ -9,7 +9,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
-from neurozsl.cli.option_values import Json
+from neurozsl.cli.option_values import Data, Json
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command, words
 from neurozsl.runs.kind import is_classifier
@@ -35,11 +35,13 @@ def evaluate(
             "--ranking", help="Also the right name's place among all names, per clip: top-1, top-5."
         ),
     ] = False,
+    data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
     if is_classifier(run):
         given = {"bundle": bundle, "backend": backend or None, "margin": margin or None}
+        given |= {"data": data}
         _classifier(run, words(given) + " --ranking" * ranking, as_json)
         return
     if ranking and (bundle is not None or margin):
@@ -49,7 +51,7 @@ def evaluate(
     from neurozsl.runs import run as runs
 
     margins = margins_of(margin or [])
-    opened = runs.open_run(run)
+    opened = runs.open_run(run, data=data)
     on: dict[str, Any] = {"bundle": bundle, "backend": backend}
     with progress_bar("evaluating") as update:
         if margins:
@@ -78,7 +80,7 @@ def evaluate(
             ("", "clips", "top-1", "top-5"),
             [(x.of, str(x.clips), *map(str, x.top.values())) for x in places],
         )
-    next_commands(command("profile", run, words({"bundle": bundle})))
+    next_commands(command("profile", run, words({"bundle": bundle, "data": data})))
 
 
 def _ranked(run: Run, update: Progress) -> tuple[ClipRanking, ...]:

@@ -17,7 +17,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import typer
 
+from neurozsl.core.archive import is_archive
 from neurozsl.core.errors import BadInput
+from neurozsl.core.shell import command
 
 Kind = Literal["run", "bundle", "network_bundle", "network", "report"]
 _MAX_MANIFEST: Final = 64 << 20  # bytes
@@ -48,6 +50,11 @@ class Form:
 
 def kind(path: Path, among: Collection[str]) -> Kind:
     """What a path is, by what lies there, of the kinds that a command takes."""
+    if is_archive(path):
+        raise BadInput(
+            f"{path}: is a packed run or another archive; open it first with "
+            f"`{command('unpack', path)}`"
+        )
     if path.suffix == ".json" and not path.is_dir() and "report" in among:
         return "report"
     if path.is_file() or (path.suffix == ".nir" and not path.is_dir()):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -17,6 +18,9 @@ Hop = Annotated[
         help="Distance of windows, s. Clips: default 1; recordings: with --seconds, default one "
         "window."
     ),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Data set of the run, where it does not lie where it was.")
 ]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from neurozsl.cli.console import progress_bar, say
 from neurozsl.cli.margins import OneMargin, margin_of
+from neurozsl.cli.option_values import Data
 from neurozsl.cli.profile_options import PriceOptions, Work
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command, words
@@ -42,9 +43,12 @@ def profile_run(
     clips: Clips = None,
     margin: OneMargin = None,
     frontier: Frontier = None,
+    data: Data = None,
     prices: PriceOptions,
 ) -> Work:
     """A run with its deployed branch, else with the float one.
+
+    Without its data set: what was measured when it was packed.
 
     Raises:
         BadInput: there is no run, no such folder of clips, or no such study.
@@ -69,24 +73,27 @@ def profile_run(
     deployed = beside if found else bundle
 
     def work() -> tuple[Report, tuple[str, ...]]:
-        from neurozsl.report.sections import build
+        from neurozsl.portable import measured
         from neurozsl.runs.run import open_run
 
         if found:
             say(f"profiling the deployed branch in {beside}")
         given = {"bundle": deployed, "clips": clips, "margin": margin, "frontier": frontier}
+        given |= {"data": data}
         asked = words(given) + prices.words()
         again = command("profile", run, asked)
         with progress_bar("profiling") as update:
-            report = build.build(
-                open_run(run),
+            report = measured.profile(
+                open_run(run, data=data),
                 bundle=deployed,
                 command=again,
-                devices=chips,
-                step_s=prices.step_time,
-                clips=clips,
-                margin=at,
-                frontier=frontier,
+                asked={
+                    "devices": chips,
+                    "step_s": prices.step_time,
+                    "clips": clips,
+                    "margin": at,
+                    "frontier": frontier,
+                },
                 progress=update,
             )
         return report, (again + words({"report": run / "report.html"}),)
@@ -100,6 +107,7 @@ def profile_bundle(
     clips: Clips = None,
     margin: OneMargin = None,
     frontier: Frontier = None,
+    data: Data = None,
     prices: PriceOptions,
 ) -> Work:
     """The run that a bundle lies in, with it.
@@ -121,5 +129,6 @@ def profile_bundle(
         clips=clips,
         margin=margin,
         frontier=frontier,
+        data=data,
         prices=prices,
     )

@@ -11,7 +11,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import OneMargin, margin_of
-from neurozsl.cli.option_values import Json
+from neurozsl.cli.option_values import Data, Json
 from neurozsl.core.places import check_place
 from neurozsl.core.shell import command
 
@@ -37,7 +37,9 @@ class SimulateOptions:
     as_json: Json = False
 
 
-def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin = None) -> None:
+def simulate_bundle(
+    bundle: Path, *, asked: SimulateOptions, margin: OneMargin = None, data: Data = None
+) -> None:
     """Run test samples, print every layer and the classes that the model names."""
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
@@ -50,7 +52,7 @@ def simulate_bundle(bundle: Path, *, asked: SimulateOptions, margin: OneMargin =
         check_place(bundle.parent / "raster", "raster", remedy="copy the bundle elsewhere")
     with progress_bar(f"simulating on {name}") as update:
         result = simulation.simulate(
-            opened, backend=name, limit=asked.limit, margin=at, progress=update
+            opened, backend=name, limit=asked.limit, margin=at, data=data, progress=update
         )
     drawn = simulation.draw_raster(result, bundle) if asked.raster else None
     if asked.as_json:

@@ -151,13 +151,21 @@ def _check_archive(stream: IO[bytes], size: int, where: str, remedy: str) -> Non
         raise BadInput(f"{where}: is a single .npy array, an .npz archive is needed; {remedy}")
     if not head.startswith(b"PK"):
         raise BadInput(f"{where}: is no .npz archive, it begins with {head!r}; {remedy}")
+    if more_entries(stream, size, MAX_MEMBERS):
+        raise BadInput(f"{where}: more than {MAX_MEMBERS} members, the limit; {remedy}")
+
+
+def more_entries(stream: IO[bytes], size: int, limit: int) -> bool:
+    """Whether a zip of `size` bytes may list more members than `limit`; nothing is listed for it.
+
+    The mark of an entry is counted, which contents may hold as well.
+    """
     with closing(mmap(stream.fileno(), size, access=ACCESS_READ)) as data:
         at, entries = data.find(b"PK\1\2"), 0
-        while at >= 0:
+        while at >= 0 and entries <= limit:
             entries += 1
-            if entries > MAX_MEMBERS:
-                raise BadInput(f"{where}: more than {MAX_MEMBERS} members, the limit; {remedy}")
             at = data.find(b"PK\1\2", at + 46)  # the least that an entry takes
+    return entries > limit
 
 
 def _members(

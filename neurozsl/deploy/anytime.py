@@ -23,7 +23,6 @@ from neurozsl.core.signals import ChipInput, MotionBackend, Policy, Trace
 from neurozsl.deploy.anytime_score import AnytimeScore
 from neurozsl.deploy.deploy import own_branch
 from neurozsl.deploy.motion import Motion, motion
-from neurozsl.deploy.samples import calibration_of
 from neurozsl.deploy.score import RunScores, scored
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.hardware.count.counts import Counts, count
@@ -40,6 +39,7 @@ from neurozsl.scoring.anytime import (
 )
 from neurozsl.scoring.evaluation import Collected, Passed, walk
 from neurozsl.scoring.metrics import Ints, Problem
+from neurozsl.scoring.samples import calibration_of
 
 Margin = float | Literal["auto"]
 MAX_LOSS: Final = 0.5

@@ -28,6 +28,7 @@ from neurozsl.export.targets import TARGETS
 from neurozsl.export.targets import target as find_target
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.models.base import branch_of
+from neurozsl.runs.kept import KeptData
 from neurozsl.runs.run import Run, load_result
 from neurozsl.runs.settings import read_settings
 from neurozsl.training.qat import Rounding, default_folder
@@ -61,6 +62,9 @@ def deploy(
 ) -> Manifest:
     """Export, verify and score a run's branch; writes `RUN/deploy/TARGET` unless `out` is given.
 
+    Where the data set of the run is not here, what it kept calibrates and is golden, and no step is
+    scored: the manifest has no steps.
+
     bits, scale: None takes those that the run was fine-tuned to, else 8 bits and "max".
     keep_dead_neurons: ship neurons too that never spike or that nobody reads.
     """
@@ -90,7 +94,7 @@ def deploy(
             if run.program is None
             else TrainedIntegers(run.program, training_spikes(run, golden))
         ),
-        score=score,
+        score=None if isinstance(run.data, KeptData) else score,
         max_hm_drop=max_hm_drop,
         # No backend of a bundle steps a closed loop: its score is the one of training.
         reference_score=(

@@ -69,6 +69,7 @@ def create(
             frozen itself, or its branch does not go into the integers.
     """
     tuning = FineTuning(rounding, "", "frozen" if frozen else "trained")
+    parent.data.stage(2)  # refused before a folder is made where its data are not here
     path = out or tuned_folder(parent.path, tuning, train)
     qat = replace(tuning, parent=os.path.relpath(parent.path.resolve(), path.resolve()))
     if train.distillation is not None:

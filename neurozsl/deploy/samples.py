@@ -1,46 +1,49 @@
-"""Samples of a run as the chip reads them: for calibration, as golden inputs, for a closer look.
+"""Samples of a run as the chip reads them: of its data set, or those that it kept (`runs.kept`)."""
 
-In: an opened run or its model, and rows of a split. Out: `ChipInput`, integers.
-"""
-
-import numpy as np
-import numpy.typing as npt
-import torch
-
-from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, Policy, Trace
-from neurozsl.data.batch import Split
-from neurozsl.models.base import ZSLModel, closed_loop, needed_branch
+from neurozsl.core.signals import BranchSpec, ChipInput, Trace
+from neurozsl.data.batch import Split, join
+from neurozsl.models.base import needed_branch
+from neurozsl.runs.kept import KeptData, TestSplit
 from neurozsl.runs.run import Run
-from neurozsl.scoring import road
+from neurozsl.scoring.evaluation import problem_of
+from neurozsl.scoring.metrics import Ints, Problem
 from neurozsl.scoring.road import Rows
-
-CALIBRATION_ROWS = 256
-
-
-def spread(split: Split, count: int) -> Rows:
-    """Up to `count` rows of a split, evenly spread, so that all classes appear."""
-    return np.unique(np.linspace(0, len(split) - 1, count).astype(np.int64))
+from neurozsl.scoring.samples import as_float, calibration_of, chip_input, spread
 
 
-def chip_input(model: ZSLModel, split: Split, rows: npt.ArrayLike) -> ChipInput:
-    """What the chip would read for samples `rows` of a split, as integers.
+def shown_samples(run: Run, count: int) -> list[tuple[Split, Rows]]:
+    """`count` evenly spread test samples, half of seen and half of unseen classes.
 
     Raises:
-        BadInput: the model has no spiking branch.
+        DataElsewhere: the data set is not here, and the run keeps fewer samples.
     """
-    with road.at_rest(model):
-        found = road.prepare(model, split, rows).chip_input
-    if found is None:
-        raise BadInput("model: it has no motion branch; train with motion=true to deploy it")
-    return found
+    halves: tuple[tuple[TestSplit, int], ...]
+    halves = (("test_seen", count - count // 2), ("test_unseen", count // 2))
+    if isinstance(run.data, KeptData):
+        return [run.data.test_rows(name, n) for name, n in halves if n]
+    splits = run.data.splits
+    return [(splits[name], spread(len(splits[name]), n)) for name, n in halves if n]
+
+
+def asked_problem(run: Run) -> Problem:
+    """What the test of a run asks; of kept samples alone where its data set is not here."""
+    if isinstance(run.data, KeptData):
+        return run.data.kept.problem(_labels(run.data))
+    return problem_of(run.data.stage(2))
+
+
+def _labels(data: KeptData) -> Ints:
+    return join([x.split for x in data.kept.samples.values()]).label
 
 
 def golden_input(run: Run, count: int) -> ChipInput:
-    """Inputs of `count` test samples, half seen and half unseen classes."""
-    stage = run.data.stage(2)
-    halves = ((stage.seen, count - count // 2), (stage.unseen, count // 2))
-    return ChipInput.join([chip_input(run.model, x, spread(x, n)) for x, n in halves if n])
+    """Inputs of `count` test samples, half seen and half unseen classes.
+
+    Raises:
+        DataElsewhere: as `shown_samples`.
+    """
+    taken = shown_samples(run, count)
+    return ChipInput.join([chip_input(run.model, split, rows) for split, rows in taken])
 
 
 def calibration_input(run: Run, spec: BranchSpec) -> ChipInput:
@@ -49,17 +52,9 @@ def calibration_input(run: Run, spec: BranchSpec) -> ChipInput:
     A closed loop moves its thresholds by its own spikes: `prepare` cannot know them, the branch is
     asked. For every other policy the input is as `prepare` made it.
     """
+    if isinstance(run.data, KeptData):
+        return run.data.calibration
     return calibration_of(run.model, run.data.stage(2).train, spec.policy)
-
-
-def calibration_of(model: ZSLModel, train: Split, policy: Policy) -> ChipInput:
-    """As `calibration_input`, of any model with a branch and its training samples."""
-    chip = chip_input(model, train, spread(train, CALIBRATION_ROWS))
-    if policy != "closed":
-        return chip
-    with torch.no_grad():
-        found = closed_loop(needed_branch(model)).thresholds(_as_float(chip))
-    return ChipInput(chip.codes, chip.code, {k: v.double().numpy() for k, v in found.items()})
 
 
 def training_spikes(run: Run, samples: ChipInput) -> Trace:
@@ -68,11 +63,6 @@ def training_spikes(run: Run, samples: ChipInput) -> Trace:
     was_training = branch.training
     branch.train()
     try:
-        return branch(_as_float(samples)).to_numpy()
+        return branch(as_float(samples)).to_numpy()
     finally:
         branch.train(was_training)
-
-
-def _as_float(chip: ChipInput) -> ChipInput:
-    codes = {k: torch.as_tensor(v, dtype=torch.float32) for k, v in chip.codes.items()}
-    return ChipInput(codes, chip.code, None)

@@ -6,10 +6,13 @@ them do the work; what they need besides has a default here. `neurozsl/__init__.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from neurozsl.core.archive import is_archive
 from neurozsl.core.progress import Progress
 from neurozsl.core.shell import command, words
 from neurozsl.deploy import deploy as deployment
@@ -21,8 +24,11 @@ from neurozsl.export.bundle.policy import Wanted
 from neurozsl.export.targets.names import target_called
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.loihi.scales import ScaleRule
+from neurozsl.portable.measured import profile as profiled
+from neurozsl.portable.pack import Packed
+from neurozsl.portable.pack import pack as pack_run
+from neurozsl.portable.unpack import unpacked
 from neurozsl.report.schema import RunReport
-from neurozsl.report.sections.build import build
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.simulation import simulate as simulation
@@ -33,11 +39,18 @@ from neurozsl.training.stage_loop import EpochProgress
 Folder = str | Path
 
 
-def load(run: Folder) -> Run:
+_unpacked = ExitStack()  # folders of packed runs that were loaded, until the process ends
+atexit.register(_unpacked.close)
+
+
+def load(run: Folder, *, data: Folder | None = None) -> Run:
     """Open a finished run: its model (on the CPU, for evaluation), data, settings and scores.
 
     Args:
-        run: folder that `train` or `neurozsl train` wrote.
+        run: folder that `train` or `neurozsl train` wrote, or the zip of `pack`, which is unpacked
+            into a temporary folder until this process ends.
+        data: its data set, where it moved. Where it is not on this machine, `run.data` has the
+            classes and their vectors, and whoever asks for samples is told which set is needed.
 
     Raises:
         BadInput: no run, unfinished, or a file of it damaged.
@@ -47,7 +60,37 @@ def load(run: Folder) -> Run:
         run = nz.load("runs/demo")
         run.result["test"]["HM"], run.data.classes, run.model
     """
-    return runs.open_run(Path(run))
+    path = Path(run)
+    if is_archive(path):
+        path = _unpacked.enter_context(unpacked(path))
+    return runs.open_run(path, data=None if data is None else Path(data))
+
+
+def pack(
+    run: Run | Folder, out: Folder | None = None, *, bundles: bool = True, checkpoints: bool = False
+) -> Packed:
+    """Write a run as one file, with what it needs where its data set is not.
+
+    Args:
+        run: a finished run, of a classifier by its folder.
+        out: the zip; None: beside the folder, under its name.
+        bundles: with those in `deploy`.
+        checkpoints: with those of the training.
+
+    Returns:
+        Path and bytes of the zip, what is in it, what was left out, and what it cannot do.
+
+    Raises:
+        BadInput: a file of the run or of a bundle is damaged.
+
+    Example::
+
+        nz.pack("runs/demo", "demo.zip").bytes
+        nz.load("demo.zip").data.classes
+    """
+    path = run.path if isinstance(run, Run) else Path(run)
+    place = None if out is None else Path(out)
+    return pack_run(path, place, bundles=bundles, checkpoints=checkpoints)
 
 
 def open_bundle(bundle: Folder) -> Bundle:
@@ -233,6 +276,7 @@ def profile(
 
     Returns:
         The report; `nz.write_report(report, Path("r.html"))` makes a page of it, `.md` a card.
+        Where the data set of the run is not here, what `pack` measured.
 
     Raises:
         BadInput: the bundle is damaged or belongs to another run.
@@ -243,13 +287,11 @@ def profile(
         [(row.name, row.joules) for row in report.energy]
     """
     opened, folder = _run(run), _bundle_folder(bundle)
-    return build(
+    return profiled(
         opened,
         bundle=folder,
         command=command("profile", opened.path, words({"bundle": folder, "margin": margin})),
-        devices=devices,
-        step_s=step_s,
-        margin=margin,
+        asked={"devices": devices, "step_s": step_s, "margin": margin},
         progress=progress,
     )
 

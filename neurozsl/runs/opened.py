@@ -10,11 +10,12 @@ from neurozsl.core.shell import words
 from neurozsl.data.batch import ZSLData
 from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import ZSLModel, needed_branch
+from neurozsl.runs.kept import KEPT, kept_data, read_kept
 from neurozsl.runs.result import NAME as RESULT
 from neurozsl.runs.result import Result, read_result
 from neurozsl.runs.seal import check_digest
 from neurozsl.runs.settings import NAME as SETTINGS
-from neurozsl.runs.settings import RunSettings, load_data, read_settings
+from neurozsl.runs.settings import DataElsewhere, RunSettings, data_folder, load_data, read_settings
 from neurozsl.runs.stored import (
     FIRST_STAGE,
     INTEGERS,
@@ -37,7 +38,8 @@ class Run:
 
     program: the integers that its branch was trained with; None where it was trained in float.
     digest: of its result, by which a run that it teaches or begins knows it. note: that its files
-    are not checked, where an earlier version wrote it.
+    are not checked, where an earlier version wrote it. data_path: the folder of its data; None:
+    they are not here, and `data` is what the run kept of them (`kept.KeptData`).
     """
 
     path: Path
@@ -49,23 +51,52 @@ class Run:
     program: Program | None = None
     digest: str = ""
     note: str = ""
+    data_path: Path | None = None
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: Path, *, data: Path | None = None) -> Run:
     """Open a finished run: model in evaluation mode on the CPU.
 
+    data: where its data set lies; None: where it was, or where `NEUROZSL_DATA` says. A run whose
+    data are not there opens with what it kept of them.
+
     Raises:
+        DataElsewhere: the data are not there, and the run is of a version that kept nothing of
+            them, or `data` was given.
         BadInput: no run, unfinished, or files damaged.
     """
     settings = read_settings(path)
-    result = _finished(path, settings)
-    for name in (WEIGHTS, MODEL, INTEGERS, START, STARTED):
-        result.check_file(path, name)
-    data = load_data(path, settings)
+    result = check_run(path, settings)
+    folder, loaded = _data(path, settings, result, data)
     model = with_integers(read_model(path), settings.qat)
     program = trained_program(path, settings, model)
     about = (result.selected, result.content, program, result.digest, result.note)
-    return Run(path, settings, data, model, *about)
+    return Run(path, settings, loaded, model, *about, folder)
+
+
+def _data(
+    path: Path, settings: RunSettings, result: Result, given: Path | None
+) -> tuple[Path | None, ZSLData]:
+    """Folder and content of the data set, or None and what is kept of it."""
+    try:
+        folder = data_folder(path, settings, given)
+    except DataElsewhere as error:
+        if given is not None or KEPT not in result.files:
+            raise
+        return None, kept_data(read_kept(path), str(error))
+    return folder, load_data(path, settings, given)
+
+
+def check_run(path: Path, settings: RunSettings) -> Result:
+    """The result of a finished run, every file that opening it reads being the one it comes from.
+
+    Raises:
+        BadInput: unfinished, or files damaged.
+    """
+    result = _finished(path, settings)
+    for name in (WEIGHTS, MODEL, INTEGERS, START, STARTED, KEPT):
+        result.check_file(path, name)
+    return result
 
 
 def load_result(path: Path) -> Mapping[str, Any]:

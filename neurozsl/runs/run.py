@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from neurozsl.core.errors import BadInput
 from neurozsl.core.lock import Lock
 from neurozsl.core.reading import brief, read_object
@@ -29,6 +31,7 @@ from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.data.sets.load import load
 from neurozsl.models.base import ZSLModel, needed_branch
 from neurozsl.parallel.team import Alone, Team, first_does
+from neurozsl.runs.kept import write_kept
 from neurozsl.runs.opened import (
     Run,
     check_source,
@@ -44,7 +47,14 @@ from neurozsl.runs.result import NAME as RESULT
 from neurozsl.runs.result import write_result
 from neurozsl.runs.seal import RESTORE, check_file
 from neurozsl.runs.settings import NAME as SETTINGS
-from neurozsl.runs.settings import RunSettings, load_data, read_settings, versions, write_settings
+from neurozsl.runs.settings import (
+    RunSettings,
+    data_folder,
+    load_data,
+    read_settings,
+    versions,
+    write_settings,
+)
 from neurozsl.runs.stored import (
     FILES,
     INTEGERS,
@@ -222,8 +232,12 @@ def _trained(path: Path, progress: EpochProgress | None, crew: Crew | None, team
     result, digest = {**scored, **extra}, ""
     program = trained_program(path, settings, model)
     if first:
+        with torch.random.fork_rng(devices=[]):  # a model that is built draws its first weights
+            write_kept(path, data, with_integers(read_model(path), settings.qat))
         digest = write_result(path, result, settings, FILES).digest
-    return Run(path, settings, data, model.eval(), selected, result, program, digest)
+    folder = data_folder(path, settings)
+    about = (selected, result, program, digest)
+    return Run(path, settings, data, model.eval(), *about, data_path=folder)
 
 
 def _fine_tuned(

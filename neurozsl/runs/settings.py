@@ -2,7 +2,8 @@
 
 The path of the data is kept relative to the run folder, with a fingerprint of its contents, so that
 a folder can move with its data and changed data are noticed. Where the data lie elsewhere, as for a
-run that was copied alone, `NEUROZSL_DATA` says where. The file is sealed (`seal`).
+run that was copied alone, the caller (`--data`) or `NEUROZSL_DATA` says where; what works without
+them says `kept`. The file is sealed (`seal`).
 """
 
 import json
@@ -16,9 +17,11 @@ from typing import Any, Final, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from neurozsl.core.archive import is_archive
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.core.reading import read_object
+from neurozsl.core.shell import command
 from neurozsl.core.version import __version__
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.benchmark.avca_layout import FeatureName
@@ -49,7 +52,7 @@ def versions() -> dict[str, str]:
 
 
 class DataElsewhere(BadInput):
-    """The data set of a run lies neither where it was nor where `NEUROZSL_DATA` says."""
+    """The data set of a run does not lie where it was, nor where the caller or the system says."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ def read_settings(path: Path) -> RunSettings:
         BadInput: there is no run, or its file is damaged or was changed.
     """
     file = path / NAME
+    if is_archive(path):
+        raise BadInput(
+            f"run '{path}': is a packed run; open it first with `{command('unpack', path)}`"
+        )
     if not file.is_file():
         raise BadInput(
             f"run '{path}': no run.json there; give the folder that `neurozsl train --out` wrote"
@@ -124,14 +131,14 @@ def read_settings(path: Path) -> RunSettings:
 _TYPES: Final = TypeAdapter(RunSettings)
 
 
-def load_data(path: Path, settings: RunSettings) -> ZSLData:
-    """Load the data set of a run and check that it is still the same.
+def load_data(path: Path, settings: RunSettings, given: Path | None = None) -> ZSLData:
+    """Load the data set of a run and check that it is still the same; given: as in `data_folder`.
 
     Raises:
         DataElsewhere: it is not there.
         BadInput: it has changed.
     """
-    folder = data_folder(path, settings)
+    folder = data_folder(path, settings, given)
     alignment, features = settings.label_alignment, settings.feature_name
     return load(folder, feature_name=features, label_alignment=alignment)
 
@@ -145,31 +152,43 @@ class HasData(Protocol):
     def data_fingerprint(self) -> str: ...
 
 
-def data_folder(path: Path, settings: HasData) -> Path:
+def data_folder(path: Path, settings: HasData, given: Path | None = None) -> Path:
     """Where the data set of a run lies: as noted, else in the folder that `NEUROZSL_DATA` names.
 
-    That is the data set itself, or a folder that holds it under the name it had.
+    That is the data set itself, or a folder that holds it under the name it had. given: the one
+    place to look at instead.
 
     Raises:
         DataElsewhere: it is not there.
         BadInput: what lies there is another one.
     """
     noted = (path / settings.data).resolve()
-    given = os.environ.get(DATA_VARIABLE)
-    elsewhere = [] if not given else [Path(given) / noted.name, Path(given)]
-    there = [folder for folder in (noted, *elsewhere) if folder.is_dir()]
+    variable = os.environ.get(DATA_VARIABLE)
+    if given is not None:
+        places, where = _at(given, noted.name), f"in --data {given}"
+    else:
+        places, where = [noted], f"at {noted}"
+        if variable:
+            places += _at(Path(variable), noted.name)
+            where += f", nor in {DATA_VARIABLE}={variable}"
+    there = [folder for folder in places if folder.is_dir()]
     for folder in there:
         if fingerprint(folder) == settings.data_fingerprint:
             return folder
     needed = f"data set '{noted.name}' with the fingerprint {settings.data_fingerprint[:12]}"
-    remedy = f"put it there, or say where it lies: {DATA_VARIABLE}=FOLDER before the command"
+    say = f"--data DIR (evaluate, export, profile, simulate), or {DATA_VARIABLE}=FOLDER"
     if not there:
-        looked = "" if not given else f", nor in {DATA_VARIABLE}={given}"
         raise DataElsewhere(
-            f"run '{path}': needs the {needed}, not found at {noted}{looked}; {remedy}"
+            f"run '{path}': needs the {needed}, not found {where}; put it there, or say where it "
+            f"lies: {say} before any command"
         )
     raise BadInput(
         f"run '{path}': the data in '{there[0]}' changed since training or are others (fingerprint "
-        f"{fingerprint(there[0])[:12]}); it needs the {needed}; restore it there, set "
-        f"{DATA_VARIABLE}=FOLDER, or train a new run"
+        f"{fingerprint(there[0])[:12]}); it needs the {needed}; restore it there, say "
+        f"where it lies, {say}, or train a new run"
     )
+
+
+def _at(folder: Path, name: str) -> list[Path]:
+    """A data set that lies in a folder under its name, or is it."""
+    return [folder / name, folder]

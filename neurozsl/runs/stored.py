@@ -11,14 +11,15 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.core.reading import Kind, brief, read_object
 from neurozsl.models.base import ZSLModel
+from neurozsl.runs.kept import KEPT
 from neurozsl.runs.seal import RESTORE
 from neurozsl.training import checkpoint
 
 WEIGHTS, MODEL, INTEGERS = "model.safetensors", "model.json", "program.npz"
 START, STARTED = "start.safetensors", "start.json"
 FIRST_STAGE = f"stage1/{checkpoint.BEST}"
-# What the scores of a run come from.
-FILES = (WEIGHTS, MODEL, INTEGERS, START, STARTED, FIRST_STAGE)
+# What the scores of a run come from, and what it keeps of its data set.
+FILES = (WEIGHTS, MODEL, INTEGERS, START, STARTED, FIRST_STAGE, KEPT)
 _OPTIONS: Mapping[str, Kind] = {"name": str, "audio_dim": int, "video_dim": int}
 
 

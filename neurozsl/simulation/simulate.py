@@ -1,8 +1,9 @@
 """A bundle on one backend: spikes, and the classes they lead to.
 
-A bundle that lies in its run folder (`RUN/deploy/TARGET`) is fed test samples of the run, and the
-host part of the model names a class for each. A bundle on its own, or in a run whose data set is
-not on this machine, is fed its golden samples.
+A bundle that lies in its run folder (`RUN/deploy/TARGET`) is fed test samples of the run, or those
+that the run kept where its data set is not on this machine, and the host part of the model names a
+class for each. A bundle on its own is fed its golden samples, and so is one in a run that kept
+fewer test samples than are asked for, or none.
 """
 
 import time
@@ -17,14 +18,14 @@ from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Trace
 from neurozsl.deploy.anytime import Margin, finisher_of, rules
 from neurozsl.deploy.belonging import check_belongs
-from neurozsl.deploy.samples import spread
+from neurozsl.deploy.samples import asked_problem, shown_samples
 from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.models.base import distances
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.runs.settings import DataElsewhere
 from neurozsl.scoring import road
-from neurozsl.scoring.evaluation import Collected, problem_of
+from neurozsl.scoring.evaluation import Collected
 from neurozsl.scoring.metrics import predict
 
 DEFAULT_SAMPLES = 16
@@ -109,14 +110,14 @@ class Simulation:
         }
 
 
-def run_of(bundle: Bundle) -> Run | None:
-    """The run whose folder holds this bundle, or None.
+def run_of(bundle: Bundle, data: Path | None = None) -> Run | None:
+    """The run whose folder holds this bundle, or None; data: as in `open_run`.
 
     Raises:
-        DataElsewhere: it does, and its data set is not on this machine.
+        DataElsewhere: it does, and neither its data set nor anything of it is on this machine.
     """
     folder = bundle.path.resolve().parent.parent
-    return runs.open_run(folder) if (folder / "run.json").is_file() else None
+    return runs.open_run(folder, data=data) if (folder / "run.json").is_file() else None
 
 
 def simulate(
@@ -125,11 +126,13 @@ def simulate(
     backend: str,
     limit: int | None = None,
     margin: Margin | None = None,
+    data: Path | None = None,
     progress: Progress | None = None,
 ) -> Simulation:
     """Run `limit` samples (default 16) on a backend of the bundle.
 
     margin: every sample is stopped once the margin of its class is reached, its spikes end there.
+    data: the data set of the run, where it moved.
 
     Raises:
         BadInput: a limit below 1, or a margin where no run is around the bundle to name classes.
@@ -138,11 +141,12 @@ def simulate(
     if count < 1:
         raise BadInput(f"simulate: limit {limit}, expected 1 or more samples, or None for 16")
     motion = bundle.backend(backend)
-    source = ""
+    source, taken = "", []
     try:
-        run = run_of(bundle)
+        run = run_of(bundle, data)
+        taken = [] if run is None else shown_samples(run, count)
     except DataElsewhere as error:
-        if margin is not None:
+        if margin is not None or data is not None:
             raise
         run, source = None, f"golden samples of the bundle ran, and no classes are named: {error}"
     if run is None:
@@ -157,17 +161,14 @@ def simulate(
         seconds = time.perf_counter() - start
         return Simulation(backend, trace, seconds, (), _warning(trace), source=source)
     note = check_belongs(run, bundle)
-    stage = run.data.stage(2)
-    problem = problem_of(stage)
+    problem = asked_problem(run)
     rule = None if margin is None else rules(run, (margin,), bundle.spec.policy)[0]
     finish = finisher_of(run, bundle.spec.policy)
     traces, predictions, seconds, done = [], list[Prediction](), 0.0, 0
     with road.at_rest(run.model):
         words = road.words(run.model, run.data.vectors)
-        for split, n in ((stage.seen, count - count // 2), (stage.unseen, count // 2)):
-            if n == 0:
-                continue
-            parts = road.prepare(run.model, split, spread(split, n))
+        for split, rows in taken:
+            parts = road.prepare(run.model, split, rows)
             assert parts.chip_input is not None  # the bundle belongs to the run
             start = time.perf_counter()
             trace = motion(parts.chip_input).to_numpy()

@@ -18,7 +18,6 @@ from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
 from neurozsl.data.batch import ZSLData
 from neurozsl.data.sets.load import load
-from neurozsl.deploy.samples import spread as spread_rows
 from neurozsl.export.nir.graph import to_nir
 from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.energy import EnergyRow, estimate_all
@@ -27,6 +26,7 @@ from neurozsl.models.base import ZSLModel, branch_of
 from neurozsl.runs import run as runs
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
+from neurozsl.scoring.samples import spread as spread_rows
 from neurozsl.studies.base import StudyProgress, Table, sole_writer, spread, train_all
 from neurozsl.studies.benchmark_kept import check_kept
 from neurozsl.studies.benchmark_plan import BenchmarkSettings as BenchmarkSettings
@@ -131,7 +131,7 @@ def activity(model: ZSLModel, data: ZSLData) -> MotionActivity:
     stage, passed = data.stage(2), []
     with road.at_rest(model):
         for split in (stage.seen, stage.unseen):
-            parts = road.prepare(model, split, spread_rows(split, ENERGY_SAMPLES // 2))
+            parts = road.prepare(model, split, spread_rows(len(split), ENERGY_SAMPLES // 2))
             passed.append(road.on_chip(parts, road.trace_of(model, parts)))
     chip_input, trace = road.joined(passed)
     values = trace.spikes.values()

@@ -16,6 +16,7 @@ from neurozsl.models.motion import SpikingBranch
 from neurozsl.report import read_report, write_report
 from neurozsl.report.sections import build
 from neurozsl.runs import run as runs
+from neurozsl.scoring.samples import chip_input, spread
 from neurozsl.simulation.simulate import simulate
 from neurozsl.training.protocol import TrainConfig
 
@@ -64,7 +65,7 @@ def test_golden_inputs_are_test_samples_of_seen_and_unseen_classes(run_dir: Path
     chip = samples.golden_input(run, 16)
     assert chip.batch == 16
     stage = run.data.stage(2)
-    first = samples.chip_input(run.model, stage.seen, samples.spread(stage.seen, 8))
+    first = chip_input(run.model, stage.seen, spread(len(stage.seen), 8))
     assert np.array_equal(chip.codes["video"][:8], first.codes["video"])
 
 

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from neurozsl.core.errors import BadInput
-from neurozsl.deploy import deploy, finetune, samples
+from neurozsl.deploy import deploy, finetune
+from neurozsl.deploy.samples import training_spikes
 from neurozsl.deploy.score import score_backend
 from neurozsl.export.bundle.bundle import open_bundle
 from neurozsl.export.targets import lava as lava_target
@@ -25,6 +26,7 @@ from neurozsl.hardware.loihi.program import Program
 from neurozsl.models.base import needed_branch
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.runs import run as runs
+from neurozsl.scoring import samples
 from neurozsl.training import checkpoint
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.qat import Rounding
@@ -69,7 +71,7 @@ def test_the_start_is_the_parent_with_folded_norms_and_mean_thresholds(parent: P
     before, after = needed_branch(run.model).spec(), needed_branch(model).spec()
     assert (before.policy, after.policy) == ("dynamic", "frozen")
     stage = run.data.stage(2).train
-    rows = samples.spread(stage, samples.CALIBRATION_ROWS)
+    rows = samples.spread(len(stage), samples.CALIBRATION_ROWS)
     theta = samples.chip_input(run.model, stage, rows).theta
     assert theta is not None
     for old, new in zip(before.layers, after.layers, strict=True):
@@ -202,7 +204,7 @@ def test_a_bundle_ships_the_trained_integers_and_their_training_spikes(
     for a, b in zip(bundle.program.layers, eight.program.layers, strict=True):
         assert np.array_equal(a.weight, b.weight) and a.vth == b.vth
     assert bundle.trained_trace is not None
-    trained = samples.training_spikes(eight, bundle.golden)
+    trained = training_spikes(eight, bundle.golden)
     for name, spikes in trained.spikes.items():
         assert np.array_equal(spikes, bundle.trained_trace.spikes[name])
     scores = deploy.evaluate_run(eight, bundle=tmp_path / "lava")

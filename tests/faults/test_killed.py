@@ -29,6 +29,7 @@ from neurozsl.data.store import save
 from neurozsl.data.synthetic import scenes
 from neurozsl.deploy.deploy import deploy
 from neurozsl.export.bundle.bundle import open_bundle
+from neurozsl.portable.pack import pack
 from neurozsl.report import plots, read_report, write_report
 from neurozsl.report.sections import build as report_build
 from neurozsl.report.show import write as report_write
@@ -162,6 +163,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
             "profile": profile_case(home),
             "benchmark": benchmark_case(home, data),
             **event_cases(home),
+            "pack": pack_case(home),
+            "unpack": unpack_case(home),
         }  # fmt: skip
 
 
@@ -278,6 +281,38 @@ def event_cases(home: Path) -> dict[str, Case]:
     }
 
 
+def pack_case(home: Path) -> Case:
+    def command(folder: Path) -> Words:
+        return ("pack", folder / "run", "--out", folder / "run.zip")
+
+    def content(folder: Path) -> Any:
+        return (folder / "run.zip").read_bytes(), trained("run")(folder)
+
+    def complete(folder: Path, new: Any) -> None:
+        assert not (folder / "run.zip").exists() or content(folder) == new
+        assert open_run(folder / "run").result
+
+    return Case(home / "bundle", command, command, content, complete)
+
+
+def unpack_case(home: Path) -> Case:
+    packed = pack(home / "bundle" / "run", home / "packed.zip")
+
+    def command(folder: Path) -> Words:
+        return ("unpack", home / "packed.zip", "--out", folder / "opened")
+
+    def content(folder: Path) -> Any:
+        opened = folder / "opened"
+        return {str(x.relative_to(opened)): x.read_bytes()
+                for x in opened.rglob("*") if x.is_file()}  # fmt: skip
+
+    def complete(folder: Path, new: Any) -> None:
+        assert not (folder / "opened").exists() or content(folder) == new
+        assert set(new) == set(packed.files)
+
+    return Case(home / "nothing", command, command, content, complete)
+
+
 def left(folder: Path) -> list[str]:
     """What no command should leave."""
     return [str(path) for path in folder.rglob("*") if leftovers._OURS.fullmatch(path.name)]
@@ -308,8 +343,8 @@ def survives(case: Case, wanted: int) -> int:
 
 
 COMMANDS = ("data synth", "data convert", "data build", "train", "train --resume", "export",
-            "profile", "benchmark", "data events", "data build --events",
-            "train --network")  # fmt: skip
+            "profile", "benchmark", "data events", "data build --events", "train --network",
+            "pack", "unpack")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -27,6 +28,9 @@ WRITES: Final[dict[str, str]] = {
     "run/model.json": "test_runs",
     "run/result.json": "test_runs",
     "run/log.jsonl": "test_runs",
+    "run/kept.npz": "test_portable",
+    "archive/run.zip": "test_packed",
+    "opened/measured/*.json": "test_portable",
     "run/model.safetensors": "test_runs",
     "run/stage?/best.safetensors": "test_runs",
     "run/stage?/last.safetensors": "test_runs",
@@ -69,11 +73,15 @@ def written(
     events = recordings(tmp_path_factory.mktemp("events") / "recordings")
     event_set = events.with_name("set")
     data = (run_dir / json.loads((run_dir / "run.json").read_text())["data"]).resolve()
+    copy = run_dir.with_name("copy")  # beside its data; what it measures stays there
+    shutil.copytree(run_dir, copy)
+    archive = tmp_path_factory.mktemp("archive")
     labels, trained = events / "labels.csv", events.with_name("run")
     commands: tuple[tuple[object, ...], ...] = (
         ("data", "convert", data, "--out", packed),
         ("data", "build", "--events", events, "--labels", labels, "--out", event_set),
         ("train", "--network", "conv-if", "--data", event_set, "--out", trained, "--epochs", 1),
+        ("pack", copy, "--without-bundles", "--out", archive / "run.zip"),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "report.html"),
         ("profile", run_dir, "--bundle", lava_bundle, "--report", made / "card.md"),
     )
@@ -89,13 +97,16 @@ def written(
     assert ran.code == 0, ran.err[-2000:]
     (made / "x.npz").unlink()  # the user's
     folders = {"run": run_dir, "bundle": lava_bundle, "set": data, "packed": packed, "made": made}
-    folders |= {"recordings": event_set, "network": trained}
+    folders |= {"recordings": event_set, "network": trained, "archive": archive}
+    folders |= {"opened": copy}
     found: dict[str, str] = {}
     for name, folder in folders.items():
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
-            if path.is_file() and not (name == "run" and inside.parts[0] == "deploy"):
+            again = name == "opened" and inside.parts[0] != "measured"  # rows of `run`
+            if path.is_file() and not again and not (name == "run" and inside.parts[0] == "deploy"):
                 found[f"{name}/{inside}"] = str(path)
+    shutil.rmtree(copy)
     return found
 
 

@@ -31,7 +31,7 @@ from tests.cli.conftest import Ran, run_command
 from tests.factories import runs as run_folders
 
 JSON: Final = ("run.json", "result.json", "model.json")
-SEALED: Final = (*JSON, "model.safetensors")
+SEALED: Final = (*JSON, "model.safetensors", "kept.npz")
 TUNED: Final = (*SEALED, "start.json", "start.safetensors", "program.npz")
 ACCEPTED: Final = {
     "log.jsonl": "it repeats the checkpoints, and nothing is scored by it",
@@ -247,7 +247,7 @@ def test_a_damaged_file_of_a_fine_tuned_run_is_named(name: str, damage: str, tun
 def test_a_fine_tuning_does_not_begin_from_a_changed_start(
     name: str, damage: str, tuned: Path
 ) -> None:
-    for made in ("result.json", "model.safetensors", "program.npz", "log.jsonl"):
+    for made in ("result.json", "model.safetensors", "program.npz", "log.jsonl", "kept.npz"):
         (tuned / made).unlink()
     shutil.rmtree(tuned / "stage3")
     content = (tuned / name).read_bytes()
@@ -327,7 +327,7 @@ def test_without_digests_a_wrong_type_is_named(
 @pytest.fixture
 def stopped(own: Path) -> Path:
     """The run as a kill in stage 2 left it."""
-    for name in ("model.safetensors", "model.json", "result.json"):
+    for name in ("model.safetensors", "model.json", "kept.npz", "result.json"):
         (own / name).unlink()
     return own
 

@@ -14,7 +14,6 @@ import pytest
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.data.synthetic.scenes import SyntheticConfig, render
-from neurozsl.deploy.samples import chip_input
 from neurozsl.export.bundle import manifest
 from neurozsl.hardware.chips.chip import parse_chip
 from neurozsl.report.schema import RunReport
@@ -28,6 +27,7 @@ from neurozsl.report.sections.stacking import beta_curve
 from neurozsl.runs import run as runs
 from neurozsl.scoring import metrics
 from neurozsl.scoring.metrics import Problem
+from neurozsl.scoring.samples import chip_input
 
 NAMES = ("a", "b", "c", "d", "e")
 SEEN, UNSEEN = np.array([0, 3]), np.array([1, 4])  # class 2 is in neither

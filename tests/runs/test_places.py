@@ -37,8 +37,8 @@ def asked_for(ran: Ran, run: Path) -> bool:
 @pytest.mark.parametrize(
     "command",
     [("evaluate", "RUN"), ("evaluate", "RUN", "--bundle", "BUNDLE"), ("profile", "RUN"),
-     ("profile", "BUNDLE"), ("export", "RUN", "--target", "nir"),
-     ("simulate", "BUNDLE", "--margin", "0.1")],
+     ("profile", "BUNDLE"), ("simulate", "BUNDLE", "--margin", "auto"),
+     ("train", "--resume", "RUN", "--qat", "loihi2")],
     ids=" ".join,
 )  # fmt: skip
 def test_what_needs_data_says_which_and_how_to_give_it(
@@ -52,10 +52,26 @@ def test_what_needs_data_says_which_and_how_to_give_it(
     assert asked_for(ran, alone) and f"nor in NEUROZSL_DATA={tmp_path / 'nowhere'}" in ran.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("evaluate", "RUN"), ("export", "RUN", "--target", "nir"), ("profile", "RUN"),
+     ("simulate", "BUNDLE", "--margin", "0.1")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_run_of_an_earlier_version_needs_its_data_for_more(
+    command: tuple[str, ...], alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NEUROZSL_DATA", raising=False)
+    run_folders.of_an_earlier_version(alone)
+    places = {"RUN": alone, "BUNDLE": alone / "deploy" / "lava"}
+    assert asked_for(run_command(*(places.get(word, word) for word in command)), alone)
+
+
 def test_a_bundle_of_it_is_verified_and_simulated_on_its_golden_samples(
     alone: Path, lava_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NEUROZSL_DATA", raising=False)
+    run_folders.of_an_earlier_version(alone)  # which kept nothing of its data
     bundle = alone / "deploy" / "lava"
     ran = run_command("simulate", bundle, "--backend", "emulator", "--json")
     assert ran.code == 0, ran.err

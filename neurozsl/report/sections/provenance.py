@@ -9,7 +9,6 @@ from neurozsl.export.bundle.bundle import Bundle
 from neurozsl.export.bundle.manifest import NAME
 from neurozsl.report.show.compare import DATA
 from neurozsl.runs.run import INTEGERS, WEIGHTS, Run
-from neurozsl.runs.settings import data_folder
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -21,7 +20,8 @@ def digests(run: Run, opened: Bundle | None) -> dict[str, str]:
     file, where it is one, has its SHA-256 beside it.
     """
     files = {f"run/{name}": run.path / name for name in (WEIGHTS, INTEGERS, "run.json")}
-    files[f"data/{store.ARRAYS}"] = data_folder(run.path, run.settings) / store.ARRAYS
+    if run.data_path is not None:
+        files[f"data/{store.ARRAYS}"] = run.data_path / store.ARRAYS
     found = {name: sha256(path) for name, path in files.items() if path.is_file()}
     found[DATA] = run.settings.data_fingerprint
     if opened is not None:

@@ -1,0 +1,1 @@
+"""A run that travels: measured where its data lie, packed into one file, opened elsewhere."""
