@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurozsl.classifier.learner import Learner, Seen
+from neurozsl.classifier.crossings import drawn_in
+from neurozsl.classifier.learner import Learner, Seen, TwinLearner
 from neurozsl.classifier.recipe import Readout, Recipe
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import brief
@@ -87,6 +88,10 @@ def fit(
     total = per_epoch * recipe.epochs
     for epoch in range(len(history), recipe.epochs):
         network.train()
+        # Of a network that is trained on, the weights are not far from theirs any more.
+        drawn = learner.draws = recipe.without_clock and (
+            isinstance(learner, TwinLearner) or drawn_in(epoch, recipe.epochs)
+        )
         rng = np.random.default_rng((recipe.seed, epoch))
         order, began = rng.permutation(len(examples.rows)), time.perf_counter()
         sums = {"loss": 0.0, "right": 0.0}
@@ -96,8 +101,8 @@ def fit(
                 group["lr"] = learning_rate(step, total, recipe)
             pruning.before_step(step / total)
             rows = np.sort(order[index * recipe.batch : (index + 1) * recipe.batch])
-            frames = as_input(examples.take(examples.rows[rows]), recipe)
-            frames = recipe.augment(frames, rng).to(recipe.device)
+            frames = torch.from_numpy(np.ascontiguousarray(examples.take(examples.rows[rows])))
+            frames = _augmented(frames.float(), recipe, rng, drawn).to(recipe.device)
             label = torch.as_tensor(examples.labels[rows], device=recipe.device)
             answer = logits(learner.see(frames), recipe.readout)
             loss = functional.cross_entropy(answer, label, label_smoothing=recipe.smoothing)
@@ -123,14 +128,30 @@ def fit(
             text = f"loss {done['loss']:.3f}, training accuracy {100 * done['right']:.1f}"
             progress(epoch + 1, recipe.epochs, text)
     pruning.finish()
+    learner.draws = False
     network.eval()
     return history
 
 
+def _augmented(
+    frames: Tensor, recipe: Recipe, rng: np.random.Generator, all_events: bool
+) -> Tensor:
+    """Frames of training; all_events: half of the samples keep every event of the sensor."""
+    if not all_events:
+        return recipe.augment(as_binary(frames, recipe), rng)
+    frames = recipe.augment(frames, rng)
+    whole = torch.from_numpy(rng.random((len(frames), *(1,) * (frames.dim() - 1))) < 0.5)
+    return torch.where(whole, frames, frames.clamp(max=1))
+
+
 def as_input(frames: npt.NDArray[np.uint8], recipe: Recipe) -> Tensor:
     """Frames as the network reads them, float32."""
-    found = torch.from_numpy(np.ascontiguousarray(frames)).float()
-    return found.clamp(max=1) if recipe.values == "binary" else found
+    return as_binary(torch.from_numpy(np.ascontiguousarray(frames)).float(), recipe)
+
+
+def as_binary(frames: Tensor, recipe: Recipe) -> Tensor:
+    """The same of counts in a tensor: 1 for every count where the recipe says so."""
+    return frames.clamp(max=1) if recipe.values == "binary" else frames
 
 
 def logits(seen: Seen, readout: Readout | None) -> Tensor:

@@ -34,6 +34,7 @@ class Recipe:
         readout: what the classes are read from: spike counts, the largest membrane of a read-out,
             or what the last step holds. None: counts of spikes, the membrane of a read-out.
         values: `binary` makes 1 of every count, as chips without payload read it.
+        without_clock: trained for events in whatever order they come (`crossings`).
         augment: random changes of the training frames.
         sparsity: how it is pruned; None: not at all (zeros that are there stay).
         rounding: the chip's integers; None: float.
@@ -51,6 +52,7 @@ class Recipe:
     smoothing: float = 0.0
     readout: Readout | None = None
     values: Values = "binary"
+    without_clock: bool = False
     augment: Augment = field(default_factory=Augment)
     sparsity: Sparsity | None = None
     rounding: Rounding | None = None
@@ -77,6 +79,11 @@ class Recipe:
         if self.readout is not None and self.readout not in READOUTS:
             raise BadInput(
                 f"readout '{self.readout}': training follows one of {', '.join(READOUTS)}"
+            )
+        if self.without_clock and (self.values, self.readout or "count") != ("binary", "count"):
+            raise BadInput(
+                f"without a clock: values {self.values}, readout {self.readout}; events come one "
+                "by one, and spikes are counted: leave both options out"
             )
         if self.values not in get_args(Values):
             raise BadInput(f"values '{self.values}': expected {' or '.join(get_args(Values))}")

@@ -88,7 +88,9 @@ def create(
         raise BadInput(f"{data}: no recording is for training; name some in the split `train`")
     spoken = said or Said()
     task = _task(events, recipe, spoken)
-    learner = learner_of(network, task, recipe.rounding)  # refused before it is made
+    learner = learner_of(  # refused before it is made
+        network, task, recipe.rounding, without_clock=recipe.without_clock
+    )
     learner.module.eval()
     with torch.no_grad():
         logits(learner.see(torch.zeros(1, 1, *task.shape)), recipe.readout)
@@ -206,7 +208,8 @@ def _learner(
     elif network.kind == "nir":
         network = replace(network, path=str(path / START))
     task = _task(events, settings.recipe, settings.spoken)
-    return learner_of(network, task, settings.recipe.rounding)
+    recipe = settings.recipe
+    return learner_of(network, task, recipe.rounding, without_clock=recipe.without_clock)
 
 
 def _task(events: EventSet, recipe: Recipe, said: Said) -> EventTask:

@@ -96,7 +96,13 @@ def source_of(text: str) -> NetworkSource:
     return NetworkSource("name", text)
 
 
-def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> Learner:
+def learner_of(
+    source: NetworkSource,
+    task: EventTask,
+    rounding: Rounding | None,
+    *,
+    without_clock: bool = False,
+) -> Learner:
     """A fresh network of a source, ready to learn; weights from torch's random state.
 
     Raises:
@@ -104,7 +110,7 @@ def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None
             asked of a stack whose BatchNorm is still free (fine-tune the finished run).
     """
     if source.kind == "nir":
-        return TwinLearner(_twin(source, task, rounding))
+        return TwinLearner(_twin(source, task, rounding, without_clock))
     stack = _stack(source, task)
     if rounding is not None:
         raise BadInput(
@@ -112,7 +118,7 @@ def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None
             "BatchNorm is folded; train it first, then `neurozsl train --resume RUN --qat CHIP`"
         )
     example = torch.zeros(1, task.steps, *task.shape)
-    learner = StackLearner(stack, example, task.code, task.step_s)
+    learner = StackLearner(stack, example, task.code, task.step_s, without_clock=without_clock)
     if not any(x.requires_grad for x in stack.parameters()):
         raise BadInput(f"network '{source.name}': has no weights that may learn (requires_grad)")
     try:
@@ -129,7 +135,9 @@ def learner_of(source: NetworkSource, task: EventTask, rounding: Rounding | None
     return learner
 
 
-def _twin(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> Twin:
+def _twin(
+    source: NetworkSource, task: EventTask, rounding: Rounding | None, without_clock: bool
+) -> Twin:
     path = _unchanged(source)
     graph = nirfile.read(path)
     declared = bool(graph_metadata.read(graph))  # a file that says it is not overruled
@@ -149,7 +157,8 @@ def _twin(source: NetworkSource, task: EventTask, rounding: Rounding | None) -> 
             f"{task.code.high}; train with --values binary"
         )
     lowered = replace(network.lowered, steps=task.steps)
-    twin = Twin(lowered, shapes=graph_inputs(network.graph), rounding=rounding)
+    shapes = graph_inputs(network.graph)
+    twin = Twin(lowered, shapes=shapes, rounding=rounding, without_clock=without_clock)
     _check_classes(source, twin.output.size, task)
     if rounding is not None:
         twin.program()  # what does not go into these integers is not begun

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurozsl.classifier.crossings import RULE, counted
 from neurozsl.classifier.neurons import Population, State, advance, run
 from neurozsl.classifier.weights import Weights
 from neurozsl.core.errors import BadInput
@@ -39,9 +40,12 @@ class Twin(nn.Module):
     """A lowered network with one input, as a module.
 
     shapes: of the inputs as their file has them, for `graph`. slope: of the surrogate.
+    without_clock: neurons count as `crossings` says. With a `Rounding` the weights are the chip's;
+    while paths are drawn the membranes are real numbers, as no emulator draws any.
 
     Raises:
-        BadInput: several inputs, thresholds from the host, or what `lowered_graph` refuses.
+        BadInput: several inputs, thresholds from the host, what `lowered_graph` refuses, or neurons
+            that need a clock.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Twin(nn.Module):
         shapes: Mapping[str, Shape] | None = None,
         rounding: Rounding | None = None,
         slope: float = SLOPE,
+        without_clock: bool = False,
     ) -> None:
         super().__init__()
         if len(lowered.inputs) != 1:
@@ -65,6 +70,9 @@ class Twin(nn.Module):
             )
         self.start, self.shapes, self.slope = lowered, dict(shapes or {}), slope
         lowered_graph(lowered, self.shapes)  # what cannot be written is not trained
+        self.without_clock, self.draws = without_clock, False
+        if without_clock:
+            _refuse_clocks(lowered)
         self.rounding = rounding
         self.weights = nn.ModuleList()
         self.place: dict[str, list[int]] = {}
@@ -129,6 +137,8 @@ class Twin(nn.Module):
         if self.rounding is None:
             return self._values(codes, self.start, {})
         program = self.program()
+        if self.draws and self.training:
+            return self._values(codes, dequantize(program), {})
         read = {x.name: x for x in program.layers if not x.rule.spiking}
         held = ChipInput(
             {self.input: codes.detach().cpu().numpy().astype(np.int16)}, program.inputs
@@ -157,15 +167,30 @@ class Twin(nn.Module):
                 found |= self._in_steps(stage, values, given)
             else:
                 [layer] = stage.layers
-                neurons = Population.of(layer, codes, self.slope)
-                drive = self._bias(layer)
+                drive = bias = self._bias(layer)
                 for number, synapse in enumerate(layer.synapses):
                     weights, rounded = self._used(layer, number)
                     drive = drive + weights(values[synapse.source], rounded)
+                if self.without_clock and layer.name not in given:
+                    spread = self._spread(layer, values) if self.draws and self.training else None
+                    theta = torch.as_tensor(layer.threshold).to(codes.device, codes.dtype)
+                    found[layer.name] = counted(drive, theta, spread=spread, bias=bias)
+                    values |= found
+                    continue
+                neurons = Population.of(layer, codes, self.slope)
                 spikes, membrane = run(neurons, drive, given.get(layer.name))
                 found[layer.name] = spikes if layer.rule.spiking else membrane
             values |= found
         return found
+
+    def _spread(self, layer: LoweredLayer, values: Mapping[str, Tensor]) -> Tensor:
+        """Sum of the squared weights of what arrives in a step."""
+        with torch.no_grad():
+            parts = []
+            for number, synapse in enumerate(layer.synapses):
+                weights, rounded = self._used(layer, number)
+                parts.append(weights(values[synapse.source], rounded**2))
+            return torch.stack(parts).sum(0)
 
     def _in_steps(
         self,
@@ -222,6 +247,26 @@ class Twin(nn.Module):
         bias = self._weights(layer, 0).bias
         assert bias is not None
         return _through(bias, layer.bias, self.rounding)
+
+
+def _refuse_clocks(lowered: Lowered) -> None:
+    """Refuse neurons that do not count as `crossings` says."""
+    for layer in lowered.layers:
+        what = ""
+        if layer.rule != RULE:
+            what = f"spikes by {layer.rule}"
+        elif np.any(layer.leak != 0) or np.any(layer.syn_leak != 1):
+            what = "leaks"
+        elif layer.theta_table is not None or not np.all(layer.threshold > 0):
+            what = "has thresholds that change, or are not above 0"
+        if what:
+            raise BadInput(
+                f"without a clock: layer '{layer.name}' {what}; neurons without a leak are needed "
+                "that subtract their threshold and may spike several times: train one with "
+                "--network conv-if --without-clock"
+            )
+    if any(stage.in_steps for stage in stages(lowered.layers)):
+        raise BadInput("without a clock: the network has a loop; give one without")
 
 
 def _through(own: Tensor, rounded: object, rounding: Rounding | None) -> Tensor:

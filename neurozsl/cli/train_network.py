@@ -57,6 +57,13 @@ def train_network(
     values: Annotated[
         str, typer.Option(help="Of event frames: binary (1 of every count), or counts.")
     ] = "binary",
+    without_clock: Annotated[
+        bool,
+        typer.Option(
+            "--without-clock",
+            help="For chips without a clock (Speck): spikes alike in whatever order events come.",
+        ),
+    ] = False,
     smoothing: Annotated[float, typer.Option(help="Of a network's labels in the loss.")] = 0.0,
     length: LengthOptions,
     pruning: PruningOptions,
@@ -86,6 +93,7 @@ def train_network(
         smoothing=smoothing,
         readout=readout,  # type: ignore[arg-type]  # checked there
         values=values,  # type: ignore[arg-type]
+        without_clock=without_clock,
         augment=Augment.read(augment or ""),
         sparsity=pruning.pruning(),
         rounding=integers.rounding(),
