@@ -201,6 +201,12 @@ def _refuse_clocks(parts: list[tuple[str, nn.Module]]) -> None:
                 f"without a clock: layer '{name}' is a {type(module).__name__}, whose leak needs "
                 "one; use IAFCell, as conv-if does"
             )
+        theta = torch.as_tensor(module.p.v_th) if isinstance(module, norse.IAFCell) else None
+        if theta is not None and (theta.numel() > 1 or theta.requires_grad or float(theta) <= 0):
+            raise BadInput(
+                f"without a clock: layer '{name}' has thresholds of shape {tuple(theta.shape)}; "
+                "one number above 0 that does not learn is needed, scale the weights in its place"
+            )
     if not isinstance(parts[-1][1], norse.IAFCell):
         raise BadInput(
             f"without a clock: the network ends with {type(parts[-1][1]).__name__}; spikes are "

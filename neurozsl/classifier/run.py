@@ -217,6 +217,11 @@ def _task(events: EventSet, recipe: Recipe, said: Said) -> EventTask:
     wide, high = events.size
     shape = (2, high, wide)
     most = 1
+    if recipe.without_clock and events.form != "frames":
+        raise BadInput(
+            f"{events.folder}: holds time surfaces, whose codes are no events; leave "
+            "--without-clock out, or build the set with --form frames"
+        )
     if recipe.values == "counts":
         most = max(int(events.take(rows).max()) for rows in _blocks(events.rows("train")))
     bits = max(1, most.bit_length())

@@ -21,11 +21,13 @@ from neurozsl.classifier.source import source_of
 from neurozsl.classifier.twin import Twin
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput, InputCode
+from neurozsl.data.events.recordings.build import EventGrid, write_event_set
 from neurozsl.export.nir import nirfile
 from neurozsl.hardware.floatsim.floatsim import simulate
 from neurozsl.hardware.lower.lower import lower
 from neurozsl.norse import cells
 from neurozsl.training.qat import Rounding
+from tests.factories.event_sets import recordings
 
 CODE = InputCode(72, "binary", 1, False, 1.0)
 STEPS = 7
@@ -178,6 +180,9 @@ def test_neurons_that_need_a_clock_are_refused_by_name() -> None:
     open_end = nn.Sequential(nn.Flatten(), nn.Linear(72, 4), _iaf(), nn.Linear(4, 2))
     with pytest.raises(BadInput, match="ends with Linear"):
         StackLearner(open_end, _frames(1), CODE, without_clock=True)
+    learns = nn.Sequential(nn.Flatten(), nn.Linear(72, 4), _iaf(0.0))
+    with pytest.raises(BadInput, match=r"layer '2' has thresholds .* above 0"):
+        StackLearner(learns, _frames(1), CODE, without_clock=True)
     plain = lower(StackLearner(_stack(), _frames(1), CODE).graph())
     with pytest.raises(BadInput, match=r"layer '2' spikes by NeuronRule.*--without-clock"):
         Twin(plain, without_clock=True)
@@ -189,6 +194,20 @@ def test_neurons_that_need_a_clock_are_refused_by_name() -> None:
         Recipe(without_clock=True, values="counts")
     with pytest.raises(BadInput, match="readout last"):
         Recipe(without_clock=True, readout="last")
+
+
+def test_time_surfaces_are_no_events(tmp_path: Path) -> None:
+    folder = recordings(tmp_path / "recordings")
+    grid = EventGrid(4, size=(10, 10), form="surfaces")
+    write_event_set(folder, folder / "labels.csv", tmp_path / "set", grid=grid)
+    with pytest.raises(BadInput, match="time surfaces, whose codes are no events"):
+        classifiers.create(
+            tmp_path / "run",
+            data=tmp_path / "set",
+            network=source_of("conv-if"),
+            recipe=Recipe(epochs=1, without_clock=True),
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_keeps_the_setting_and_goes_on_to_the_same_weights(
