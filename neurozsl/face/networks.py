@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from neurozsl.core.errors import BadInput
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from neurozsl.classifier.loop import EpochProgress
     from neurozsl.classifier.recipe import Recipe
     from neurozsl.classifier.run import Classifier
+    from neurozsl.export.nir.said import Saying
 
 Folder = str | Path
 
@@ -22,6 +23,7 @@ def train_network(
     *,
     recipe: "Recipe | None" = None,
     progress: "EpochProgress | None" = None,
+    **said: "Unpack[Saying]",
 ) -> "Classifier":
     """Train a spiking network of one's own as a classifier of event recordings.
 
@@ -35,6 +37,8 @@ def train_network(
         out: run folder.
         recipe: `nz.Recipe(...)`: epochs, augmentation, sparsity, a chip's integers.
         progress: called after every epoch with epochs done, epochs in all, a line of text.
+        said: of a `.nir` file what it does not say itself, as `nz.open_nir` takes it (dialect,
+            reset, dt_s, ...); a run that goes on keeps what it began with.
 
     Raises:
         BadInput: network, data or recipe cannot be used, or the folder holds another run.
@@ -48,11 +52,16 @@ def train_network(
     from neurozsl.classifier.recipe import Recipe
     from neurozsl.classifier.source import source_of
     from neurozsl.data.sets.fingerprint import fingerprint
+    from neurozsl.export.nir.said import Said
 
     path, asked = Path(out), recipe or Recipe()
     source = source_of(str(network) if isinstance(network, str | Path) else _named(network))
+    if said and source.kind != "nir":
+        raise BadInput(
+            f"network '{source.name}': {', '.join(said)}: of .nir files alone; leave out"
+        )
     if not (path / "run.json").exists():
-        classifiers.create(path, data=Path(data), network=source, recipe=asked)
+        classifiers.create(path, data=Path(data), network=source, recipe=asked, said=Said(**said))
     else:
         now = (classifiers.identity(source), asked, fingerprint(Path(data)))
         names = ("network", "recipe", "data")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
 
@@ -325,3 +326,27 @@ def test_the_network_says_how_long_a_step_of_the_recordings_is(
     _trained(tmp_path / "run", event_set, own_network("make"), replace(QUICK, epochs=1))
     # bars cross in 16 columns of 10 ms, seen in 8 steps
     assert _lowered(tmp_path / "run").dt_s == pytest.approx(0.16 / 8, rel=0.1)
+
+
+def test_what_is_said_of_a_nir_file_is_how_it_is_read(event_set: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    net = nir.NIRGraph(
+        nodes={
+            "input": nir.Input(input_type={"input": np.array([200])}),
+            "w": nir.Linear(weight=rng.normal(0, 0.3, (2, 200)).astype(np.float32)),
+            "out": nir.IF(r=np.ones(2), v_threshold=np.ones(2)),
+            "output": nir.Output(output_type={"output": np.array([2])}),
+        },
+        edges=[("input", "w"), ("w", "out"), ("out", "output")],
+    )
+    nir.write(tmp_path / "net.nir", net)
+    quick, rules = replace(QUICK, epochs=1), []
+    for reset in ("zero", "subtract"):
+        run = nz.train_network(
+            tmp_path / "net.nir", event_set, tmp_path / reset, recipe=quick,
+            reset=reset, if_gain="step", dt_s=0.001,
+        )  # fmt: skip
+        rules.append(_lowered(run.path).layers[0].rule.reset)
+    assert rules == ["zero", "subtract"]
+    with pytest.raises(BadInput, match=r"'conv-if': reset: of .nir files alone"):
+        nz.train_network("conv-if", event_set, tmp_path / "x", recipe=quick, reset="zero")
