@@ -181,7 +181,8 @@ def _stack(source: NetworkSource, task: EventTask) -> nn.Module:
         try:
             wanted = inspect.signature(make).parameters
             given = {"shape": task.shape, "classes": task.classes}
-            made = make(**{key: value for key, value in given.items() if key in wanted})
+            anything = any(x.kind is inspect.Parameter.VAR_KEYWORD for x in wanted.values())
+            made = make(**{key: value for key, value in given.items() if anything or key in wanted})
         except (Exception, SystemExit) as error:
             raise BadInput(_failed(source, error)) from error
     if not isinstance(made, nn.Module):

@@ -242,11 +242,15 @@ def make(shape, classes):
 """
 
 
-def test_a_network_file_runs_as_python_would_run_it(event_set: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("takes", ["shape, classes", "**given"])
+def test_a_network_file_runs_as_python_would_run_it(
+    event_set: Path, tmp_path: Path, takes: str
+) -> None:
     folder = tmp_path / "nets"
     folder.mkdir()
     (folder / "layers_beside.py").write_text(OWN.replace("def make", "def stack"))
-    (folder / "net.py").write_text(BESIDE)
+    made = BESIDE.replace("make(shape, classes)", f"make({takes})")
+    (folder / "net.py").write_text(made.replace("stack(shape, classes)", f"stack({takes})"))
     known, places = set(sys.modules), list(sys.path)
     source = source_of(f"{folder / 'net.py'}:make")
     classifiers.create(tmp_path / "run", data=event_set, network=source, recipe=QUICK)
