@@ -241,6 +241,11 @@ def _told(found: OrderOfEvents) -> list[str]:
         "published are the synaptic operations a core does per second, not the events that it "
         "takes; inside a step events may come closer than its mean"
     )
+    if found.drop is not None and found.drop.low > 0:
+        told.append(
+            "the network relies on its steps, and this chip has none: `train --network ... "
+            "--without-clock` trains for events in whatever order they come"
+        )
     over = [x.name for x in found.layers if x.is_over]
     if over:
         told.append(
