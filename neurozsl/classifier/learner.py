@@ -178,7 +178,8 @@ class _Arrived:
             return self
         if norm.training:
             over = [d for d in range(rows.dim()) if d != 1]
-            mean, var = rows.mean(over), rows.var(over, unbiased=False)
+            fixed = rows.detach()
+            mean, var = fixed.mean(over), fixed.var(over, unbiased=False)
         else:
             mean, var = norm.running_mean, norm.running_var
         gain = torch.rsqrt(var + norm.eps) * (1.0 if norm.weight is None else norm.weight)

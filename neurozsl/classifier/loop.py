@@ -137,11 +137,10 @@ def _augmented(
     frames: Tensor, recipe: Recipe, rng: np.random.Generator, all_events: bool
 ) -> Tensor:
     """Frames of training; all_events: half of the samples keep every event of the sensor."""
-    if not all_events:
-        return recipe.augment(as_binary(frames, recipe), rng)
-    frames = recipe.augment(frames, rng)
-    whole = torch.from_numpy(rng.random((len(frames), *(1,) * (frames.dim() - 1))) < 0.5)
-    return torch.where(whole, frames, frames.clamp(max=1))
+    if all_events:
+        whole = torch.from_numpy(rng.random((len(frames), *(1,) * (frames.dim() - 1))) < 0.5)
+        return recipe.augment(torch.where(whole, frames, frames.clamp(max=1)), rng)
+    return recipe.augment(as_binary(frames, recipe), rng)
 
 
 def as_input(frames: npt.NDArray[np.uint8], recipe: Recipe) -> Tensor:
