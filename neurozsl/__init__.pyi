@@ -45,6 +45,7 @@ from .face.runs import export as export
 from .face.runs import load as load
 from .face.runs import open_bundle as open_bundle
 from .face.runs import pack as pack
+from .face.runs import predictor as predictor
 from .face.runs import profile as profile
 from .face.runs import resume as resume
 from .face.runs import simulate as simulate

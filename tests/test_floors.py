@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.report.show",),
     ("neurozsl.simulation", "neurozsl.report.sections"),
     ("neurozsl.report",),
-    ("neurozsl.portable",),
+    ("neurozsl.portable", "neurozsl.prediction"),
     ("neurozsl.face", "neurozsl.studies"),
     ("neurozsl.cli",),
     ("neurozsl", "neurozsl.export", "neurozsl.hardware"),  # the faces

@@ -28,6 +28,8 @@ from neurozsl.portable.measured import profile as profiled
 from neurozsl.portable.pack import Packed
 from neurozsl.portable.pack import pack as pack_run
 from neurozsl.portable.unpack import unpacked
+from neurozsl.prediction.predict import TOP, ClipPrediction, Predictor
+from neurozsl.prediction.predict import predictor as make_predictor
 from neurozsl.report.schema import RunReport
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
@@ -43,7 +45,73 @@ _unpacked = ExitStack()  # folders of packed runs that were loaded, until the pr
 atexit.register(_unpacked.close)
 
 
-def load(run: Folder, *, data: Folder | None = None) -> Run:
+class LoadedRun(Run):
+    """A run that `load` opened; it names clips."""
+
+    def predict(
+        self,
+        clip: Folder,
+        classes: Sequence[str] | None = None,
+        *,
+        vectors: Folder | None = None,
+        bundle: Bundle | Folder | None = None,
+        top: int = TOP,
+    ) -> ClipPrediction:
+        """Names for one clip; `nz.predictor` keeps what many clips share.
+
+        Args:
+            clip: a video with sound, at least one window long.
+            classes: names to rank; None: those of `vectors`, else those of the data set.
+            vectors: NPZ of `names` and `vectors`, for names that the run does not have.
+            bundle: whose integers run; None: the trained branch.
+            top: names to return.
+
+        Raises:
+            BadInput: the clip cannot be read, or a name has no vector.
+            MissingPart: an encoder of the data set is not set up here.
+
+        Example::
+
+            found = nz.load("runs/mine").predict("clip.mp4", classes=["a dog barks", "archery"])
+            found.names[0].name, found.names[0].score, found.cost
+        """
+        ready = predictor(self, classes=classes, vectors=vectors, bundle=bundle, top=top)
+        return ready.predict(Path(clip))
+
+
+def predictor(
+    run: Run | Folder,
+    *,
+    classes: Sequence[str] | None = None,
+    vectors: Folder | None = None,
+    bundle: Bundle | Folder | None = None,
+    top: int = TOP,
+) -> Predictor:
+    """Make a run ready to name clips, one after the other.
+
+    Args:
+        run: a trained run.
+        classes: names to rank; None: those of `vectors`, else those of the data set.
+        vectors: NPZ of `names` and `vectors`, for names that the run does not have.
+        bundle: whose integers run; None: the trained branch.
+        top: names of a clip.
+
+    Raises:
+        BadInput: a name has no vector, or the bundle is another run's.
+        MissingPart: an encoder of the data set is not set up here.
+
+    Example::
+
+        ready = nz.predictor("runs/mine", bundle="lava")
+        [ready.predict(clip).names[0].name for clip in Path("clips").glob("*.mp4")]
+    """
+    table = None if vectors is None else Path(vectors)
+    return make_predictor(
+        _run(run), classes=classes, vectors=table, bundle=_bundle_folder(bundle), top=top
+    )
+
+
+def load(run: Folder, *, data: Folder | None = None) -> LoadedRun:
     """Open a finished run: its model (on the CPU, for evaluation), data, settings and scores.
 
     Args:
@@ -63,7 +131,7 @@ def load(run: Folder, *, data: Folder | None = None) -> Run:
     path = Path(run)
     if is_archive(path):
         path = _unpacked.enter_context(unpacked(path))
-    return runs.open_run(path, data=None if data is None else Path(data))
+    return LoadedRun(**vars(runs.open_run(path, data=None if data is None else Path(data))))
 
 
 def pack(

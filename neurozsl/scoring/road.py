@@ -69,8 +69,13 @@ def prepare(
     first: place of the split's first sample in what is walked. device: where the model is. stop:
     the host knows the first `stop` steps alone (`AVBatch.stop`).
     """
-    batch = replace(cast(split.batch(rows).to(device), precision(model)), stop=stop)
-    return PreparedBatch(first + np.asarray(rows, np.int64), model.prepare(batch))
+    batch = replace(split.batch(rows).to(device), stop=stop)
+    return prepare_batch(model, batch, first + np.asarray(rows, np.int64))
+
+
+def prepare_batch(model: ZSLModel, batch: AVBatch, rows: Rows) -> PreparedBatch:
+    """The same for a batch of no split, on the model's device; rows: places of its samples."""
+    return PreparedBatch(rows, model.prepare(cast(batch, precision(model))))
 
 
 def trace_of(

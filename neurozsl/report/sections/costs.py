@@ -134,12 +134,12 @@ def costs(
     """
     devices = devices or Devices()
     counts, active = count_with_activity(network, chip_input, trace, groups)
-    fits = {chip: fit(lowered, chip) for chip in CHIPS}
-    sent = _sent(network, chip_input, trace, fits)
+    fits = fits_of(lowered)
+    rows, sent = energies(network, chip_input, trace, counts, fits, devices)
     return Costs(
         counts=counts,
         devices=devices,
-        rows=tuple(_marked(row, fits) for row in _priced(counts, devices, sent)),
+        rows=rows,
         layers=layer_rows(counts, trace, readouts=readouts, sent=next(iter(sent.values()), None)),
         activity=active,
         neurobench=neurobench(network, chip_input, trace, counts=counts),
@@ -147,6 +147,24 @@ def costs(
         operations=operations_of(counts, sent.get(STEP_DEVICE)),
         savings=savings(network, chip_input, trace, active, policy=policy),
     )
+
+
+def fits_of(lowered: Lowered) -> dict[str, ChipFit]:
+    """Whether and how a network fits each chip that is placed on."""
+    return {chip: fit(lowered, chip) for chip in CHIPS}
+
+
+def energies(
+    network: ChipProgram | Lowered,
+    chip_input: ChipInput,
+    trace: Trace,
+    counts: Counts,
+    fits: Mapping[str, ChipFit],
+    devices: Devices,
+) -> tuple[tuple[EnergyRow, ...], dict[str, Traffic]]:
+    """Joules of one inference on every device, and the messages of the chips that it fits."""
+    sent = _sent(network, chip_input, trace, fits)
+    return tuple(_marked(row, fits) for row in _priced(counts, devices, sent)), sent
 
 
 def expected(counts: Counts, devices: Devices) -> Costs:

@@ -1,0 +1,1 @@
+"""Clips -> names: a trained run on videos that no data set holds."""
