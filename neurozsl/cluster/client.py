@@ -67,7 +67,7 @@ def opened(on: Workers, tasks: int) -> Iterator[Any]:
                 worker_dashboard_address=None,
                 memory_limit=0,  # else it ends workers at a share of what this machine has
                 local_directory=str(folder),
-                silence_logs=logging.CRITICAL,
+                silence_logs=False,  # it would silence the handlers of the root, ours among them
             )
             with cluster, distributed.Client(cluster, set_as_default=False) as client:
                 yield client

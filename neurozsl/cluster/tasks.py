@@ -1,8 +1,7 @@
 """What a task is, where tasks run, and how a worker calls one.
 
-A task, a `Call`, is a function of a module and its arguments, with a key of all that its result depends on.
-A function that computes with torch does so inside `one_thread`, here as there, so that the numbers
-are the same bits.
+A task, a `Call`, is a function of a module and its arguments, with a key of all that its result
+depends on. What computes does so inside `one_thread`, here as there: the numbers are the same bits.
 """
 
 from __future__ import annotations
@@ -91,13 +90,15 @@ def lasting(error: NeuroZSLError) -> bool:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, torch computes with one thread: sums of another order are other bits."""
+    """Inside, torch and numpy's BLAS compute with one thread: sums of another order, other bits."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -133,7 +134,9 @@ def on_worker(
         except NeuroZSLError as error:
             if not lasting(error):
                 raise
-            return Answer(error=error, notes=tuple(heard.notes))
+            # A type with arguments of its own does not travel; its parent does, with its words.
+            kind = next(x for x in type(error).__mro__ if "__init__" not in vars(x))
+            return Answer(error=kind(str(error)), notes=tuple(heard.notes))
 
 
 class _Ear(logging.Handler):
@@ -145,7 +148,7 @@ class _Ear(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
+        if threading.get_ident() == self._thread:
             self.notes.append((record.name, record.levelno, record.getMessage()))
 
 
