@@ -17,7 +17,7 @@ from tests.source_tree import ROOT, folders
 # From the ground up; folders of one row do not read each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.core",),
-    ("neurozsl.meters", "neurozsl.norse"),
+    ("neurozsl.meters", "neurozsl.norse", "neurozsl.cluster"),
     ("neurozsl.data",),
     ("neurozsl.data.events", "neurozsl.data.benchmark"),
     ("neurozsl.data.encoders", "neurozsl.data.sets", "neurozsl.data.events.files"),

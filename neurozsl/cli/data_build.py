@@ -11,7 +11,7 @@ from neurozsl.cli.data_events_set import build_events
 from neurozsl.cli.data_synth import Out
 from neurozsl.cli.data_tables import show_set
 from neurozsl.cli.kinds import Form, call, takes
-from neurozsl.cli.option_values import Hop, Json
+from neurozsl.cli.option_values import Hop, Jobs, Json, Scheduler
 from neurozsl.core.errors import BadInput
 from neurozsl.core.places import check_place
 
@@ -49,9 +49,12 @@ def build_clips(
     max_seconds: Annotated[
         float, typer.Option(help="Longest clip, s; longer ones are left out and listed.")
     ] = 1800.0,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = "",
     json_out: Json = False,
 ) -> None:
     """Build a data set from video clips with sound."""
+    from neurozsl.cluster.tasks import Workers
     from neurozsl.data.clips.build import write_clips
     from neurozsl.data.clips.encode import chosen_encoders
     from neurozsl.data.clips.limits import ClipLimits
@@ -59,6 +62,7 @@ def build_clips(
 
     assert clips is not None  # what makes it this form
     check_place(out, "data set")
+    on = Workers(jobs, scheduler)
     encoders = chosen_encoders(video_encoder, audio_encoder, text_encoder)
     began = time.perf_counter()
     with progress_bar("decoding and encoding") as step:
@@ -71,11 +75,12 @@ def build_clips(
             limits=ClipLimits(max_seconds),
             strict=strict,
             encoders=encoders,
+            on=on,
             progress=step,
         )
     each_s = (time.perf_counter() - began) / max(report.files, 1)
     say(f"{report.files} clips, {each_s:.2f} s a clip")
-    if encoders.pretrained:
+    if encoders.pretrained or not on.alone:
         say(f"encoded anew: {encoders.cache.made} parts of clips, {encoders.cache.read} known")
     for part, spec in encoders.specs.items():
         say(f"{part}: {spec.name}, {spec.width} wide, {spec.licence}, {spec.source}")

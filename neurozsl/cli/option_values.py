@@ -19,6 +19,14 @@ Hop = Annotated[
         "window."
     ),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(help="Processes of this machine, one thread each; more than 1 needs [cluster]."),
+]
+Scheduler = Annotated[
+    str,
+    typer.Option(help="Address of your Dask scheduler, tcp://HOST:8786: its workers do the work."),
+]
 Data = Annotated[
     Path | None, typer.Option(help="Data set of the run, where it does not lie where it was.")
 ]

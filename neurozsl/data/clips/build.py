@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.data import store
 from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
+from neurozsl.data.clips.described import ClipFile, ClipWindows, describe_all
 from neurozsl.data.clips.encode import ClipEncoders
 from neurozsl.data.clips.labels import UNLABELLED, LabelRow, read_labels
 from neurozsl.data.clips.limits import ClipLimits
@@ -69,6 +71,7 @@ def build(
     limits: ClipLimits | None = None,
     strict: bool = False,
     encoders: ClipEncoders | None = None,
+    on: Workers = ALONE,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
     """Reads, cuts and encodes a folder of clips; returns the data set and what was left out.
@@ -81,6 +84,7 @@ def build(
         limits: of one clip.
         strict: refuse what would be left out (rows of role unlabelled are never refused).
         encoders: pretrained ones; None: hand-made features.
+        on: where clips are decoded and encoded; the set is the same bits.
         progress: called with (clips done, clips in all).
 
     Raises:
@@ -102,16 +106,8 @@ def build(
         kept = [row for row in rows if row.role != UNLABELLED]
         skipped = [_skip(row, "role is unlabelled") for row in rows if row.role == UNLABELLED]
     twice = copies(clips_dir, [row.file for row in kept])
-    encoded: list[_Encoded] = []
-    for done, row in enumerate(kept, start=1):
-        try:
-            encoded.append(_encode(clips_dir, row, spec, limits, twice, encoders))
-        except BadInput as error:
-            skipped.append(_skip(row, _reason(error, clips_dir, row)))
-        except MemoryError:
-            skipped.append(_skip(row, "needs more memory than there is; use a shorter clip"))
-        if progress is not None:
-            progress(done, len(kept))
+    encoded, unread = _encode(clips_dir, kept, spec, limits, twice, encoders, on, progress)
+    skipped += unread
     encoded, dropped = _drop_unusable(encoded)
     skipped += dropped
     refused = [skip for skip in skipped if skip.role != UNLABELLED]
@@ -142,6 +138,7 @@ def write_clips(
     limits: ClipLimits | None = None,
     strict: bool = False,
     encoders: ClipEncoders | None = None,
+    on: Workers = ALONE,
     progress: Progress | None = None,
 ) -> tuple[ZSLData, BuildReport]:
     """Builds the data set and stores it in `out_dir`."""
@@ -154,6 +151,7 @@ def write_clips(
         limits=limits,
         strict=strict,
         encoders=encoders,
+        on=on,
         progress=progress,
     )
     store.save(data, out_dir)
@@ -226,22 +224,47 @@ def _with_vectors(
 
 def _encode(
     clips_dir: Path,
-    row: LabelRow,
+    rows: Sequence[LabelRow],
     spec: WindowSpec,
     limits: ClipLimits | None,
     twice: Mapping[str, str],
     encoders: ClipEncoders,
-) -> _Encoded:
-    if row.file in twice:
-        raise BadInput(f"holds the same bytes as {twice[row.file]}")
-    path = find_file(clips_dir, row.file)
-    return _Encoded(row, *encoders.describe(path, spec, limits, row.file))
+    on: Workers,
+    progress: Progress | None,
+) -> tuple[list[_Encoded], list[Skipped]]:
+    """What became of the rows, in their order, whichever is ready first."""
+    files: dict[int, ClipFile] = {}
+    reasons: dict[int, str] = {}
+    for index, row in enumerate(rows):
+        try:
+            if row.file in twice:
+                raise BadInput(f"holds the same bytes as {twice[row.file]}")
+            files[index] = ClipFile(row.file, find_file(clips_dir, row.file).absolute())
+        except BadInput as error:
+            reasons[index] = _reason(error, clips_dir, row)
+    places, found = list(files), dict[int, ClipWindows]()
+    for done, (number, windows) in enumerate(
+        describe_all([*files.values()], spec, limits, encoders, on), start=len(reasons) + 1
+    ):
+        index = places[number]
+        found[index] = windows
+        if windows.described is None:
+            reasons[index] = _reason(windows.reason, clips_dir, rows[index])
+        if progress is not None:
+            progress(done, len(rows))
+    encoded = []
+    for index, row in enumerate(rows):
+        described = found[index].described if index in found else None
+        if described is not None:
+            encoded.append(_Encoded(row, described, found[index].names))
+    return encoded, [_skip(row, reasons[i]) for i, row in enumerate(rows) if i in reasons]
 
 
-def _reason(error: BadInput, clips_dir: Path, row: LabelRow) -> str:
+def _reason(error: BadInput | str, clips_dir: Path, row: LabelRow) -> str:
     """The message without the file name that the listing already gives."""
     text = str(error)
-    for path in (clips_dir / row.file, real(clips_dir / row.file), row.file):
+    found = clips_dir / row.file
+    for path in (found, found.absolute(), real(clips_dir / row.file), row.file):
         text = text.removeprefix(f"{path}: ")
     return text
 

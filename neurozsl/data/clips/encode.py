@@ -108,15 +108,23 @@ class ClipEncoders:
         )
 
     def describe(
-        self, path: Path, spec: WindowSpec, limits: ClipLimits | None = None, name: str = ""
+        self,
+        path: Path,
+        spec: WindowSpec,
+        limits: ClipLimits | None = None,
+        name: str = "",
+        *,
+        keep: bool = False,
     ) -> tuple[Described, tuple[str, ...]]:
         """Returns descriptors and names of all windows of a clip; `name` stands in those names.
+
+        keep: hand-made features go into the cache too, where no pretrained encoder stands.
 
         Raises:
             BadInput: it cannot be read, or is shorter than a window.
         """
         name = name or path.name
-        if not self.pretrained:
+        if not self.pretrained and not keep:
             clip = replace(read_clip(path, limits=limits), name=name)
             return describe_windows(clip, spec)
         limits = limits or ClipLimits()

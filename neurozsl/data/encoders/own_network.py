@@ -35,8 +35,10 @@ class OnnxNetwork:
         except ImportError as error:
             raise missing_extra(f"encoder '{where}'", "onnxruntime") from error
         try:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = 1  # the bits of any machine; --jobs uses the others
             self._session = onnxruntime.InferenceSession(
-                str(path), providers=["CPUExecutionProvider"]
+                str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's errors have no common type below it
             raise BadInput(

@@ -1,0 +1,163 @@
+"""What a task is, where tasks run, and how a worker calls one.
+
+A task, a `Call`, is a function of a module and its arguments, with a key of all that its result
+depends on. What computes does so inside `one_thread`, here as there: the numbers are the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+from neurozsl.core.errors import BadInput, NeuroZSLError
+from neurozsl.core.version import __version__
+
+MOST_JOBS: Final = 512  # processes of one machine
+TRIES: Final = 2
+Look = Callable[[Sequence[int]], None]
+"""Called about twice a second with the indices of the tasks that have begun and not ended."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where tasks run.
+
+    Attributes:
+        jobs: processes of this machine; 1 is this process alone.
+        scheduler: address of a Dask scheduler, whose workers are used instead.
+    """
+
+    jobs: int = 1
+    scheduler: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.jobs <= MOST_JOBS:
+            raise BadInput(f"--jobs {self.jobs}: expected 1 to {MOST_JOBS}, a process each")
+        if self.scheduler and self.jobs != 1:
+            raise BadInput(
+                f"--jobs {self.jobs}, --scheduler '{self.scheduler}': a scheduler has workers of "
+                "its own; leave one of the two out"
+            )
+
+    @property
+    def alone(self) -> bool:
+        """Whether all is done in this process."""
+        return self.jobs == 1 and not self.scheduler
+
+
+ALONE: Final = Workers()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call. label: for people. key: digest of all that its result depends on."""
+
+    label: str
+    key: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of a call: its value, or the error that the second try would give as well.
+
+    notes: (logger, level, text) of what it told on the way.
+    """
+
+    value: Any = None
+    error: NeuroZSLError | None = None
+    notes: tuple[tuple[str, int, str], ...] = ()
+
+
+def key_of(*parts: object) -> str:
+    """A key of these parts, each by its `repr`."""
+    return hashlib.sha256("\n".join(map(repr, parts)).encode("utf-8", "replace")).hexdigest()
+
+
+def lasting(error: NeuroZSLError) -> bool:
+    """Whether the second try would end like the first: what is foreseen of an input or machine."""
+    return error.exit_code != NeuroZSLError.exit_code
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch and numpy's BLAS compute with one thread: sums of another order, other bits."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def versions() -> Mapping[str, str]:
+    """What the bits of a result depend on beside the task."""
+    found = {"python": ".".join(map(str, sys.version_info[:2])), "neurozsl": __version__}
+    # Not from the packages themselves: who starts trainings need not import them.
+    return found | {name: version(name).partition("+")[0] for name in ("torch", "numpy")}
+
+
+def on_worker(
+    wanted: Mapping[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Answer:
+    """A call on a worker, whose own words travel back.
+
+    wanted: `versions` of the process that asks.
+    """
+    here = versions()
+    other = [
+        f"{name} {here[name]}, not {wanted[name]}" for name in wanted if here[name] != wanted[name]
+    ]
+    if other:
+        return Answer(
+            error=BadInput(
+                f"worker on '{platform.node()}': has {', '.join(other)}; its numbers could differ: "
+                "install the same versions there"
+            )
+        )
+    with _listening() as heard:
+        try:
+            return Answer(function(*arguments), notes=tuple(heard.notes))
+        except NeuroZSLError as error:
+            if not lasting(error):
+                raise
+            # A type with arguments of its own does not travel; its parent does, with its words.
+            kind = next(x for x in type(error).__mro__ if "__init__" not in vars(x))
+            return Answer(error=kind(str(error)), notes=tuple(heard.notes))
+
+
+class _Ear(logging.Handler):
+    """Keeps what one thread logs; a worker may have several."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.notes: list[tuple[str, int, str]] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.get_ident() == self._thread:
+            self.notes.append((record.name, record.levelno, record.getMessage()))
+
+
+@contextmanager
+def _listening() -> Iterator[_Ear]:
+    """Inside, what this package logs is heard; with a handler that hears, Python prints nothing."""
+    logger, ear = logging.getLogger("neurozsl"), _Ear()
+    logger.addHandler(ear)
+    try:
+        yield ear
+    finally:
+        logger.removeHandler(ear)
