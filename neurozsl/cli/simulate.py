@@ -12,7 +12,7 @@ from neurozsl.cli.simulate_order import simulate_order
 from neurozsl.cli.stands_for import stands_for
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import place
-from neurozsl.data.events.recordings.reading import VIDEOS
+from neurozsl.data.clips.names import is_video
 
 _SCORED: Final = "leave out (`neurozsl evaluate RUN --bundle BUNDLE` scores that of a run)"
 _ORDER: Final = "give --event-driven with a .nir file or a classifier's run, or leave out"
@@ -39,7 +39,7 @@ def simulate(
     runs its golden samples, or those of --input. --event-driven tells what the order of events
     changes on Speck, which has no clock.
     """
-    if what.suffix.lower() in VIDEOS and what.is_file():
+    if is_video(what) and what.is_file():
         raise BadInput(
             f"{what}: is a video, `simulate` runs a bundle or a .nir file; a trained run names it: "
             f"`neurozsl predict RUN {place(what)}`"

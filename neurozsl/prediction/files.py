@@ -8,7 +8,7 @@ from typing import Final
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import read_bytes
-from neurozsl.data.events.recordings.reading import is_video
+from neurozsl.data.clips.names import is_video
 
 LIST: Final = ".txt"
 MAX_LIST_BYTES: Final = 2**26

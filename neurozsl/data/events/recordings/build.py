@@ -14,6 +14,7 @@ import numpy as np
 
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
+from neurozsl.data.clips.names import is_video
 from neurozsl.data.clips.places import copies, find_file, real, refuse_outside, refuse_twice
 from neurozsl.data.events.camera import DEFAULT, Camera
 from neurozsl.data.events.frames import CLIP, check_clip, count_events
@@ -22,7 +23,6 @@ from neurozsl.data.events.recordings.labels import RecordingRow, read_labels
 from neurozsl.data.events.recordings.reading import (
     as_meta,
     check_windows,
-    is_video,
     read_recording,
     window_starts,
 )

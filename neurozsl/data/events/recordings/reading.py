@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
+from neurozsl.data.clips.names import is_video
 from neurozsl.data.events.camera import Camera
 from neurozsl.data.events.files.open import read_events
 from neurozsl.data.events.frames import check_grid
 from neurozsl.data.events.stream import US, EventStream
 
 MAX_WINDOWS: Final = 1_000_000  # of one recording
-VIDEOS: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm")
 
 
 def read_recording(
@@ -43,11 +43,6 @@ def read_recording(
     return EventStream.join(
         camera.events((frame for frame, _ in shown), (time for _, time in timed), name=file.name)
     )
-
-
-def is_video(file: Path) -> bool:
-    """Whether a file is named as a video."""
-    return file.suffix.lower() in VIDEOS
 
 
 def camera_of(meta: Mapping[str, Any]) -> Camera | None:
