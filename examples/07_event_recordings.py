@@ -3,11 +3,8 @@
 DIR holds recordings (N-MNIST, AEDAT 4, EVT 2 or 3, .npz, .h5), LABELS.csv `file,label,split`.
 Without them bars that move are filmed by the model of an event camera (synthetic). A network of
 convolutions and integrate-and-fire neurons learns them and is fine-tuned in the chip's integers; a
-checked bundle and a report are left. Videos in DIR are filmed too; long ones are cut into windows:
-
-    $ python examples/07_event_recordings.py clips clips.csv --size 32x32 --seconds 1 --hop 0.5
-
-It runs commands, and prints each before what it says:
+checked bundle and a report are left. Videos in DIR are filmed; further options are for `data build`
+(long videos: `--size 32x32 --seconds 1 --hop 0.5`). It prints each command before what that says:
 
     $ neurozsl data build --events runs/examples/bars ...
     $ neurozsl train --network conv-if --data runs/examples/bars-set ...
@@ -63,19 +60,13 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, nargs="?", help="folder; default: synthetic bars")
     parser.add_argument("labels", type=Path, nargs="?", help="CSV of file,label,split")
     parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--size", help="WxH of the frames; default that of the sensor")
-    parser.add_argument("--seconds", help="of a window; default the whole recording")
-    parser.add_argument("--hop", help="from window to window, s; default one a recording")
-    given = parser.parse_args()
-    frames = ("size", "seconds", "hop")
-    cut = [x for key in frames if (value := getattr(given, key)) for x in (f"--{key}", value)]
+    given, cut = parser.parse_known_args()  # the rest is for `data build`: --size, --seconds, --hop
     place = Path("runs/examples")
     folder = given.recordings or place / "bars"
     labels = given.labels or film(folder)
     data, net = place / f"{folder.name}-set", place / f"{folder.name}-if"
     tuned, page = net.with_name(f"{net.name}-qat8"), place / f"{folder.name}.html"
-    run("data", "build", "--events", folder, "--labels", labels, "--bins", 10,
-        *cut, "--out", data)  # fmt: skip
+    run("data", "build", "--events", folder, "--labels", labels, "--bins", 10, *cut, "--out", data)
     run("train", "--network", "conv-if", "--data", data, "--out", net, "--batch", 10,
         "--epochs", given.epochs, "--augment", "shift=2")  # fmt: skip
     run("train", "--resume", net, "--qat", "speck2f", "--epochs", 5)

@@ -24,7 +24,7 @@ def _threads() -> Iterator[Any]:
             n_workers=2,
             threads_per_worker=1,
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None means the port 8787 on every address
             scheduler_kwargs={"dashboard": False},
             silence_logs=False,
         ) as cluster,
