@@ -200,7 +200,8 @@ def _export(spec: BranchSpec, chip: ChipInput, run: Path, monkeypatch: pytest.Mo
     def instead(opened: object, *, target: str, **options: object) -> object:
         return _build(spec, chip, run / "deploy" / target, target=target)
 
-    monkeypatch.setattr(runs, "open_run", lambda path, data=None: SimpleNamespace(model=None))
+    opened = SimpleNamespace(model=None, data=None)
+    monkeypatch.setattr(runs, "open_run", lambda path, data=None: opened)
     monkeypatch.setattr(deploy, "deploy", instead)
     monkeypatch.setattr("sys.argv", ["neurozsl", "export", str(run), "--target", "lava"])
     with pytest.raises(SystemExit) as end:
