@@ -21,7 +21,9 @@ Hop = Annotated[
 ]
 Jobs = Annotated[
     int,
-    typer.Option(help="Processes of this machine, one thread each; more than 1 needs [cluster]."),
+    typer.Option(
+        help="Processes of this machine, one thread each; more than 1 needs neurozsl\\[cluster]."
+    ),
 ]
 Scheduler = Annotated[
     str,

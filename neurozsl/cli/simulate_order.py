@@ -241,6 +241,12 @@ def _told(found: OrderOfEvents) -> list[str]:
         "published are the synaptic operations a core does per second, not the events that it "
         "takes; inside a step events may come closer than its mean"
     )
+    silent = [x.name for x in found.layers if not (x.clocked or x.event_driven)]
+    if silent:
+        told.append(
+            f"layers {', '.join(silent)} send no spike in either reading: equal counts of nothing "
+            "say nothing; train for longer, or with another --lr"
+        )
     if found.drop is not None and found.drop.low > 0:
         told.append(
             "the network relies on its steps, and this chip has none: `train --network ... "

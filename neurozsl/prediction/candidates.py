@@ -80,6 +80,8 @@ def candidates_of(
     table = {} if vectors is None else _table(run, vectors)
     names = list(table) if classes is None else [name.strip() for name in classes]
     _check(names)
+    if classes is not None:
+        _check_alike(names)
     known = {name: i for i, name in enumerate(own.names)}
     alike = _alike(own.names)
     rows: list[Any] = []
@@ -129,6 +131,15 @@ def _check(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 1000 else []
     if twice or len(set(names)) < len(names):
         raise BadInput(f"--classes: {', '.join(map(repr, twice[:3]))} twice; give each name once")
+
+
+def _check_alike(names: Sequence[str]) -> None:
+    """Two spellings of one class would share its score."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(_plain(name), name)
+        if other != name:
+            raise BadInput(f"--classes: '{other}' and '{name}' are one name; give each class once")
 
 
 def _plain(name: str) -> str:

@@ -396,8 +396,8 @@ def test_windows_of_a_recording_are_samples_of_its_split(folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"hop": 0.1}, "windows every 0.1 s of no length; give seconds"),
-        ({"hop": 0.0, "seconds": 0.1}, "hop of 0.0 s, at least 1e-06"),
+        ({"hop": 0.1}, r"windows every 0.1 s of no length; give seconds \(--seconds\)"),
+        ({"hop": 0.0, "seconds": 0.1}, r"hop of 0.0 s \(--hop\), at least 1e-06"),
         ({"hop": float("nan"), "seconds": 0.1}, "hop of nan s"),
     ],
 )

@@ -155,7 +155,12 @@ def test_names_without_a_vector_are_named_with_the_remedy(
     np.savez(tmp_path / "v.npz", names=np.array(["zebra"]), vectors=np.ones((1, 7), np.float32))
     wide = run_command("predict", run_dir, clips / "a.mkv", "--vectors", tmp_path / "v.npz")
     assert wide.code == 2 and "7 values a vector" in wide.err
-    for text, told in (("a,,b", "empty"), ("", "empty"), ("zebra,zebra", "twice")):
+    for text, told in (
+        ("a,,b", "empty"),
+        ("", "empty"),
+        ("zebra,zebra", "twice"),
+        ("the_Zebra,the zebra", "are one name"),
+    ):
         ran = run_command("predict", run_dir, clips / "a.mkv", f"--classes={text}")
         assert ran.code == 2 and told in ran.err
     ran = run_command("predict", run_dir, clips / "a.mkv", "--bundle", "nowhere")

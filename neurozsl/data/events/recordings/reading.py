@@ -107,6 +107,8 @@ def check_windows(
     if hop is None:
         return
     if seconds is None:
-        raise BadInput(f"{where}: windows every {hop} s of no length; give seconds beside hop")
+        raise BadInput(
+            f"{where}: windows every {hop} s of no length; give seconds (--seconds) beside hop"
+        )
     if not 1 <= hop * US < 2**53:
-        raise BadInput(f"{where}: hop of {hop} s, at least {1 / US} is needed; choose more")
+        raise BadInput(f"{where}: hop of {hop} s (--hop), at least {1 / US} is needed; choose more")
