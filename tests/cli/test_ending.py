@@ -95,7 +95,7 @@ def test_inside_sigterm_raises_and_afterwards_it_is_as_before() -> None:
     assert not issubclass(ending.Terminated, Exception)
 
 
-@pytest.mark.parametrize("mode", ["bar", "json"])
+@pytest.mark.parametrize("mode", ["bar", pytest.param("json", marks=pytest.mark.slow)])
 def test_ctrl_c_is_one_word_in_every_mode(
     mode: str, start: Start, workspace: Path, tmp_path: Path
 ) -> None:

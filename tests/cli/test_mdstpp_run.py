@@ -44,6 +44,7 @@ def test_the_run_scores_the_same_each_time(mdstpp_run: Path, neurozsl: Command) 
     assert first["ZSL"] >= first["U"]
 
 
+@pytest.mark.slow
 def test_the_bundle_has_a_verdict_and_the_export_names_the_host_part(
     mdstpp_run: Path, neurozsl: Command, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_bundle_has_a_verdict_and_the_export_names_the_host_part(
     assert report["host"]["flops"] > 0
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_run_keeps_the_projections_in_integers(
     mdstpp_run: Path, neurozsl: Command, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_single_frame_without_sound_stays_below_one_and_a_half_times_chance() 
     assert accuracy < 1.5 / len(order)
 
 
+@pytest.mark.slow
 def test_time_tells_the_motion_and_sound_tells_the_sound() -> None:
     train, held = unbiased().splits["train"], unbiased().splits["val_seen"]
 

@@ -116,6 +116,7 @@ def test_an_opened_run_scores_with_its_integers(eight: runs.Run) -> None:
         assert getattr(scores, key) == eight.result["test"][key] == getattr(by_hand, key)
 
 
+@pytest.mark.slow
 def test_the_control_trains_as_long_without_rounding(parent: Path, tmp_path: Path) -> None:
     control = tuned(parent, tmp_path / "control", None)
     again = tuned(parent, tmp_path / "again", None)

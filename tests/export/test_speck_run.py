@@ -27,6 +27,7 @@ def train(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, *options: str)
     return command(monkeypatch, "train", "--data", data, "--out", out, *small, *options)
 
 
+@pytest.mark.slow
 def test_a_run_of_the_speck_profile_is_exported_verified_and_scored_on_the_emulator(
     data_dir: Path,
     tmp_path: Path,

@@ -23,7 +23,13 @@ def _nodes(path: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("writer", record.WRITERS)
+@pytest.mark.parametrize(
+    "writer",
+    [
+        x if x == "norse" else pytest.param(x, marks=pytest.mark.slow)  # 20 to 50 s each
+        for x in record.WRITERS
+    ],
+)
 def test_a_framework_still_sends_and_writes_what_is_recorded(
     recorded: Folder, live: Folder, writer: str
 ) -> None:

@@ -62,6 +62,7 @@ def test_page_card_and_terminal_say_what_was_used_and_what_it_cost(
     assert "4: 12.00 %" in page  # the figure, as it is described
 
 
+@pytest.mark.slow
 def test_a_margin_that_was_given_or_is_never_reached_is_said_to_be(example: RunReport) -> None:
     given = shown(with_score(example, replace(SCORE, validated=None)))
     assert all("as given" in told and "validation data, where" not in told for told in given)

@@ -65,6 +65,7 @@ def point(result: Result, family: str) -> Result:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_every_family_is_trained_by_one_recipe(result: Result, out: Path) -> None:
     found = {(x["family"], x["density"], x["seed"]) for x in result["points"]}
     assert found == {(family, 0.2, 0) for family in FAMILIES}
@@ -80,6 +81,7 @@ def test_every_family_is_trained_by_one_recipe(result: Result, out: Path) -> Non
     assert all(x == recipes[0] for x in recipes)
 
 
+@pytest.mark.slow
 def test_pruned_runs_keep_their_share_of_the_weights(out: Path, result: Result) -> None:
     for family in FAMILIES:
         branch = needed_branch(opened(out, family).model)
@@ -89,6 +91,7 @@ def test_pruned_runs_keep_their_share_of_the_weights(out: Path, result: Result) 
 
 
 @pytest.mark.parametrize("family", ["ann-steps", "ann-pooled"])
+@pytest.mark.slow
 def test_multiply_accumulates_are_those_of_a_loop(out: Path, result: Result, family: str) -> None:
     """Every sample, pass, neuron and input, one by one, on values that the loop computes itself."""
     run = opened(out, family)
@@ -125,6 +128,7 @@ def test_multiply_accumulates_are_those_of_a_loop(out: Path, result: Result, fam
     assert twice.samples == 4 and twice.macs_each == found.macs_each == macs / 2
 
 
+@pytest.mark.slow
 def test_one_pass_costs_a_tenth_of_ten(result: Result) -> None:
     steps, pooled = (point(result, x)["operations"] for x in ("ann-steps", "ann-pooled"))
     weights = 2 * (FEATURE_DIM * 16 + 16 * 8)
@@ -133,6 +137,7 @@ def test_one_pass_costs_a_tenth_of_ten(result: Result) -> None:
     assert 0 < pooled["nonzero_macs"] <= 0.2 * weights
 
 
+@pytest.mark.slow
 def test_energies_are_operations_times_published_figures(result: Result) -> None:
     figures = {name: x.value for name, x in load_chip("cmos45_fp32").energy.items()}
     for family in ("ann-steps", "ann-pooled"):
@@ -151,11 +156,13 @@ def test_energies_are_operations_times_published_figures(result: Result) -> None
     assert not any(key.startswith("gpu") for key in zeros)
 
 
+@pytest.mark.slow
 def test_the_host_does_the_same_in_every_family(result: Result) -> None:
     assert list(result["host"]) == list(FAMILIES)
     assert len({x["flops"] for x in result["host"].values()}) == 1
 
 
+@pytest.mark.slow
 def test_every_spiking_table_has_a_sentence_and_static_energy_one_of_its_own(
     result: Result,
 ) -> None:
@@ -190,6 +197,7 @@ def test_finished_runs_are_kept_and_more_may_be_asked_for(
         frontier.run(settings(data_dir, epochs=2), out=out)
 
 
+@pytest.mark.slow
 def test_integers_can_be_counted_instead(result: Result, out: Path, data_dir: Path) -> None:
     asked = settings(data_dir, families=("snn",), densities=(0.2,), deployed=True)
     deployed = frontier.run(asked, out=out)
@@ -201,6 +209,7 @@ def test_integers_can_be_counted_instead(result: Result, out: Path, data_dir: Pa
     (out / "frontier.json").write_text(json.dumps(result))
 
 
+@pytest.mark.slow
 def test_the_figure_draws_every_setting_in_every_panel(result: Result) -> None:
     plot = draw(result, result["main"])
     ElementTree.fromstring(plot.svg_file)
@@ -208,6 +217,7 @@ def test_the_figure_draws_every_setting_in_every_panel(result: Result) -> None:
     assert all(x["name"] in plot.description for x in result["settings"])
 
 
+@pytest.mark.slow
 def test_a_run_of_the_study_finds_its_place_by_itself(
     result: Result, out: Path, tmp_path: Path
 ) -> None:
@@ -279,6 +289,7 @@ def test_names_of_runs_are_stable() -> None:
     assert Setting("snn", (256, 128, 64), 0.05, 10).name == "snn-256-128-64-d0.05-T10"
 
 
+@pytest.mark.slow
 def test_the_command_takes_options_of_one_family(result: Result, out: Path, data_dir: Path) -> None:
     options = [x for k, v in SMALL.items() for x in ("--set", f"mdft.{k}={v}")]
     ran = run_command(
@@ -294,6 +305,7 @@ def test_the_command_takes_options_of_one_family(result: Result, out: Path, data
     assert both.code != 0 and "two studies" in both.err
 
 
+@pytest.mark.slow
 def test_the_data_are_read_in_their_own_steps(result: Result, data_dir: Path) -> None:
     assert {x["steps"] for x in result["points"]} == {10}
     assert load(data_dir).splits["train"].audio.shape[1] == 10
