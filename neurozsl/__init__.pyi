@@ -40,12 +40,12 @@ from .face.files import read_nir as read_nir
 from .face.files import write_nir as write_nir
 from .face.labelled import accuracy as accuracy
 from .face.networks import train_network as train_network
+from .face.opened import load as load
+from .face.opened import pack as pack
+from .face.opened import predictor as predictor
 from .face.runs import evaluate as evaluate
 from .face.runs import export as export
-from .face.runs import load as load
 from .face.runs import open_bundle as open_bundle
-from .face.runs import pack as pack
-from .face.runs import predictor as predictor
 from .face.runs import profile as profile
 from .face.runs import resume as resume
 from .face.runs import simulate as simulate

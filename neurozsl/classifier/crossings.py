@@ -20,7 +20,6 @@ ends before it. What has learned under these draws spikes alike in whatever orde
 The gradient of (1) is that of a softplus of the highest point, a threshold smoothed by `WIDTH`.
 """
 
-import math
 from typing import Final
 
 import torch
@@ -30,6 +29,7 @@ from torch.nn import functional
 from neurozsl.hardware.network.neuron import MAX_SPIKES, NeuronRule
 
 RULE: Final = NeuronRule("subtract", MAX_SPIKES, ">=")
+DRAWN_FROM: Final = 0.6  # share of the epochs; before, weights are far from theirs
 WIDTH: Final = 0.5  # of the smoothed threshold, in thresholds
 _TINY: Final = 1e-9  # keeps the root's gradient finite where a step brings nothing
 
@@ -60,12 +60,3 @@ def counted(
     soft = WIDTH * functional.softplus((reached - 0.5) / WIDTH)
     until = torch.floor(reached.detach()).clamp(min=0) + (soft - soft.detach())
     return torch.cat([until[:, :1], until[:, 1:] - until[:, :-1]], 1)
-
-
-def drawn_in(epoch: int, epochs: int) -> bool:
-    """Whether an epoch draws paths: the last 40 %; before, weights are still far from theirs.
-
-    >>> [drawn_in(e, 10) for e in (0, 5, 6, 9)]
-    [False, False, True, True]
-    """
-    return epoch >= math.ceil(0.6 * epochs)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurozsl.classifier.crossings import RULE, counted
+from neurozsl.classifier.crossings import DRAWN_FROM, RULE, counted
 from neurozsl.classifier.twin import Twin
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import InputCode
@@ -54,12 +54,12 @@ class Learner(Protocol):
     def output(self) -> str:
         """The module whose weights make the classes, as `nn.Module` names it."""
 
-    @property
-    def without_clock(self) -> bool:
-        """Whether its neurons spike inside a step (`crossings`)."""
-
     draws: bool
-    """Whether it draws the paths of membranes inside a step, in training."""
+    """Whether it draws the paths of membranes inside a step, in training (`crossings`)."""
+
+    @property
+    def draws_from(self) -> float:
+        """Share of the epochs from which on it is asked to draw them, if at all."""
 
     def see(self, frames: Tensor) -> Seen:
         """Run a batch."""
@@ -89,7 +89,7 @@ class StackLearner:
         without_clock: bool = False,
     ) -> None:
         self.module, self._example, self._code, self._step_s = stack, example, code, step_s
-        self.parts = list(modules_of(stack))
+        self.parts, self.draws_from = list(modules_of(stack)), DRAWN_FROM
         self.without_clock, self.draws = without_clock, False
         if without_clock:
             _refuse_clocks(self.parts)
@@ -219,9 +219,11 @@ class TwinLearner:
     """The twin of a lowered network."""
 
     def __init__(self, twin: Twin) -> None:
-        self.module, self.without_clock = twin, twin.without_clock
+        self.module = twin
         last = twin.output
         self.output = f"weights.{twin.place[last.name][0]}.map"
+
+    draws_from = 0.0  # what it begins with has learned already
 
     @property
     def draws(self) -> bool:

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurozsl.classifier.crossings import drawn_in
-from neurozsl.classifier.learner import Learner, Seen, TwinLearner
+from neurozsl.classifier.learner import Learner, Seen
 from neurozsl.classifier.recipe import Readout, Recipe
 from neurozsl.core.errors import BadInput
 from neurozsl.core.reading import brief
@@ -88,10 +87,8 @@ def fit(
     total = per_epoch * recipe.epochs
     for epoch in range(len(history), recipe.epochs):
         network.train()
-        # Of a network that is trained on, the weights are not far from theirs any more.
-        drawn = learner.draws = recipe.without_clock and (
-            isinstance(learner, TwinLearner) or drawn_in(epoch, recipe.epochs)
-        )
+        late = epoch >= learner.draws_from * recipe.epochs
+        drawn = learner.draws = recipe.without_clock and late
         rng = np.random.default_rng((recipe.seed, epoch))
         order, began = rng.permutation(len(examples.rows)), time.perf_counter()
         sums = {"loss": 0.0, "right": 0.0}

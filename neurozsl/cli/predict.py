@@ -115,9 +115,14 @@ def _show(ready: Predictor, found: Sequence[ClipLine]) -> None:
     for line in lines:
         show_table(
             f"{line['clip']}: {line['windows']} windows, {line['candidates']} names",
-            ("name", "score", "distance", ""),
+            ("name", "score", "distance", "in training"),
             [
-                (x["name"], f"{x['score']:.3f}", f"{x['distance']:.3f}", "unseen" * x["unseen"])
+                (
+                    x["name"],
+                    f"{x['score']:.3f}",
+                    f"{x['distance']:.3f}",
+                    "no" if x["unseen"] else "yes",
+                )
                 for x in line["names"]
             ],
         )
@@ -145,7 +150,9 @@ def _notes(ready: Predictor) -> None:
         f"scores: softmax of distances at temperature {kept.temperature:.3g}, which {kept.samples} "
         f"kept windows chose ({kept.right} named right); no probabilities"
     )
-    if ready.branch is not None:
+    if ready.branch is None:
+        say("nothing spikes in this model, so there are no spikes and no joules")
+    else:
         say("energy: of the spiking branch, all windows; counts times published figures")
         if ready.branch.note:
             say(f"note: {ready.branch.note}")

@@ -59,6 +59,14 @@ class AVBatch:
         }
         return AVBatch(**moved)
 
+    def take(self, rows: npt.ArrayLike) -> AVBatch:
+        """Returns these samples, in this order."""
+        index = torch.as_tensor(np.asarray(rows, np.int64))
+        part: dict[str, Any] = {
+            k: v[index] if isinstance(v, Tensor) else v for k, v in vars(self).items()
+        }
+        return AVBatch(**part)
+
 
 @dataclass(frozen=True, eq=False)
 class Split:

@@ -1,4 +1,4 @@
-"""Runs from the outside: train, load, export, evaluate, profile, simulate.
+"""Runs from the outside: train, export, evaluate, profile, simulate; `opened` loads them.
 
 Each verb takes an opened value or the folder of one, and returns a frozen value. The rooms behind
 them do the work; what they need besides has a default here. `neurozsl/__init__.py` shows them.
@@ -6,13 +6,10 @@ them do the work; what they need besides has a default here. `neurozsl/__init__.
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from neurozsl.core.archive import is_archive
 from neurozsl.core.progress import Progress
 from neurozsl.core.shell import command, words
 from neurozsl.deploy import deploy as deployment
@@ -22,14 +19,10 @@ from neurozsl.export.bundle import bundle as bundles
 from neurozsl.export.bundle.bundle import Bundle, StageProgress
 from neurozsl.export.bundle.policy import Wanted
 from neurozsl.export.targets.names import target_called
+from neurozsl.face.opened import Folder, bundle_folder, opened_run
 from neurozsl.hardware.chips.chip import Chip
 from neurozsl.hardware.loihi.scales import ScaleRule
 from neurozsl.portable.measured import profile as profiled
-from neurozsl.portable.pack import Packed
-from neurozsl.portable.pack import pack as pack_run
-from neurozsl.portable.unpack import unpacked
-from neurozsl.prediction.predict import TOP, ClipPrediction, Predictor
-from neurozsl.prediction.predict import predictor as make_predictor
 from neurozsl.report.schema import RunReport
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
@@ -37,128 +30,6 @@ from neurozsl.simulation import simulate as simulation
 from neurozsl.simulation.simulate import Simulation
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.stage_loop import EpochProgress
-
-Folder = str | Path
-
-
-_unpacked = ExitStack()  # folders of packed runs that were loaded, until the process ends
-atexit.register(_unpacked.close)
-
-
-class LoadedRun(Run):
-    """A run that `load` opened; it names clips."""
-
-    def predict(
-        self,
-        clip: Folder,
-        classes: Sequence[str] | None = None,
-        *,
-        vectors: Folder | None = None,
-        bundle: Bundle | Folder | None = None,
-        top: int = TOP,
-    ) -> ClipPrediction:
-        """Names for one clip; `nz.predictor` keeps what many clips share.
-
-        Args:
-            clip: a video with sound, at least one window long.
-            classes: names to rank; None: those of `vectors`, else those of the data set.
-            vectors: NPZ of `names` and `vectors`, for names that the run does not have.
-            bundle: whose integers run; None: the trained branch.
-            top: names to return.
-
-        Raises:
-            BadInput: the clip cannot be read, or a name has no vector.
-            MissingPart: an encoder of the data set is not set up here.
-
-        Example::
-
-            found = nz.load("runs/mine").predict("clip.mp4", classes=["a dog barks", "archery"])
-            found.names[0].name, found.names[0].score, found.cost
-        """
-        ready = predictor(self, classes=classes, vectors=vectors, bundle=bundle, top=top)
-        return ready.predict(Path(clip))
-
-
-def predictor(
-    run: Run | Folder,
-    *,
-    classes: Sequence[str] | None = None,
-    vectors: Folder | None = None,
-    bundle: Bundle | Folder | None = None,
-    top: int = TOP,
-) -> Predictor:
-    """Make a run ready to name clips, one after the other.
-
-    Args:
-        run: a trained run.
-        classes: names to rank; None: those of `vectors`, else those of the data set.
-        vectors: NPZ of `names` and `vectors`, for names that the run does not have.
-        bundle: whose integers run; None: the trained branch.
-        top: names of a clip.
-
-    Raises:
-        BadInput: a name has no vector, or the bundle is another run's.
-        MissingPart: an encoder of the data set is not set up here.
-
-    Example::
-
-        ready = nz.predictor("runs/mine", bundle="lava")
-        [ready.predict(clip).names[0].name for clip in Path("clips").glob("*.mp4")]
-    """
-    table = None if vectors is None else Path(vectors)
-    return make_predictor(
-        _run(run), classes=classes, vectors=table, bundle=_bundle_folder(bundle), top=top
-    )
-
-
-def load(run: Folder, *, data: Folder | None = None) -> LoadedRun:
-    """Open a finished run: its model (on the CPU, for evaluation), data, settings and scores.
-
-    Args:
-        run: folder that `train` or `neurozsl train` wrote, or the zip of `pack`, which is unpacked
-            into a temporary folder until this process ends.
-        data: its data set, where it moved. Where it is not on this machine, `run.data` has the
-            classes and their vectors, and whoever asks for samples is told which set is needed.
-
-    Raises:
-        BadInput: no run, unfinished, or a file of it damaged.
-
-    Example::
-
-        run = nz.load("runs/demo")
-        run.result["test"]["HM"], run.data.classes, run.model
-    """
-    path = Path(run)
-    if is_archive(path):
-        path = _unpacked.enter_context(unpacked(path))
-    return LoadedRun(**vars(runs.open_run(path, data=None if data is None else Path(data))))
-
-
-def pack(
-    run: Run | Folder, out: Folder | None = None, *, bundles: bool = True, checkpoints: bool = False
-) -> Packed:
-    """Write a run as one file, with what it needs where its data set is not.
-
-    Args:
-        run: a finished run, of a classifier by its folder.
-        out: the zip; None: beside the folder, under its name.
-        bundles: with those in `deploy`.
-        checkpoints: with those of the training.
-
-    Returns:
-        Path and bytes of the zip, what is in it, what was left out, and what it cannot do.
-
-    Raises:
-        BadInput: a file of the run or of a bundle is damaged.
-
-    Example::
-
-        nz.pack("runs/demo", "demo.zip").bytes
-        nz.load("demo.zip").data.classes
-    """
-    path = run.path if isinstance(run, Run) else Path(run)
-    place = None if out is None else Path(out)
-    return pack_run(path, place, bundles=bundles, checkpoints=checkpoints)
 
 
 def open_bundle(bundle: Folder) -> Bundle:
@@ -266,7 +137,7 @@ def export(
         bundle = nz.export("runs/demo", target="lava")
         bundle.manifest.verdict
     """
-    opened, name = _run(run), target_called(target).name
+    opened, name = opened_run(run), target_called(target).name
     folder = opened.path / "deploy" / name if out is None else Path(out)
     deployment.deploy(
         opened,
@@ -316,10 +187,10 @@ def evaluate(
         trained.HM - deployed.HM
         [(row.HM, row.mean_steps, row.saved) for row in nz.evaluate(run, margin="auto").anytime]
     """
-    where: dict[str, Any] = {"bundle": _bundle_folder(bundle), "backend": backend}
+    where: dict[str, Any] = {"bundle": bundle_folder(bundle), "backend": backend}
     if margin is not None:
-        return evaluate_anytime(_run(run), _margins(margin), **where, progress=progress)
-    return deployment.evaluate_run(_run(run), **where, progress=progress)
+        return evaluate_anytime(opened_run(run), _margins(margin), **where, progress=progress)
+    return deployment.evaluate_run(opened_run(run), **where, progress=progress)
 
 
 def profile(
@@ -354,7 +225,7 @@ def profile(
         report = nz.profile(run, bundle)
         [(row.name, row.joules) for row in report.energy]
     """
-    opened, folder = _run(run), _bundle_folder(bundle)
+    opened, folder = opened_run(run), bundle_folder(bundle)
     return profiled(
         opened,
         bundle=folder,
@@ -399,15 +270,5 @@ def simulate(
     return simulation.simulate(opened, backend=name, limit=limit, margin=margin, progress=progress)
 
 
-def _run(run: Run | Folder) -> Run:
-    return run if isinstance(run, Run) else load(run)
-
-
 def _margins(margin: Margin | Sequence[Margin]) -> tuple[Margin, ...]:
     return (margin,) if isinstance(margin, str | float | int) else tuple(margin)
-
-
-def _bundle_folder(bundle: Bundle | Folder | None) -> Path | None:
-    if bundle is None:
-        return None
-    return bundle.path if isinstance(bundle, Bundle) else Path(bundle)

@@ -141,7 +141,6 @@ def kept_report(run: Run, bundle: Path | None) -> tuple[Path, RunReport] | None:
 
 
 def _report(file: Path, document: Mapping[str, Any]) -> RunReport:
-
     found = parse_report(file, json.dumps(document))
     if not isinstance(found, RunReport):
         raise BadInput(f"{file}: holds the report of a network, one of a run is kept; {_REMEDY}")

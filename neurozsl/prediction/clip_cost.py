@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from neurozsl.core.signals import ChipInput, Trace
 from neurozsl.deploy.motion import Motion
@@ -18,9 +18,6 @@ from neurozsl.hardware.count.counts import count
 from neurozsl.hardware.energy import EnergyRow
 from neurozsl.report.sections.costs import Devices, energies
 from neurozsl.report.show import reading
-
-SHOWN: Final[Mapping[str | None, str]] = {"loihi2": "loihi2", "speck2f": "speck2f"}
-"""Device whose row people are shown, by the chip of the bundle; else the mesh chip."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,12 @@ def clip_cost(
     devices = Devices(window_s=step_s * float(chip_input.ran.mean()))
     rows, _ = energies(branch.network, chip_input, trace, counts, fits, devices)
     windows = chip_input.batch
+    priced = {row.key for row in rows}
     return ClipCost(
         spikes={layer: int(x.sum()) for layer, x in trace.spikes.items()},
         synops=windows * sum(layer.synops for layer in counts.layers),
         energy=tuple(_row(row, windows) for row in rows if row.method != "dense_pass"),
-        shown=SHOWN.get(chip, MESH_CHIP),
+        shown=chip if chip is not None and chip in priced else MESH_CHIP,
     )
 
 

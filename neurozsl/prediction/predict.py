@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
@@ -31,6 +30,7 @@ from neurozsl.deploy.motion import Motion, motion
 from neurozsl.export.bundle.bundle import Bundle, open_bundle
 from neurozsl.export.bundle.manifest import NAME as MANIFEST
 from neurozsl.export.targets import TARGETS
+from neurozsl.hardware.arithmetic.fit import ChipFit
 from neurozsl.models.base import distances
 from neurozsl.prediction.candidates import Candidates, candidates_of
 from neurozsl.prediction.clip_cost import ClipCost, clip_cost
@@ -119,7 +119,6 @@ class Predictor:
     branch: Motion | None
     opened: Bundle | None = None
     top: int = TOP
-    _fits: dict[str, Any] = field(default_factory=dict)
 
     @property
     def chip(self) -> str | None:
@@ -182,6 +181,12 @@ class Predictor:
             **({"note": note} if note else {}),
         }
 
+    @cached_property
+    def _fits(self) -> Mapping[str, ChipFit]:
+        """Where the branch fits; placed once for all clips."""
+        assert self.branch is not None
+        return fits_of(self.branch.lowered)
+
     @property
     def _statistics(self) -> str:
         """Digest of what standardises features, which is the encoder where all is hand-made."""
@@ -219,7 +224,7 @@ class Predictor:
         with road.at_rest(model):
             known = road.words(model, self.candidates.vectors)
             for rows in _parts(len(batch)):
-                parts = road.prepare_batch(model, taken(batch, rows), rows)
+                parts = road.prepare_batch(model, batch.take(rows), rows)
                 run = None if self.branch is None else self.branch.run
                 trace = road.trace_of(model, parts, run)
                 if self.branch is not None:
@@ -232,8 +237,6 @@ class Predictor:
     def _cost(self, passed: Sequence[tuple[ChipInput, Trace]]) -> ClipCost | None:
         if self.branch is None:
             return None
-        if not self._fits:  # placed once for all clips
-            self._fits.update(fits_of(self.branch.lowered))
         read, spiked = road.joined(passed)
         return clip_cost(
             self.branch, self._fits, read, spiked, step_s=self.run.data.step_s, chip=self.chip
@@ -278,19 +281,6 @@ def digest_of(clip: Path) -> str:
         return sha256(clip)
     except OSError as error:
         raise BadInput(f"{clip}: cannot be read ({error.strerror}); check the path") from error
-
-
-def taken(batch: AVBatch, rows: npt.NDArray[np.int64]) -> AVBatch:
-    """These samples of a batch."""
-    index = torch.from_numpy(rows)
-    return replace(
-        batch,
-        audio=batch.audio[index],
-        video=batch.video[index],
-        mask=batch.mask[index],
-        label=batch.label[index],
-        events=None if batch.events is None else batch.events[index],
-    )
 
 
 def _parts(size: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -26,8 +26,7 @@ from neurozsl.prediction.candidates import own_candidates
 from neurozsl.runs.kept import TEST_SAMPLES
 from neurozsl.runs.run import Run
 from neurozsl.scoring import road
-from neurozsl.scoring.evaluation import Collected
-from neurozsl.scoring.metrics import Problem
+from neurozsl.scoring.evaluation import weighed
 
 F64 = npt.NDArray[np.float64]
 COLDEST: Final = 1e-4
@@ -71,9 +70,7 @@ def ranked_distance(run: Run, heads: F64, seen: npt.NDArray[np.bool_]) -> F64:
 
     heads: `(head, sample, name)`.
     """
-    nobody = np.zeros(0, np.int64)
-    weighed = Collected(heads, Problem(nobody, nobody, nobody)).combined(run.selected.head_weight)
-    return np.asarray(weighed + run.selected.beta * seen)
+    return np.asarray(weighed(heads, run.selected.head_weight) + run.selected.beta * seen)
 
 
 def score_scale(run: Run, branch: Motion | None) -> ScoreScale:

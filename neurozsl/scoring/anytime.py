@@ -37,7 +37,7 @@ from neurozsl.core.signals import ChipInput, Policy, Trace
 from neurozsl.data.batch import Split, Stage
 from neurozsl.models.base import ZSLModel, distances, own_trace
 from neurozsl.scoring import metrics, road
-from neurozsl.scoring.evaluation import Collected, Passed
+from neurozsl.scoring.evaluation import Collected, Passed, weighed
 from neurozsl.scoring.metrics import Problem
 from neurozsl.scoring.road import PreparedBatch, Rows
 
@@ -204,7 +204,7 @@ class Finisher:
             shown = trace.stopped(np.full(len(rows), t))
             output = road.finish(self.model, parts, shown)
             heads = distances(output, self.words).double().cpu().numpy()
-            found.append(_combined(heads, self.head_weight))
+            found.append(weighed(heads, self.head_weight))
             embedded.append(output.heads[0].double().cpu().numpy())
         real = whole.made.mask.cpu().numpy()
         distance = np.stack(found)
@@ -255,11 +255,6 @@ def _no_stop(model: ZSLModel) -> BadInput:
         "`AVBatch.stop`, so it cannot finish after fewer steps; let its `prepare` begin with "
         "models.sequence.as_steps"
     )
-
-
-def _combined(heads: Floats, head_weight: float) -> Floats:
-    none = np.zeros(0, np.int64)
-    return Collected(heads, Problem(none, none, none)).combined(head_weight)
 
 
 @dataclass(frozen=True)

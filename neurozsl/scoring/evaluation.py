@@ -36,11 +36,16 @@ class Collected:
     problem: Problem
 
     def combined(self, head_weight: float) -> npt.NDArray[np.float64]:
-        """(1 - lambda) d_joint + lambda d_motion, `(sample, class)`; one head is taken as it is."""
-        if len(self.distance) == 1:
-            return np.asarray(self.distance[0])
-        joint, motion = self.distance
-        return np.asarray((1 - head_weight) * joint + head_weight * motion)
+        """`weighed` distances, `(sample, class)`."""
+        return weighed(self.distance, head_weight)
+
+
+def weighed(heads: npt.NDArray[np.float64], head_weight: float) -> npt.NDArray[np.float64]:
+    """(1 - lambda) d_joint + lambda d_motion of `(head, ...)`; one head is taken as it is."""
+    if len(heads) == 1:
+        return np.asarray(heads[0])
+    joint, motion = heads
+    return np.asarray((1 - head_weight) * joint + head_weight * motion)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from neurozsl.data.batch import SPLITS, ZSLData
 from neurozsl.export.bundle.accuracy import TaskAccuracy, accuracy
 from neurozsl.models.base import ZSLModel, distances
 from neurozsl.scoring import road
-from neurozsl.scoring.evaluation import Collected
-from neurozsl.scoring.metrics import Problem
+from neurozsl.scoring.evaluation import weighed
 
 BATCH: Final = 256
 TESTS: Final = ("test_seen", "test_unseen")
@@ -111,10 +110,7 @@ def _places(
                 parts = road.prepare(model, split, rows, device=device)
                 output = road.finish(model, parts, road.trace_of(model, parts))
                 each = distances(output, words).double().cpu().numpy()
-                problem = Problem(split.label[rows], split.classes(), split.classes())
-                for row, distance in zip(
-                    rows, Collected(each, problem).combined(head_weight), strict=True
-                ):
+                for row, distance in zip(rows, weighed(each, head_weight), strict=True):
                     clip = clip_of(split.names[row])
                     sums[clip] = sums[clip] + distance
                     label[clip] = int(split.label[row])

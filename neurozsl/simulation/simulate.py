@@ -25,7 +25,7 @@ from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.runs.settings import DataElsewhere
 from neurozsl.scoring import road
-from neurozsl.scoring.evaluation import Collected
+from neurozsl.scoring.evaluation import weighed
 from neurozsl.scoring.metrics import predict
 
 DEFAULT_SAMPLES = 16
@@ -176,7 +176,7 @@ def simulate(
             steps: Sequence[int | None] = [None] * len(parts.rows)
             if rule is None:
                 heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
-                distance = Collected(heads, problem).combined(run.selected.head_weight)
+                distance = weighed(heads, run.selected.head_weight)
             else:
                 every = finish.every_step(split, parts.rows, parts, trace)
                 ran = every.stopped(rule.stopping, problem, run.selected.beta)

@@ -16,7 +16,7 @@ from neurozsl.data.clips.encode import ClipEncoders, chosen_encoders, encoders_o
 from neurozsl.data.clips.encoder_input import frames_at, sound_of
 from neurozsl.data.clips.limits import ClipLimits
 from neurozsl.data.clips.video_file import read_clip
-from neurozsl.data.clips.windows import WindowSpec
+from neurozsl.data.clips.windows import WindowSpec, encode_clip
 from neurozsl.data.encoders.registry import open_encoder
 from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.data.store import FACTS, load_store
@@ -211,6 +211,9 @@ def test_a_clip_that_comes_later_is_encoded_as_the_set_was(
     np.testing.assert_array_equal(batch.audio.numpy(), data.splits["test_unseen"].audio)
     with pytest.raises(BadInput, match=r"come from files.*--text-encoder"):
         encoders_of(data.meta).text(["a dog barks"])
+    clip = read_clip(folder / "clips" / "owl_test_unseen.mkv")
+    with pytest.raises(BadInput, match=r"video features come from pretrained.*nz\.predictor"):
+        encode_clip(clip, data)  # hand-made features would be taken for the encoder's
 
 
 # ---------------------------------------------------------------- class vectors, told early

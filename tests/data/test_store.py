@@ -215,7 +215,12 @@ def test_a_batch_holds_the_chosen_rows_as_fresh_tensors() -> None:
     assert batch.events is not None and batch.events.dtype == torch.float32
     batch.video.zero_()
     assert split.video[4].any()
-    assert len(split.batch()) == len(split)
+    whole = split.batch()
+    assert len(whole) == len(split)
+    some = replace(whole, stop=1).take([5, 0])
+    np.testing.assert_array_equal(some.audio.numpy(), split.audio[[5, 0]])
+    assert some.events is not None and split.events is not None and some.stop == 1
+    np.testing.assert_array_equal(some.events.numpy(), split.events[[5, 0]])
 
 
 def test_stage_two_trains_on_three_splits_and_is_judged_on_test() -> None:

@@ -5,7 +5,6 @@ its place do not count. An entry appears whole or not at all, and one that canno
 again. `NEUROZSL_ENCODERS/clips` holds them; it may be removed at any time.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,8 +61,3 @@ class ClipCache:
 
     def _place(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key}.npz"
-
-
-def key_of(*parts: object) -> str:
-    """The key of all that an entry depends on."""
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()

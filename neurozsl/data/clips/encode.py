@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
+from neurozsl.cluster.tasks import key_of
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, AVBatch
 from neurozsl.data.clip import Clip
-from neurozsl.data.clips.cache import Arrays, ClipCache, key_of
+from neurozsl.data.clips.cache import Arrays, ClipCache
 from neurozsl.data.clips.encoder_input import frames_at, sound_of, unique_times
 from neurozsl.data.clips.limits import ClipLimits
 from neurozsl.data.clips.video_file import read_clip
-from neurozsl.data.clips.windows import WindowSpec, describe_windows
+from neurozsl.data.clips.windows import WindowSpec, batch_of, describe_windows
 from neurozsl.data.encoder_spec import META, EncoderSpec, Part, specs_of
 from neurozsl.data.encoders.base import AudioEncoder, TextEncoder, VideoEncoder
 from neurozsl.data.encoders.features import Described, FeatureEncoder
@@ -97,15 +97,7 @@ class ClipEncoders:
             raise BadInput("encoders: no statistics of a set; make them with `encoders_of`")
         kind = self.features
         described, _ = self.describe(path, WindowSpec(kind.window_s, hop_s, kind.steps), limits)
-        audio, video = kind.apply(described)
-        n = len(audio)
-        return AVBatch(
-            audio=torch.from_numpy(audio),
-            video=torch.from_numpy(video),
-            mask=torch.ones((n, kind.steps), dtype=torch.bool),
-            label=torch.full((n,), label, dtype=torch.int64),
-            events=torch.from_numpy(described.events.astype(np.float32)),
-        )
+        return batch_of(described, kind, label)
 
     def describe(
         self,

@@ -41,9 +41,23 @@ def encode_clip(
 
     clip: with 16 kHz sound, at least one window long. data: its meta holds the encoder, or the
     encoder itself. hop_s: distance of window starts. label: class id to note, -1 for unknown.
+
+    Raises:
+        BadInput: the clip is shorter than a window, or the set has pretrained encoders.
     """
     encoder = data if isinstance(data, FeatureEncoder) else FeatureEncoder.from_meta(data.meta)
+    if encoder.pretrained:
+        raise BadInput(
+            f"{clip.name}: the set's {' and '.join(encoder.pretrained)} features come from "
+            "pretrained encoders, which read the file itself; use `nz.predictor(run)`, or "
+            "`encoders_of(data.meta).encode(path)`"
+        )
     described, _ = describe_windows(clip, WindowSpec(encoder.window_s, hop_s, encoder.steps))
+    return batch_of(described, encoder, label)
+
+
+def batch_of(described: Described, encoder: FeatureEncoder, label: int = -1) -> AVBatch:
+    """The windows of a clip as a model reads them; encoder: that of the finished set."""
     audio, video = encoder.apply(described)
     n = len(audio)
     return AVBatch(

@@ -20,12 +20,7 @@ from neurozsl.data.events.camera import DEFAULT, Camera
 from neurozsl.data.events.frames import CLIP, check_clip, count_events
 from neurozsl.data.events.recordings.event_set import FORMS, SPLITS, EventSet, Form
 from neurozsl.data.events.recordings.labels import RecordingRow, read_labels
-from neurozsl.data.events.recordings.reading import (
-    as_meta,
-    check_windows,
-    read_recording,
-    window_starts,
-)
+from neurozsl.data.events.recordings.reading import check_windows, read_recording, window_starts
 from neurozsl.data.events.recordings.stored import load_event_set, spooled, write
 from neurozsl.data.events.repairs import Repairs
 from neurozsl.data.events.stream import U8, EventStream
@@ -295,7 +290,7 @@ def _assemble(
         ],
     }
     if any(is_video(Path(read.row.file)) for read in kept):
-        meta["camera"] = as_meta(source.camera)
+        meta["camera"] = asdict(source.camera)
     return EventSet(
         name=source.folder.resolve().name,
         frames=frames,

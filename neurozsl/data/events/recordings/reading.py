@@ -6,7 +6,6 @@ same camera for every video of a set (its mismatch stays, as that of a sensor do
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ def read_recording(
 
 
 def camera_of(meta: Mapping[str, Any]) -> Camera | None:
-    """The camera that a set says it was filmed with.
+    """The camera that a set says it was filmed with, as `asdict` noted it.
 
     Raises:
         BadInput: what it says is no camera.
@@ -58,11 +57,6 @@ def camera_of(meta: Mapping[str, Any]) -> Camera | None:
         return Camera(**said)
     except TypeError as error:
         raise BadInput(f"event set: camera {said!r} is none ({error}); build it again") from error
-
-
-def as_meta(camera: Camera) -> dict[str, Any]:
-    """What `camera_of` reads."""
-    return asdict(camera)
 
 
 def window_starts(stream: EventStream, seconds: float | None, hop: float | None) -> list[int]:
