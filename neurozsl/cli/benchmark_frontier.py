@@ -82,7 +82,7 @@ def benchmark_frontier(
     )
     folder = asked.out or Path(f"runs/frontier-{model.replace('+', 'p')}")
     with progress_bar("frontier") as update:
-        result = study.run(settings, out=folder, jobs=asked.jobs, progress=update)
+        result = study.run(settings, out=folder, on=asked.workers(), progress=update)
     from neurozsl.report.show.frontier_figure import write_frontier
     from neurozsl.studies import frontier_table
 

@@ -51,7 +51,7 @@ def benchmark_models(
         raise BadInput("benchmark: --markdown is the table of --targets, without --json")
     out = asked.out or Path(f"runs/benchmark-{of.data.resolve().name}")
     with progress_bar("benchmark") as update:
-        result = task.run(settings, out=out, jobs=asked.jobs, progress=update)
+        result = task.run(settings, out=out, on=asked.workers(), progress=update)
     placed = []
     if targets:
         with sole_writer(out), progress_bar("exporting") as update:

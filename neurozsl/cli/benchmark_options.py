@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from neurozsl.cli.option_values import Json, listed
+from neurozsl.cli.option_values import Jobs, Json, Scheduler, listed
+from neurozsl.cluster.tasks import Workers
 from neurozsl.core.errors import BadInput
 
 
@@ -18,7 +19,8 @@ class StudyOptions:
     epochs: Annotated[
         int | None, typer.Option(help="Epochs of stage 1; default 20, with --protocol avca 50.")
     ] = None
-    jobs: Annotated[int, typer.Option(help="Trainings at the same time, one thread each.")] = 1
+    jobs: Jobs = 1
+    scheduler: Scheduler = ""
     out: Annotated[
         Path | None,
         typer.Option(
@@ -27,6 +29,14 @@ class StudyOptions:
         ),
     ] = None
     as_json: Json = False
+
+    def workers(self) -> Workers:
+        """Where its trainings run.
+
+        Raises:
+            BadInput: both processes and a scheduler, or too many processes.
+        """
+        return Workers(self.jobs, self.scheduler)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ def benchmark_pareto(
     )
     folder = asked.out or Path(f"runs/pareto-{model.replace('+', 'p')}")
     with progress_bar("pareto") as update:
-        result = study.run(settings, out=folder, jobs=asked.jobs, progress=update)
+        result = study.run(settings, out=folder, on=asked.workers(), progress=update)
     if not result["points"]:
         reasons = "; ".join(dict.fromkeys(row["reason"] for row in result["refused"]))
         raise BadInput(f"benchmark --pareto: no point can be made: {reasons}")

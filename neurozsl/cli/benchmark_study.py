@@ -36,7 +36,7 @@ def benchmark_study(
         test_size=2000 if of.test_size is None else of.test_size,
     )
     with progress_bar(f"study {study}") as update:
-        result = studies.run(settings, out=folder, jobs=asked.jobs, progress=update)
+        result = studies.run(settings, out=folder, on=asked.workers(), progress=update)
     if asked.as_json:
         emit_json(result)
         return

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from neurozsl.cluster.tasks import TRIES, Answer, Call, Look, Workers, on_worker, versions
+from neurozsl.cluster.tasks import LOOK_S, TRIES, Answer, Call, Look, Workers, on_worker, versions
 from neurozsl.core.errors import BadInput, MissingPart, NeuroZSLError
 from neurozsl.core.folders import temporary_folder
 from neurozsl.core.printable import printable
@@ -22,10 +22,9 @@ EXTRA_LINE: Final = "pip install 'neurozsl[cluster]'"
 _LOOPBACK: Final = "127.0.0.1"
 _ANSWER_S: Final = 20  # to answer a call
 _FIRST_WORKER_S: Final = 300  # queues of clusters are long; Ctrl-C ends it before
-_LOOK_S: Final = 0.5
 _AHEAD: Final = 64  # tasks that a foreign scheduler sees beyond its threads: it may start workers
 _QUIET: Final = {
-    "logging.distributed": "critical",
+    "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.scheduler.allowed-failures": 3,
@@ -47,11 +46,12 @@ def opened(on: Workers, tasks: int) -> Iterator[Any]:
         import dask
     except ImportError as error:
         raise _missing(what, error) from error
-    with dask.config.set(_QUIET):
-        try:
-            import distributed
-        except ImportError as error:
-            raise _missing(what, error) from error
+    try:
+        # Before ours are set: they would, as they are taken back, take its own settings along.
+        import distributed
+    except ImportError as error:
+        raise _missing(what, error) from error
+    with dask.config.set(_QUIET), _silent():
         if on.scheduler:
             with _yours(distributed, on.scheduler) as client:
                 yield client
@@ -71,6 +71,20 @@ def opened(on: Workers, tasks: int) -> Iterator[Any]:
             )
             with cluster, distributed.Client(cluster, set_as_default=False) as client:
                 yield client
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Inside, Dask's part in this process logs nothing."""
+    known = [x for x in logging.root.manager.loggerDict if x.split(".")[0] == "distributed"]
+    levels = {name: logging.getLogger(name).level for name in known}
+    try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
@@ -138,7 +152,7 @@ def run_on(
             if look is not None:
                 look(sorted(own[key][0] for key in futures))
             try:
-                key = ready.get(timeout=_LOOK_S)
+                key = ready.get(timeout=LOOK_S)
             except queue.Empty:
                 continue
             future = futures.pop(key)

@@ -11,11 +11,12 @@ runs to its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from neurozsl.cluster.client import opened, run_on
-from neurozsl.cluster.tasks import ALONE, TRIES, Call, Look, Workers, lasting
+from neurozsl.cluster.tasks import ALONE, TRIES, Call, Look, Workers, lasting, looking
 from neurozsl.core.errors import NeuroZSLError
 
 
@@ -41,11 +42,16 @@ def run(
 def _here(tasks: Sequence[Call], look: Look | None) -> Iterator[tuple[int, Any]]:
     known: dict[str, Any] = {}
     for index, task in enumerate(tasks):
-        if look is not None:
-            look([index])
         if task.key not in known:
-            known[task.key] = _tried(task)
+            told = partial(_nothing if look is None else look, [index])
+            told()
+            with looking(told):
+                known[task.key] = _tried(task)
         yield index, known[task.key]
+
+
+def _nothing(_: Collection[int]) -> None:
+    pass
 
 
 def _tried(task: Call) -> Any:

@@ -11,8 +11,9 @@ import logging
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -22,8 +23,29 @@ from neurozsl.core.version import __version__
 
 MOST_JOBS: Final = 512  # processes of one machine
 TRIES: Final = 2
-Look = Callable[[Sequence[int]], None]
+LOOK_S: Final = 0.5
+Look = Callable[[Collection[int]], None]
 """Called about twice a second with the indices of the tasks that have begun and not ended."""
+
+
+_LOOKING: ContextVar[Callable[[], None] | None] = ContextVar("_LOOKING", default=None)
+
+
+@contextmanager
+def looking(look: Callable[[], None]) -> Iterator[None]:
+    """Inside, `still_at_it` calls this."""
+    token = _LOOKING.set(look)
+    try:
+        yield
+    finally:
+        _LOOKING.reset(token)
+
+
+def still_at_it() -> None:
+    """Called every `LOOK_S` by a task that waits for something; here it moves the progress on."""
+    look = _LOOKING.get()
+    if look is not None:
+        look()
 
 
 @dataclass(frozen=True)
@@ -88,19 +110,47 @@ def lasting(error: NeuroZSLError) -> bool:
     return error.exit_code != NeuroZSLError.exit_code
 
 
+class _OneThread:
+    """The tasks of this process that compute with one thread, and what to take back after them.
+
+    A Dask worker may run several tasks in threads of its own, and how many threads BLAS uses is a
+    setting of the process: the first task sets it, the last one that leaves takes it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._after = ExitStack()
+
+    def enter(self) -> None:
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            if self._inside == 0:
+                self._after.callback(torch.set_num_threads, torch.get_num_threads())
+                self._after.enter_context(threadpool_limits(1))
+            torch.set_num_threads(1)  # OpenMP's number is one of the calling thread
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._after.close()
+
+
+_COMPUTING: Final = _OneThread()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Inside, torch and numpy's BLAS compute with one thread: sums of another order, other bits."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _COMPUTING.enter()
     try:
-        with threadpool_limits(1):
-            yield
+        yield
     finally:
-        torch.set_num_threads(before)
+        _COMPUTING.leave()
 
 
 def versions() -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.studies.base import Study, StudyProgress, StudySettings, claim, sole_writer
@@ -30,7 +31,11 @@ def find(name: str) -> Study:
 
 
 def run(
-    settings: StudySettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
+    settings: StudySettings,
+    *,
+    out: Path,
+    on: Workers = ALONE,
+    progress: StudyProgress | None = None,
 ) -> dict[str, Any]:
     """Run a study in the folder `out`, going on where it was stopped; writes `out/study.json`.
 
@@ -41,6 +46,6 @@ def run(
     study = find(settings.name)
     with sole_writer(out):
         claim(settings, out)
-        result = study.run(settings, out=out, jobs=jobs, progress=progress)
+        result = study.run(settings, out=out, on=on, progress=progress)
         write_json(out / "study.json", result)
         return result

@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import NeuroZSLError
 from neurozsl.core.folders import write_json
 from neurozsl.core.quantities import si
@@ -27,11 +28,12 @@ from neurozsl.runs import run as runs
 from neurozsl.scoring import road
 from neurozsl.scoring.published import of_data
 from neurozsl.scoring.samples import spread as spread_rows
-from neurozsl.studies.base import StudyProgress, Table, sole_writer, spread, train_all
+from neurozsl.studies.base import StudyProgress, Table, sole_writer, spread
 from neurozsl.studies.benchmark_kept import check_kept
 from neurozsl.studies.benchmark_plan import BenchmarkSettings as BenchmarkSettings
 from neurozsl.studies.benchmark_plan import PlannedRun as PlannedRun
 from neurozsl.studies.benchmark_plan import plan as plan
+from neurozsl.studies.trainings import train_all
 
 ENERGY_CHIP = "loihi1"  # the chip with published energies for every term that is counted
 ENERGY_SAMPLES = 128  # test samples that spikes and operations are counted on
@@ -39,7 +41,11 @@ SCORES = ("S", "U", "HM", "ZSL")
 
 
 def run(
-    settings: BenchmarkSettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
+    settings: BenchmarkSettings,
+    *,
+    out: Path,
+    on: Workers = ALONE,
+    progress: StudyProgress | None = None,
 ) -> dict[str, Any]:
     """Train what is missing in `out`, and summarise; writes `out/benchmark.json`.
 
@@ -53,7 +59,7 @@ def run(
     with sole_writer(out):
         planned = plan(settings, out)
         check_kept(planned, settings, data)
-        train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        train_all([one.job for one in planned], on=on, progress=progress)
         result = summarise(settings, planned, data)
         write_json(out / "benchmark.json", result)
         return result

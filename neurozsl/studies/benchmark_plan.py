@@ -9,7 +9,7 @@ from typing import Any
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.index import Alignment
-from neurozsl.studies.base import Job, new_run
+from neurozsl.studies.trainings import Job, new_run
 from neurozsl.training.protocol import TrainConfig, train_config
 
 

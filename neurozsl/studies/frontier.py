@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.report.schema.frontier import DOCUMENT as DOCUMENT
@@ -25,6 +26,7 @@ from neurozsl.studies.base import StudyProgress
 from neurozsl.studies.frontier_points import measure
 from neurozsl.studies.frontier_settings import FAMILIES, FrontierSettings, Planned, Setting
 from neurozsl.studies.stepped_data import STEPS, SteppedData
+from neurozsl.studies.trainings import new_run, train_all
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
@@ -47,7 +49,11 @@ class FrontierDefinition:
 
 
 def run(
-    settings: FrontierSettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
+    settings: FrontierSettings,
+    *,
+    out: Path,
+    on: Workers = ALONE,
+    progress: StudyProgress | None = None,
 ) -> dict[str, Any]:
     """Train what is missing in `out`, measure every run; writes `out/frontier.json`.
 
@@ -73,7 +79,7 @@ def run(
             for steps in counts
             for setting in settings.settings(steps)
         ]
-        base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        train_all([one.job for one in planned], on=on, progress=progress)
         result = measure(settings, planned, STEPS[sets.kind], progress=progress)
         write_json(out / DOCUMENT, result)
         return result
@@ -125,7 +131,7 @@ def _plan(
     progress: StudyProgress | None,
 ) -> Planned:
     """The training of one setting and seed, its data set made where it is missing."""
-    job = base.new_run(
+    job = new_run(
         f"{setting.name}, seed {seed}",
         out=sets.folder / f"{setting.name}-seed{seed}",
         options=settings.trained_options(setting) | sets.options(setting.steps),

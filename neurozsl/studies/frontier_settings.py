@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput
-from neurozsl.studies.base import Job
+from neurozsl.studies.trainings import Job
 from neurozsl.training.economy import pruned
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from neurozsl.cluster.tasks import Workers
 from neurozsl.studies import base
-from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
+from neurozsl.studies.base import StudyProgress, StudySettings, Table
+from neurozsl.studies.trainings import Job, new_run, train_all
 
 SCORES = ("S", "U", "HM", "ZSL")
 # variant -> model options on top of the preset `deploy`
@@ -43,12 +45,12 @@ class MotionStudy:
     scene_biases: tuple[float, ...] = (0.0, 0.9)
 
     def run(
-        self, settings: StudySettings, *, out: Path, jobs: int, progress: StudyProgress | None
+        self, settings: StudySettings, *, out: Path, on: Workers, progress: StudyProgress | None
     ) -> dict[str, Any]:
         """Train and compare; see `base.Study`."""
         planned = plan(settings, out)
         base.make_data(settings, out, progress=progress)
-        base.train_all([x.job for x in planned], at_once=jobs, progress=progress)
+        train_all([x.job for x in planned], on=on, progress=progress)
         return {"study": asdict(settings), "rows": summarise(settings, planned)}
 
     def tables(self, result: Mapping[str, Any]) -> list[Table]:
@@ -70,7 +72,7 @@ def plan(settings: StudySettings, out: Path) -> list[PlannedVariant]:
     planned = []
     for bias, seed, variant in product(settings.scene_biases, range(settings.seeds), VARIANTS):
         slug = "".join(c if c.isalnum() else "-" for c in variant)
-        job = base.new_run(
+        job = new_run(
             f"{variant}, bias {bias}, seed {seed}",
             data=base.data_folder(out, bias, seed),
             out=out / f"{slug}-bias{bias}-seed{seed}",

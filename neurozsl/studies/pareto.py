@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import write_json
 from neurozsl.studies import base
@@ -27,6 +28,7 @@ from neurozsl.studies.pareto_points import measure
 from neurozsl.studies.pareto_settings import ParetoSettings as ParetoSettings
 from neurozsl.studies.pareto_settings import PlannedPoint
 from neurozsl.studies.stepped_data import STEPS, SteppedData
+from neurozsl.studies.trainings import new_run, train_all
 
 if TYPE_CHECKING:
     from neurozsl.data.batch import ZSLData
@@ -46,7 +48,11 @@ class Definition:
 
 
 def run(
-    settings: ParetoSettings, *, out: Path, jobs: int = 1, progress: StudyProgress | None = None
+    settings: ParetoSettings,
+    *,
+    out: Path,
+    on: Workers = ALONE,
+    progress: StudyProgress | None = None,
 ) -> dict[str, Any]:
     """Train what is missing in `out`, measure every point; writes `out/pareto.json`.
 
@@ -85,7 +91,7 @@ def run(
                 refused[steps] = str(error)
         if not planned:
             raise BadInput(f"pareto: no T can be made: {'; '.join(refused.values())}")
-        base.train_all([one.job for one in planned], at_once=jobs, progress=progress)
+        train_all([one.job for one in planned], on=on, progress=progress)
         result = measure(settings, planned, refused, STEPS[sets.kind], progress=progress)
         write_json(out / "pareto.json", result)
         return result
@@ -119,7 +125,7 @@ def _plan(
     progress: StudyProgress | None,
 ) -> PlannedPoint:
     """The training for one T and seed, its data set made where it is missing."""
-    job = base.new_run(
+    job = new_run(
         f"T={steps}, seed {seed}",
         out=sets.folder / f"run-T{steps}-seed{seed}",
         data=sets.at(steps, seed, progress),

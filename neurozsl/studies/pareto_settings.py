@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from neurozsl.core.errors import BadInput
 from neurozsl.export.bundle.policy import Wanted
 from neurozsl.export.targets import target as find_target
-from neurozsl.studies.base import Job
+from neurozsl.studies.trainings import Job
 
 Policy = Literal["dynamic", "table", "frozen"]
 # Models whose thresholds can follow the sample are trained so, or no policy could be chosen.

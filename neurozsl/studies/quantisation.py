@@ -29,9 +29,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from neurozsl.cluster.tasks import Workers
 from neurozsl.studies import base, bootstrap
-from neurozsl.studies.base import Job, StudyProgress, StudySettings, Table
+from neurozsl.studies.base import StudyProgress, StudySettings, Table
 from neurozsl.studies.kept import check_tuned
+from neurozsl.studies.trainings import Job, new_run, train_all
 
 if TYPE_CHECKING:
     from neurozsl.core.signals import MotionBackend
@@ -58,7 +60,7 @@ class QuantisationStudy:
     scene_biases: tuple[float, ...] = (0.9,)
 
     def run(
-        self, settings: StudySettings, *, out: Path, jobs: int, progress: StudyProgress | None
+        self, settings: StudySettings, *, out: Path, on: Workers, progress: StudyProgress | None
     ) -> dict[str, Any]:
         """Train, fine-tune and compare; see `base.Study`."""
         base.make_data(settings, out, unbiased_val=True, progress=progress)
@@ -66,8 +68,8 @@ class QuantisationStudy:
         trained = [_first(settings, out, bias, seed) for bias, seed in pairs]
         tuned = [job for bias, seed in pairs for job in _tuned(out, bias, seed)]
         total = len(trained) + len(tuned)
-        base.train_all(trained, at_once=jobs, progress=_shifted(progress, 0, total))
-        base.train_all(tuned, at_once=jobs, progress=_shifted(progress, len(trained), total))
+        train_all(trained, on=on, progress=_shifted(progress, 0, total))
+        train_all(tuned, on=on, progress=_shifted(progress, len(trained), total))
         rows = []
         for bias in settings.scene_biases:
             outcomes = []
@@ -106,7 +108,7 @@ def _folder(out: Path, bias: float, seed: int) -> Path:
 
 
 def _first(settings: StudySettings, out: Path, bias: float, seed: int) -> Job:
-    return base.new_run(
+    return new_run(
         f"dynamic thresholds, bias {bias}, seed {seed}",
         data=base.data_folder(out, bias, seed),
         out=_folder(out, bias, seed),

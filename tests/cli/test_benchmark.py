@@ -105,7 +105,7 @@ def test_the_study_is_summed_up_from_runs_that_are_there(
 ) -> None:
     """A study that was stopped goes on; here nothing is left to train."""
     # The runs are made up; that others are refused is tests/faults/test_kept.py.
-    monkeypatch.setattr("neurozsl.studies.base.check_run", lambda path, **asked: None)
+    monkeypatch.setattr("neurozsl.studies.trainings.check_run", lambda path, **asked: None)
     out = tmp_path / "study"
     jobs = motion.plan(study(seeds=2), out)
     write_results(jobs, lambda job: 10.0 + job.seed)

@@ -38,6 +38,7 @@ def mdstpp_run(tmp_path_factory: pytest.TempPathFactory, neurozsl: Command) -> P
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_the_run_scores_the_same_each_time(mdstpp_run: Path, neurozsl: Command) -> None:
     first, second = (neurozsl("evaluate", mdstpp_run, "--json").document for _ in range(2))
     assert first == second

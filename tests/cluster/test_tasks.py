@@ -217,3 +217,46 @@ def _trackers(me: psutil.Process) -> set[int]:
     """Python's own process that looks after shared memory; it ends with this one."""
     every = me.children(recursive=True)
     return {x.pid for x in every if "resource_tracker" in " ".join(x.cmdline())}
+
+
+def test_two_tasks_of_one_process_both_compute_with_one_thread_until_the_last_is_done() -> None:
+    import threading
+
+    import threadpoolctl
+    import torch
+
+    def counts() -> tuple[int, set[int]]:
+        pools = threadpoolctl.threadpool_info()
+        return torch.get_num_threads(), {x["num_threads"] for x in pools if x["user_api"] == "blas"}
+
+    first_in, first_out, both_in = threading.Event(), threading.Event(), threading.Event()
+    seen: list[tuple[int, set[int]]] = []
+
+    def first() -> None:
+        with modules.one_thread():
+            first_in.set()
+            both_in.wait(30)
+        first_out.set()
+
+    def second() -> None:
+        first_in.wait(30)
+        with modules.one_thread():
+            both_in.set()
+            first_out.wait(30)
+            seen.append(counts())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    outside = counts()
+    try:
+        threads = [threading.Thread(target=x) for x in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert seen == [(1, {1})]
+        with modules.one_thread():
+            assert counts() == (1, {1})
+        assert counts() == outside
+    finally:
+        torch.set_num_threads(before)

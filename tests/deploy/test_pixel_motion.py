@@ -67,7 +67,7 @@ def test_the_chip_reads_the_sets_pixel_events(trained: dict[str, Path]) -> None:
     ("name", "target"),
     [
         ("lif", "lava"),
-        ("speck", "speck"),
+        pytest.param("speck", "speck", marks=pytest.mark.slow),
         pytest.param("lif", "nir", marks=pytest.mark.slow),
         pytest.param("speck", "sinabs", marks=pytest.mark.slow),
     ],

@@ -157,7 +157,13 @@ run_lava(program, chip, progress=tell)
 """
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "sign",
+    [
+        *(pytest.param(x, marks=pytest.mark.slow) for x in (signal.SIGINT, signal.SIGTERM)),
+        signal.SIGKILL,
+    ],
+)
 def test_a_host_that_is_ended_in_the_middle_of_a_run_leaves_no_process_of_lava(
     sign: signal.Signals, lava: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_run_of_the_speck_profile_is_exported_verified_and_scored_on_the_emula
     assert len(report["layers"]) == 6
 
 
+@pytest.mark.slow
 def test_leak_is_exit_code_2_size_is_4_and_a_missing_samna_is_5(
     data_dir: Path,
     tmp_path: Path,

@@ -15,13 +15,14 @@ from typing import Any
 import h5py
 import pytest
 
+from neurozsl.cluster.tasks import ALONE
 from neurozsl.core.errors import BadInput
 from neurozsl.core.tree import files_below
 from neurozsl.data.sets.fingerprint import fingerprint
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
 from neurozsl.runs import run as runs
 from neurozsl.runs.settings import read_settings, write_settings
-from neurozsl.studies import base, benchmark, quantisation
+from neurozsl.studies import base, benchmark, quantisation, trainings
 from neurozsl.studies.base import StudySettings
 from neurozsl.studies.benchmark import BenchmarkSettings
 from neurozsl.training.protocol import TrainConfig
@@ -103,7 +104,7 @@ def test_a_study_takes_no_other_run_that_lies_in_its_place(
     own_run: Path, run_dir: Path, what: str
 ) -> None:
     """The run is finished, so a study would read its scores."""
-    job = base.new_run(
+    job = trainings.new_run(
         "one",
         out=own_run,
         data=run_dir.parent / "data",
@@ -112,10 +113,10 @@ def test_a_study_takes_no_other_run_that_lies_in_its_place(
         epochs=5,
         options={"motion": True},
     )
-    base.train_all([job], at_once=1, progress=None)  # it is the one
+    trainings.train_all([job], on=ALONE, progress=None)  # it is the one
     CHANGES[what](own_run)
     with pytest.raises(BadInput, match=r"asked for|changed since"):
-        base.train_all([job], at_once=1, progress=None)
+        trainings.train_all([job], on=ALONE, progress=None)
 
 
 def test_a_study_takes_no_run_that_was_fine_tuned_from_another(run_dir: Path) -> None:

@@ -41,7 +41,7 @@ from tests.faults import killer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 SMALL = {"motion_widths": [64, 32, 32], "embed": 16, "hidden": 32, "theta": 0.5}
-FAST, ALL = 4, 20
+FAST, ALL = 2, 20
 Words = tuple[object, ...]
 
 

@@ -278,7 +278,7 @@ def network(seed: int, kind: str) -> tuple[Program, ChipInput]:
 
 @pytest.mark.parametrize("kind", CODES)
 @pytest.mark.parametrize(
-    "seed", [0, 1, 2, *(pytest.param(x, marks=pytest.mark.slow) for x in range(3, 8))]
+    "seed", [0, 1, *(pytest.param(x, marks=pytest.mark.slow) for x in range(2, 8))]
 )
 def test_random_graphs_equal_the_slow_loop_bit_for_bit(seed: int, kind: str) -> None:
     program, given = network(seed, kind)

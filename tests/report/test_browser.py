@@ -61,7 +61,10 @@ def _absent(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[*KINDS[:2], pytest.param(KINDS[2], marks=pytest.mark.slow)],  # 100 pages of classes
+)
 def page_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     report: RunReport | NetworkReport = request.getfixturevalue(request.param)
     path = tmp_path_factory.mktemp("page") / "a report & more.html"
@@ -165,11 +168,6 @@ def test_enter_opens_a_summary(browser: Any, page_file: Path) -> None:
         assert handle.evaluate("x => x.parentElement.open") is True
 
 
-@pytest.mark.parametrize(
-    "page_file",
-    ["example", "network_example", pytest.param("large_example", marks=pytest.mark.slow)],
-    indirect=True,
-)
 def test_it_prints_to_a_document(browser: Any, page_file: Path) -> None:
     with _Opened(browser, page_file, 1400, "dark") as opened:
         printed = opened.page.pdf(format="A4")

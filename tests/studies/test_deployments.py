@@ -105,6 +105,6 @@ def test_layers_that_spike_but_cannot_be_exported_are_counted_and_the_reason_is_
     assert len(deployments.reasons(rows)) == 6
 
 
-def test_an_unknown_target_is_refused_before_anything_is_exported(folders: dict[str, Path]) -> None:
+def test_an_unknown_target_is_refused_before_any_run_is_opened(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nowhere"):
-        deployments.deploy_all(folders, ("sinabs", "nowhere"))
+        deployments.deploy_all({"avca": tmp_path / "none"}, ("sinabs", "nowhere"))

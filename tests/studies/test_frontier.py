@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from neurozsl.cluster.tasks import Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.data.encoders.features import FEATURE_DIM
 from neurozsl.data.sets.load import load
@@ -53,7 +54,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(out: Path, data_dir: Path) -> Result:
-    return frontier.run(settings(data_dir), out=out, jobs=2)
+    return frontier.run(settings(data_dir), out=out, on=Workers(2))
 
 
 def opened(out: Path, family: str) -> Run:

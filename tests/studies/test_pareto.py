@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from neurozsl.cluster.tasks import Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.data.sets.load import load
 from neurozsl.data.synthetic.scenes import SyntheticConfig, write_synthetic
@@ -47,7 +48,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(out: Path) -> Result:
-    return pareto.run(settings(), out=out, jobs=2)
+    return pareto.run(settings(), out=out, on=Workers(2))
 
 
 @pytest.mark.slow

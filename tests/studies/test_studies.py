@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from neurozsl import studies
-from neurozsl.core.errors import BadInput, NeuroZSLError
-from neurozsl.studies import base, motion, quantisation
+from neurozsl.cluster.tasks import ALONE, Workers
+from neurozsl.core.errors import BadInput
+from neurozsl.studies import base, motion, quantisation, trainings
 
 NAMES = (
     "dynamic float",
@@ -86,7 +86,7 @@ def test_a_folder_with_another_study_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_small_quantisation_study_from_end_to_end(tmp_path: Path) -> None:
     small = settings(seeds=1)
-    result = studies.run(small, out=tmp_path, jobs=2)
+    result = studies.run(small, out=tmp_path, on=Workers(2))
     assert json.loads((tmp_path / "study.json").read_text()) == json.loads(json.dumps(result))
     assert tuple(row["condition"] for row in result["rows"]) == NAMES
     tested = json.loads((tmp_path / "dynamic-bias0.9-seed0-qat4" / "result.json").read_text())
@@ -98,7 +98,7 @@ def test_a_small_quantisation_study_from_end_to_end(tmp_path: Path) -> None:
     assert hm["4-bit"] == pytest.approx(before["fixed-point"], abs=1e-9)
     (table,) = studies.find("quantisation").tables(result)
     assert [row[0] for row in table.rows] == list(NAMES)
-    again = studies.run(small, out=tmp_path, jobs=1)  # everything is there already
+    again = studies.run(small, out=tmp_path, on=ALONE)  # everything is there already
     assert again == result
 
 
@@ -111,14 +111,14 @@ def test_a_small_quantisation_study_from_end_to_end(tmp_path: Path) -> None:
 def test_a_run_in_work_is_done_by_its_logged_epochs(
     tmp_path: Path, stage: int, epoch: int, share: float
 ) -> None:
-    assert base.share_done(tmp_path) == 0.0
+    assert trainings.share_done(tmp_path) == 0.0
     (tmp_path / "run.json").write_text(json.dumps({"train": {"epochs": 10}}))
-    assert base.share_done(tmp_path) == 0.0
+    assert trainings.share_done(tmp_path) == 0.0
     lines = [{"stage": 1, "epoch": 1}, {"stage": stage, "epoch": epoch}]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    assert base.share_done(tmp_path) == pytest.approx(share)
+    assert trainings.share_done(tmp_path) == pytest.approx(share)
     (tmp_path / "result.json").write_text("{}")
-    assert base.share_done(tmp_path) == 1.0
+    assert trainings.share_done(tmp_path) == 1.0
 
 
 @pytest.mark.slow
@@ -129,32 +129,35 @@ def test_progress_moves_within_a_training_and_ends_at_all_of_them(
     data = base.data_folder(tmp_path, 0.9, 0)
     small = {"motion_widths": [16, 16, 16], "embed": 16, "hidden": 32}
     jobs = [
-        base.new_run(f"run {s}", data=data, out=tmp_path / str(s), seed=s, epochs=4, options=small)
+        trainings.new_run(
+            f"run {s}", data=data, out=tmp_path / str(s), seed=s, epochs=4, options=small
+        )
         for s in range(2)
     ]
-    monkeypatch.setattr(base, "_LOOK_S", 0.02)
+    monkeypatch.setattr("neurozsl.cluster.client.LOOK_S", 0.02)
     told: list[tuple[float, int, str]] = []
-    base.train_all(jobs, at_once=2, progress=lambda *report: told.append(report))
+    trainings.train_all(jobs, on=Workers(2), progress=lambda *report: told.append(report))
     done = [x[0] for x in told]
     assert done[0] == 0.0 and done == sorted(done) and told[-1][:2] == (2, 2)
     assert any(x % 1 for x in done) and {x[1] for x in told} == {2}
     assert {"run 0", "run 1"} <= {y for x in told for y in x[2].split(", ")}
 
 
-@pytest.mark.slow
 def test_after_a_failed_training_no_other_begins(tmp_path: Path) -> None:
     jobs = [
-        base.new_run(str(s), data=tmp_path / "nowhere", out=tmp_path / str(s), seed=s, epochs=1)
+        trainings.new_run(
+            str(s), data=tmp_path / "nowhere", out=tmp_path / str(s), seed=s, epochs=1
+        )
         for s in range(30)
     ]
     begun: list[str] = []
-    real = base._train
+    real = trainings.train_one
 
-    def counted(job: base.Job, *others: Any) -> None:
-        begun.append(job.label)
-        real(job, *others)
+    def counted(here: str, out: str, begin: tuple[str, ...]) -> None:
+        begun.append(Path(out).name)
+        real(here, out, begin)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(NeuroZSLError, match="nowhere"):
-        patch.setattr(base, "_train", counted)
-        base.train_all(jobs, at_once=1, progress=None)
-    assert begun[0] == "0" and len(begun) <= 2  # the second may begin before the first is read
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(BadInput, match="nowhere"):
+        patch.setattr(trainings, "train_one", counted)
+        trainings.train_all(jobs, on=ALONE, progress=None)
+    assert begun == ["0"]
