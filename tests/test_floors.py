@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.export.bundle",),
     ("neurozsl.export.network",),
     ("neurozsl.models", "neurozsl.networks"),
+    ("neurozsl.models.baselines",),
     ("neurozsl.parallel",),
     ("neurozsl.scoring",),
     ("neurozsl.training",),

@@ -15,7 +15,9 @@ def benchmark_models(
     *,
     of: DataOptions,
     models: Annotated[str, typer.Option(help="Models to compare, commas between.")] = "mdft",
-    protocol: Annotated[str, typer.Option(help="Rules and sizes: ours or avca.")] = "ours",
+    protocol: Annotated[
+        str, typer.Option(help="Rules and sizes: ours, avca, or published (each model's own).")
+    ] = "ours",
     rule: Annotated[
         list[str] | None, typer.Option(help="Rule of the protocol key=value; repeatable.")
     ] = None,

@@ -1,7 +1,7 @@
 """`neurozsl train --data DIR --out RUN`: a new model, in two stages."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,7 +34,10 @@ def train_new(
         str, typer.Option(help="Motion branch for a chip: speck (no leak, nine cores).")
     ] = "",
     protocol: Annotated[
-        str, typer.Option(help="Rules and sizes: ours, or avca (the public code's).")
+        str,
+        typer.Option(
+            help="Rules and sizes: ours, avca (the benchmark's), or published (the model's own)."
+        ),
     ] = "ours",
     rule: Annotated[
         list[str] | None,
@@ -71,19 +74,30 @@ def train_new(
     Raises:
         BadInput: an option is not allowed, the data cannot be read, or the folder holds a run.
     """
+    from neurozsl.data.sets.load import load
     from neurozsl.models.profiles import motion_options
     from neurozsl.parallel.team import first_does
     from neurozsl.runs import run as runs
     from neurozsl.training import crew
-    from neurozsl.training.protocol import train_config
+    from neurozsl.training.protocol import PUBLISHED
+    from neurozsl.training.published import planned
 
     out = length.out
     assert data is not None and out is not None  # what makes it this command
     check_place(out / "run.json", "run")
     torch_device, chip = torch_and_chip(length.device)
     several = crew.processes(processes.devices) > 1
-    config = train_config(
+    read_as: Any = {"label_alignment": label_alignment, "feature_name": features}
+    options, config = planned(
         protocol,
+        model=model,
+        data=load(data, **read_as) if protocol == PUBLISHED else None,
+        options={
+            **({"preset": preset} if preset else {}),
+            **motion_options(motion, model),
+            **({"motion_profile": motion_profile} if motion_profile else {}),
+            **parse_options(option or []),
+        },
         rules=parse_options(rule or [], "--rule"),
         epochs=length.epochs,
         batch=batch,
@@ -96,12 +110,6 @@ def train_new(
         dropout=dropout or ("counter" if several else "torch"),
         **economy.settings(chip),
     )
-    options = {
-        **({"preset": preset} if preset else {}),
-        **motion_options(motion, model),
-        **({"motion_profile": motion_profile} if motion_profile else {}),
-        **parse_options(option or []),
-    }
     if several:
         ending.at_once()
     at_work = crew.start(config, devices=processes.devices, strategy=processes.strategy)  # type: ignore[arg-type]  # checked there
@@ -113,8 +121,7 @@ def train_new(
             model=model,
             options=options,
             train=config,
-            label_alignment=label_alignment,  # type: ignore[arg-type]  # checked by the reader
-            feature_name=features,  # type: ignore[arg-type]
+            **read_as,  # checked by the reader
         ),
     )
     if at_work.team.rank > 0:

@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 GROUP: Final = "neurozsl.models"
 _BUILDERS = {
+    "ale": "neurozsl.models.baselines.bilinear:build_ale",
+    "apn": "neurozsl.models.baselines.apn:build",
     "avca": "neurozsl.models.avca:build",
+    "avgzslnet": "neurozsl.models.baselines.avgzslnet:build",
+    "cjme": "neurozsl.models.baselines.cjme:build",
     "conse": "neurozsl.models.conse:build",
+    "devise": "neurozsl.models.baselines.bilinear:build_devise",
     "mdft": "neurozsl.models.mdft:build",
     "mdst": "neurozsl.models.mdft:build",  # the journal's name of MDFT
     "mdst++": "neurozsl.models.mdstpp:build",
+    "sje": "neurozsl.models.baselines.bilinear:build_sje",
     "stft": "neurozsl.models.stft:build",
 }
 _TITLES = {"mdst++": "mdst++ (MDST++-style reading)"}
@@ -36,8 +42,8 @@ def names() -> tuple[str, ...]:
     Raises:
         BadInput: a package outside registers a name that is taken.
 
-    >>> names()[:6]
-    ('avca', 'conse', 'mdft', 'mdst', 'mdst++', 'stft')
+    >>> {"ale", "avca", "conse", "mdft", "mdst", "mdst++", "stft"} <= set(names())
+    True
     """
     return tuple(_table())
 

@@ -125,6 +125,17 @@ class ZSLModel(TorchModule, Protocol):
         """Say, after training, what degenerated; an empty list where nothing did."""
 
 
+@runtime_checkable
+class ComparesClasses(Protocol):
+    """Asked beside it of a model whose loss compares samples with all classes of the training.
+
+    `ZSLModel.loss` gets the vectors of every class of the data set, those of the test among them.
+    """
+
+    def train_on(self, classes: Tensor, /) -> None:
+        """Take the ids of the classes that are trained on; called before a stage of training."""
+
+
 class Branch(TorchModule, Protocol):
     """What a chip takes over of a model: an `nn.Module`, `ChipInput` -> `Trace`."""
 

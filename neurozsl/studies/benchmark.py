@@ -78,12 +78,14 @@ def summarise(
     rows = []
     for model, alignment in product(settings.models, settings.alignments):
         own = [p for p in planned if (p.model, p.alignment) == (model, alignment)]
-        rows.append({"model": model, "label_alignment": alignment, **_row(own, data)})
+        epochs = settings.planned(model, 0, data[alignment]).train.epochs
+        about = {"model": model, "label_alignment": alignment, "epochs": epochs}
+        rows.append({**about, **_row(own, data)})
     first = data[settings.alignments[0]]
     listed = of_data(first.name, str(first.meta.get("split", "")))
     return {
         "data": {"name": first.name, "synthetic": first.synthetic},
-        "protocol": asdict(settings.train(0)),
+        "protocol": asdict(settings.planned(settings.models[0], 0, first).train),
         "seeds": settings.seeds,
         "rows": rows,
         "published": [asdict(row) for row in listed],
@@ -175,9 +177,11 @@ def table(result: Mapping[str, Any]) -> Table:
     ]
     data = result["data"]
     kind = "synthetic data, " if data["synthetic"] else ""
+    every = {row.get("epochs", result["protocol"]["epochs"]) for row in result["rows"]}
+    epochs = " or ".join(map(str, sorted(every)))  # with recipes, each model's own
     return Table(
         f"{data['name']}: {kind}protocol {result['protocol']['protocol']['name']}, "
-        f"{result['protocol']['epochs']} epochs, {result['seeds']} seeds, percent, mean±sd",
+        f"{epochs} epochs, {result['seeds']} seeds, percent, mean±sd",
         ("model, class vectors", *SCORES, "weights", "spikes", "energy"),
         tuple(rows),
     )

@@ -29,7 +29,7 @@ def check_kept(
 
     @cache
     def options(model: str, alignment: Alignment) -> Mapping[str, Any]:
-        given = settings.options.get(model, {})
+        given = settings.planned(model, 0, data[alignment]).options
         return runs.resolved(make_model(model, data[alignment], given))
 
     for one in planned:
@@ -41,5 +41,5 @@ def check_kept(
                 whole=True,
                 model=one.model,
                 label_alignment=one.alignment,
-                train=vars(settings.train(one.seed)),
+                train=vars(settings.planned(one.model, one.seed, data[one.alignment]).train),
             )

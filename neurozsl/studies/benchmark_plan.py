@@ -8,9 +8,11 @@ from typing import Any
 
 from neurozsl import models
 from neurozsl.core.errors import BadInput
+from neurozsl.data.batch import ZSLData
 from neurozsl.data.index import Alignment
 from neurozsl.studies.trainings import Job, new_run
-from neurozsl.training.protocol import TrainConfig, train_config
+from neurozsl.training.protocol import TrainConfig
+from neurozsl.training.published import ModelTraining, planned
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,25 @@ class BenchmarkSettings:
                 )
             if len(set(chosen)) < len(chosen):
                 raise BadInput(f"benchmark: a {what} is named twice in {', '.join(chosen)}")
-        self.train(0)  # an unknown protocol or rule is refused here
+        for model in self.models:  # an unknown protocol or rule, or no recipe, is refused here
+            self.planned(model, 0)
+
+    def planned(self, model: str, seed: int, data: ZSLData | None = None) -> ModelTraining:
+        """Options of a model, and how a run of this seed is trained; data: it is trained on."""
+        return planned(
+            self.protocol,
+            model=model,
+            data=data,
+            options=self.options.get(model),
+            rules=self.rules,
+            epochs=self.epochs,
+            seed=seed,
+            device=self.device,
+        )
 
     def train(self, seed: int) -> TrainConfig:
-        """How a run of this seed is trained."""
-        return train_config(
-            self.protocol, rules=self.rules, epochs=self.epochs, seed=seed, device=self.device
-        )
+        """How a run of the first model and this seed is trained on any data."""
+        return self.planned(self.models[0], seed).train
 
 
 @dataclass(frozen=True)

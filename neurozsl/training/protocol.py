@@ -1,4 +1,4 @@
-"""How a model is trained and scored, by name: `ours`, and `avca`, the public code of the benchmark.
+"""How a model is trained and scored, by name: `ours`, `avca` (the public code) and `published`.
 
 A `Protocol` holds the rules, one field per choice in which published results differ; `TrainConfig`
 adds the sizes. What the public code of AVCA does (Mercea et al. 2022; ExplainableML/AVCA-GZSL,
@@ -14,17 +14,21 @@ commit 2711aeb) is the preset `avca`:
     stage2_validation        stage 2 is "validated" on the validation splits, which it trains on;
                              that HM drives its schedule and nothing else
 
+`published` is the recipe of each model (`models.baselines.recipes`): the rules and sizes of `avca`
+but for what the recipe says, and options of the model.
+
 Which distance is scored (AVCA: the visual one) is an option of the model, which vector belongs to
 which class (`label_alignment`) one of the data reader.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.models.baselines.recipes import PublishedRecipe
 from neurozsl.training.economy import Budget, Distillation, Penalties, Sparsity
 
 Sampler = Literal["balanced", "weighted"]
@@ -125,6 +129,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 
 
+PUBLISHED: Final = "published"  # a recipe on top of `avca`
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train; what is trained is in the model's own options.
@@ -175,17 +182,22 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 
 
 def train_config(
-    protocol: str = "ours", *, rules: Mapping[str, Any] | None = None, **sizes: Any
+    protocol: str = "ours",
+    *,
+    rules: Mapping[str, Any] | None = None,
+    recipe: PublishedRecipe | None = None,
+    **sizes: Any,
 ) -> TrainConfig:
-    """The configuration of a protocol of `PROTOCOLS`.
+    """The configuration of a protocol of `PROTOCOLS`, or of the recipe that is `published`.
 
     rules, sizes: fields of `Protocol` and of `TrainConfig` to change; a size of None stays as the
-    protocol says.
+    protocol says. recipe: of `published` alone, as in `training.published`.
 
     Raises:
-        BadInput: unknown protocol or rule, or a value that is not allowed.
+        BadInput: unknown protocol or rule, a value that is not allowed, or `published` without a
+            recipe.
     """
-    _one_of("protocol", protocol, tuple(PROTOCOLS))
+    _one_of("protocol", protocol, (*PROTOCOLS, PUBLISHED))
     known = {f.name for f in fields(Protocol)} - {"name"}
     unknown = sorted(set(rules or {}) - known)
     if unknown:
@@ -193,8 +205,17 @@ def train_config(
             f"protocol: unknown rule {', '.join(unknown)}; rules are {', '.join(sorted(known))}"
         )
     chosen = {k: v for k, v in sizes.items() if v is not None}
-    rule_set = replace(PROTOCOLS[protocol], **(rules or {}))
-    return TrainConfig(**{**SIZES[protocol], **chosen, "protocol": rule_set})
+    if protocol != PUBLISHED:
+        rule_set = replace(PROTOCOLS[protocol], **(rules or {}))
+        return TrainConfig(**{**SIZES[protocol], **chosen, "protocol": rule_set})
+    if recipe is None:
+        raise BadInput(
+            "protocol 'published': is the recipe of a model, so say which model "
+            "(training.published), or take ours or avca"
+        )
+    changed = {"name": PUBLISHED, **recipe.rules, **(rules or {})}
+    rule_set = replace(PROTOCOLS["avca"], **changed)
+    return TrainConfig(**{**SIZES["avca"], **recipe.training, **chosen, "protocol": rule_set})
 
 
 def train_config_from(raw: Mapping[str, Any]) -> TrainConfig:

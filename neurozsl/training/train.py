@@ -28,7 +28,7 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch, Stage, ZSLData
 from neurozsl.data.encoder_spec import scaled_specs
-from neurozsl.models.base import ZSLModel
+from neurozsl.models.base import ComparesClasses, ZSLModel
 from neurozsl.parallel.team import Team
 from neurozsl.scoring.evaluation import collect, evaluate
 from neurozsl.training import checkpoint
@@ -96,6 +96,8 @@ def fit(
     def fresh(stage: Stage) -> ZSLModel:
         model = make_model(name, data, options)
         model.calibrate(_calibration_batch(stage))
+        if isinstance(model, ComparesClasses):
+            model.train_on(torch.from_numpy(stage.train_ids))
         return model
 
     with _undisturbed(config):

@@ -12,7 +12,11 @@ from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.encoder_spec import EncoderSpec
 from neurozsl.models.avca import AVCA
-from neurozsl.models.base import BranchModel, ZSLModel
+from neurozsl.models.base import BranchModel, ComparesClasses, ZSLModel
+from neurozsl.models.baselines.apn import APN
+from neurozsl.models.baselines.avgzslnet import AVGZSLNet
+from neurozsl.models.baselines.bilinear import Bilinear
+from neurozsl.models.baselines.cjme import CJME
 from neurozsl.models.conse import ConSE
 from neurozsl.models.mdft import MDFT
 from neurozsl.models.mdstpp import MDSTPP
@@ -21,6 +25,8 @@ from neurozsl.training.untrained import UntrainedModel, is_untrained
 
 # Read by mypy alone: the classes keep the contract with the types that it names.
 MODELS: tuple[type[ZSLModel], ...] = (AVCA, ConSE, MDFT, MDSTPP, STFT)
+BASELINES: tuple[type[ZSLModel], ...] = (APN, AVGZSLNet, Bilinear, CJME)
+COMPARING: tuple[type[ComparesClasses], ...] = (APN, Bilinear, CJME)
 UNTRAINED: type[UntrainedModel] = ConSE
 ENCODERS = {
     "video": {
@@ -117,7 +123,8 @@ def test_a_model_that_cannot_be_used_says_why(outside: Path, value: str, message
 
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(
-        BadInput, match=r"model 'none' is not known; choose one of avca, conse, mdft"
+        BadInput,
+        match=r"model 'none' is not known; choose one of ale, apn, avca, .*conse, devise, mdft",
     ):
         models.build("none", audio_dim=3, video_dim=4)
 
