@@ -63,7 +63,8 @@ def train(
     Args:
         data: folder of a data set (`nz.load_data` opens it).
         out: run folder to make; `resume` goes on with one that was interrupted.
-        model: avca, mdft, mdst++, stft, a baseline (cjme, ...), or one that a package registers.
+        model: one of `neurozsl.models.names()`: avca, mdft, mdst++, stft, a baseline such as
+            avmst, or one that a package registers.
         options: of the model, as `neurozsl train --set`; None takes the preset `deploy` of mdft.
         config: epochs, batch, learning rate, seed, device; None takes the defaults.
         progress: called with (epochs done, epochs in all, a line of text).

@@ -24,9 +24,13 @@ _BUILDERS = {
     "apn": "neurozsl.models.baselines.apn:build",
     "avca": "neurozsl.models.avca:build",
     "avgzslnet": "neurozsl.models.baselines.avgzslnet:build",
+    "avmst": "neurozsl.models.baselines.avmst:build",
     "cjme": "neurozsl.models.baselines.cjme:build",
     "conse": "neurozsl.models.conse:build",
     "devise": "neurozsl.models.baselines.bilinear:build_devise",
+    "hyper-alignment": "neurozsl.models.baselines.hyper:build_alignment",
+    "hyper-multiple": "neurozsl.models.baselines.hyper:build_multiple",
+    "hyper-single": "neurozsl.models.baselines.hyper:build_single",
     "mdft": "neurozsl.models.mdft:build",
     "mdst": "neurozsl.models.mdft:build",  # the journal's name of MDFT
     "mdst++": "neurozsl.models.mdstpp:build",

@@ -20,7 +20,7 @@ Where paper and public code differ, the default is the code and the paper is an 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,74 +28,14 @@ from torch import Tensor, nn
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.models.avca_attention import CrossAttention, Norm, PosEmb
-from neurozsl.models.avca_losses import NAMES, Three, losses
-from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared
+from neurozsl.models.avca_attention import CrossAttention
+from neurozsl.models.avca_config import PRESETS as PRESETS
+from neurozsl.models.avca_config import AVCAConfig as AVCAConfig
+from neurozsl.models.avca_config import configure, loss_weight
+from neurozsl.models.avca_losses import Three, losses
+from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared, embed
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
-from neurozsl.models.options import check_choices, check_known, check_weights, one_of
 
-Score = Literal["video", "audio", "both", "mean", "min"]
-Preset = Literal[
-    "ucf_main", "ucf_cls", "activitynet_main", "activitynet_cls", "vggsound_main", "vggsound_cls"
-]
-
-
-@dataclass(frozen=True)
-class AVCAConfig:
-    """Everything that defines an AVCA; the defaults are the public code on UCF, main split.
-
-    Dropouts: `drop_enc` of encoders and attention, `drop_proj` of A_proj and V_proj, `drop_dec` of
-    W_proj, D and the reconstructions (r_enc, r_proj, r_dec). `momentum` is that of the second
-    BatchNorm of encoders and projections. `residual="single"` leaves out the phi that Eq. 2 adds to
-    an attention output which already holds one.
-
-    score: which embedding is compared with the classes. `both` adds the two distances (what the
-    public evaluator calls "both" for a model with two outputs), `mean` halves the sum and `min`
-    takes the nearer modality (paper, Table 5). `both` and `mean` rank alike at beta 0; beta weighs
-    half as much in `both`.
-
-    extra_passes: the public code runs A_proj and V_proj once more on the reconstructed phi, and
-    the whole embedding once more per step, without using the results; both change the running
-    statistics of BatchNorm, and with them the test scores.
-    """
-
-    audio_dim: int
-    video_dim: int
-    word_dim: int = 300
-    preset: Preset = "ucf_main"
-    embed: int = 300
-    hidden: int = 512
-    proj: int = 64
-    heads: int = 3
-    head_width: int = 100
-    mlp: int = 64
-    drop_enc: float = 0.2
-    drop_proj: float = 0.3
-    drop_dec: float = 0.5
-    momentum: float = 0.1
-    attention: Norm = "pre_norm"
-    pos_emb: PosEmb = "fixed"
-    residual: Literal["double", "single"] = "double"
-    extra_passes: bool = False
-    score: Score = "video"
-    margin: float = 1.0
-    weight_t: float = 1.0  # of the losses, for the ablations of Table 6
-    weight_rec: float = 1.0
-    weight_ct: float = 1.0
-    weight_w: float = 1.0
-    weight_r: float = 1.0
-
-
-# run_scripts of the public code. They train vggsound_main with batches of 64, the others of 256.
-_ORDER = ("drop_enc", "drop_proj", "drop_dec", "momentum")
-PRESETS: Mapping[str, tuple[float, float, float, float]] = {
-    "ucf_main": (0.2, 0.3, 0.5, 0.1),
-    "ucf_cls": (0.2, 0.3, 0.5, 0.99),
-    "activitynet_main": (0.2, 0.2, 0.1, 0.99),
-    "activitynet_cls": (0.2, 0.2, 0.1, 0.99),
-    "vggsound_main": (0.0, 0.0, 0.1, 0.1),
-    "vggsound_cls": (0.0, 0.0, 0.0, 0.99),
-}
 # score -> what is compared with the classes, and how two distances become one
 _SCORES: Mapping[str, tuple[tuple[str, ...], Combine]] = {
     "video": (("theta_v",), "weighted"),
@@ -105,31 +45,6 @@ _SCORES: Mapping[str, tuple[tuple[str, ...], Combine]] = {
     "min": (("theta_a", "theta_v"), "min"),
 }
 _DEAD = 0.9  # share of embedding channels that are 0 for every sample, above which we warn
-
-
-def configure(*, audio_dim: int, video_dim: int, **options: Any) -> AVCAConfig:
-    """Resolve a preset and the options on top of it.
-
-    Raises:
-        BadInput: an option does not exist or has a value that is not allowed.
-    """
-    check_known("avca", AVCAConfig, options)
-    name = options.get("preset", "ucf_main")
-    one_of("avca", "preset", name, PRESETS)
-    preset = dict(zip(_ORDER, PRESETS[name], strict=True))
-    config = AVCAConfig(audio_dim=audio_dim, video_dim=video_dim, **{**preset, **options})
-    check_choices("avca", config)
-    for name in ("drop_enc", "drop_proj", "drop_dec"):
-        if not 0 <= getattr(config, name) < 1:
-            raise BadInput(f"model 'avca': {name}={getattr(config, name)}, expected 0 to below 1")
-    if not 0 < config.momentum <= 1:
-        raise BadInput(f"model 'avca': momentum={config.momentum}, expected above 0 up to 1")
-    check_weights("avca", [_weight(config, name) for name in NAMES])
-    return config
-
-
-def _weight(config: AVCAConfig, loss: str) -> float:
-    return float(getattr(config, loss.replace("l_", "weight_")))
 
 
 @dataclass(frozen=True)
@@ -144,6 +59,9 @@ class Encoded:
 
 class AVCA(nn.Module):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    name: ClassVar[str] = "avca"
+    config: AVCAConfig
 
     def __init__(self, config: AVCAConfig) -> None:
         super().__init__()
@@ -186,27 +104,44 @@ class AVCA(nn.Module):
         """Encode the features, averaged over their real steps; nothing goes to a chip."""
         audio = masked_mean(batch.audio, batch.mask)  # (batch, Da)
         video = masked_mean(batch.video, batch.mask)
-        encoded = Encoded(audio, video, self.encode_audio(audio), self.encode_video(video))
-        return Prepared(None, encoded)
+        return Prepared(None, self._encoded(audio, video))
+
+    def _encoded(self, audio: Tensor, video: Tensor) -> Encoded:
+        phi_a = self._apart(self.encode_audio, audio)
+        return Encoded(audio, video, phi_a, self._apart(self.encode_video, video))
+
+    @property
+    def _halves(self) -> bool:
+        """Whether a batch is samples and their negatives at the moment."""
+        return self.training and self.config.negatives == "apart"
+
+    def _apart(self, part: nn.Module, x: Tensor) -> Tensor:
+        """What a part with a BatchNorm makes of all rows, of negatives apart in a second pass."""
+        found: Tensor = torch.cat([part(h) for h in x.chunk(2)]) if self._halves else part(x)
+        return found
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Attend and project; `aux` holds both embeddings and both encodings for the loss."""
         assert isinstance(context, Encoded)
-        theta_a, theta_v = self._projected(context.phi_a, context.phi_v)
+        attended_a, attended_v = self._attended(context.phi_a, context.phi_v)
+        theta_a = self._apart(self.project_audio, attended_a)
+        theta_v = self._apart(self.project_video, attended_v)
         aux = {"theta_a": theta_a, "theta_v": theta_v, **vars(context)}
+        if self._halves:
+            aux[_PASS] = _halves_of(theta_a)
         names, combine = _SCORES[self.config.score]
         return Embedding(tuple(aux[name] for name in names), aux, combine)
 
-    def _projected(self, phi_a: Tensor, phi_v: Tensor) -> tuple[Tensor, Tensor]:
-        """theta_a and theta_v of Eq. 2."""
+    def _attended(self, phi_a: Tensor, phi_v: Tensor) -> tuple[Tensor, Tensor]:
+        """What Eq. 2 projects to theta_a and theta_v."""
         attended_a, attended_v = self.cross_attention(phi_a, phi_v)
         if self.config.residual == "double":
             attended_a, attended_v = attended_a + phi_a, attended_v + phi_v
-        return self.project_audio(attended_a), self.project_video(attended_v)
+        return attended_a, attended_v
 
     def forward(self, batch: AVBatch) -> Embedding:
         """The whole model."""
-        return self.finish(None, self.prepare(batch).context)
+        return embed(self, batch)
 
     def embed_words(self, vectors: Tensor) -> Tensor:
         """theta_w: `(classes, 300)` -> `(classes, proj)`."""
@@ -220,23 +155,55 @@ class AVCA(nn.Module):
 
         W_proj sees one class vector per sample, so that its BatchNorm weighs classes as they are
         drawn; that is also what the public code does.
+
+        Raises:
+            BadInput: with negatives=apart, the halves of the batch are not samples and negatives.
         """
         raw, aux = vectors[label], output.aux
-        theta = Three(aux["theta_a"], aux["theta_v"], self.embed_words(raw))
-        phi_rec = (self.reconstruct_audio(theta.audio), self.reconstruct_video(theta.video))
+        rows = self._samples(output, negative)
+        theta = Three(aux["theta_a"], aux["theta_v"], self._apart(self.project_word, raw))
+        own = {name: value[:rows] for name, value in aux.items()}
+        phi_rec = (
+            self.reconstruct_audio(theta.audio[:rows]),
+            self.reconstruct_video(theta.video[:rows]),
+        )
         parts = losses(
             theta,
-            Three(*(self.decode(x) for x in theta)),
-            (aux["phi_a"], aux["phi_v"]),
+            Three(*(self._apart(self.decode, x) for x in theta)),
+            (own["phi_a"], own["phi_v"]),
             phi_rec,
-            raw,
-            negative,
+            raw[:rows],
+            negative[:rows],
             margin=self.config.margin,
         )
         if self.training and self.config.extra_passes:
-            self._extra_passes(aux, phi_rec, raw)
-        weighted = [_weight(self.config, name) * value for name, value in parts.items()]
+            self._extra_passes(own, phi_rec, raw[:rows])
+        weighted = [loss_weight(self.config, name) * value for name, value in parts.items()]
         return LossTerms(torch.stack(weighted).sum(), parts)
+
+    def _samples(self, output: Embedding, negative: Tensor) -> int:
+        """Rows whose loss is taken; those behind them are negatives alone."""
+        count = len(negative)
+        if not self._halves:
+            return count
+        half, order = count // 2, torch.arange(count, device=negative.device)
+        marks = output.aux[_PASS]
+        if count % 2 or not torch.equal(negative[:half], order[half:]):
+            raise BadInput(
+                f"model '{self.name}': negatives=apart with a batch of {count} rows whose second "
+                "half is not the negatives of the first; train with --protocol avca or --rule "
+                "negatives=drawn"
+            )
+        if not torch.equal(marks, _halves_of(marks)):
+            raise BadInput(
+                f"model '{self.name}': negatives=apart needs the {count} rows of a batch in one "
+                "process; train with --processes 1"
+            )
+        return half
+
+    def _encoded_again(self, aux: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """phi_a and phi_v of the samples of `aux` once more."""
+        return self.encode_audio(aux["audio"]), self.encode_video(aux["video"])
 
     def _extra_passes(
         self, aux: Mapping[str, Tensor], phi_rec: tuple[Tensor, Tensor], words: Tensor
@@ -248,12 +215,23 @@ class AVCA(nn.Module):
         with torch.no_grad():
             self.project_audio(phi_rec[0])
             self.project_video(phi_rec[1])
-            self._projected(self.encode_audio(aux["audio"]), self.encode_video(aux["video"]))
+            attended_a, attended_v = self._attended(*self._encoded_again(aux))
+            self.project_audio(attended_a)
+            self.project_video(attended_v)
             self.embed_words(words)
 
     def options(self) -> dict[str, Any]:
         """The resolved configuration, as JSON values."""
         return asdict(self.config)
+
+
+_PASS = "pass"  # in aux: which of two passes a row took, where there were two
+
+
+def _halves_of(like: Tensor) -> Tensor:
+    """0 for the rows of the first half, 1 for the others, `(rows,)`; floats alone are gathered."""
+    second = torch.arange(len(like), device=like.device) >= len(like) // 2
+    return second.to(like.dtype)
 
 
 def build(

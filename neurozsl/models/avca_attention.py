@@ -53,12 +53,16 @@ class CrossAttention(nn.Module):
 
     def forward(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """`(batch, width)` each, of both modalities."""
-        x = torch.stack([audio, video], 1) + self.position  # (batch, 2, width)
+        x = self.mix(torch.stack([audio, video], 1) + self.position)
+        return x[:, 0], x[:, 1]
+
+    def mix(self, x: Tensor) -> Tensor:
+        """The layer on tokens that hold their position already, `(batch, tokens, width)`."""
         if self.pre:
             normed = self.norm_attend(x)
             x = x + self.dropout(self.attend(normed, normed))
-            x = x + self.feed(self.norm_feed(x))
-        else:
-            x = self.norm_attend(x + self.dropout(self.attend(x, x)))
-            x = self.norm_feed(x + self.feed(x))
-        return x[:, 0], x[:, 1]
+            mixed: Tensor = x + self.feed(self.norm_feed(x))
+            return mixed
+        x = self.norm_attend(x + self.dropout(self.attend(x, x)))
+        mixed = self.norm_feed(x + self.feed(x))
+        return mixed

@@ -33,12 +33,12 @@ class Three(NamedTuple):
     word: Tensor
 
     def of(self, negative: Tensor) -> "Three":
-        """The rows `negative` `(batch,)`: per sample those of a sample of another class.
-
-        The public code draws the negatives as a batch of their own with a forward pass of its own,
-        so that BatchNorm sees them apart; here they are other rows of the same batch.
-        """
+        """The rows `negative` `(batch,)`: per sample those of a sample of another class."""
         return Three(*(x[negative] for x in self))
+
+    def first(self, count: int) -> "Three":
+        """The first rows alone."""
+        return Three(*(x[:count] for x in self))
 
 
 def losses(
@@ -54,14 +54,16 @@ def losses(
     """The five losses by name, each a scalar, unweighted.
 
     `theta` `(batch, proj)`, `rho` and the samples' class `vectors` `(batch, words)`, `phi` and
-    `phi_rec` (audio, video) `(batch, embed)`; `negative`: per sample, the row of a sample of
-    another class; `margin` of the triplets.
+    `phi_rec` (audio, video) `(batch, embed)`; `negative` `(batch,)`: per sample, the row of a
+    sample of another class in `theta` and `rho`, which may have further rows behind the samples'
+    own; `margin` of the triplets.
     """
 
     def t(anchor: Tensor, positive: Tensor, other: Tensor) -> Tensor:
         return triplet_margin_loss(anchor, positive, other, margin=margin)
 
     theta_n, rho_n = theta.of(negative), rho.of(negative)
+    theta, rho = theta.first(len(negative)), rho.first(len(negative))
     return {
         "l_t": t(theta.audio, theta.word, theta_n.audio)
         + t(theta.video, theta.word, theta_n.video)

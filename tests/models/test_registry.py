@@ -15,8 +15,10 @@ from neurozsl.models.avca import AVCA
 from neurozsl.models.base import BranchModel, ComparesClasses, ZSLModel
 from neurozsl.models.baselines.apn import APN
 from neurozsl.models.baselines.avgzslnet import AVGZSLNet
+from neurozsl.models.baselines.avmst import AVMST
 from neurozsl.models.baselines.bilinear import Bilinear
 from neurozsl.models.baselines.cjme import CJME
+from neurozsl.models.baselines.hyper import HyperAVCA
 from neurozsl.models.conse import ConSE
 from neurozsl.models.mdft import MDFT
 from neurozsl.models.mdstpp import MDSTPP
@@ -25,7 +27,7 @@ from neurozsl.training.untrained import UntrainedModel, is_untrained
 
 # Read by mypy alone: the classes keep the contract with the types that it names.
 MODELS: tuple[type[ZSLModel], ...] = (AVCA, ConSE, MDFT, MDSTPP, STFT)
-BASELINES: tuple[type[ZSLModel], ...] = (APN, AVGZSLNet, Bilinear, CJME)
+BASELINES: tuple[type[ZSLModel], ...] = (APN, AVGZSLNet, AVMST, Bilinear, CJME, HyperAVCA)
 COMPARING: tuple[type[ComparesClasses], ...] = (APN, Bilinear, CJME)
 UNTRAINED: type[UntrainedModel] = ConSE
 ENCODERS = {
@@ -35,7 +37,7 @@ ENCODERS = {
     },
     "text": EncoderSpec("t", "text", 8, "2").to_meta(),
 }
-WITH_BRANCH: tuple[type[BranchModel], ...] = (MDFT, MDSTPP, STFT)
+WITH_BRANCH: tuple[type[BranchModel], ...] = (AVMST, MDFT, MDSTPP, STFT)
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -124,7 +126,7 @@ def test_a_model_that_cannot_be_used_says_why(outside: Path, value: str, message
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(
         BadInput,
-        match=r"model 'none' is not known; choose one of ale, apn, avca, .*conse, devise, mdft",
+        match=r"model 'none' is not known; choose one of ale, apn, avca, .*conse, devise, .*mdft",
     ):
         models.build("none", audio_dim=3, video_dim=4)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
-from neurozsl.models.avca import Preset as Preset
+from neurozsl.models.avca_config import Preset as Preset
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import masked_mean
 from neurozsl.models.options import check_choices, check_known, check_rules, one_of

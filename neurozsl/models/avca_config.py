@@ -1,0 +1,117 @@
+"""Options of AVCA, its presets by data set and split, and those of models that build on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from neurozsl.core.errors import BadInput
+from neurozsl.models.avca_attention import Norm, PosEmb
+from neurozsl.models.avca_losses import NAMES
+from neurozsl.models.options import check_choices, check_known, check_weights, one_of
+
+Score = Literal["video", "audio", "both", "mean", "min"]
+Preset = Literal[
+    "ucf_main", "ucf_cls", "activitynet_main", "activitynet_cls", "vggsound_main", "vggsound_cls"
+]
+
+
+@dataclass(frozen=True)
+class AVCAConfig:
+    """Everything that defines an AVCA; the defaults are the public code on UCF, main split.
+
+    Dropouts: `drop_enc` of encoders and attention, `drop_proj` of A_proj and V_proj, `drop_dec` of
+    W_proj, D and the reconstructions (r_enc, r_proj, r_dec). `momentum` is that of the second
+    BatchNorm of encoders and projections. `residual="single"` leaves out the phi that Eq. 2 adds to
+    an attention output which already holds one.
+
+    score: which embedding is compared with the classes. `both` adds the two distances (what the
+    public evaluator calls "both" for a model with two outputs), `mean` halves the sum and `min`
+    takes the nearer modality (paper, Table 5). `both` and `mean` rank alike at beta 0; beta weighs
+    half as much in `both`.
+
+    extra_passes: the public code runs A_proj and V_proj once more on the reconstructed phi, and
+    the whole embedding once more per step, without using the results; both change the running
+    statistics of BatchNorm, and with them the test scores.
+
+    negatives: `in_batch` takes them from the rows of the one batch, as the sampler names them.
+    `apart` is the public code: the second half of a training batch holds the negatives of the first
+    (the sampler's `negatives=drawn`, of protocol avca), goes through the model in a pass of its
+    own, so that BatchNorm sees either half alone, and the loss is that of the first half.
+    """
+
+    audio_dim: int
+    video_dim: int
+    word_dim: int = 300
+    preset: Preset = "ucf_main"
+    embed: int = 300
+    hidden: int = 512
+    proj: int = 64
+    heads: int = 3
+    head_width: int = 100
+    mlp: int = 64
+    drop_enc: float = 0.2
+    drop_proj: float = 0.3
+    drop_dec: float = 0.5
+    momentum: float = 0.1
+    attention: Norm = "pre_norm"
+    pos_emb: PosEmb = "fixed"
+    residual: Literal["double", "single"] = "double"
+    extra_passes: bool = False
+    negatives: Literal["in_batch", "apart"] = "in_batch"
+    score: Score = "video"
+    margin: float = 1.0
+    weight_t: float = 1.0  # of the losses, for the ablations of Table 6
+    weight_rec: float = 1.0
+    weight_ct: float = 1.0
+    weight_w: float = 1.0
+    weight_r: float = 1.0
+
+
+# run_scripts of the public code. They train vggsound_main with batches of 64, the others of 256.
+_ORDER = ("drop_enc", "drop_proj", "drop_dec", "momentum")
+PRESETS: Mapping[str, tuple[float, float, float, float]] = {
+    "ucf_main": (0.2, 0.3, 0.5, 0.1),
+    "ucf_cls": (0.2, 0.3, 0.5, 0.99),
+    "activitynet_main": (0.2, 0.2, 0.1, 0.99),
+    "activitynet_cls": (0.2, 0.2, 0.1, 0.99),
+    "vggsound_main": (0.0, 0.0, 0.1, 0.1),
+    "vggsound_cls": (0.0, 0.0, 0.0, 0.99),
+}
+
+
+def configure(*, audio_dim: int, video_dim: int, **options: Any) -> AVCAConfig:
+    """Resolve a preset and the options on top of it.
+
+    Raises:
+        BadInput: an option does not exist or has a value that is not allowed.
+    """
+    return resolve("avca", AVCAConfig, audio_dim, video_dim, options)
+
+
+Config = TypeVar("Config", bound=AVCAConfig)
+
+
+def resolve(
+    model: str, kind: type[Config], audio_dim: int, video_dim: int, options: Mapping[str, Any]
+) -> Config:
+    """The configuration of `model`, which is an AVCA with further options; see `configure`."""
+    check_known(model, kind, options)
+    name = options.get("preset", "ucf_main")
+    one_of(model, "preset", name, PRESETS)
+    preset = dict(zip(_ORDER, PRESETS[name], strict=True))
+    config = kind(audio_dim=audio_dim, video_dim=video_dim, **{**preset, **options})
+    check_choices(model, config)
+    for name in ("drop_enc", "drop_proj", "drop_dec"):
+        if not 0 <= getattr(config, name) < 1:
+            raise BadInput(
+                f"model '{model}': {name}={getattr(config, name)}, expected 0 to below 1"
+            )
+    if not 0 < config.momentum <= 1:
+        raise BadInput(f"model '{model}': momentum={config.momentum}, expected above 0 up to 1")
+    check_weights(model, [loss_weight(config, name) for name in NAMES])
+    return config
+
+
+def loss_weight(config: AVCAConfig, loss: str) -> float:
+    """Of the loss of this name, one of `avca_losses.NAMES`."""
+    return float(getattr(config, loss.replace("l_", "weight_")))
