@@ -83,13 +83,16 @@ def train_all(jobs: Sequence[Job], *, on: Workers, progress: StudyProgress | Non
 
     in_work: set[int] = set()
 
+    def tell(just_ended: str = "") -> None:
+        if progress is not None:
+            shares = sum(share_done(left[index].out) for index in in_work)
+            names = ", ".join(sorted(left[index].label for index in in_work)) or just_ended
+            progress(round(ended + shares, 2), len(jobs), names)
+
     def look(begun: Collection[int]) -> None:
         in_work.clear()
         in_work.update(begun)
-        if progress is not None:
-            shares = sum(share_done(left[index].out) for index in begun)
-            names = ", ".join(sorted(left[index].label for index in begun))
-            progress(round(ended + shares, 2), len(jobs), names)
+        tell()
 
     if progress is not None:
         progress(ended, len(jobs), "")  # here it begins: what was done before shows in the next one
@@ -105,7 +108,8 @@ def train_all(jobs: Sequence[Job], *, on: Workers, progress: StudyProgress | Non
                 "the workers need the study's folder under the same path (a shared file system)"
             )
         ended += 1
-        look(in_work - {index})
+        in_work.discard(index)
+        tell(left[index].label)
 
 
 def share_done(run: Path) -> float:
