@@ -148,7 +148,7 @@ def _notes(ready: Predictor) -> None:
     kept = ready.scale
     say(
         f"scores: softmax of distances at temperature {kept.temperature:.3g}, which {kept.samples} "
-        f"kept windows chose ({kept.right} named right); no probabilities"
+        f"{kept.chosen_on} windows chose ({kept.right} named right); no probabilities"
     )
     if ready.branch is None:
         say("nothing spikes in this model, so there are no spikes and no joules")

@@ -34,11 +34,12 @@ from neurozsl.hardware.arithmetic.fit import ChipFit
 from neurozsl.models.base import distances
 from neurozsl.prediction.candidates import Candidates, candidates_of
 from neurozsl.prediction.clip_cost import ClipCost, clip_cost
-from neurozsl.prediction.score import ScoreScale, ranked_distance, score_scale
+from neurozsl.prediction.score import ranked_distance, score_scale
 from neurozsl.report.sections.costs import fits_of
 from neurozsl.runs.run import Run
 from neurozsl.runs.stored import WEIGHTS
 from neurozsl.scoring import road
+from neurozsl.scoring.scale import ScoreScale
 
 REVISION: Final = 1  # of what a prediction is; counts in the digest of the settings
 BATCH: Final = 256  # windows at once

@@ -1,20 +1,8 @@
-"""Scores of names from their distances: a softmax whose temperature known samples choose.
-
-    score(name) = exp(-d(name) / T) / sum over names of exp(-d / T)
-
-with d the distance that evaluation ranks by (head weight and beta included). T is the temperature
-at which the mean score of the first name equals the share of samples that were named right,
-smoothed as Laplace does: (right + 1) / (samples + 2). Samples are the test windows that every run
-keeps (up to 16), so the number is the same with and without the data set.
-
-What it is not: 16 windows tell the level of the scores roughly, and nothing about single names;
-other names than the run's own, or clips of another kind, move the level. So it is called a score.
-"""
+"""The scale of a run's scores (`scoring.scale`), and what its names are ranked by."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,42 +15,7 @@ from neurozsl.runs.kept import TEST_SAMPLES
 from neurozsl.runs.run import Run
 from neurozsl.scoring import road
 from neurozsl.scoring.evaluation import weighed
-
-F64 = npt.NDArray[np.float64]
-COLDEST: Final = 1e-4
-HOTTEST: Final = 1e4
-_HALVINGS: Final = 60
-
-
-@dataclass(frozen=True)
-class ScoreScale:
-    """How distances become scores.
-
-    temperature: in units of distance. samples, right: windows that it was chosen on, and how many
-    of them the run names right among its own classes.
-    """
-
-    temperature: float
-    samples: int
-    right: int
-
-    def scores(self, distance: F64) -> F64:
-        """(n,) scores that sum to 1."""
-        return softmax(distance, self.temperature)
-
-    def as_json(self) -> dict[str, Any]:
-        """Its fields, and what it is."""
-        told = (
-            "softmax(-distance / temperature); the mean first score of the samples is (right + 1) "
-            "/ (samples + 2). A score, not a probability of this name for this clip."
-        )
-        return {**asdict(self), "meaning": told}
-
-
-def softmax(distance: F64, temperature: float) -> F64:
-    """Of the negative distances, over the last axis."""
-    raised = np.exp((distance.min(-1, keepdims=True) - distance) / temperature)
-    return np.asarray(raised / raised.sum(-1, keepdims=True))
+from neurozsl.scoring.scale import F64, ScoreScale, temperature_of
 
 
 def ranked_distance(run: Run, heads: F64, seen: npt.NDArray[np.bool_]) -> F64:
@@ -74,11 +27,16 @@ def ranked_distance(run: Run, heads: F64, seen: npt.NDArray[np.bool_]) -> F64:
 
 
 def score_scale(run: Run, branch: Motion | None) -> ScoreScale:
-    """Choose the temperature on the samples that the run keeps, with this branch.
+    """The scale that validation chose; of a run of an earlier version, one of its kept samples.
+
+    Those are up to 16 test windows, which tell the level of the scores roughly.
 
     Raises:
         DataElsewhere: the run is of a version that kept none, and its data set is not here.
     """
+    selected = run.selected
+    if selected.temperature > 0:
+        return ScoreScale(selected.temperature, selected.val_samples, selected.val_right)
     own, found, label = own_candidates(run), [], []
     with road.at_rest(run.model):
         words = road.words(run.model, own.vectors)
@@ -88,22 +46,5 @@ def score_scale(run: Run, branch: Motion | None) -> ScoreScale:
             heads = distances(road.finish(run.model, parts, trace), words).double().cpu().numpy()
             found.append(ranked_distance(run, heads, own.seen))
             label.append(split.label[rows])
-    return temperature_of(np.concatenate(found), np.concatenate(label))
-
-
-def temperature_of(distance: F64, label: npt.NDArray[np.int64]) -> ScoreScale:
-    """The temperature for samples of known names; distance: `(sample, name)`.
-
-    The mean first score falls as the temperature rises, so halving finds the one that meets the
-    aim; where none does (fewer right than chance), the nearest end of 1e-4 to 1e4 is taken.
-    """
-    right = int(np.count_nonzero(distance.argmin(1) == label))
-    aim = (right + 1) / (len(label) + 2)
-    low, high = np.log(COLDEST), np.log(HOTTEST)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if float(softmax(distance, float(np.exp(middle))).max(1).mean()) > aim:
-            low = middle
-        else:
-            high = middle
-    return ScoreScale(float(np.exp((low + high) / 2)), len(label), right)
+    scale = temperature_of(np.concatenate(found), np.concatenate(label))
+    return replace(scale, chosen_on="kept test")

@@ -20,6 +20,7 @@ UNCHECKED: Final = (
 _KEYS: Mapping[str, Kind] = {"selected": dict, "test": dict, "warnings": list}
 _CHOSEN = ("beta", "head_weight", "val_hm")
 _SELECTED: Mapping[str, Kind] = {"epochs": int, **dict.fromkeys(_CHOSEN, float)}
+_SCALE: Mapping[str, Kind] = {"temperature": float, "val_samples": int, "val_right": int}
 _SCORES: Mapping[str, Kind] = {"S": float, "U": float, "HM": float, "ZSL": float}
 _STEP: Mapping[str, Kind] = {"step": str, "backend": str, "policy": str, **_SCORES}
 _SEAL = ("settings", "files", "digest")
@@ -81,8 +82,10 @@ def read_result(path: Path, settings: RunSettings) -> Result:
                 f"{path / 'run.json'}: holds other settings than those that were trained (sha256 "
                 f"{settings.digest[:12]}, {NAME} notes {raw['settings'][:12]}); {RESTORE}"
             )
-    checked_object(raw["selected"], f"{where}: 'selected'", remedy=RESTORE, keys=_SELECTED)
-    unknown = sorted(raw["selected"].keys() - _SELECTED.keys())
+    # Earlier versions chose no scale of scores.
+    chosen = {**_SELECTED, **(_SCALE if _SCALE.keys() & raw["selected"].keys() else {})}
+    checked_object(raw["selected"], f"{where}: 'selected'", remedy=RESTORE, keys=chosen)
+    unknown = sorted(raw["selected"].keys() - chosen.keys())
     if unknown:
         raise BadInput(f"{where}: 'selected' holds an unknown '{unknown[0][:40]}'; {RESTORE}")
     scores: Mapping[str, Kind] = {**_SCORES, "samples": int}

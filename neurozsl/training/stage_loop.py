@@ -23,8 +23,10 @@ from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.models.base import ZSLModel, own_trace
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
-from neurozsl.scoring.evaluation import choose, collect
+from neurozsl.scoring.evaluation import Collected, choose, collect
+from neurozsl.scoring.metrics import Scores
 from neurozsl.scoring.road import cast
+from neurozsl.scoring.scale import chosen_scale
 from neurozsl.training import checkpoint, log
 from neurozsl.training.crew import Crew
 from neurozsl.training.penalties import of_spikes
@@ -40,12 +42,25 @@ EpochProgress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Selected:
-    """What stage 1 chose on validation data."""
+    """What stage 1 chose on validation data.
+
+    temperature, val_samples, val_right: of `scoring.scale`; 0 in runs of earlier versions.
+    """
 
     epochs: int
     beta: float
     head_weight: float
     val_hm: float
+    temperature: float = 0.0
+    val_samples: int = 0
+    val_right: int = 0
+
+
+def selection(epochs: int, collected: Collected, scores: Scores, head_weight: float) -> Selected:
+    """What is chosen with these validation scores."""
+    scale = chosen_scale(collected, scores.beta, head_weight)
+    found = scale.temperature, scale.samples, scale.right
+    return Selected(epochs, scores.beta, head_weight, scores.HM, *found)
 
 
 def fit_stage(
@@ -171,7 +186,7 @@ def fit_stage(
             line |= {**asdict(scores), "head_weight": weight}
             better = best is None or scores.HM > best.val_hm
             if number == 1 and better and zeros.selectable(done):
-                best = Selected(epoch + 1, scores.beta, weight, scores.HM)
+                best = selection(epoch + 1, collected, scores, weight)
                 if team.rank == 0:
                     chosen = settled(model)
                     meta = {**owner, "options": chosen.options()}

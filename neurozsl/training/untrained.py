@@ -12,7 +12,7 @@ from neurozsl.data.batch import ZSLData
 from neurozsl.models.base import ZSLModel
 from neurozsl.scoring.evaluation import choose, collect
 from neurozsl.training.protocol import TrainConfig
-from neurozsl.training.stage_loop import EpochProgress, Selected
+from neurozsl.training.stage_loop import EpochProgress, Selected, selection
 
 
 @runtime_checkable
@@ -39,9 +39,10 @@ def choose_options(
     best: tuple[UntrainedModel, Selected] | None = None
     for done, choice in enumerate(every, 1):
         tried = model.with_choice(choice)
-        scores, weight = choose(collect(tried, stage, data.vectors), betas=config.protocol.betas())
+        collected = collect(tried, stage, data.vectors)
+        scores, weight = choose(collected, betas=config.protocol.betas())
         if best is None or scores.HM > best[1].val_hm:
-            best = tried, Selected(0, scores.beta, weight, scores.HM)
+            best = tried, selection(0, collected, scores, weight)
         if progress is not None:
             told = ", ".join(f"{key} {value}" for key, value in choice.items())
             progress(done, len(every), f"{told}: validation HM {scores.HM:.1f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from neurozsl.data.clips.encode import encoders_of
 from neurozsl.prediction import many
 from neurozsl.prediction.files import clips_of
 from neurozsl.prediction.predict import Predictor, predictor
-from neurozsl.prediction.score import ScoreScale, softmax, temperature_of
+from neurozsl.prediction.score import score_scale
 from neurozsl.runs.kept import KeptData
 from neurozsl.runs.run import open_run
+from neurozsl.scoring.evaluation import Collected
+from neurozsl.scoring.metrics import Problem
+from neurozsl.scoring.scale import ScoreScale, chosen_scale, softmax, temperature_of
+from neurozsl.training.stage_loop import Selected
 from tests.cli.conftest import run_command
 from tests.factories.videos import write_video
 
@@ -115,6 +120,33 @@ def test_the_temperature_makes_the_mean_first_score_the_share_that_was_right() -
     assert found.scores(distance[0]).sum() == pytest.approx(1)
     flat = temperature_of(np.ones((5, 4)), np.zeros(5, np.int64))  # no temperature parts them
     np.testing.assert_allclose(flat.scores(np.ones(4)), 0.25)
+
+
+def test_the_scale_ranks_validation_samples_among_the_classes_that_they_are_asked_for() -> None:
+    rng = np.random.default_rng(1)
+    seen, unseen = np.array([1, 4]), np.array([2, 6])
+    label = rng.choice(np.union1d(seen, unseen), 30)
+    distance = rng.uniform(1, 2, (2, 30, 8))
+    found = chosen_scale(Collected(distance, Problem(label, seen, unseen)), 0.25, 0.3)
+    # By hand: two heads weighed, seen classes handicapped, the four columns that count.
+    ranked = 0.7 * distance[0] + 0.3 * distance[1] + 0.25 * np.isin(np.arange(8), seen)
+    columns = [1, 2, 4, 6]
+    wanted = temperature_of(ranked[:, columns], np.array([columns.index(x) for x in label]))
+    assert found == wanted and found.chosen_on == "validation"
+
+
+def test_a_run_is_scaled_on_validation_and_an_older_one_on_the_samples_that_it_keeps(
+    run_dir: Path,
+) -> None:
+    run = nz.load(run_dir)
+    scale = score_scale(run, None)
+    chosen = run.selected
+    assert scale == ScoreScale(chosen.temperature, chosen.val_samples, chosen.val_right)
+    stage = run.data.stage(1)
+    assert chosen.val_samples == len(stage.seen) + len(stage.unseen)
+    older = replace(run, selected=Selected(5, chosen.beta, chosen.head_weight, chosen.val_hm))
+    kept = score_scale(older, None)
+    assert (kept.samples, kept.chosen_on) == (16, "kept test")
 
 
 def test_other_names_take_vectors_of_a_file_and_are_unseen(
