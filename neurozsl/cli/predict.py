@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
-from neurozsl.cli.option_values import Data, Json
+from neurozsl.cli.option_values import Data, Jobs, Json, Scheduler
 from neurozsl.core.errors import BadInput
 from neurozsl.core.quantities import si
 from neurozsl.core.shell import command, words
@@ -49,22 +49,26 @@ def predict(
         Path | None, typer.Option(help="File of one JSON line a clip; started again, it goes on.")
     ] = None,
     data: Data = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = "",
     as_json: Json = False,
 ) -> None:
     """Rank names for clips: scores, spikes and joules; new names by text encoder or vectors."""
     refuse_classifier(run)
+    from neurozsl.cluster.tasks import Workers
     from neurozsl.prediction.files import clips_of
     from neurozsl.prediction.many import predict_all
     from neurozsl.prediction.predict import predictor
     from neurozsl.runs.run import open_run
 
+    on = Workers(jobs, scheduler)
     files = clips_of(clips)
     names = None if classes is None else _names(classes)
     ready = predictor(
         open_run(run, data=data), classes=names, vectors=vectors, bundle=bundle, top=top
     )
     with progress_bar("predicting") as update:
-        found = predict_all(ready, files, out, progress=update)
+        found = predict_all(ready, files, out, progress=update, on=on)
     failed = [x for x in found if x.line is None]
     if len(failed) == len(found):
         raise BadInput(_none(failed))

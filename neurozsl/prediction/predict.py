@@ -36,7 +36,7 @@ from neurozsl.prediction.candidates import Candidates, candidates_of
 from neurozsl.prediction.clip_cost import ClipCost, clip_cost
 from neurozsl.prediction.score import ranked_distance, score_scale
 from neurozsl.report.sections.costs import fits_of
-from neurozsl.runs.run import Run
+from neurozsl.runs.run import Run, open_run
 from neurozsl.runs.stored import WEIGHTS
 from neurozsl.scoring import road
 from neurozsl.scoring.scale import ScoreScale
@@ -106,11 +106,34 @@ def bundle_folder(run: Path, given: Path) -> Path:
     )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Arguments of `predictor`, with a run's folder and that of its data in place of the run."""
+
+    run: Path
+    data: Path | None
+    classes: tuple[str, ...] | None
+    vectors: Path | None
+    bundle: Path | None
+    top: int
+
+    def ready(self) -> Predictor:
+        """The same predictor once more, on another machine perhaps."""
+        return predictor(
+            open_run(self.run, data=self.data),
+            classes=self.classes,
+            vectors=self.vectors,
+            bundle=self.bundle,
+            top=self.top,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """A run that is ready for clips; made by `predictor`.
 
-    branch: None where nothing spikes. opened: the bundle that it is of, if any.
+    branch: None where nothing spikes. opened: the bundle that it is of, if any. asked: how it was
+    made, for whoever makes it again.
     """
 
     run: Run
@@ -118,6 +141,7 @@ class Predictor:
     candidates: Candidates
     scale: ScoreScale
     branch: Motion | None
+    asked: Asked
     opened: Bundle | None = None
     top: int = TOP
 
@@ -269,7 +293,15 @@ def predictor(
     encoders = encoders_of(run.data.meta, where=f"run '{run.path}'")
     text = None if encoders.words is None else encoders.text
     names = candidates_of(run, classes, vectors, text)
-    return Predictor(run, encoders, names, score_scale(run, branch), branch, opened, top)
+    asked = Asked(
+        run.path.resolve(),
+        None if run.data_path is None else run.data_path.resolve(),
+        None if classes is None else tuple(classes),
+        None if vectors is None else vectors.resolve(),
+        None if opened is None else opened.path.resolve(),
+        top,
+    )
+    return Predictor(run, encoders, names, score_scale(run, branch), branch, asked, opened, top)
 
 
 def digest_of(clip: Path) -> str:
