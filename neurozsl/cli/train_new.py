@@ -21,7 +21,9 @@ def train_new(
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     preset: Annotated[
         str,
-        typer.Option(help="Preset of the model: deploy, sparse or paper; ucf_main, ... (avca)."),
+        typer.Option(
+            help="Preset of the model: deploy, sparse or paper; ucf_main, ... (avca, tcaf)."
+        ),
     ] = "",
     motion: Annotated[
         str,

@@ -26,8 +26,10 @@ _BUILDERS = {
     "avgzslnet": "neurozsl.models.baselines.avgzslnet:build",
     "avmst": "neurozsl.models.baselines.avmst:build",
     "cjme": "neurozsl.models.baselines.cjme:build",
+    "clipclap": "neurozsl.models.baselines.clipclap:build",
     "conse": "neurozsl.models.conse:build",
     "devise": "neurozsl.models.baselines.bilinear:build_devise",
+    "fvaegan-d2": "neurozsl.models.baselines.fvaegan:build",
     "hyper-alignment": "neurozsl.models.baselines.hyper:build_alignment",
     "hyper-multiple": "neurozsl.models.baselines.hyper:build_multiple",
     "hyper-single": "neurozsl.models.baselines.hyper:build_single",
@@ -36,6 +38,7 @@ _BUILDERS = {
     "mdst++": "neurozsl.models.mdstpp:build",
     "sje": "neurozsl.models.baselines.bilinear:build_sje",
     "stft": "neurozsl.models.stft:build",
+    "tcaf": "neurozsl.models.baselines.tcaf:build",
 }
 _TITLES = {"mdst++": "mdst++ (MDST++-style reading)"}
 
@@ -61,17 +64,20 @@ def title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def asks_for_encoders(name: str) -> bool:
-    """Whether a model's `build` has a place `encoders`, for what a set notes of its encoders.
+def asks_for(name: str, fact: str) -> bool:
+    """Whether a model's `build` names a place for a fact of the data set that not all models need.
 
-    >>> asks_for_encoders("conse"), asks_for_encoders("mdft")
-    (True, False)
+    `encoders`: what the set notes of its encoders; `step_s`: seconds that one step stands for;
+    `classes`: how many classes it has.
+
+    >>> asks_for("conse", "encoders"), asks_for("mdft", "encoders"), asks_for("tcaf", "step_s")
+    (True, False, True)
     """
     table = _table()
     if name not in table:
         return False
     try:
-        return "encoders" in signature(table[name].load()).parameters
+        return fact in signature(table[name].load()).parameters
     except (ImportError, AttributeError, ValueError):  # `build` says what is wrong
         return False
 

@@ -17,7 +17,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.data.batch import AVBatch
 
-Combine = Literal["weighted", "sum", "mean", "min"]
+Combine = Literal["weighted", "sum", "mean", "min", "product"]
 
 
 class Prepared(NamedTuple):
@@ -39,7 +39,9 @@ class Embedding:
         weighted sum of the heads' Euclidean distances to the class embeddings.
     aux: further tensors that a loss needs.
     combine: how the heads' distances become the score: `weighted` by a weight that validation
-        chooses, or by a fixed rule of the model's own.
+        chooses, or by a fixed rule of the model's own. `product` is no distance at all: the score
+        is minus the inner product of head and class embedding, so that a classifier's
+        log-probabilities are a head beside class embeddings that pick a column each.
     """
 
     heads: tuple[Tensor, ...]
@@ -253,8 +255,11 @@ def host_parts(model: ZSLModel) -> tuple[str, ...]:
 def distances(output: Embedding, classes: Tensor) -> Tensor:
     """Euclidean distance of every head to every class: `(heads, batch, classes)`.
 
-    A fixed rule of the model combines the heads first, so that one distance is left.
+    A fixed rule of the model combines the heads first, so that one distance is left; `product`
+    gives minus the inner products.
     """
+    if output.combine == "product":
+        return torch.stack([-(head @ classes.T) for head in output.heads])
     each = torch.stack([torch.cdist(head, classes) for head in output.heads])
     if output.combine == "weighted":
         return each

@@ -98,12 +98,17 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, width)
 
     def forward(self, query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`query` (batch, q, width), `key` (batch, k, width), `mask` (batch, k) True = real."""
+        """`query` (batch, q, width), `key` (batch, k, width).
+
+        `mask`: True = may be read; (batch, k) by every query, or (batch, q, k) by each its own.
+        """
         split = (self.heads, self.head_width)
         q = self.to_query(query).unflatten(-1, split).transpose(1, 2)  # (batch, head, q, d)
         k = self.to_key(key).unflatten(-1, split).transpose(1, 2)  # (batch, head, k, d)
         v = self.to_value(key).unflatten(-1, split).transpose(1, 2)
-        attend = None if mask is None else mask[:, None, None, :]  # (batch, 1, 1, k)
+        attend = mask  # (batch, 1, 1 or q, k)
+        if mask is not None:
+            attend = mask[:, None] if mask.dim() == 3 else mask[:, None, None, :]
         y = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=attend)
         mixed: Tensor = self.out(y.transpose(1, 2).flatten(-2))  # (batch, q, width)
         return mixed

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
+from math import isfinite
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neurozsl.core.errors import BadInput
@@ -29,6 +30,23 @@ def check_choices(model: str, config: object) -> None:
         if get_origin(kind) is Literal:
             for one in values:
                 one_of(model, name, one, get_args(kind))
+
+
+def check_types(model: str, config: object) -> None:
+    """Refuse the first option that is not the whole number, number or truth value that it asks."""
+    for name, kind in get_type_hints(type(config)).items():
+        value: Any = getattr(config, name)
+        truth = isinstance(value, bool)
+        fits = {
+            int: isinstance(value, int) and not truth,
+            float: isinstance(value, int | float) and not truth and isfinite(value),
+            bool: truth,
+        }
+        if not fits.get(kind, True):
+            raise BadInput(f"model '{model}': {name}={value!r}, expected {_KINDS[kind]}")
+
+
+_KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def check_rules(model: str, rules: Mapping[str, bool]) -> None:

@@ -11,6 +11,9 @@ training and validation data for that many epochs of the same schedule. The loop
     model.safetensors    the trained model
     result.json          beta, head weight, epochs, and the scores on the test splits
 
+A model without parameters (`untrained`) and one that trains itself (`own_stages`) have no
+checkpoints and begin again.
+
 `fine_tune` is a third stage: it goes on from a finished model, on the data of stage 2, for a
 given number of epochs. Beta and head weight stay as stage 1 chose them; no validation data is left.
 """
@@ -29,10 +32,12 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch, Stage, ZSLData
 from neurozsl.data.encoder_spec import scaled_specs
 from neurozsl.models.base import ComparesClasses, ZSLModel
+from neurozsl.models.own_stages import has_own_stages
 from neurozsl.parallel.team import Team
 from neurozsl.scoring.evaluation import collect, evaluate
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew, alone
+from neurozsl.training.own_stages import fit_own_stages
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.stage_loop import EpochProgress, Selected, fit_stage
 from neurozsl.training.teacher import Teachers
@@ -55,7 +60,11 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
     fitting: dict[str, Any] = (
         {"encode": "repeat"} if steps == 1 else {"encode": "sequence", "steps": steps}
     )
-    if models.asks_for_encoders(name):
+    if models.asks_for(name, "step_s"):
+        fitting["step_s"] = data.step_s
+    if models.asks_for(name, "classes"):
+        fitting["classes"] = len(data.classes)
+    if models.asks_for(name, "encoders"):
         fitting["encoders"] = scaled_specs(data.meta, f"data set '{data.name}'")
     model = models.build(
         name,
@@ -109,6 +118,11 @@ def fit(
             if crew.team.rank == 0:
                 checkpoint.save_model(out / "model.safetensors", chosen, name)
             return chosen, selected
+        if has_own_stages(made):
+            del made
+            own, selected = fit_own_stages(data, fresh, config, out, progress, crew)
+            checkpoint.save_model(out / "model.safetensors", own, name)
+            return own, selected
         del made
         trained, best = fit_stage(
             1, data, fresh, config, out, config.epochs, progress, crew, teachers, run=run

@@ -18,18 +18,24 @@ from neurozsl.models.baselines.avgzslnet import AVGZSLNet
 from neurozsl.models.baselines.avmst import AVMST
 from neurozsl.models.baselines.bilinear import Bilinear
 from neurozsl.models.baselines.cjme import CJME
+from neurozsl.models.baselines.clipclap import ClipClap
+from neurozsl.models.baselines.fvaegan import FVAEGAN
 from neurozsl.models.baselines.hyper import HyperAVCA
+from neurozsl.models.baselines.tcaf import TCaF
 from neurozsl.models.conse import ConSE
 from neurozsl.models.mdft import MDFT
 from neurozsl.models.mdstpp import MDSTPP
+from neurozsl.models.own_stages import OwnStages
 from neurozsl.models.stft import STFT
 from neurozsl.training.untrained import UntrainedModel, is_untrained
 
 # Read by mypy alone: the classes keep the contract with the types that it names.
 MODELS: tuple[type[ZSLModel], ...] = (AVCA, ConSE, MDFT, MDSTPP, STFT)
-BASELINES: tuple[type[ZSLModel], ...] = (APN, AVGZSLNet, AVMST, Bilinear, CJME, HyperAVCA)
-COMPARING: tuple[type[ComparesClasses], ...] = (APN, Bilinear, CJME)
+BASELINES: tuple[type[ZSLModel], ...] = (APN, AVGZSLNet, AVMST, Bilinear, CJME, ClipClap, FVAEGAN)
+MORE: tuple[type[ZSLModel], ...] = (HyperAVCA, TCaF)
 UNTRAINED: type[UntrainedModel] = ConSE
+OWN_STAGES: type[OwnStages] = FVAEGAN
+COMPARING: tuple[type[ComparesClasses], ...] = (APN, Bilinear, CJME, ClipClap, TCaF)
 ENCODERS = {
     "video": {
         **EncoderSpec("v", "video", 32, "1", labels=3, layers=(32, 3)).to_meta(),
@@ -42,7 +48,7 @@ WITH_BRANCH: tuple[type[BranchModel], ...] = (AVMST, MDFT, MDSTPP, STFT)
 
 @pytest.mark.parametrize("name", models.names())
 def test_every_registered_model_is_a_module_that_keeps_the_contract(name: str) -> None:
-    more = {"encoders": ENCODERS} if models.asks_for_encoders(name) else {}
+    more = {"encoders": ENCODERS} if models.asks_for(name, "encoders") else {}
     model = models.build(name, audio_dim=32, video_dim=32, encode="sequence", steps=8, **more)
     assert isinstance(model, nn.Module) and isinstance(model, ZSLModel)
     assert isinstance(model, BranchModel) == hasattr(model, "motion_branch")
