@@ -85,12 +85,17 @@ def asks_for(name: str, fact: str) -> bool:
 def build(name: str, *, audio_dim: int, video_dim: int, **options: Any) -> "ZSLModel":
     """Make a model, one of `names()`, for features of these widths.
 
-    The options are the model's own, see its configuration class.
+    The options are the model's own, see its configuration class; `conse=True` puts what the set's
+    pretrained encoders know beside it (`models.beside_conse`).
 
     Raises:
         BadInput: unknown name or option; the message lists what there is. Or what a package
             outside made does not keep the contract `models.base.ZSLModel`.
     """
+    if "conse" in options:
+        from neurozsl.models import beside_conse
+
+        return beside_conse.build(name, audio_dim=audio_dim, video_dim=video_dim, **options)
     table = _table()
     if name not in table:
         raise BadInput(f"model '{name}' is not known; choose one of {', '.join(table)}")

@@ -32,6 +32,18 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Further:
+    """A place that other knowledge gives a sample, beside the heads of its model.
+
+    head: `(batch, width)`, compared with the last `width` columns of the class embeddings, which
+        belong to it alone. weight: its share in every distance, 0 to 1.
+    """
+
+    head: Tensor
+    weight: float
+
+
+@dataclass(frozen=True)
 class Embedding:
     """What a model says about a batch.
 
@@ -47,6 +59,7 @@ class Embedding:
     heads: tuple[Tensor, ...]
     aux: Mapping[str, Tensor]
     combine: Combine = "weighted"
+    further: Further | None = None
 
 
 class LossTerms(NamedTuple):
@@ -256,8 +269,17 @@ def distances(output: Embedding, classes: Tensor) -> Tensor:
     """Euclidean distance of every head to every class: `(heads, batch, classes)`.
 
     A fixed rule of the model combines the heads first, so that one distance is left; `product`
-    gives minus the inner products.
+    gives minus the inner products. A further place takes its share of each.
     """
+    if output.further is None:
+        return _of_heads(output, classes)
+    place, share = output.further.head, output.further.weight
+    width = place.shape[1]
+    own = _of_heads(output, classes[:, :-width])
+    return (1 - share) * own + share * torch.cdist(place, classes[:, -width:])
+
+
+def _of_heads(output: Embedding, classes: Tensor) -> Tensor:
     if output.combine == "product":
         return torch.stack([-(head @ classes.T) for head in output.heads])
     each = torch.stack([torch.cdist(head, classes) for head in output.heads])

@@ -20,7 +20,12 @@ UNCHECKED: Final = (
 _KEYS: Mapping[str, Kind] = {"selected": dict, "test": dict, "warnings": list}
 _CHOSEN = ("beta", "head_weight", "val_hm")
 _SELECTED: Mapping[str, Kind] = {"epochs": int, **dict.fromkeys(_CHOSEN, float)}
-_SCALE: Mapping[str, Kind] = {"temperature": float, "val_samples": int, "val_right": int}
+_SCALE: Mapping[str, Kind] = {
+    "temperature": float,
+    "val_samples": int,
+    "val_right": int,
+    "further": float,
+}
 _SCORES: Mapping[str, Kind] = {"S": float, "U": float, "HM": float, "ZSL": float}
 _STEP: Mapping[str, Kind] = {"step": str, "backend": str, "policy": str, **_SCORES}
 _SEAL = ("settings", "files", "digest")

@@ -10,6 +10,7 @@ count; the model says itself what it makes of lr.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch, Split, Stage, ZSLData
 from neurozsl.models.base import ZSLModel
 from neurozsl.models.own_stages import OwnStages, OwnTraining, has_own_stages
-from neurozsl.scoring.evaluation import choose, collect
+from neurozsl.scoring.evaluation import collect
+from neurozsl.scoring.further import choose_all
 from neurozsl.scoring.road import cast
 from neurozsl.training import log
 from neurozsl.training.crew import Crew
@@ -102,11 +104,11 @@ def _fit(
                     f"(now {config.lr}) or check the features"
                 )
         if validated is not None:
-            collected = collect(model, validated, data.vectors, device=device)
-            scores, weight = choose(collected, betas=config.protocol.betas())
-            line |= {**asdict(scores), "head_weight": weight}
-            if best is None or scores.HM > best.val_hm:
-                best = selection(epoch, collected, scores, weight)
+            again = partial(collect, model, validated, data.vectors, device=device)
+            chosen = choose_all(model, again, config.protocol.betas())
+            line |= {**asdict(chosen.scores), "head_weight": chosen.head_weight}
+            if best is None or chosen.scores.HM > best.val_hm:
+                best = selection(epoch, chosen)
         lines.append(line)
         log.write(out, lines)
         if progress is not None:

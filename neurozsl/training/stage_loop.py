@@ -12,6 +12,7 @@ batch in all of them (`team`), so their number changes nothing but rounding. The
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from neurozsl.data.batch import Stage, ZSLData
 from neurozsl.models.base import ZSLModel, own_trace
 from neurozsl.parallel.shared_layers import Scope, convert
 from neurozsl.parallel.team import assembled_output, average_gradients, share
-from neurozsl.scoring.evaluation import Collected, choose, collect
-from neurozsl.scoring.metrics import Scores
+from neurozsl.scoring.evaluation import collect
+from neurozsl.scoring.further import Chosen, choose_all
 from neurozsl.scoring.road import cast
 from neurozsl.scoring.scale import chosen_scale
 from neurozsl.training import checkpoint, log
@@ -45,6 +46,7 @@ class Selected:
     """What stage 1 chose on validation data.
 
     temperature, val_samples, val_right: of `scoring.scale`; 0 in runs of earlier versions.
+    further: share of a further place (`scoring.further`), 0 without one.
     """
 
     epochs: int
@@ -54,13 +56,15 @@ class Selected:
     temperature: float = 0.0
     val_samples: int = 0
     val_right: int = 0
+    further: float = 0.0
 
 
-def selection(epochs: int, collected: Collected, scores: Scores, head_weight: float) -> Selected:
-    """What is chosen with these validation scores."""
-    scale = chosen_scale(collected, scores.beta, head_weight)
+def selection(epochs: int, chosen: Chosen) -> Selected:
+    """What is kept of a choice."""
+    scores, weight = chosen.scores, chosen.head_weight
+    scale = chosen_scale(chosen.collected, scores.beta, weight)
     found = scale.temperature, scale.samples, scale.right
-    return Selected(epochs, scores.beta, head_weight, scores.HM, *found)
+    return Selected(epochs, scores.beta, weight, scores.HM, *found, chosen.further)
 
 
 def fit_stage(
@@ -181,16 +185,17 @@ def fit_stage(
         line: dict[str, Any] = {"stage": number, "epoch": epoch + 1, **sums}
         line |= zeros.after_epoch(done)
         if validated is not None:
-            collected = collect(model, validated, data.vectors, device=fabric.device, team=team)
-            scores, weight = choose(collected, betas=rules.betas())
-            line |= {**asdict(scores), "head_weight": weight}
-            better = best is None or scores.HM > best.val_hm
+            how = {"device": fabric.device, "team": team}
+            again = partial(collect, model, validated, data.vectors, **how)
+            chosen = choose_all(model, again, rules.betas())
+            line |= {**asdict(chosen.scores), "head_weight": chosen.head_weight}
+            better = best is None or chosen.scores.HM > best.val_hm
             if number == 1 and better and zeros.selectable(done):
-                best = selection(epoch + 1, collected, scores, weight)
+                best = selection(epoch + 1, chosen)
                 if team.rank == 0:
-                    chosen = settled(model)
-                    meta = {**owner, "options": chosen.options()}
-                    checkpoint.save_training(folder / checkpoint.BEST, chosen, optimiser, meta)
+                    kept = settled(model)
+                    meta = {**owner, "options": kept.options()}
+                    checkpoint.save_training(folder / checkpoint.BEST, kept, optimiser, meta)
         history.append(line | {"samples_per_s": round(speed, 1)})
 
         # 5. everything the next epoch depends on, then the log

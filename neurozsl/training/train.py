@@ -35,6 +35,7 @@ from neurozsl.models.base import ComparesClasses, ZSLModel
 from neurozsl.models.own_stages import has_own_stages
 from neurozsl.parallel.team import Team
 from neurozsl.scoring.evaluation import collect, evaluate
+from neurozsl.scoring.further import has_further
 from neurozsl.training import checkpoint
 from neurozsl.training.crew import Crew, alone
 from neurozsl.training.own_stages import fit_own_stages
@@ -64,7 +65,7 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
         fitting["step_s"] = data.step_s
     if models.asks_for(name, "classes"):
         fitting["classes"] = len(data.classes)
-    if models.asks_for(name, "encoders"):
+    if models.asks_for(name, "encoders") or options.get("conse") is True:
         fitting["encoders"] = scaled_specs(data.meta, f"data set '{data.name}'")
     model = models.build(
         name,
@@ -131,6 +132,8 @@ def fit(
         del trained
         epochs = best.epochs if config.protocol.stage2_epochs == "best" else config.epochs
         final, _ = fit_stage(2, data, fresh, config, out, epochs, progress, crew, teachers, run=run)
+        if has_further(final):
+            final.weigh_further(best.further)
     if crew.team.rank == 0:
         checkpoint.save_model(out / "model.safetensors", final, name)
     return final, best

@@ -6,11 +6,13 @@ the validation splits; the first of the best. There are no epochs and no checkpo
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from neurozsl.data.batch import ZSLData
 from neurozsl.models.base import ZSLModel
-from neurozsl.scoring.evaluation import choose, collect
+from neurozsl.scoring.evaluation import collect
+from neurozsl.scoring.further import choose_all
 from neurozsl.training.protocol import TrainConfig
 from neurozsl.training.stage_loop import EpochProgress, Selected, selection
 
@@ -39,12 +41,12 @@ def choose_options(
     best: tuple[UntrainedModel, Selected] | None = None
     for done, choice in enumerate(every, 1):
         tried = model.with_choice(choice)
-        collected = collect(tried, stage, data.vectors)
-        scores, weight = choose(collected, betas=config.protocol.betas())
-        if best is None or scores.HM > best[1].val_hm:
-            best = tried, selection(0, collected, scores, weight)
+        again = partial(collect, tried, stage, data.vectors)
+        chosen = choose_all(tried, again, config.protocol.betas())
+        if best is None or chosen.scores.HM > best[1].val_hm:
+            best = tried, selection(0, chosen)
         if progress is not None:
             told = ", ".join(f"{key} {value}" for key, value in choice.items())
-            progress(done, len(every), f"{told}: validation HM {scores.HM:.1f}")
+            progress(done, len(every), f"{told}: validation HM {chosen.scores.HM:.1f}")
     assert best is not None
     return best
