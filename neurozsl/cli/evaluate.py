@@ -9,7 +9,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import SeveralMargins, margins_of, show_margins
-from neurozsl.cli.option_values import Data, Json
+from neurozsl.cli.option_values import Data, Jobs, Json, Scheduler
 from neurozsl.core.errors import BadInput
 from neurozsl.core.shell import command, words
 from neurozsl.runs.kind import is_classifier
@@ -36,6 +36,8 @@ def evaluate(
         ),
     ] = False,
     data: Data = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = "",
     as_json: Json = False,
 ) -> None:
     """Score a run on its test splits; with --bundle, the deployed model."""
@@ -46,18 +48,22 @@ def evaluate(
         return
     if ranking and (bundle is not None or margin):
         raise BadInput("--ranking: is of the trained model itself; leave out --bundle and --margin")
+    from neurozsl.cluster.tasks import Workers
     from neurozsl.deploy import deploy
     from neurozsl.deploy.anytime import evaluate_anytime
     from neurozsl.runs import run as runs
 
     margins = margins_of(margin or [])
+    workers = Workers(jobs, scheduler)
+    if not workers.alone and (margins or ranking):
+        raise BadInput("--jobs, --scheduler: leave --margin and --ranking out, they run here")
     opened = runs.open_run(run, data=data)
     on: dict[str, Any] = {"bundle": bundle, "backend": backend}
     with progress_bar("evaluating") as update:
         if margins:
             result = evaluate_anytime(opened, margins, **on, progress=update)
         else:
-            result = deploy.evaluate_run(opened, **on, progress=update)
+            result = deploy.evaluate_run(opened, **on, on=workers, progress=update)
         places = _ranked(opened, update) if ranking else ()
     if as_json:
         more = {"ranking": [x.as_json() for x in places]} if places else {}

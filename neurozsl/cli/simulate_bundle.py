@@ -11,7 +11,7 @@ import typer
 
 from neurozsl.cli.console import emit_json, next_commands, progress_bar, say, show_table
 from neurozsl.cli.margins import OneMargin, margin_of
-from neurozsl.cli.option_values import Data, Json
+from neurozsl.cli.option_values import Data, Jobs, Json, Scheduler
 from neurozsl.core.places import check_place
 from neurozsl.core.shell import command
 
@@ -38,21 +38,29 @@ class SimulateOptions:
 
 
 def simulate_bundle(
-    bundle: Path, *, asked: SimulateOptions, margin: OneMargin = None, data: Data = None
+    bundle: Path,
+    *,
+    asked: SimulateOptions,
+    margin: OneMargin = None,
+    data: Data = None,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = "",
 ) -> None:
     """Run test samples, print every layer and the classes that the model names."""
+    from neurozsl.cluster.tasks import Workers
     from neurozsl.deploy.deploy import default_backend
     from neurozsl.export.bundle.bundle import open_bundle
     from neurozsl.simulation import simulate as simulation
 
     at = None if margin is None else margin_of(margin)
+    on = Workers(jobs, scheduler)
     opened = open_bundle(bundle)
     name = asked.backend or default_backend(opened)
     if asked.raster:
         check_place(bundle.parent / "raster", "raster", remedy="copy the bundle elsewhere")
     with progress_bar(f"simulating on {name}") as update:
         result = simulation.simulate(
-            opened, backend=name, limit=asked.limit, margin=at, data=data, progress=update
+            opened, backend=name, limit=asked.limit, margin=at, data=data, on=on, progress=update
         )
     drawn = simulation.draw_raster(result, bundle) if asked.raster else None
     if asked.as_json:

@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.core.signals import Policy
 from neurozsl.deploy.belonging import check_belongs, made_from
 from neurozsl.deploy.branch import branch_spec
+from neurozsl.deploy.on_workers import collected_on
 from neurozsl.deploy.samples import calibration_input, golden_input, training_spikes
-from neurozsl.deploy.score import RunScores, score_backend, score_steps
+from neurozsl.deploy.score import RunScores, score_backend, score_steps, scored
 from neurozsl.export.bundle.build_branch import Steps, StepScore, TrainedIntegers, build_bundle
 from neurozsl.export.bundle.bundle import Bundle, StageProgress, open_bundle
 from neurozsl.export.bundle.manifest import Manifest, Step
@@ -170,14 +172,22 @@ def default_backend(bundle: Bundle) -> str:
 
 
 def evaluate_run(
-    run: Run, *, bundle: Path | None = None, backend: str = "", progress: Progress | None = None
+    run: Run,
+    *,
+    bundle: Path | None = None,
+    backend: str = "",
+    on: Workers = ALONE,
+    progress: Progress | None = None,
 ) -> RunScores:
     """Score a run on its test splits, with its own branch or with that of a bundle of it.
 
-    backend: of the bundle; default the first of its target. progress: counts samples.
+    backend: of the bundle; default the first of its target. on: where batches are done; the scores
+    are those of one process. progress: counts samples.
 
     Raises:
-        BadInput: the bundle is damaged or belongs to another run, or there is no such backend.
+        BadInput: the bundle is damaged or belongs to another run, there is no such backend, or a
+            worker has other files.
+        MissingPart: `distributed` is needed and not installed.
     """
     if bundle is None:
         if backend:
@@ -190,7 +200,11 @@ def evaluate_run(
         note = check_belongs(run, opened)
         name, policy = backend or default_backend(opened), str(opened.spec.policy)
         motion = opened.backend(name)
-    result = score_backend(run, motion, progress=progress)
+    if on.alone:
+        result = score_backend(run, motion, progress=progress)
+    else:
+        using = None if bundle is None else (bundle, name)
+        result = scored(run, collected_on(run, using, on, progress))
     return RunScores(
         **result.as_json(),
         motion_backend=name,

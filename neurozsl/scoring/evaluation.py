@@ -9,7 +9,7 @@ distances.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from neurozsl.scoring.road import PreparedBatch
 
 HEAD_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # lambda: weight of the motion head in the score
 T = TypeVar("T")
+
+
+BATCH: Final = 256  # samples at once
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def collect(
     stage: Stage,
     vectors: npt.NDArray[np.float32],
     *,
-    batch: int = 256,
+    batch: int = BATCH,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     team: Team | None = None,
@@ -101,7 +104,7 @@ def walk(
     backends: Mapping[str, MotionBackend | None],
     *,
     keep: Callable[[str, Passed], T],
-    batch: int = 256,
+    batch: int = BATCH,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     team: Team | None = None,
@@ -127,17 +130,46 @@ def walk(
     if not backends:
         return {}
     team = team or Alone()
+    share = team.rank, team.size
+    how: dict[str, Any] = {"batch": batch, "device": device, "progress": progress}
+    found, kept, times = walk_share(model, stage, vectors, backends, share, keep=keep, **how)
+    if team.size > 1:
+        found = {name: _added(team, x, device) for name, x in found.items()}
+        times = _added(team, times, device)
+    assert np.all(times == 1), "a sample was evaluated twice or never"
+    problem = problem_of(stage)
+    return {name: Walked(Collected(x, problem), tuple(kept[name])) for name, x in found.items()}
+
+
+def walk_share(
+    model: ZSLModel,
+    stage: Stage,
+    vectors: npt.NDArray[np.float32],
+    backends: Mapping[str, MotionBackend | None],
+    share: tuple[int, int],
+    *,
+    keep: Callable[[str, Passed], T],
+    batch: int = BATCH,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, list[T]], npt.NDArray[np.int64]]:
+    """`walk` over every n-th batch: `share` is which of them, and n.
+
+    Returns, by backend, distances `(head, sample, class)`, 0 where others know them, and what was
+    kept; and how often each sample was evaluated here.
+    """
+    first_batch, step = share
     total = len(stage.seen) + len(stage.unseen)
     every = road.batches(stage, batch)
-    found: dict[str, Any] = {}  # (head, sample, class); 0 where another process knows it
+    found: dict[str, npt.NDArray[np.float64]] = {}
     kept: dict[str, list[T]] = {name: [] for name in backends}
     times = np.zeros(total, np.int64)
     with road.at_rest(model):
         words = road.words(model, vectors, device)
-        # Each process runs at least one batch, so that all know the number of heads.
-        for split, first, rows in every[team.rank :: team.size] or every[:1]:
+        # Each share runs at least one batch, so that all know the number of heads.
+        for split, first, rows in every[first_batch::step] or every[:1]:
             parts = road.prepare(model, split, rows, first=first, device=device)
-            mine = team.rank < len(every)
+            mine = first_batch < len(every)
             times[parts.rows] += mine
             for number, (name, backend) in enumerate(backends.items(), 1):
                 trace = road.trace_of(model, parts, backend)
@@ -151,12 +183,7 @@ def walk(
                 if progress is not None:
                     done = int(parts.rows[0]) * len(backends) + len(rows) * number
                     progress(done, total * len(backends))
-    if team.size > 1:
-        found = {name: _added(team, x, device) for name, x in found.items()}
-        times = _added(team, times, device)
-    assert np.all(times == 1), "a sample was evaluated twice or never"
-    problem = problem_of(stage)
-    return {name: Walked(Collected(x, problem), tuple(kept[name])) for name, x in found.items()}
+    return found, kept, times
 
 
 def _added(team: Team, x: npt.NDArray[Any], device: torch.device | str) -> npt.NDArray[Any]:

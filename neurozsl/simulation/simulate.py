@@ -7,45 +7,27 @@ fewer test samples than are asked for, or none.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from neurozsl.cluster.tasks import ALONE, Workers
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
-from neurozsl.core.signals import Trace
-from neurozsl.deploy.anytime import Margin, finisher_of, rules
+from neurozsl.core.signals import MotionBackend, Trace
+from neurozsl.deploy.anytime import Margin
 from neurozsl.deploy.belonging import check_belongs
-from neurozsl.deploy.samples import asked_problem, shown_samples
+from neurozsl.deploy.samples import shown_samples
 from neurozsl.export.bundle.bundle import Bundle
-from neurozsl.models.base import distances
 from neurozsl.runs import run as runs
 from neurozsl.runs.run import Run
 from neurozsl.runs.settings import DataElsewhere
-from neurozsl.scoring import road
-from neurozsl.scoring.evaluation import weighed
-from neurozsl.scoring.metrics import predict
+from neurozsl.simulation.blocks import BlockResult, BlockRunner, blocks_of, blocks_on
+from neurozsl.simulation.blocks import Prediction as Prediction
 
 DEFAULT_SAMPLES = 16
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One sample: its name, the class the deployed model chose, and the true one.
-
-    steps: after which it was stopped; None where all ran.
-    """
-
-    sample: str
-    predicted: str
-    true: str
-    steps: int | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Its fields; steps where it was stopped."""
-        return {k: v for k, v in vars(self).items() if v is not None}
 
 
 @dataclass(frozen=True)
@@ -127,15 +109,19 @@ def simulate(
     limit: int | None = None,
     margin: Margin | None = None,
     data: Path | None = None,
+    on: Workers = ALONE,
     progress: Progress | None = None,
 ) -> Simulation:
     """Run `limit` samples (default 16) on a backend of the bundle.
 
     margin: every sample is stopped once the margin of its class is reached, its spikes end there.
-    data: the data set of the run, where it moved.
+    data: the data set of the run, where it moved. on: where blocks of samples run; `seconds` is the
+    sum of theirs.
 
     Raises:
-        BadInput: a limit below 1, or a margin where no run is around the bundle to name classes.
+        BadInput: a limit below 1, a margin or workers where no run is around the bundle to name
+            classes, or a worker has other files.
+        MissingPart: `distributed` is needed and not installed.
     """
     count = DEFAULT_SAMPLES if limit is None else limit
     if count < 1:
@@ -150,6 +136,11 @@ def simulate(
             raise
         run, source = None, f"golden samples of the bundle ran, and no classes are named: {error}"
     if run is None:
+        if not on.alone:
+            raise BadInput(
+                f"bundle '{bundle.path}': its {bundle.golden.batch} golden samples run in one "
+                "process; leave --jobs and --scheduler out"
+            )
         if margin is not None:
             raise BadInput(
                 f"bundle '{bundle.path}': lies in no run, so no host finishes its samples and no "
@@ -161,40 +152,33 @@ def simulate(
         seconds = time.perf_counter() - start
         return Simulation(backend, trace, seconds, (), _warning(trace), source=source)
     note = check_belongs(run, bundle)
-    problem = asked_problem(run)
-    rule = None if margin is None else rules(run, (margin,), bundle.spec.policy)[0]
-    finish = finisher_of(run, bundle.spec.policy)
-    traces, predictions, seconds, done = [], list[Prediction](), 0.0, 0
-    with road.at_rest(run.model):
-        words = road.words(run.model, run.data.vectors)
-        for split, rows in taken:
-            parts = road.prepare(run.model, split, rows)
-            assert parts.chip_input is not None  # the bundle belongs to the run
-            start = time.perf_counter()
-            trace = motion(parts.chip_input).to_numpy()
-            seconds += time.perf_counter() - start
-            steps: Sequence[int | None] = [None] * len(parts.rows)
-            if rule is None:
-                heads = distances(road.finish(run.model, parts, trace), words).double().numpy()
-                distance = weighed(heads, run.selected.head_weight)
-            else:
-                every = finish.every_step(split, parts.rows, parts, trace)
-                ran = every.stopped(rule.stopping, problem, run.selected.beta)
-                distance, trace, steps = every.distance_at(ran), trace.stopped(ran), ran.tolist()
-            chosen = predict(distance, problem, run.selected.beta)
-            names = run.data.classes
-            predictions += [
-                Prediction(split.names[row], names[c], names[split.label[row]], ran_for)
-                for row, c, ran_for in zip(parts.rows, chosen, steps, strict=True)
-            ]
-            traces.append(trace)
-            done += len(parts.rows)
-            if progress is not None:
-                progress(done, count)
-    whole = Trace.join(traces)
-    stopped_at = None if rule is None else rule.stopping.threshold
-    named, warning = tuple(predictions), _warning(whole)
-    return Simulation(backend, whole, seconds, named, warning, stopped_at, note=note)
+    blocks = blocks_of(taken)
+    parts: list[BlockResult | None] = [None] * len(blocks)
+    for index, part in _each(bundle, run, motion, backend, margin, count, on):
+        parts[index] = part
+        if progress is not None:
+            progress(sum(len(x.predictions) for x in parts if x is not None), count)
+    found = [x for x in parts if x is not None]
+    whole, seconds = Trace.join([x.trace for x in found]), sum(x.seconds for x in found)
+    named = tuple(one for x in found for one in x.predictions)
+    stopped_at = found[0].stopped_at
+    return Simulation(backend, whole, seconds, named, _warning(whole), stopped_at, note=note)
+
+
+def _each(
+    bundle: Bundle,
+    run: Run,
+    motion: MotionBackend,
+    backend: str,
+    margin: Margin | None,
+    count: int,
+    on: Workers,
+) -> Iterator[tuple[int, BlockResult]]:
+    """Yields (index of a block of samples, what it gave) as they are ready."""
+    if on.alone:
+        yield from enumerate(BlockRunner(run, bundle, motion, margin).blocks(count))
+        return
+    yield from blocks_on(run, bundle, backend, margin, count, on)
 
 
 def _warning(trace: Trace) -> str:
