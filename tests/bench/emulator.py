@@ -7,6 +7,10 @@ less can be left out: synaptic memory, and decays so slow that clips have to be 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -17,6 +21,15 @@ from neurozsl.hardware.loihi.program import Program
 from tests.bench.measure import Ratio, side_by_side
 from tests.bench.networks import DESCRIPTION, dense_network
 
+# Input rate and share of nonzero weights where little arrives; thresholds that keep layers alive.
+FEWER: Mapping[str, Mapping[str, Any]] = {
+    "rate_5": {"rate": 0.05, "vth": 400},
+    "rate_1": {"rate": 0.01, "vth": 150},
+    "density_5": {"density": 0.05, "vth": 250},
+    "density_5_rate_1": {"density": 0.05, "rate": 0.01, "vth": 60},
+}
+LIMITS = {"rate_5": 0.12, "rate_1": 0.06, "density_5_rate_1": 0.05}
+
 
 def measure() -> dict[str, Ratio]:
     """Batched, stepwise and with synaptic memory, over the float pass."""
@@ -24,6 +37,7 @@ def measure() -> dict[str, Ratio]:
     cuba, _ = dense_network(du=1023, dv=410, vth=2500)
     weights = [torch.from_numpy(layer.weight).float() for layer in program.layers]
     x = torch.from_numpy(given.codes["x"]).float()
+    few = {name: dense_network(**how) for name, how in FEWER.items()}
 
     def float32_dense() -> torch.Tensor:
         y = x
@@ -38,6 +52,7 @@ def measure() -> dict[str, Ratio]:
                 "emulator": lambda: emulate(program, given),
                 "stepwise": lambda: run_steps(program, given),
                 "cuba": lambda: emulate(cuba, given),
+                **{name: partial(emulate, *each) for name, each in few.items()},
             }
         )
     whole = emulate(program, given)
@@ -51,7 +66,18 @@ def measure() -> dict[str, Ratio]:
         "cuba_spike_rates": emulate(cuba, given).rates(),
     }
     dense = seconds["float32_dense"]
+    fewer = {
+        f"emulator.{name}_vs_float32_dense": Ratio(
+            seconds[name] / dense,
+            "less",
+            LIMITS.get(name),
+            "",
+            {"options": FEWER[name], "spike_rates": emulate(*each).rates()},
+        )
+        for name, each in few.items()
+    }
     return {
+        **fewer,
         "emulator.vs_float32_dense": Ratio(seconds["emulator"] / dense, "less", 0.3, "", details),
         "emulator.stepwise_vs_float32_dense": Ratio(seconds["stepwise"] / dense, "less"),
         "emulator.cuba_vs_float32_dense": Ratio(seconds["cuba"] / dense, "less"),

@@ -171,7 +171,7 @@ def turn(last: Any, first: Any) -> None:
                 first[r, c, p] = last[r, p, c]
 
 
-def _compile(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """Machine code, kept on disk where a folder can be written."""
     try:
         return numba.njit(cache=True)(function)
@@ -180,7 +180,7 @@ def _compile(function: Any) -> Any:
 
 
 if HAS_NUMBA:
-    _neurons, turn = _compile(_neurons), _compile(turn)
+    _neurons, turn = compiled(_neurons), compiled(turn)
 
 
 @lru_cache(maxsize=256)

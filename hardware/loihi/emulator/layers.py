@@ -17,7 +17,6 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import ChipInput
 from neurozsl.hardware.loihi import fixedpoint as fp
 from neurozsl.hardware.loihi.emulator import kernels, kernels_torch
-from neurozsl.hardware.loihi.emulator.conv import Sums, synapse_sums
 from neurozsl.hardware.loihi.emulator.maps import Sent, channels_last, order_of, turned_flat
 from neurozsl.hardware.loihi.emulator.neurons import (
     NO_SPIKES,
@@ -26,6 +25,7 @@ from neurozsl.hardware.loihi.emulator.neurons import (
     NeuronState,
 )
 from neurozsl.hardware.loihi.emulator.products import Codes
+from neurozsl.hardware.loihi.emulator.sums import Sums, synapse_sums
 from neurozsl.hardware.loihi.program import (
     Program,
     ProgramLayer,
