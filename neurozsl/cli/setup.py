@@ -113,7 +113,7 @@ def doctor(
     json: bool = typer.Option(False, "--json", help="Print one JSON document to stdout."),
 ) -> None:
     """Check Python, packages, Lava, CUDA, energy meters; says how to repair what is missing."""
-    findings = [*_versions(), *_lava(), *_encoders(), _cuda(), _meter()]
+    findings = [*_versions(), *_lava(), *_encoders(), _cluster(), _cuda(), _emulator(), _meter()]
     if json:
         healthy = all(one.status != "problem" for one in findings)
         emit_json({"healthy": healthy, "checks": [asdict(one) for one in findings]})
@@ -212,6 +212,31 @@ def _encoders() -> list[Check]:
             remedy = f"for encoders run: {EXTRA_LINE}"
             found.append(Check(name, "note", "not installed", remedy))
     return found
+
+
+def _cluster() -> Check:
+    """What --jobs and --scheduler need."""
+    from neurozsl.cluster.client import EXTRA_LINE
+
+    try:
+        return Check("distributed", "ok", importlib.metadata.version("distributed"))
+    except importlib.metadata.PackageNotFoundError:
+        return Check("distributed", "note", "not installed", f"for --jobs run: {EXTRA_LINE}")
+
+
+def _emulator() -> Check:
+    """What an operation of the emulator's kernels costs here, by which it chooses among them."""
+    try:
+        from neurozsl.hardware.loihi.emulator import HAS_NUMBA
+        from neurozsl.hardware.loihi.emulator.costs import sum_costs
+    except ImportError as error:
+        return Check("emulator", "note", f"torch does not import ({error})")
+    if not HAS_NUMBA:
+        return Check("emulator", "note", "numba does not import: every value is multiplied")
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {cost}" for name, cost in sum_costs().told().items()
+    )
+    return Check("emulator", "ok", told)
 
 
 def _cuda() -> Check:
