@@ -31,14 +31,22 @@ class TimedFrame(NamedTuple):
 
 def timed_frames(frames: Iterable[Frame], times_s: Iterable[float]) -> Iterator[TimedFrame]:
     """Yields checked frames; errors as `Camera.events` names them."""
-    shape, before_us = (0, 0), -math.inf
+    shape, before_us, brightest = (0, 0), -math.inf, 0.0
     for number, (frame, time_s) in enumerate(_pairs(frames, times_s)):
         _check_frame(frame, shape, number)
         now_us = _microseconds(time_s, number)
         if number:
             _check_gap(before_us, now_us, number)
         shape, before_us = (frame.shape[0], frame.shape[1]), now_us
+        whole_numbers = frame.dtype.kind != "f"
+        brightest = math.inf if whole_numbers else max(brightest, float(frame.max()))
         yield TimedFrame(*_tables(frame), now_us, shape)
+    # Only the end tells: a film may begin in the dark.
+    if 0.0 < brightest <= 1.0:
+        raise BadInput(
+            f"camera: no frame has a grey value above {brightest:g}, full scale is 255; multiply "
+            "frames of 0 to 1 by 255"
+        )
 
 
 def _pairs(frames: Iterable[Frame], times_s: Iterable[float]) -> Iterator[tuple[Frame, float]]:
@@ -71,11 +79,6 @@ def _check_frame(frame: Frame, shape: tuple[int, ...], number: int) -> None:
             raise BadInput(
                 f"camera: frame {number} has grey values {lowest:g} to {highest:g}; give finite "
                 "ones, 0 for dark and 255 for full scale"
-            )
-        if number == 0 and frame.dtype.kind == "f" and 0.0 < highest <= 1.0:
-            raise BadInput(
-                f"camera: frame 0 has no grey value above {highest:g}, full scale is 255; multiply "
-                "frames of 0 to 1 by 255"
             )
 
 
