@@ -22,7 +22,7 @@ def train_new(
     preset: Annotated[
         str,
         typer.Option(
-            help="Preset of the model: deploy, sparse or paper; ucf_main, ... (avca, tcaf)."
+            help="Preset of the model: deploy, sparse, paper, paper-wide; ucf_main (avca, tcaf)."
         ),
     ] = "",
     motion: Annotated[

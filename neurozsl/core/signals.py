@@ -46,6 +46,7 @@ MAX_CODE_BITS: Final = 16  # codes travel as int16
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
 Encoder = Literal["direct", "on_off", "level", "rate", "change", "delta"]
 
+NO_INTEGERS: Final = "real numbers, which no chip reads (input_bits=none); train with input_bits=4"
 _CODED: Mapping[Encoder, str] = {
     "direct": "",
     "on_off": "ON and OFF apart",
@@ -70,6 +71,7 @@ class InputCode:
 
     real value = code * scale, scale a power of two. `ternary` codes are -1, 0, 1 (one bit and a
     sign); `binary` 0, 1; `graded` 0..2^bits-1, or -(2^(bits-1)-1)..2^(bits-1)-1 when signed.
+    `real`: the values themselves, which the model's own branch reads and no chip (`bits` is 1).
 
     encoder: the spike code by name. `direct` rounds value / scale; `on_off` (+, -), `level` and
         `rate` write binary channels, the last two `levels` of them a value, `step` of it each.
@@ -78,7 +80,7 @@ class InputCode:
     """
 
     size: int
-    kind: Literal["ternary", "binary", "graded"]
+    kind: Literal["ternary", "binary", "graded", "real"]
     bits: int
     signed: bool
     scale: float
@@ -94,7 +96,7 @@ class InputCode:
             "levels": _is_whole(self.levels, 2**31),
             "scale": _is_positive(self.scale),
             "step": _is_positive(self.step),
-            "kind": self.kind in ("ternary", "binary", "graded"),
+            "kind": self.kind in ("ternary", "binary", "graded", "real"),
             "encoder": self.encoder in get_args(Encoder),
             "signed": isinstance(self.signed, bool),
         }
@@ -102,7 +104,7 @@ class InputCode:
             odd = ", ".join(f"{k} {getattr(self, k)!r}" for k, good in sound.items() if not good)
             raise BadInput(
                 f"input code: {odd}; expected whole numbers above 0, at most {MAX_CODE_BITS} bits, "
-                "scale and step above 0, kind ternary, binary or graded, an encoder of "
+                "scale and step above 0, kind ternary, binary, graded or real, an encoder of "
                 f"{', '.join(get_args(Encoder))}"
             )
 
@@ -208,6 +210,9 @@ class ChipInput:
         Raises:
             BadInput: a code is not an integer, or outside the range of its `InputCode`.
         """
+        real = [name for name in self.codes if self.code[name].kind == "real"]
+        if real:
+            raise BadInput(f"chip input: {', '.join(real)}: {NO_INTEGERS}")
         codes: dict[str, Array] = {}
         for name, value in self.codes.items():
             array, code = _numpy(value), self.code[name]

@@ -130,6 +130,22 @@ class FeedForward(nn.Module):
         return y + x
 
 
+class CrossLayer(nn.Module):
+    """Q = MHCA(query, keys), MLP(LN(Q)) + Q: a layer of the stacks of MDFT Eq. 11, STFT Eq. 14."""
+
+    def __init__(
+        self, width: int, *, heads: int, head_width: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.attend = Attention(width, heads, head_width)
+        self.feed = FeedForward(width, hidden, dropout)
+
+    def forward(self, query: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """`query` (batch, time, width), `keys` (batch, any, width), their `mask` -> as `query`."""
+        y: Tensor = self.feed(self.attend(query, keys, mask))
+        return y
+
+
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the real time steps: `(batch, time, width)` -> `(batch, width)`."""
     if mask is None:

@@ -1,13 +1,15 @@
 """Options that every model with a spiking branch has."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
+from neurozsl.core.errors import BadInput
 from neurozsl.models.blocks import Output
 from neurozsl.models.neurons import Neuron, NeuronConfig, Surrogate
 from neurozsl.models.sequence import Encode
 
-Preset = Literal["paper", "deploy", "sparse"]
+Preset = Literal["paper", "deploy", "sparse", "paper-wide"]
 Modality = Literal["audio", "video"]
 
 
@@ -61,3 +63,35 @@ class BranchConfig:
     def neurons(self) -> NeuronConfig:
         """The neuron of every layer."""
         return NeuronConfig(self.neuron, self.decay_u12, self.theta, self.surrogate, self.slope)
+
+
+def is_stored(options: Mapping[str, Any]) -> bool:
+    """Whether these are the resolved options of a stored run: all that models with a branch share.
+
+    Nobody writes all of them by hand. What such options lack came after them: its default is what
+    was computed before, whatever a preset says today. So a new option belongs into a model's own
+    configuration, with the old behaviour as its default.
+    """
+    return {f.name for f in fields(BranchConfig)} - {"audio_dim", "video_dim"} <= options.keys()
+
+
+def preset_options(
+    model: str, presets: Mapping[str, Mapping[str, Any]], options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What the preset among the options sets, `deploy` where there is none.
+
+    Raises:
+        BadInput: the model has no preset of that name.
+    """
+    name = str(options.get("preset", "deploy"))
+    if name not in presets:
+        raise BadInput(f"model '{model}': preset='{name}', expected one of {', '.join(presets)}")
+    return presets[name]
+
+
+def without_bits(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The options with the word none of `name` as None: no code, real numbers."""
+    found = dict(options)
+    if found.get(name) == "none":
+        found[name] = None
+    return found

@@ -10,6 +10,8 @@ Training already sees the coded input, so float simulation and chip read the sam
              s_t = clip(x_t / step, 0, L) + e_{t-1};  n_t = round(s_t);  e_t = s_t - n_t
     change, delta   events where a feature moved by `step` or more, see `event_codes`
 
+A code of the kind `real` is none: the values pass as they are, and no chip reads them.
+
 All are deterministic. Channels lie level by level (or ON, then OFF), each as wide as the features.
 """
 
@@ -52,6 +54,18 @@ def level_code(
     return InputCode(features * levels, "binary", 1, False, 1.0, encoder, levels, step)
 
 
+def unfitted_code(features: int, *, bits: int | None) -> InputCode:
+    """The code of numbers before their scale is known: graded, without bits none at all."""
+    if bits is None:
+        return real_code(features)
+    return InputCode(features, "graded", bits, False, 1.0)
+
+
+def real_code(features: int) -> InputCode:
+    """No code: the branch reads the values themselves, and no chip can take it over."""
+    return InputCode(features, "real", 1, True, 1.0)
+
+
 def on_off_code(features: int) -> InputCode:
     """Binary code of ternary events: ON channels, then OFF channels."""
     return InputCode(2 * features, "binary", 1, False, 1.0, "on_off")
@@ -67,6 +81,8 @@ def encode(
     """
     if code.encoder in EVENT_ENCODERS:
         return encode_events(values, code, mask, step)
+    if code.kind == "real":
+        return values
     return _ENCODERS[code.encoder](values, code)
 
 

@@ -19,7 +19,12 @@ never defined: the gated feature, since the text has P "selectively remain the f
 average outside the graph of gradients, moved in training alone, alpha is constant. Batches of
 other samples would else leak into the gradient. `state="sample"`: every sample starts from the
 same stored slots and updates its own copy step by step, with gradients and a learnt alpha; this
-takes (batch, k, E, E) numbers per step, so it is for small E.
+takes (batch, k, E, E) numbers per step, so it is for small E. `state="learnt"`: as `buffer`, with
+a learnt alpha: in training Eq. 4 reads Eq. 1 anew with the slots K^t that Eq. 3 has just moved,
+K^t_oa = sum_i sigmoid(A K^t_i) * A, so that alpha has a gradient; the outer products and the slots
+before have none. This is also where the printed K^t_oa has a meaning.
+
+`pool="sum"` is the sum of Eq. 1 as printed.
 """
 
 import math
@@ -30,7 +35,8 @@ from torch import Tensor, nn
 
 from neurozsl.models.blocks import Attention, FeedForward
 
-State = Literal["buffer", "sample"]
+State = Literal["buffer", "sample", "learnt"]
+Pool = Literal["mean", "sum"]
 Tokens = Literal["pair", "time"]
 _ALPHA = 0.1  # the slots forget over about ten batches, or steps
 
@@ -55,12 +61,13 @@ class LatentKnowledge(nn.Module):
         dropout: float,
         tokens: Tokens,
         state: State,
+        pool: Pool = "mean",
     ) -> None:
         super().__init__()
-        self.width, self.tokens, self.state = width, tokens, state
+        self.width, self.tokens, self.state, self.pool = width, tokens, state, pool
         self.register_buffer("slots", torch.randn(slots, width, width))
         raw = torch.full((slots,), math.log(_ALPHA / (1 - _ALPHA)))
-        if state == "sample":
+        if state != "buffer":
             self.raw_alpha = nn.Parameter(raw)
         else:
             self.register_buffer("raw_alpha", raw)
@@ -92,13 +99,18 @@ class LatentKnowledge(nn.Module):
         self, audio: Tensor, video: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """R_a and R_v, each `(batch, time, E)`."""
-        combine = self._by_batch if self.state == "buffer" else self._by_sample
+        combine = self._by_sample if self.state == "sample" else self._by_batch
         known_audio, known_video = combine(audio, video, mask)
         return self._reason(known_audio, known_video, mask)
 
+    def _pooled(self, shares: Tensor) -> Tensor:
+        """K_o of Eq. 1 from the shares `(batch, time, k, E)`."""
+        return shares.mean(2) if self.pool == "mean" else shares.sum(2)
+
     def _by_batch(self, audio: Tensor, video: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """X_a and X_v with the stored slots, which training then moves."""
-        share_a, share_v = self.shares(audio, self.slots), self.shares(video, self.slots)
+        slots = self.slots.clone()  # the stored ones are moved before the gradient has passed
+        share_a, share_v = self.shares(audio, slots), self.shares(video, slots)
         gate_a, gate_v = self._gates(share_a, share_v)
         if self.training:
             with torch.no_grad():
@@ -110,9 +122,12 @@ class LatentKnowledge(nn.Module):
                     ]
                 ).sum(0)
                 new = self._over_batch(summed) / self._over_batch(real.sum()).clamp_min(1)
-                alpha = self.alpha[:, None, None]
-                self.slots.copy_(alpha * new + (1 - alpha) * self.slots)
-        return gate_a * share_a.mean(2), gate_v * share_v.mean(2)
+            alpha = self.alpha[:, None, None]
+            moved = alpha * new + (1 - alpha) * slots
+            if self.state == "learnt":
+                share_a, share_v = self.shares(audio, moved), self.shares(video, moved)
+            self.slots.copy_(moved.detach())
+        return gate_a * self._pooled(share_a), gate_v * self._pooled(share_v)
 
     def _by_sample(
         self, audio: Tensor, video: Tensor, mask: Tensor | None
@@ -124,7 +139,7 @@ class LatentKnowledge(nn.Module):
             now = slice(t, t + 1)
             share_a, share_v = self.shares(audio[:, now], slots), self.shares(video[:, now], slots)
             gate_a, gate_v = self._gates(share_a, share_v)
-            made.append((gate_a * share_a.mean(2), gate_v * share_v.mean(2)))
+            made.append((gate_a * self._pooled(share_a), gate_v * self._pooled(share_v)))
             new = torch.einsum("bte,btkf->bkef", gate_a, share_a)
             new = new + torch.einsum("bte,btkf->bkef", gate_v, share_v)
             rate = alpha if mask is None else alpha * mask[:, t, None, None, None]
@@ -134,8 +149,8 @@ class LatentKnowledge(nn.Module):
     def _gates(self, share_a: Tensor, share_v: Tensor) -> tuple[Tensor, Tensor]:
         """P_a and P_v of Eq. 2."""
         return (
-            torch.relu(self.gate_audio(share_a.mean(2))),
-            torch.relu(self.gate_video(share_v.mean(2))),
+            torch.relu(self.gate_audio(self._pooled(share_a))),
+            torch.relu(self.gate_video(self._pooled(share_v))),
         )
 
     def _reason(self, audio: Tensor, video: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -5,15 +5,18 @@ an embedding in the 64-d space of the projected class vectors. Two streams: scen
 RJLU) on the host, motion (events -> DAB -> spiking branch) on the chip; the CRM joins them.
 
     host   a, v = E_aud, E_vis(features);  S, h = RJLU(a, v)              section 3.1
-    host   E_v = ternary events of the visual features;  E_a = DAB        section 3.2, `prepare`
+    host   E_v = ternary events of v;  E_a = DAB(a, E_v)                  section 3.2, `prepare`
+           of the encoded features, as printed, or of the raw ones: option `events_of`
     chip   j = LIF stack(E), three blocks per modality                    section 3.2, the branch
            with events=pixel, motion_encoder=conv: convolutions on the events of pixels (ours)
     host   CRM(a, v, j, h) -> AV_proj, motion head                        section 3.3, `finish`
 
-Three presets: `paper` (our readings of the equations, one fused head, 512 wide), `deploy`
+Four presets (`mdft_presets`): `paper` (the printed equations where they can be computed, one fused
+head, 300 wide; its branch reads real numbers, so it is trained and scored, not exported; thresholds
+`dynamic`, features in time where the data are), `paper-wide` (512 wide, on codes), `deploy`
 (compact; BatchNorm before each LIF, and a second head on the spikes alone with its own loss: with
 one fused head the scene shortcut drowns the motion branch) and `sparse` (the same with audio as
-events). The head is ours, not the paper's.
+events). The head is ours, not the paper's. Every equation: `EQUATIONS.md`.
 
 The ablations of the paper's Tables 2 to 4 and Fig. 5 are options with names, `mdft_ablations`::
 
@@ -31,26 +34,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from neurozsl.core.signals import InputCode, Trace
+from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.data.events.feature_events import FEATURE_LOG_EPS, First, events_of, feature_changes
 from neurozsl.models.base import Embedding, LossTerms, Prepared
 from neurozsl.models.blocks import Encoder, last_map, masked_mean
-from neurozsl.models.coding import graded_code, level_code, on_off_code, spread
 from neurozsl.models.crm import CRM, MeanFusion
 from neurozsl.models.dab import DAB
-from neurozsl.models.event_codes import (
-    EVENT_ENCODERS,
-    event_code,
-    threshold_gradient,
-    threshold_of,
-    with_rate,
-)
+from neurozsl.models.event_codes import EVENT_ENCODERS, threshold_gradient, threshold_of
 from neurozsl.models.event_threshold import EventThreshold
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.mdft_config import MDFTConfig, configure
+from neurozsl.models.mdft_inputs import fitted, input_codes
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.models.pixel_input import PIXEL_CODE, pixel_motion
+from neurozsl.models.pixel_input import pixel_motion
 from neurozsl.models.rjlu import RJLU
 from neurozsl.models.threshold import degenerated, saturated_share, thresholds
 from neurozsl.models.with_branch import WithBranch
@@ -86,7 +83,14 @@ class MDFT(WithBranch[SpikingBranch]):
         self.encode_audio = Encoder(c.audio_dim, *sizes) if "audio" in c.inputs else None
         self.encode_video = Encoder(c.video_dim, *sizes) if "video" in c.inputs else None
         self.rjlu = (
-            RJLU(c.embed, **attention, slots=c.slots, dropout=c.drop_enc, literal=c.literal)
+            RJLU(
+                c.embed,
+                **attention,
+                slots=c.slots,
+                hidden=c.feed_hidden or None,
+                dropout=c.drop_enc,
+                literal=c.literal,
+            )
             if c.rjlu
             else None
         )
@@ -94,7 +98,7 @@ class MDFT(WithBranch[SpikingBranch]):
         if c.motion:
             motion = {name: c.motion_widths[-1] for name in c.motion_inputs}
         self.dab = (
-            DAB(c.audio_dim, reduce=c.dab)
+            DAB(c.motion_dims["audio"], reduce=c.dab)
             if c.motion and c.egm and "audio" in c.motion_inputs
             else None
         )
@@ -104,34 +108,21 @@ class MDFT(WithBranch[SpikingBranch]):
         if c.learn_thresholds and self.branch is not None and c.audio_code in EVENT_ENCODERS:
             self.event_thresholds["audio"] = EventThreshold(c.audio_threshold or 1.0)
         self.fuse: CRM | MeanFusion = (
-            CRM(c.embed, motion, **attention, gate=c.gate, dropout=c.drop_enc)
+            CRM(
+                c.embed,
+                motion,
+                **attention,
+                gate=c.gate,
+                dropout=c.drop_enc,
+                keys=c.crm_keys,
+                depth=c.crm_depth,
+                hidden=c.feed_hidden or None,
+            )
             if c.crm
             else MeanFusion(c.embed, motion)
         )
         self.make_heads(c.embed, sum(motion.values()))
         self.reconstruct = last_map(c.proj, c.word_dim, c.drop_dec, c.output)
-
-    def _input_codes(self) -> dict[str, InputCode]:
-        c = self.config
-        match c.audio_code:
-            case "graded":
-                audio = InputCode(c.audio_dim, "graded", c.audio_bits, False, 1.0)
-            case "level" | "rate" as encoder:
-                audio = level_code(c.audio_dim, levels=c.audio_levels, step=1.0, encoder=encoder)
-            case "change" | "delta" as events:
-                kind, step = c.audio_events, c.audio_threshold or 1.0
-                audio = event_code(
-                    c.audio_dim, encoder=events, kind=kind, bits=c.audio_bits, step=step
-                )
-        video = InputCode(c.video_dim, "ternary", 1, True, 1.0, step=c.event_threshold)
-        if not c.egm:
-            video = InputCode(c.video_dim, "graded", c.audio_bits, False, 1.0)
-        elif c.events == "pixel":
-            video = PIXEL_CODE
-        elif c.video_code == "on_off":
-            video = replace(on_off_code(c.video_dim), step=c.event_threshold)
-        codes = {"audio": audio, "video": video}
-        return {name: codes[name] for name in c.motion_inputs}
 
     def _make_branch(self, *, norm: bool) -> SpikingBranch:
         return self._branch_of(self.config.motion_widths, norm=norm)
@@ -141,7 +132,7 @@ class MDFT(WithBranch[SpikingBranch]):
     ) -> SpikingBranch:
         c = self.config
         return SpikingBranch(
-            self._input_codes(),
+            input_codes(self.config),
             widths,
             steps=c.steps,
             dt_s=c.dt_s,
@@ -153,34 +144,45 @@ class MDFT(WithBranch[SpikingBranch]):
             maps=c.map_encoders,
         )
 
-    def _visual_events(self, batch: AVBatch) -> Tensor:
+    def _visual_events(self, batch: AVBatch, audio: Tensor, video: Tensor) -> Tensor:
         """Visual motion features E_v (Eq. 4, 5): ternary changes, or pixel events as 0 and 1."""
         if "video" not in self.config.inputs:  # nothing is seen, so nothing moves
-            return torch.zeros_like(batch.audio)
+            return torch.zeros_like(audio)
         if self.config.events == "pixel":
             return pixel_motion(batch, self.name)
         learnt = self.learnt_steps().get("video")
         step = self.config.event_threshold if learnt is None else float(learnt.detach())
-        changes = self._visual_changes(batch, step)
+        changes = self._visual_changes(video, step)
         events = events_of(changes, step)
         return events if learnt is None else events + threshold_gradient(changes, learnt)
 
-    def _visual_changes(self, batch: AVBatch, step: float) -> Tensor:
+    def _visual_changes(self, video: Tensor, step: float) -> Tensor:
         """What is compared with the threshold `step` of the visual feature events."""
         # Repeated features never change: the first step is compared with zero instead, so that
         # the branch sees at least where the feature is large.
         first: First = "zero" if self.config.encode == "repeat" else "self"
-        return feature_changes(batch.video, step, log=self.config.event_log, first=first)
+        return feature_changes(video, step, log=self.config.event_log, first=first)
 
-    def _motion_features(self, batch: AVBatch) -> dict[str, Tensor]:
+    def _made_from(
+        self, batch: AVBatch, encoded: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Audio and video that the motion is made from; encoded: by `_encoded`, None: not yet."""
+        if self.config.events_of == "raw":
+            return batch.audio, batch.video
+        return self._encoded(batch) if encoded is None else encoded
+
+    def _motion_features(
+        self, batch: AVBatch, encoded: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """What the motion pathways read before it is coded, `(batch, time, any)`; padding is 0."""
         real = batch.mask.unsqueeze(-1)
+        audio, video = self._made_from(batch, encoded)
         if not self.config.egm:
-            return {"audio": batch.audio * real, "video": batch.video * real}
-        visual = self._visual_events(batch) * real
+            return {"audio": audio * real, "video": video * real}
+        visual = self._visual_events(batch, audio, video) * real
         if self.dab is None:
             return {"video": visual}
-        return {"audio": self.dab(batch.audio, visual) * real, "video": visual}
+        return {"audio": self.dab(audio, visual) * real, "video": visual}
 
     def calibrate(self, batch: AVBatch) -> None:
         """Choose scales and thresholds of the codes from training data (as much as is cheap)."""
@@ -194,31 +196,21 @@ class MDFT(WithBranch[SpikingBranch]):
         with torch.no_grad():
             features = self._motion_features(batch)
         for name, code in tuple(self.branch.codes.items()):
-            self.branch.set_code(name, self._fitted(code, features[name], batch.mask))
+            self.branch.set_code(name, fitted(self.config, code, features[name], batch.mask))
         if "audio" in self.branch.codes:
             self.start_threshold("audio", self.branch.codes["audio"].step)
 
-    def _fitted(self, code: InputCode, values: Tensor, mask: Tensor) -> InputCode:
-        """The code with scale or threshold from `values` `(batch, time, features)`."""
-        c = self.config
-        if code.encoder in EVENT_ENCODERS:
-            return code if c.audio_threshold else with_rate(code, values, c.audio_rate, mask)
-        if code.kind == "graded":
-            return graded_code(values, bits=c.audio_bits)
-        if code.encoder in ("level", "rate"):
-            # The tail of audio features is long, few levels reach into it: a tenth is clipped.
-            return replace(code, step=spread(values, 0.9) / c.audio_levels)
-        return replace(code, step=c.event_threshold) if c.sees_changes else code
-
     def _visual_threshold(self, batch: AVBatch) -> float:
         """Where as many visual features change as `event_rate` says."""
+        with torch.no_grad():
+            video = self._made_from(batch, None)[1]
 
         def rate_of(step: float) -> float:
-            events = events_of(self._visual_changes(batch, step), step)
+            events = events_of(self._visual_changes(video, step), step)
             return int(events[batch.mask].count_nonzero()) / events[batch.mask].numel()
 
         # log(x + 0.1) is below x, but may be as low as log(0.1).
-        top = 2 * max(float(batch.video.abs().max()), -math.log(FEATURE_LOG_EPS))
+        top = 2 * max(float(video.abs().max()), -math.log(FEATURE_LOG_EPS))
         return threshold_of(self.config.event_rate, rate_of, top)
 
     def options(self) -> dict[str, Any]:
@@ -247,7 +239,7 @@ class MDFT(WithBranch[SpikingBranch]):
         context = MDFTContext(audio, video, knowledge, batch.mask)
         if self.branch is None:
             return Prepared(None, context)
-        steps, features = self.learnt_steps(), self._motion_features(batch)
+        steps, features = self.learnt_steps(), self._motion_features(batch, (audio, video))
         theta = None
         if joint is not None and self.config.threshold != "fixed":
             theta = self._thresholds(joint, {name: features[name] for name in self.branch.codes})

@@ -1,4 +1,4 @@
-"""What defines an MDFT: its options, the preset of the paper, and which options go together.
+"""What defines an MDFT: its options, and which of them go together; presets: `mdft_presets`.
 
 In: a preset, a motion profile, an ablation and the user's options, each over the one before. Out:
 an `MDFTConfig`, or an error that names the option, its value and what is allowed.
@@ -9,11 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeVar
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.branch_config import BranchConfig, Modality
-from neurozsl.models.crm import Gate
+from neurozsl.models.branch_config import (
+    BranchConfig,
+    Modality,
+    is_stored,
+    preset_options,
+    without_bits,
+)
+from neurozsl.models.crm import Gate, Keys
 from neurozsl.models.event_codes import EVENT_ENCODERS, EventKind
 from neurozsl.models.mdft_ablations import ablation_options
+from neurozsl.models.mdft_presets import PRESETS
 from neurozsl.models.options import check_choices, check_known, check_rules, check_weights
+from neurozsl.models.paper_dropouts import DropoutSet, dropout_options
 from neurozsl.models.pixel_input import PIXEL_MAP
 from neurozsl.models.pixel_layer import MapEncoder
 from neurozsl.models.profiles import profile_options
@@ -28,7 +36,11 @@ class MDFTConfig(BranchConfig):
 
     `motion_widths` are those of the three spiking layers. `ablation` names a row of
     `mdft_ablations`, "" for none. `inputs` are the modalities that the whole model sees: with one,
-    it stands in wherever the paper joins two. `audio_bits` are those of every graded code.
+    it stands in wherever the paper joins two. `audio_bits`, or `input_bits` as STFT calls it, are
+    those of every graded code; none: the branch reads real numbers, and cannot be exported.
+    `events_of`: what the EGM compares, the DAB adds to, and the branch reads without them: the
+    `encoded` features a^t and v^t, as Eq. 4 to 6 print, or the `raw` ones (ours). `deploy` stays
+    with raw, which is far better (measured, `EQUATIONS.md`).
     Of the audio codes change and delta (`event_codes`): `audio_events`, how an event is written;
     `audio_rate`, share of (feature, step) pairs with an event, from which `calibrate` finds the
     threshold on training data; `audio_threshold`, the threshold itself, 0 to find it. Of the
@@ -37,6 +49,8 @@ class MDFTConfig(BranchConfig):
     `motion_encoder`: what reads pixel events, `dense` as every input, or `conv`: blocks of
     `motion_maps` channels with kernels of side `motion_kernel`, then one layer of the last width.
     `pool_time`: the layers read the mean of the coded inputs over the steps, in one pass (mlp).
+    `gate`, `crm_keys`, `crm_depth`: see `crm`. `feed_hidden`: width inside the residual MLPs, 0
+    for 2 E. `dropouts`: the data set whose dropouts are taken (`paper_dropouts`), "" for none.
     `literal`: Eq. 3 as printed, without the sigmoid.
     """
 
@@ -51,9 +65,14 @@ class MDFTConfig(BranchConfig):
     rjlu: bool = True
     crm: bool = True
     gate: Gate = "tokens"
+    crm_keys: Keys = "both"
+    crm_depth: int = 1
+    feed_hidden: int = 0
+    dropouts: DropoutSet = ""
     motion_widths: tuple[int, ...] = (256, 128, 64)
     threshold: ThresholdMode = "fixed"
     events: Literal["feature", "pixel"] = "feature"
+    events_of: Literal["raw", "encoded"] = "raw"
     motion_encoder: Literal["dense", "conv"] = "dense"
     motion_maps: tuple[int, ...] = (16, 32)
     motion_kernel: int = 3
@@ -61,7 +80,7 @@ class MDFTConfig(BranchConfig):
     event_rate: float = 0.0
     event_log: bool = False
     dab: Literal["elementwise", "norm"] = "elementwise"
-    audio_bits: int = 4
+    audio_bits: int | None = 4
     audio_code: Literal["graded", "level", "rate", "change", "delta"] = "graded"
     audio_levels: int = 2  # channels per feature of the codes level and rate
     audio_events: EventKind = "ternary"
@@ -76,34 +95,17 @@ class MDFTConfig(BranchConfig):
         return self.motion and self.egm and self.events == "feature" and "video" in self.inputs
 
     @property
+    def motion_dims(self) -> dict[str, int]:
+        """Width of what the motion pathway of each modality is made from."""
+        encoded = dict.fromkeys(self.widths, self.embed)
+        return encoded if self.events_of == "encoded" else self.widths
+
+    @property
     def map_encoders(self) -> dict[str, MapEncoder]:
         """The convolutions that pathways begin with."""
         if self.motion_encoder == "dense":
             return {}
         return {"video": MapEncoder(PIXEL_MAP, self.motion_maps, self.motion_kernel)}
-
-
-# Section 4.2 and 3 of the paper, and the readings where it is silent (E, T, C, surrogate).
-PAPER: dict[str, Any] = {
-    "preset": "paper",
-    "embed": 512,
-    "hidden": 512,
-    "heads": 8,
-    "head_width": 64,
-    "drop_enc": 0.25,
-    "drop_dec": 0.20,
-    "drop_word": 0.1,
-    "output": "relu",
-    "gate": "sigmoid",
-    "motion_head": False,
-    "motion_widths": (512, 512, 512),
-    "norm": False,
-    "threshold": "dynamic",
-    "event_log": True,
-}
-
-# `deploy` with audio as events: a tenth of the (channel, step) pairs instead of three quarters.
-SPARSE: dict[str, Any] = {"preset": "sparse", "audio_code": "delta", "audio_rate": 0.1}
 
 
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
@@ -112,7 +114,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDFTConfig:
     Raises:
         BadInput: an option does not exist or has a value that is not allowed.
     """
-    return resolve("mdft", MDFTConfig, PAPER, audio_dim, video_dim, options)
+    return resolve("mdft", MDFTConfig, PRESETS, audio_dim, video_dim, options)
 
 
 Config = TypeVar("Config", bound=MDFTConfig)
@@ -121,21 +123,28 @@ Config = TypeVar("Config", bound=MDFTConfig)
 def resolve(
     model: str,
     kind: type[Config],
-    paper: Mapping[str, Any],
+    presets: Mapping[str, Mapping[str, Any]],
     audio_dim: int,
     video_dim: int,
     options: Mapping[str, Any],
 ) -> Config:
-    """The configuration of `model`, whose preset `paper` is given; see `configure`."""
+    """The configuration of `model`, which has these presets; see `configure`."""
+    options = bits_named(options)
     check_known(model, kind, options)
     code = str(options.get("audio_code", ""))
     pixels = options.get("motion_encoder") == "conv"
-    profile = profile_options(
-        options.get("motion_profile", ""), audio_dim, 0 if pixels else video_dim, code
-    )
     ablated = ablation_options(options.get("ablation", ""), options)
-    chosen = {"paper": paper, "sparse": SPARSE}.get(str(options.get("preset")), {})
-    values = {**chosen, **profile, **ablated, **options}
+    values = dict(options)
+    if not is_stored(options):
+        chosen = {**preset_options(model, presets, options), **options}
+        sizes = audio_dim, video_dim
+        if chosen.get("events_of") == "encoded":
+            sizes = (int(chosen.get("embed", kind.embed)),) * 2
+        profile = profile_options(
+            options.get("motion_profile", ""), sizes[0], 0 if pixels else sizes[1], code
+        )
+        values = {**chosen, **dropout_options(options.get("dropouts")), **profile, **ablated}
+        values |= options
     for key in ("motion_widths", "motion_maps"):
         if key in values:
             values[key] = tuple(int(w) for w in values[key])
@@ -185,8 +194,10 @@ def resolve(
             not c.learn_thresholds or c.sees_changes or c.audio_code in EVENT_ENCODERS
         ),
         f"audio_bits={c.audio_bits}, an event with a sign needs 2 or more": (
-            c.audio_bits >= 2 or c.audio_events != "graded"
+            (c.audio_bits or 0) >= 2 or c.audio_events != "graded"
         ),
+        f"crm_depth={c.crm_depth}, feed_hidden={c.feed_hidden}: at least one layer, and a width of "
+        "1 or more, or 0 for 2 E": c.crm_depth >= 1 and c.feed_hidden >= 0,
         f"threshold={c.threshold} needs the RJLU's joint features and the motion branch (Eq. 7); "
         "switch both on or use threshold=fixed": c.threshold == "fixed" or (c.rjlu and c.motion),
         f"pool_time=true with neuron={c.neuron}: a spiking neuron needs the steps that a mean over "
@@ -199,6 +210,14 @@ def resolve(
     check_rules(model, rules)
     check_weights(model, (c.weight_n, c.weight_p, c.weight_r))
     return replace(c, motion_inputs=heard)
+
+
+def bits_named(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with `input_bits`, STFT's word, under MDFT's name of it, and "none" as None."""
+    found = dict(options)
+    if "input_bits" in found:
+        found.setdefault("audio_bits", found.pop("input_bits"))
+    return without_bits(found, "audio_bits")
 
 
 def _modalities(model: str, name: str, values: Any) -> tuple[Modality, ...]:

@@ -35,7 +35,8 @@ from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import masked_mean, projection_map
 from neurozsl.models.coding import graded_code
 from neurozsl.models.mdft import MDFT, MDFTContext
-from neurozsl.models.mdft_config import PAPER, MDFTConfig, resolve
+from neurozsl.models.mdft_config import MDFTConfig, resolve
+from neurozsl.models.mdft_presets import PAPER_WIDE, SPARSE
 from neurozsl.models.motion import SpikingBranch
 from neurozsl.models.options import check_rules, one_of
 from neurozsl.models.pathways import read_spikes
@@ -94,15 +95,17 @@ class MDSTPPConfig(MDFTConfig):
         )
 
 
-# MDFT's section 4.2, and Spikformer's normalisation, without which deep spiking stacks are silent.
+# MDFT's `paper-wide` (no parameter count of MDST++ is known that would say more), and Spikformer's
+# normalisation, without which deep spiking stacks are silent.
 _PAPER: dict[str, Any] = {
-    **PAPER,
+    **PAPER_WIDE,
     "motion_widths": (512,),
     "norm": True,
     "attention_scale": 0.125,  # 1 / sqrt(64 channels), as Spikformer
     "mlp_ratio": 4,
     "stages": 3,
 }
+_PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": _PAPER, "deploy": {}, "sparse": SPARSE}
 
 
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig:
@@ -126,7 +129,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
         )
     if options.get("motion_profile"):  # few cores and destinations: no room for Q, K and V
         options = {"on_chip": "embedding", **options}
-    config = resolve(name, MDSTPPConfig, _PAPER, audio_dim, video_dim, options)
+    config = resolve(name, MDSTPPConfig, _PRESETS, audio_dim, video_dim, options)
     if "stage_steps" in options:
         lengths = tuple(int(t) for t in options["stage_steps"])
         config = replace(config, stage_steps=lengths, stages=len(lengths) or config.stages)
@@ -202,9 +205,12 @@ class MDSTPP(MDFT):
     def calibrate(self, batch: AVBatch) -> None:
         """Choose the scales of the graded codes from training data."""
         super().calibrate(batch)
-        if self.branch is not None and "video" in self.branch.codes and not self.config.egm:
+        c = self.config
+        if self.branch is None or "video" not in self.branch.codes or c.egm:
+            return
+        if c.audio_bits is not None and c.events_of == "raw":
             video = self.sequence(batch).video
-            self.branch.set_code("video", graded_code(video, bits=self.config.audio_bits))
+            self.branch.set_code("video", graded_code(video, bits=c.audio_bits))
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """As MDFT's; the host's stages keep the thresholds that follow the sample."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neurozsl.core.errors import BadInput
-from neurozsl.core.signals import BranchSpec, ChipInput, InputCode, Policy, Trace
+from neurozsl.core.signals import NO_INTEGERS, BranchSpec, ChipInput, InputCode, Policy, Trace
 from neurozsl.hardware.network.program import ChipProgram
 from neurozsl.models.coding import encode
 from neurozsl.models.spiking_layer import NeuronLayer
@@ -126,9 +126,11 @@ class PathwayBranch(nn.Module, Generic[Layer]):
 
     def refusals(self) -> list[str]:
         """Why no chip could take this branch over, each with the remedy; empty where one could."""
-        if self.spiking_layers():
-            return []
-        return ["neuron 'mlp' does not spike; train with neuron=lif or neuron=if"]
+        found = []
+        if not self.spiking_layers():
+            found.append("neuron 'mlp' does not spike; train with neuron=lif or neuron=if")
+        real = [f"input '{name}'" for name, code in self.codes.items() if code.kind == "real"]
+        return found + ([f"{' and '.join(real)}: {NO_INTEGERS}"] if real else [])
 
     def spec(self) -> BranchSpec:
         """Describe the branch as deployed: BatchNorm folded, vectors of layer size, float32.

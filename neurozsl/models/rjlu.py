@@ -9,9 +9,10 @@ joint knowledge h `(batch, time, E)`. Per step t::
 
 Readings: Eq. 1 is printed with h^{t-1} in one copy and h^t in another; h^t does not exist yet, so
 h^{t-1} it is. A step is one token, so a pooled vector is one key and its attention weight would be
-1; `slots` cuts the vector into that many tokens, which keeps the query relevant. Eq. 2 gives three
-tokens and h has one: the slot of h is kept. Eq. 3 uses C_a + C_v as a convex gate without bounding
-it: the sigmoid is ours, `literal=True` leaves it out. h_0 is learnt.
+1; `slots` cuts the vector into that many tokens, which keeps the query relevant. `slots=1` is the
+printed form, a linear map of h, whose query and key maps get no gradient. Eq. 2 gives three tokens
+and h has one: the slot of h is kept. Eq. 3 uses C_a + C_v as a convex gate without bounding it: the
+sigmoid is ours, `literal=True` leaves it out. h_0 is learnt.
 """
 
 import torch
@@ -21,7 +22,7 @@ from neurozsl.models.blocks import Attention, FeedForward
 
 
 class RJLU(nn.Module):
-    """Recurrent joint learning unit of MDFT."""
+    """Recurrent joint learning unit of MDFT; `hidden`: width inside its MLP, 2 E by default."""
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class RJLU(nn.Module):
         heads: int,
         head_width: int,
         slots: int = 4,
+        hidden: int | None = None,
         dropout: float = 0.0,
         literal: bool = False,
     ) -> None:
@@ -39,7 +41,7 @@ class RJLU(nn.Module):
         self.cross_audio = Attention(width // slots, 1, width // slots)
         self.cross_video = Attention(width // slots, 1, width // slots)
         self.mix = Attention(width, heads, head_width)
-        self.feed = FeedForward(width, 2 * width, dropout)
+        self.feed = FeedForward(width, hidden or 2 * width, dropout)
 
     def cross(self, attention: Attention, x: Tensor, h: Tensor) -> Tensor:
         """CA of two pooled vectors `(batch, width)`, cut into `slots` tokens."""

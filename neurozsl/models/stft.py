@@ -9,14 +9,17 @@ Li et al., "Spiking Tucker Fusion Transformer for Audio-Visual Zero-Shot Learnin
     host   S = TSF(o);  Y = Tucker(R, S) per modality                     Eq. 8, section III-C
     host   cross-modal transformer (Y_a, Y_v) -> projections              section III-D, `finish`
 
-Readings of single equations stand in the parts: `lkc`, `glp`, `closed_loop`, `tsf`, `tucker`. Eq.
-14 (LN(Q_i) is LN(Q_av)): both directions pass the one block whose weights they share, and are
-averaged over modalities and time. Eq. 15-18 are read as MDFT's 12-15 (`losses`): distances in the
-hinge, squares in the means, F_tex the projected class vector in Eq. 17 and the raw one in Eq. 18.
-The projections have the sizes of AVCA's: W_tex one map, not two, as does the reconstruction.
+Readings of single equations stand in the parts: `lkc`, `glp`, `closed_loop`, `tsf`, `tucker` and
+`stft_cross`; every equation: `EQUATIONS.md`. Eq. 15-18 are read as MDFT's 12-15 (`losses`):
+distances in the hinge, squares in the means, F_tex the projected class vector in Eq. 17 and the raw
+one in Eq. 18. The projections have the sizes of AVCA's: W_tex one map, not two, as does the
+reconstruction.
 
-Two presets: `paper`, and `deploy` (compact; a second head on the spikes alone, as MDFT's and for
-its reason: with one fused head the scene drowns the motion). Options in `stft_config`.
+Four presets (`stft_presets`): `paper` (its branch reads real numbers: trained and scored, not
+exported; thresholds `clipped`, averaged features repeated over 8 steps), `paper-wide` (on codes),
+`deploy` (compact; a second head on the spikes alone, as MDFT's and for its reason: with one fused
+head the scene drowns the motion) and `sparse`. Options in `stft_config`, ablations by name in
+`stft_ablations`.
 """
 
 from collections.abc import Mapping
@@ -29,8 +32,8 @@ from torch import Tensor, nn
 from neurozsl.core.signals import InputCode, Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.blocks import Attention, Encoder, FeedForward, last_map, masked_mean
-from neurozsl.models.coding import graded_code, level_code, spread
+from neurozsl.models.blocks import Encoder, last_map, masked_mean
+from neurozsl.models.coding import graded_code, level_code, real_code, spread
 from neurozsl.models.conv_motion import ConvSpikingBranch
 from neurozsl.models.event_codes import EVENT_ENCODERS, event_code, with_rate
 from neurozsl.models.event_threshold import EventThreshold
@@ -38,6 +41,7 @@ from neurozsl.models.glp import ShapedInput
 from neurozsl.models.lkc import LatentKnowledge
 from neurozsl.models.losses import projection, reconstruction, triplet
 from neurozsl.models.stft_config import STFTConfig, configure
+from neurozsl.models.stft_cross import CrossModalTransformer, SpikingCross
 from neurozsl.models.threshold import degenerated, saturated_share
 from neurozsl.models.tsf import synthesise, time_step_factors
 from neurozsl.models.tucker import TuckerFusion
@@ -50,25 +54,6 @@ class STFTContext:
 
     semantic: Mapping[str, Tensor]  # modality -> R `(batch, time, E)`; {} without transformer
     mask: Tensor  # (batch, time)
-
-
-class CrossModalTransformer(nn.Module):
-    """Eq. 14: one attention block whose weights both directions share."""
-
-    def __init__(
-        self, width: int, *, heads: int, head_width: int, hidden: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.attend = Attention(width, heads, head_width)
-        self.feed = FeedForward(width, hidden, dropout)
-
-    def forward(self, audio: Tensor, video: Tensor, mask: Tensor | None) -> Tensor:
-        """Y_a, Y_v `(batch, time, E)` -> Z_av `(batch, E)`."""
-        both = (
-            self.feed(self.attend(query, key, mask))
-            for query, key in ((audio, video), (video, audio))
-        )
-        return masked_mean(sum(both) / 2, mask)
 
 
 class STFT(WithBranch[ConvSpikingBranch]):
@@ -100,6 +85,7 @@ class STFT(WithBranch[ConvSpikingBranch]):
                 dropout=c.drop_enc,
                 tokens=c.lkc_tokens,
                 state=c.lkc_state,
+                pool=c.lkc_pool,
             )
         self.shape_input = nn.ModuleDict()
         if c.motion and c.glp == "input":
@@ -112,19 +98,14 @@ class STFT(WithBranch[ConvSpikingBranch]):
         sizes = {}  # modality -> width of S
         if self.branch is not None:
             sizes = {name: self.branch.output_size(name) for name in c.motion_inputs}
-        self.fuse, self.cross = nn.ModuleDict(), None
+        self.fuse = nn.ModuleDict()
+        self.cross: CrossModalTransformer | SpikingCross | None = None
         if c.transformer:
             for name, size in sizes.items():
                 self.fuse[name] = TuckerFusion(
                     c.embed, size, c.embed, width=c.tucker_width, rank=c.rank, literal=c.literal
                 )
-            self.cross = CrossModalTransformer(
-                c.embed,
-                heads=c.heads,
-                head_width=c.head_width,
-                hidden=c.feed_hidden,
-                dropout=c.drop_enc,
-            )
+            self.cross = self._make_cross()
         spiking = sum(sizes.values())
         self.make_heads(c.embed if c.transformer else spiking, spiking)
         self.reconstruct = (
@@ -133,11 +114,25 @@ class STFT(WithBranch[ConvSpikingBranch]):
             else None
         )
 
+    def _make_cross(self) -> CrossModalTransformer | SpikingCross:
+        c = self.config
+        if c.cross == "spikformer":
+            ratio = max(1, round(c.feed_hidden / c.embed))
+            return SpikingCross(c.embed, heads=c.heads, ratio=ratio, neuron=c.neurons)
+        return CrossModalTransformer(
+            c.embed,
+            heads=c.heads,
+            head_width=c.head_width,
+            hidden=c.feed_hidden,
+            dropout=c.drop_enc,
+            depth=c.cross_depth,
+        )
+
     def _encoded_inputs(self) -> dict[str, int]:
         """Modalities whose encoder somebody reads, and the width of their features."""
         c = self.config
         if c.transformer:
-            return c.widths
+            return {name: c.widths[name] for name in c.inputs}
         return {name: c.widths[name] for name in c.motion_inputs if c.snn_input == "encoded"}
 
     def _snn_width(self, name: str) -> int:
@@ -168,6 +163,8 @@ class STFT(WithBranch[ConvSpikingBranch]):
         c = self.config
         match c.input_code:
             case "graded":
+                if c.input_bits is None:
+                    return real_code(width)
                 if values is None:
                     return InputCode(width, "graded", c.input_bits, False, 2.0**-c.input_bits)
                 return graded_code(values, bits=c.input_bits)
@@ -177,7 +174,9 @@ class STFT(WithBranch[ConvSpikingBranch]):
                 return level_code(width, levels=c.input_levels, step=step, encoder=encoder)
             case "change" | "delta" as events:
                 kind, step = c.input_events, c.input_threshold or 1.0
-                code = event_code(width, encoder=events, kind=kind, bits=c.input_bits, step=step)
+                code = event_code(
+                    width, encoder=events, kind=kind, bits=c.input_bits or 1, step=step
+                )
                 if values is None or c.input_threshold:
                     return code
                 return with_rate(code, values, c.input_rate, mask)
@@ -210,6 +209,11 @@ class STFT(WithBranch[ConvSpikingBranch]):
         features = {"audio": batch.audio, "video": batch.video}
         return {name: net(features[name], batch.mask) for name, net in self.encoders.items()}
 
+    def _both(self, encoded: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Encoded audio and video; of one modality alone, that one twice."""
+        one = next(iter(encoded.values()))
+        return {name: encoded.get(name, one) for name in ("audio", "video")}
+
     def _read(self, batch: AVBatch, encoded: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What the branch reads, before its code, `(batch, time, width)`; padded steps are 0."""
         c = self.config
@@ -230,9 +234,9 @@ class STFT(WithBranch[ConvSpikingBranch]):
         """Do all that comes before the chip: encoders, LKC, and the coded input of the branch."""
         batch = self.sequence(batch)
         encoded = self._encode(batch)
-        semantic = encoded if self.config.transformer else {}
+        semantic = self._both(encoded) if self.config.transformer else {}
         if self.lkc is not None:
-            audio, video = self.lkc(encoded["audio"], encoded["video"], batch.mask)
+            audio, video = self.lkc(semantic["audio"], semantic["video"], batch.mask)
             semantic = {"audio": audio, "video": video}
         context = STFTContext(semantic, batch.mask)
         if self.branch is None:
@@ -240,6 +244,15 @@ class STFT(WithBranch[ConvSpikingBranch]):
         steps, read = self.learnt_steps(), self._read(batch, encoded)
         chip_input = self.branch.coded(read, mask=batch.mask, steps=steps)
         return Prepared(chip_input, context, batch.mask)
+
+    def host_parts(self) -> tuple[str, ...]:
+        """The Spikformer, where there is one."""
+        if not isinstance(self.cross, SpikingCross):
+            return ()
+        return (
+            "the Spikformer in place of the cross-modal transformer: it multiplies spikes with "
+            "spikes, for which the chips have no synapse, and reads what the host fused",
+        )
 
     def _synthesised(self, trace: Trace | None, context: STFTContext) -> dict[str, Tensor]:
         """S of Eq. 8 per modality; the plain mean over time where TSF is ablated."""

@@ -1,25 +1,35 @@
-"""Options of STFT, its two presets, and the switches of the paper's ablations.
+"""Options of STFT and the switches of its paper's ablations; presets are in `stft_presets`.
 
-Table III   loss_parts=triplet,projection,reconstruction; leave out what is ablated
-Table IV    glp=off, tsf=false, threshold=fixed, lkc=false
-Table V     weight_triplet, weight_rest
-Table VI    neuron=mlp (Transformer + MLP). "Spikformer + SNN" is not built: the spiking
-            attention of this package is MDST++'s
-Table VII   slots=1..6
-Table IX    motion=false (only Transformer), transformer=false (only SNN)
-Fig. 3      steps, rank, theta with threshold=fixed, motion_inputs (one modality)
+Rows by name (`ablation=NAME`) are in `stft_ablations`::
+
+    Table III   loss_parts=triplet,projection,reconstruction; leave out what is ablated
+    Table IV    glp=off, tsf=false, threshold=fixed, lkc=false
+    Table V     weight_triplet, weight_rest
+    Table VI    neuron=mlp (Transformer + MLP), cross=spikformer (Spikformer + SNN)
+    Table VII   slots=1..6
+    Table IX    motion=false (only Transformer), transformer=false (only SNN)
+    Fig. 3      steps, rank, theta with threshold=fixed, inputs (one modality)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from neurozsl.core.errors import BadInput
-from neurozsl.models.branch_config import BranchConfig
+from neurozsl.models.branch_config import (
+    BranchConfig,
+    Modality,
+    is_stored,
+    preset_options,
+    without_bits,
+)
 from neurozsl.models.closed_loop import ClosedLoop
 from neurozsl.models.conv_layer import Axis
 from neurozsl.models.event_codes import EVENT_ENCODERS, EventKind
-from neurozsl.models.lkc import State, Tokens
+from neurozsl.models.lkc import Pool, State, Tokens
 from neurozsl.models.options import check_choices, check_known
+from neurozsl.models.paper_dropouts import DropoutSet, dropout_options
+from neurozsl.models.stft_ablations import ablation_options
+from neurozsl.models.stft_presets import PRESETS
 
 LossPart = Literal["triplet", "projection", "reconstruction"]
 
@@ -29,9 +39,12 @@ class STFTConfig(BranchConfig):
     """Everything that defines an STFT; the defaults are the preset `deploy`.
 
     Attributes:
+        ablation: a row of `stft_ablations`, "" for none.
+        inputs: modalities that the whole model sees; one alone stands in wherever two are joined.
         heads, head_width: of the cross-modal transformer.
         feed_hidden: width inside the residual MLPs.
-        lkc_heads, slots, lkc_tokens, lkc_state: see `lkc`.
+        cross, cross_depth: what joins the modalities, see `stft_cross`; layers of the transformer.
+        lkc_heads, slots, lkc_tokens, lkc_state, lkc_pool: see `lkc`.
         snn_input: the branch reads raw features, their change since the step before, or the
             encoders' output. Only the change tells motion from scene without a head start, so
             `deploy` has it (ours); repeated averages do not change, so their first step is
@@ -41,20 +54,28 @@ class STFTConfig(BranchConfig):
             set, one seed, 8 epochs: HM 23 against 37).
         channels, strides, kernel, conv_axis: of the convolutional blocks, see `conv_motion`.
         threshold: see `closed_loop`.
-        input_bits, input_code, input_levels: how the branch's input is coded (`coding`).
+        input_bits, input_code, input_levels: how the branch's input is coded (`coding`); no bits
+            (none): the branch reads real numbers, and cannot be exported.
         input_events, input_rate, input_threshold: of the codes change and delta, as MDFT's
             `audio_events`, `audio_rate` and `audio_threshold`.
         tucker_width, rank: of the fusion, see `tucker`.
+        dropouts: the data set whose dropouts are taken (`paper_dropouts`), "" for none.
         literal: Eq. 8 without normalisation, Eq. 10-13 without constant terms.
     """
 
+    ablation: str = ""
+    inputs: tuple[Modality, ...] = ("audio", "video")
     feed_hidden: int = 64
+    cross: Literal["transformer", "spikformer"] = "transformer"
+    cross_depth: int = 1
+    dropouts: DropoutSet = ""
     transformer: bool = True
     lkc: bool = True
     lkc_heads: int = 1
     slots: int = 3
     lkc_tokens: Tokens = "time"
     lkc_state: State = "buffer"
+    lkc_pool: Pool = "mean"
     snn_input: Literal["features", "change", "encoded"] = "change"
     glp: Literal["blocks", "input", "off"] = "off"
     tsf: bool = True
@@ -63,7 +84,7 @@ class STFTConfig(BranchConfig):
     kernel: int = 3
     conv_axis: Axis = "feature"
     threshold: ClosedLoop = "dynamic"
-    input_bits: int = 4
+    input_bits: int | None = 4
     input_code: Literal["graded", "level", "rate", "change", "delta"] = "graded"
     input_levels: int = 2
     input_events: EventKind = "ternary"
@@ -76,38 +97,7 @@ class STFTConfig(BranchConfig):
     weight_rest: float = 0.5
 
 
-# Section III-E and IV of the paper, and the readings where it is silent (channels, kernel, theta,
-# Tucker width, surrogate). slots: UCF 3, VGGSound 4, ActivityNet 5. Dropouts of VGGSound, UCF,
-# ActivityNet: drop_enc .20/.25/.10, drop_dec .25/.20/.15, drop_word .1; here UCF's.
-_PAPER: dict[str, Any] = {
-    "preset": "paper",
-    "encode": "repeat",
-    "steps": 8,
-    "embed": 512,
-    "hidden": 512,
-    "heads": 8,
-    "head_width": 64,
-    "feed_hidden": 512,
-    "drop_enc": 0.25,
-    "drop_dec": 0.20,
-    "drop_word": 0.1,
-    "output": "relu",
-    "lkc_heads": 1,
-    "lkc_tokens": "pair",
-    "slots": 3,
-    "motion_head": False,
-    "snn_input": "encoded",
-    "glp": "blocks",
-    "channels": (8, 8, 1),
-    "strides": (1, 1, 1),
-    "theta": 0.5,  # GLP gives the neuron less than 1: at 1 it would be silent
-    "threshold": "clipped",
-    "tucker_width": 32,
-    "rank": 60,
-}
-# `deploy` with its inputs as events, which the encoder finds itself.
-_SPARSE: dict[str, Any] = {"preset": "sparse", "snn_input": "features", "input_code": "delta"}
-_TUPLES = ("channels", "strides", "motion_inputs", "loss_parts")
+_TUPLES = ("channels", "strides", "inputs", "motion_inputs", "loss_parts")
 
 
 def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
@@ -116,15 +106,34 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
     Raises:
         BadInput: an option does not exist or has a value that is not allowed.
     """
+    options = without_bits(options, "input_bits")
     check_known("stft", STFTConfig, options)
-    chosen = {"paper": _PAPER, "sparse": _SPARSE}.get(str(options.get("preset")), {})
-    values = {**chosen, **options}
+    values, row = dict(options), ablation_options(options.get("ablation", ""), options)
+    if not is_stored(options):
+        values = {
+            **preset_options("stft", PRESETS, options),
+            **dropout_options(options.get("dropouts")),
+            **row,
+            **options,
+        }
     for name in set(_TUPLES) & set(values):
         values[name] = tuple(values[name])
     c = STFTConfig(audio_dim=audio_dim, video_dim=video_dim, **values)
     check_choices("stft", c)
+    seen = tuple(name for name in c.motion_inputs if name in c.inputs)
     rules = {
         "motion_inputs is empty; use motion=false to ablate the branch": not c.motion_inputs,
+        f"motion_inputs={list(c.motion_inputs)} holds nothing of inputs={list(c.inputs)}; use "
+        "motion=false to ablate the branch": c.motion and not seen,
+        f"inputs={list(c.inputs)}, expected audio, video or both": not c.inputs,
+        f"cross=spikformer spikes, neuron={c.neuron} does not; use neuron=lif or if": (
+            c.cross == "spikformer" and c.neuron == "mlp"
+        ),
+        "cross=spikformer stands in for the transformer, transformer=false leaves it out; leave "
+        "one of the two out": c.cross == "spikformer" and not c.transformer,
+        f"cross_depth={c.cross_depth}, cross={c.cross}: at least one layer, of a Spikformer one": (
+            c.cross_depth < 1 or (c.cross_depth > 1 and c.cross == "spikformer")
+        ),
         "loss_parts is empty; name at least one": not c.loss_parts,
         "motion=false and transformer=false leave nothing; switch one of them on": not (
             c.motion or c.transformer
@@ -157,11 +166,11 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> STFTConfig:
             c.input_threshold < 0
         ),
         f"input_bits={c.input_bits}, an event with a sign needs 2 or more": (
-            c.input_events == "graded" and c.input_bits < 2
+            c.input_events == "graded" and (c.input_bits or 0) < 2
         ),
         f"input_levels={c.input_levels}, expected 1..16": not 1 <= c.input_levels <= 16,
     }
     faults = [text for text, broken in rules.items() if broken]
     if faults:
         raise BadInput("model 'stft': " + "; ".join(faults))
-    return c
+    return replace(c, motion_inputs=seen or c.motion_inputs)

@@ -21,7 +21,7 @@ from neurozsl.hardware.loihi.program import Program
 from tests.bench.measure import Ratio, side_by_side
 from tests.bench.networks import DESCRIPTION, dense_network
 
-# Input rate and share of nonzero weights where little arrives; thresholds that keep layers near that rate.
+# Input rate and share of nonzero weights where little arrives; layers spike about as often.
 FEWER: Mapping[str, Mapping[str, Any]] = {
     "rate_5": {"rate": 0.05, "vth": 800},
     "rate_1": {"rate": 0.01, "vth": 540},

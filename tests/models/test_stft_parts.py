@@ -125,6 +125,7 @@ def slow_lkc(unit: LatentKnowledge, modes: dict[str, F64]) -> tuple[dict[str, F6
     slots, alpha = value(unit.slots).copy(), value(unit.alpha)
     gates = {"audio": unit.gate_audio, "video": unit.gate_video}
     known = {name: np.zeros((B, T, E)) for name in modes}
+    gated = {name: np.zeros((B, T, E)) for name in modes}
     ends = []
     new = np.zeros_like(slots)
     for b in range(B):
@@ -136,8 +137,9 @@ def slow_lkc(unit: LatentKnowledge, modes: dict[str, F64]) -> tuple[dict[str, F6
                     sigmoid(x[b, t] @ k / math.sqrt(E)) * x[b, t]
                     for k in (own if unit.state == "sample" else slots)
                 ]
-                combined = sum(shares) / len(shares)  # Eq. 1
+                combined = sum(shares) / (len(shares) if unit.pool == "mean" else 1)  # Eq. 1
                 gate = np.maximum(linear(gates[name], combined), 0)  # Eq. 2
+                gated[name][b, t] = gate
                 known[name][b, t] = gate * combined
                 for i, share in enumerate(shares):
                     step[i] += np.outer(gate, share)  # Eq. 3
@@ -145,6 +147,12 @@ def slow_lkc(unit: LatentKnowledge, modes: dict[str, F64]) -> tuple[dict[str, F6
             own = np.stack([a * s + (1 - a) * o for a, s, o in zip(alpha, step, own, strict=True)])
         ends.append(own)
     moved = np.stack([a * n + (1 - a) * s for a, n, s in zip(alpha, new, slots, strict=True)])
+    if unit.state == "learnt" and unit.training:  # Eq. 1 anew, with K^t
+        for name, x in modes.items():
+            for b, t in np.ndindex(B, T):
+                shares = [sigmoid(x[b, t] @ k / math.sqrt(E)) * x[b, t] for k in moved]
+                known[name][b, t] = gated[name][b, t] * sum(shares)
+                known[name][b, t] /= len(shares) if unit.pool == "mean" else 1
     out = {name: np.zeros((B, T, E)) for name in modes}
     for b in range(B):
         for t in range(T):
@@ -159,20 +167,50 @@ def slow_lkc(unit: LatentKnowledge, modes: dict[str, F64]) -> tuple[dict[str, F6
     return out, moved
 
 
-@pytest.mark.parametrize("state", ["buffer", "sample"])
+@pytest.mark.parametrize("state", ["buffer", "sample", "learnt"])
 @pytest.mark.parametrize("tokens", ["pair", "time"])
-def test_lkc_follows_equations_1_to_4(state: str, tokens: str) -> None:
-    unit = knowledge(state=state, tokens=tokens).train()
+@pytest.mark.parametrize("pool", ["mean", "sum"])
+def test_lkc_follows_equations_1_to_4(state: str, tokens: str, pool: str) -> None:
+    unit = knowledge(state=state, tokens=tokens, pool=pool).train()
     audio, video = draw(B, T, E, seed=1), draw(B, T, E, seed=2)
     slow, moved = slow_lkc(unit, {"audio": audio, "video": video})
     before = unit.slots.clone()
     fast = unit(torch.from_numpy(audio), torch.from_numpy(video))
     for found, name in zip(fast, ("audio", "video"), strict=True):
         np.testing.assert_allclose(value(found), slow[name], rtol=1e-10, atol=1e-12)
-    if state == "buffer":
+    if state != "sample":
         np.testing.assert_allclose(value(unit.slots), moved, rtol=1e-10)
     else:
         assert torch.equal(unit.slots, before)
+
+
+def test_a_learnt_alpha_has_the_gradient_of_the_slots_it_moves_and_rests_in_evaluation() -> None:
+    unit = knowledge(state="learnt").train()
+    audio, video = torch.randn(2, B, T, E, dtype=torch.float64)
+    start = unit.slots.clone()
+
+    def total(shift: float) -> torch.Tensor:
+        with torch.no_grad():
+            unit.slots.copy_(start)
+            unit.raw_alpha[1] += shift
+        found: torch.Tensor = torch.stack(unit(audio, video)).square().sum()
+        with torch.no_grad():
+            unit.raw_alpha[1] -= shift
+        return found
+
+    torch.autograd.backward(total(0.0))
+    assert unit.raw_alpha.grad is not None
+    slope = float((total(1e-5) - total(-1e-5)).detach()) / 2e-5
+    assert abs(slope) > 1e-4
+    np.testing.assert_allclose(float(unit.raw_alpha.grad[1]), slope, rtol=1e-5)
+    unit.eval()
+    rested = unit.slots.clone()
+    still = unit(audio, video)
+    assert torch.equal(unit.slots, rested)
+    plain = knowledge(state="buffer").eval()
+    plain.load_state_dict(unit.state_dict())
+    for left, right in zip(still, plain(audio, video), strict=True):
+        assert torch.equal(left, right)
 
 
 def test_slots_are_a_buffer_that_only_training_moves() -> None:

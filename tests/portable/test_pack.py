@@ -317,7 +317,7 @@ def test_a_run_of_a_model_that_does_not_spike_is_kept_too(workspace: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("model", "options", "policy"),
-    [("mdft", {"preset": "paper"}, "dynamic"), ("stft", {}, "closed")],
+    [("mdft", {"preset": "paper-wide"}, "dynamic"), ("stft", {}, "closed")],
 )
 def test_thresholds_that_follow_the_sample_are_kept_bit_for_bit(
     model: str, options: dict[str, Any], policy: Any, data_dir: Path, tmp_path: Path
