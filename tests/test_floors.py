@@ -53,6 +53,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("neurozsl.report",),
     ("neurozsl.portable", "neurozsl.prediction"),
     ("neurozsl.face", "neurozsl.studies"),
+    ("neurozsl.studies.tables",),
     ("neurozsl.cli",),
     ("neurozsl", "neurozsl.export", "neurozsl.hardware"),  # the faces
 )

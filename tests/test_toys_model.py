@@ -115,7 +115,7 @@ def test_a_toy_that_never_spikes_is_trained_and_profiled_and_its_export_says_why
 def test_the_studies_take_both(folder: Path) -> None:
     from neurozsl.runs.run import load_model
     from neurozsl.runs.settings import load_data, read_settings
-    from neurozsl.studies.benchmark import activity
+    from neurozsl.studies.measured import activity
 
     rows = deployments.deploy_all({name: folder / name for name in TOYS}, ("sinabs",))
     assert [row["spiking"] for row in rows] == [[], ["only"]]

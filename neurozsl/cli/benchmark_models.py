@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from neurozsl.cli.benchmark_options import DataOptions, StudyOptions
+from neurozsl.cli.benchmark_options import DataOptions, StudyOptions, TrainingOptions
 from neurozsl.cli.console import emit, emit_json, progress_bar, say, show_table
 from neurozsl.cli.option_values import listed, parse_options, per_model
 from neurozsl.core.errors import BadInput
@@ -14,17 +14,10 @@ from neurozsl.core.errors import BadInput
 def benchmark_models(
     *,
     of: DataOptions,
-    models: Annotated[str, typer.Option(help="Models to compare, commas between.")] = "mdft",
-    protocol: Annotated[
-        str, typer.Option(help="Rules and sizes: ours, avca, or published (each model's own).")
-    ] = "ours",
-    rule: Annotated[
-        list[str] | None, typer.Option(help="Rule of the protocol key=value; repeatable.")
-    ] = None,
-    label_alignment: Annotated[
-        str, typer.Option(help="Class vectors: by_name, legacy, or both, commas between.")
-    ] = "by_name",
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
+    models: Annotated[
+        str, typer.Option(help="Models to compare, commas between; or all.")
+    ] = "mdft",
+    by: TrainingOptions,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="What runs where as Markdown.")
     ] = False,
@@ -34,19 +27,25 @@ def benchmark_models(
     from neurozsl.studies import benchmark as task
     from neurozsl.studies import deployments
     from neurozsl.studies.base import sole_writer
+    from neurozsl.studies.benchmark_all import ALL, Every, every_model
     from neurozsl.training.crew import resolve_device
 
     assert of.data is not None  # what makes it this command
+    options, protocol = per_model(of.option or []), by.protocol or "ours"
+    every = Every(listed(models), {})
+    if every.models == (ALL,):
+        every = every_model(of.data, protocol=protocol, options=options)
     settings = task.BenchmarkSettings(
         data=of.data,
-        models=listed(models),
+        models=every.models,
         seeds=asked.seeds,
         protocol=protocol,
-        alignments=listed(label_alignment),  # type: ignore[arg-type]  # checked there
+        alignments=listed(by.label_alignment),  # type: ignore[arg-type]  # checked there
         epochs=asked.epochs,
-        device=resolve_device(device),
-        rules=parse_options(rule or [], "--rule"),
-        options=per_model(of.option or []),
+        device=resolve_device(by.device),
+        rules=parse_options(by.rule or [], "--rule"),
+        options=options,
+        left_out=every.left_out,
     )
     targets = of.names()  # an unknown one is refused before hours of training
     if markdown and (not targets or asked.as_json):

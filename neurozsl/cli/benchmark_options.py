@@ -17,15 +17,18 @@ class StudyOptions:
 
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 to N-1.")] = 3
     epochs: Annotated[
-        int | None, typer.Option(help="Epochs of stage 1; default 20, with --protocol avca 50.")
+        int | None,
+        typer.Option(
+            help="Epochs of stage 1; default 20, with --protocol avca 50, with --table as printed."
+        ),
     ] = None
     jobs: Jobs = 1
     scheduler: Scheduler = ""
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder; default runs/benchmark-DATA, runs/ablation-STUDY, runs/pareto-MODEL or "
-            "runs/frontier-MODEL."
+            help="Folder; default runs/benchmark-DATA, runs/tables-DATA, runs/ablation-STUDY, "
+            "runs/pareto-MODEL or runs/frontier-MODEL."
         ),
     ] = None
     as_json: Json = False
@@ -64,6 +67,26 @@ class DataOptions:
         from neurozsl.export.targets.names import target_called
 
         return tuple(target_called(name).name for name in listed(self.targets))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """By which rules models are trained."""
+
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="Rules and sizes: ours, avca, or published (each model's own); default ours, with "
+            "--table each row's own."
+        ),
+    ] = ""
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Rule of the protocol key=value; repeatable.")
+    ] = None
+    label_alignment: Annotated[
+        str, typer.Option(help="Class vectors: by_name, legacy, or both, commas between.")
+    ] = "by_name"
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from neurozsl.training.published import ModelTraining, planned
 class BenchmarkSettings:
     """What is compared, on what, and how.
 
-    options: model name -> options of that model, as in `train --set`.
+    options: model name -> options of that model, as in `train --set`. left_out: models that were
+    asked for and cannot be compared here, with the reason.
     """
 
     data: Path
@@ -31,6 +32,7 @@ class BenchmarkSettings:
     device: str = "cpu"
     rules: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:

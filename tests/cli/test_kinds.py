@@ -26,9 +26,11 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
 # What stands behind the name so that this form runs; a path of what `places` holds.
 BEGIN = {
     ("benchmark", "frontier"): ("--frontier",),
+    ("benchmark", "list"): ("--list-tables",),
     ("benchmark", "models"): ("--data", "RUN"),
     ("benchmark", "pareto"): ("--pareto",),
     ("benchmark", "study"): (),
+    ("benchmark", "table"): ("--table", "mdft.2"),
     ("data synth", "like"): ("--out", "NONE", "--like", "ucf"),
     ("data synth", "scenes"): ("--out", "NONE"),
     ("inspect", "files"): ("NETWORK",),

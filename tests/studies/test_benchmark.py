@@ -17,7 +17,8 @@ from neurozsl.runs import run as runs
 from neurozsl.scoring.metrics import harmonic_mean
 from neurozsl.scoring.published import of_data, published
 from neurozsl.studies import benchmark
-from neurozsl.studies.benchmark import BenchmarkSettings, activity, footnotes, plan, table
+from neurozsl.studies.benchmark import BenchmarkSettings, footnotes, plan, table
+from neurozsl.studies.measured import activity
 from neurozsl.training.protocol import train_config
 from neurozsl.training.train import make_model
 from tests.cli.conftest import run_command
@@ -120,7 +121,7 @@ def test_a_benchmark_trains_what_is_missing_and_sums_it_up(data_dir: Path, tmp_p
     trained = (first / "model.safetensors").stat().st_mtime_ns
     labels: list[str] = []
     result = benchmark.run(settings, out=out, progress=lambda d, n, text: labels.append(text))
-    assert labels[-1] == "mdft by_name, seed 1"  # the other one was there
+    assert set(labels) - {""} == {"mdft by_name, seed 1"}  # the other one was there
     assert (first / "model.safetensors").stat().st_mtime_ns == trained
     assert json.loads((out / "benchmark.json").read_text()) == result
     [row] = result["rows"]
@@ -130,7 +131,8 @@ def test_a_benchmark_trains_what_is_missing_and_sums_it_up(data_dir: Path, tmp_p
     for key in ("S", "U", "HM", "ZSL"):
         assert row[key]["mean"] == pytest.approx(mean(t[key] for t in tests))
     assert row["parameters"] == sum(p.numel() for p in runs.load_model(first).parameters())
-    assert 0 < row["spike_rate"]["mean"] < 1
+    assert 0 < row["spike_rate"]["mean"] < 1 and row["zsl_below_u"] == 0
+    assert row["host_flops"] > 0 and row["synops"]["mean"] > 0
     assert row["joules"]["mean"] > 0 and "IEEE Micro" in row["energy_source"]
     assert result["comparable"] is False and result["published"] == []
     notes = footnotes(result)
@@ -143,6 +145,7 @@ def test_a_benchmark_trains_what_is_missing_and_sums_it_up(data_dir: Path, tmp_p
 def test_published_rows_stand_beside_stand_in_data_as_not_comparable() -> None:
     spread = {"mean": 10.0, "sd": 1.0}
     row = {"model": "mdft", "label_alignment": "by_name", "parameters": 10, "note": ""}
+    row |= {"host_flops": 2e6, "synops": None, "zsl_below_u": 0}
     row |= {k: spread for k in ("S", "U", "HM", "ZSL")}
     row |= {"spike_rate": None, "joules": None, "energy_source": None}
     result: dict[str, Any] = {
@@ -151,15 +154,20 @@ def test_published_rows_stand_beside_stand_in_data_as_not_comparable() -> None:
         "seeds": 2,
         "rows": [row],
         "published": [asdict(r) for r in of_data("ucf", "main_split")],
+        "left_out": {},
         "comparable": False,
     }
     shown = table(result)
     assert "synthetic data" in shown.title and "protocol avca" in shown.title
-    assert [r[0] for r in shown.rows] == ["mdft, by_name", "MDFT (published *)"]
+    assert [r[0] for r in shown.rows] == ["mdft", "MDFT (published *)"]
+    assert shown.columns[5:7] == ("weights", "FLOPs") and shown.rows[0][5:7] == ("10", "2.00 M")
+    assert {len(r) for r in shown.rows} == {len(shown.columns)}
     assert shown.rows[0][1] == "10.0±1.0" and shown.rows[1][3] == "31.36"
     notes = footnotes(result)
     assert any("Table 1, columns UCF-GZSL: S, U, HM, ZSL" in n for n in notes)
     assert any("real features; not comparable" in n for n in notes)
+    both = {**result, "rows": [row, {**row, "label_alignment": "legacy"}]}
+    assert [r[0] for r in table(both).rows[:2]] == ["mdft (by_name)", "mdft (legacy)"]
     real = {**result, "data": {"name": "ucf main_split", "synthetic": False}, "comparable": True}
     assert table(real).rows[1][0] == "MDFT (published)"
     assert not any("not comparable" in n for n in footnotes(real))

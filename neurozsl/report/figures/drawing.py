@@ -103,9 +103,9 @@ def short(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1].rstrip() + " …"
 
 
-def tick(joules: float) -> str:
+def tick(value: float, unit: str = "J") -> str:
     """1e-6 as '1 µJ'."""
-    return re.sub(r"\.0+ ", " ", si(joules, "J"))
+    return re.sub(r"\.0+ ", " ", si(value, unit))
 
 
 def blocks(axes: Axes, cells: Iterable[tuple[float, float, float, float]], colour: str,

@@ -8,7 +8,7 @@ training part is in float64 without dropout, so that is how ours is run; evaluat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,25 +101,39 @@ class Golden:
         return averaged(self["eval/audio"], self["eval/video"], self["eval/target"])
 
 
-def averaged(audio: Tensor, video: Tensor, label: Tensor) -> AVBatch:
-    """Averaged features as a batch of one step."""
+def averaged(audio: Tensor, video: Tensor, label: Tensor | None = None) -> AVBatch:
+    """Averaged features as a batch of one step; without labels they are unknown."""
+    label = torch.full((len(audio),), -1) if label is None else label
     mask = torch.ones(len(label), 1, dtype=torch.bool)
     return AVBatch(audio.unsqueeze(1), video.unsqueeze(1), mask, label)
 
 
-def open_golden(shared_data: Path, name: str, own: Mapping[str, str]) -> Golden:
-    """A file of the given data; the test skips where it is absent."""
+def open_golden(shared_data: Path, name: str, own: Mapping[str, str] | None = None) -> Golden:
+    """A file of the given data, own: names as of `Golden`; the test skips where it is absent."""
     path = shared_data / "golden_baselines" / f"{name}.npz"
     if not path.is_file():
         pytest.skip(f"{path.name} is not among the given data")
     with np.load(path, allow_pickle=False) as file:
-        return Golden({key: file[key] for key in file.files}, own)
+        return Golden({key: file[key] for key in file.files}, own or {})
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float = VALUE) -> bool:
     """Equal to a tolerance, relative and absolute."""
     pair = found.detach().double(), expected.double()
     return bool(torch.allclose(*pair, rtol=tolerance, atol=tolerance))
+
+
+def near(found: Tensor, expected: Tensor, limit: float = VALUE) -> None:
+    """Of one shape, and equal to `limit` (1 + |value|)."""
+    assert found.shape == expected.shape
+    assert close(found, expected, limit), (found - expected).abs().max()
+
+
+def load(module: nn.Module, tensors: Mapping[str, Tensor], *, missing: Iterable[str] = ()) -> None:
+    """Load all of `tensors`, in our names, into the module; `missing` alone may be left over."""
+    left = module.load_state_dict(dict(tensors), strict=False)
+    assert left.unexpected_keys == []
+    assert {key for key in left.missing_keys if not key.startswith(tuple(missing))} == set()
 
 
 def same_losses(terms: LossTerms, golden: Golden, public: Mapping[str, str]) -> None:
@@ -155,24 +169,31 @@ def distances_of(head: Tensor, words: Tensor) -> Tensor:
     return (head[:, None] - words[None]).square().sum(-1).sqrt()
 
 
+def by_id(distance: Tensor) -> npt.NDArray[np.float64]:
+    """Distances `(sample, IDS)` in the columns of the class ids; nothing is near another class."""
+    found = np.full((len(distance), max(IDS) + 1), np.inf)
+    found[:, IDS] = distance.detach().numpy()
+    return found
+
+
+def problem(golden: Golden) -> Problem:
+    """What a file's evaluation asks."""
+    return Problem(golden["eval/target"].numpy(), np.array(SEEN), np.array(UNSEEN))
+
+
 def same_metrics(distance: Tensor, golden: Golden, mode: str, beta: float) -> None:
     """Our scoring of distances `(sample, IDS)` gives the public S, U, HM, ZSL and beta.
 
     beta: the fixed one of the file's second set of metrics; the first searches the grid.
     """
-    every = np.full((len(distance), max(IDS) + 1), 1e9)  # classes that are not asked for
-    every[:, IDS] = distance.detach().numpy()
-    label = golden["eval/target"].numpy()
-    problem = Problem(label, np.array(SEEN), np.array(UNSEEN))
-    searched = search_beta(every, problem, PROTOCOLS["avca"].betas())
-    for prefix, found in (
-        ("metric/", searched),
-        (f"metric_beta{beta:g}/", score(every, problem, beta)),
-    ):
-        for key, value in _shares(found).items():
-            assert value == pytest.approx(float(golden[f"{prefix}{mode}_{key}"]), abs=1e-5), key
+    every, asked = by_id(distance), problem(golden)
+    searched = search_beta(every, asked, PROTOCOLS["avca"].betas())
+    same_scores(searched, golden, f"metric/{mode}")
+    same_scores(score(every, asked, beta), golden, f"metric_beta{beta:g}/{mode}")
 
 
-def _shares(found: Scores) -> dict[str, float]:
-    shares = {"seen": found.S, "unseen": found.U, "hm": found.HM, "zsl": found.ZSL}
-    return {**{k: v / 100 for k, v in shares.items()}, "beta": found.beta}
+def same_scores(found: Scores, golden: Golden, prefix: str) -> None:
+    """S, U, HM, ZSL (stored as shares) and beta, equal but for float32."""
+    values = {"seen": found.S, "unseen": found.U, "hm": found.HM, "zsl": found.ZSL}
+    for key, value in {**{k: v / 100 for k, v in values.items()}, "beta": found.beta}.items():
+        assert value == pytest.approx(float(golden[f"{prefix}_{key}"]), abs=1e-6), key

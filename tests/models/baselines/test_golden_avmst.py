@@ -14,12 +14,13 @@ from neurozsl.models.base import Embedding, LossTerms, distances, own_trace
 from neurozsl.models.baselines.avmst import AVMST, build
 from neurozsl.scoring import metrics
 from tests.models.baselines import avca_names
-from tests.models.baselines.golden_avca import (
+from tests.models.baselines.golden import (
     Golden,
     averaged,
     by_id,
     load,
     near,
+    open_golden,
     problem,
     same_scores,
 )
@@ -35,7 +36,7 @@ ROWS = 12
 
 @pytest.fixture(scope="module")
 def golden(shared_data: Path) -> Golden:
-    return Golden(shared_data, "avmst")
+    return open_golden(shared_data, "avmst")
 
 
 def ours(key: str) -> str:
@@ -47,7 +48,7 @@ def ours(key: str) -> str:
 
 
 def weights(golden: Golden) -> dict[str, Tensor]:
-    stored = golden.under("w/")
+    stored = golden.group("w/")
     spiking = {ours(key): x for key, x in stored.items() if key.startswith("SNN")}
     assert len(spiking) == 8
     rest = {key: x for key, x in stored.items() if not key.startswith("SNN")}
@@ -75,7 +76,7 @@ def step(model: AVMST, golden: Golden) -> tuple[Embedding, LossTerms]:
 def test_golden_baselines_avmst_losses_and_gradients_are_the_public_ones(golden: Golden) -> None:
     model = public(golden)
     _, terms = step(model, golden)
-    stored = {key: float(x) for key, x in golden.under("loss/").items()}
+    stored = {key: float(x) for key, x in golden.group("loss/").items()}
     expected = {
         "l_t": stored["t_first"] + stored["t_second"],
         "l_rec": stored["rec"],
@@ -89,7 +90,7 @@ def test_golden_baselines_avmst_losses_and_gradients_are_the_public_ones(golden:
     terms.total.backward()  # type: ignore[no-untyped-call]
     gradients = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     norms = avca_names.joined(gradients)
-    for key, norm in golden.under("gradnorm/").items():
+    for key, norm in golden.group("gradnorm/").items():
         own = key if key.endswith("to_qkv.weight") else ours(key)
         assert norms.pop(own) == pytest.approx(float(norm), abs=1e-4), key
     assert norms == {}
@@ -102,7 +103,7 @@ def test_golden_baselines_avmst_gradients_of_the_neurons_are_as_close_as_they_ar
     step(model, golden)[1].total.backward()  # type: ignore[no-untyped-call]
     gradients = {k: p.grad for k, p in model.named_parameters()}
     for kind in ("gradnorm", "gradsum"):
-        stored = golden.under(f"{kind}/SNNbranch")
+        stored = golden.group(f"{kind}/SNNbranch")
         assert len(stored) == 8
         for key, value in stored.items():
             gradient = gradients[ours(f"SNNbranch{key}")]
@@ -131,7 +132,7 @@ def test_golden_baselines_avmst_gated_encodings_and_outputs_are_the_public_ones(
 
 def test_golden_baselines_avmst_evaluation_and_metrics_are_the_public_ones(golden: Golden) -> None:
     model = public(golden)
-    model.load_state_dict(avca_names.renamed(golden.under("buf_after/")), strict=False)
+    model.load_state_dict(avca_names.renamed(golden.group("buf_after/")), strict=False)
     model.eval()
     with torch.no_grad():
         output = model(averaged(golden["eval/audio"], golden["eval/video"]))
@@ -141,8 +142,8 @@ def test_golden_baselines_avmst_evaluation_and_metrics_are_the_public_ones(golde
             near(found, golden[f"eval/{field}"])
     distance = distances(output, words)[0]
     near(distance, golden["eval/dist"])
-    found, asked = by_id(distance), problem(golden["eval/target"])
-    same_scores(metrics.search_beta(found, asked), golden.scores("metric/video"))
+    found, asked = by_id(distance), problem(golden)
+    same_scores(metrics.search_beta(found, asked), golden, "metric/video")
 
 
 def test_golden_baselines_avmst_a_membrane_at_the_threshold_spikes(golden: Golden) -> None:

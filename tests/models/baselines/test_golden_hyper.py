@@ -14,12 +14,13 @@ from neurozsl.models.base import distances
 from neurozsl.models.baselines.hyper import HyperAVCA
 from neurozsl.scoring import metrics
 from tests.models.baselines import avca_names
-from tests.models.baselines.golden_avca import (
+from tests.models.baselines.golden import (
     Golden,
     averaged,
     by_id,
     load,
     near,
+    open_golden,
     problem,
     same_scores,
 )
@@ -39,17 +40,17 @@ PUBLIC: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def golden(shared_data: Path) -> Golden:
-    return Golden(shared_data, "hyper_avca")
+    return open_golden(shared_data, "hyper_avca")
 
 
 def public(golden: Golden, name: str) -> AVCA:
     """The model with the file's weights, in the public code's form."""
     model = models.build(name, audio_dim=20, video_dim=12, **PUBLIC)
     assert isinstance(model, AVCA)
-    weights = avca_names.renamed(golden.under("w/"))
+    weights = avca_names.renamed(golden.group("w/"))
     if name in LEARNT:
         rows = slice(1 if name == "hyper-single" else 2)
-        weights |= {f"curve.{key}": x[rows] for key, x in golden.under("w_fuse/").items()}
+        weights |= {f"curve.{key}": x[rows] for key, x in golden.group("w_fuse/").items()}
     load(model.double(), weights)
     return model
 
@@ -90,7 +91,7 @@ def test_golden_baselines_losses_and_gradients_are_the_public_ones(
     gradients = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     norms = avca_names.joined(gradients)
     checked = 0
-    for public_name, norm in golden.under(f"{key}/gradnorm/").items():
+    for public_name, norm in golden.group(f"{key}/gradnorm/").items():
         if public_name.startswith("fusenet1."):
             own = public_name.replace("fusenet1", "curve")
         elif public_name.endswith("to_qkv.weight"):
@@ -115,7 +116,7 @@ def test_golden_baselines_outputs_and_running_statistics_are_the_public_ones(
         seen += 1
     assert seen == 4
     state = model.state_dict()
-    buffers = golden.under(f"{NAMES[name]}/buf_after_step/")
+    buffers = golden.group(f"{NAMES[name]}/buf_after_step/")
     compared = 0
     for key, value in buffers.items():
         # D is called in another order, and nothing reads its running statistics.
@@ -130,7 +131,7 @@ def test_golden_baselines_evaluation_and_metrics_are_the_public_ones(
     golden: Golden, name: str
 ) -> None:
     model = public(golden, name)
-    statistics = golden.under("avca/buf_after_step/")
+    statistics = golden.group("avca/buf_after_step/")
     model.load_state_dict(avca_names.renamed(statistics), strict=False)
     model.eval()
     with torch.no_grad():
@@ -140,9 +141,9 @@ def test_golden_baselines_evaluation_and_metrics_are_the_public_ones(
         if field.startswith("theta_"):
             near(found, golden[f"avca/eval/{field}"])
     found = by_id(distances(output, words)[0])
-    asked = problem(golden["eval/target"])
-    same_scores(metrics.search_beta(found, asked), golden.scores("avca/metric/video"))
-    same_scores(metrics.score(found, asked, 0.31), golden.scores("avca/metric_beta0.31/video"))
+    asked = problem(golden)
+    same_scores(metrics.search_beta(found, asked), golden, "avca/metric/video")
+    same_scores(metrics.score(found, asked, 0.31), golden, "avca/metric_beta0.31/video")
 
 
 @pytest.mark.parametrize("name", LEARNT)
