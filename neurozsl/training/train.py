@@ -50,8 +50,8 @@ FINE_TUNING = 3  # number of the stage that `fine_tune` runs
 def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel:
     """Build a model for the widths and steps of a data set.
 
-    Features without time (one step, as the benchmark's files) are repeated unless the options say
-    otherwise.
+    Features without time (one step, as the benchmark's files) are repeated, and class vectors are
+    read as wide as they are, unless the options say otherwise.
 
     Raises:
         BadInput: no such model, options that it does not take, or vectors of another width.
@@ -67,17 +67,16 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
         fitting["classes"] = len(data.classes)
     if models.asks_for(name, "encoders") or options.get("conse") is True:
         fitting["encoders"] = scaled_specs(data.meta, f"data set '{data.name}'")
-    model = models.build(
-        name,
-        audio_dim=split.audio.shape[2],
-        video_dim=split.video.shape[2],
-        **{**fitting, **options},
-    )
+    wide = {"audio_dim": split.audio.shape[2], "video_dim": split.video.shape[2]}
+    model = models.build(name, **wide, **{**fitting, **options})
     width, taken = data.vectors.shape[1], model.options().get("word_dim")
-    if taken is not None and taken != width:
+    if taken not in (None, width) and "word_dim" not in options:  # 300 is word2vec's
+        model = models.build(name, **wide, **{**fitting, **options, "word_dim": width})
+        taken = width
+    if taken not in (None, width):
         raise BadInput(
             f"data set '{data.name}': class vectors are {width} wide, model '{name}' takes "
-            f"{taken}; train with `--set word_dim={width}`, or with other vectors"
+            f"{taken} (word_dim); leave the option out, or give other vectors"
         )
     return model
 

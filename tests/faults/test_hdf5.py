@@ -544,7 +544,7 @@ def test_an_encoder_of_wrong_values_is_refused(change: dict[str, Any], said: str
         FeatureEncoder.from_meta({"encoder": ENCODER | change})
 
 
-def test_vectors_of_another_width_are_refused_before_training() -> None:
+def test_vectors_are_read_as_wide_as_they_are_and_another_width_is_refused() -> None:
     with pytest.raises(BadInput, match=r"'toy': class vectors are 30 wide, model 'mdft' takes 300"):
-        make_model("mdft", data(), {})
-    assert make_model("mdft", data(), {"word_dim": 30}).options()["word_dim"] == 30
+        make_model("mdft", data(), {"word_dim": 300})
+    assert make_model("mdft", data(), {}).options()["word_dim"] == 30
