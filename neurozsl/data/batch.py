@@ -8,7 +8,7 @@ stage 2 trains on train + validation and is judged on test.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -40,6 +40,7 @@ class AVBatch:
         stop: steps of the model after which the host finishes, later ones are as padding; None:
             all. Features without time are shown as often as the model has steps, so the mask, which
             is that of the features, cannot say it.
+        longest: steps of the longest sample of the data set, where T is that of the batch alone.
     """
 
     audio: Tensor
@@ -48,9 +49,23 @@ class AVBatch:
     label: Tensor
     events: Tensor | None = None
     stop: int | None = None
+    longest: int | None = None
 
     def __len__(self) -> int:
         return int(self.label.shape[0])
+
+    def padded(self) -> AVBatch:
+        """Returns the batch as long as the longest sample of the data set, zeros behind the end."""
+        if self.longest is None or self.longest == self.audio.shape[1]:
+            return self
+        more = self.longest - self.audio.shape[1]
+        frames = {"audio": self.audio, "video": self.video, "events": self.events}
+        longer: dict[str, Any] = {
+            name: None if x is None else torch.cat([x, x.new_zeros(len(x), more, x.shape[2])], 1)
+            for name, x in frames.items()
+        }
+        mask = torch.cat([self.mask, self.mask.new_zeros(len(self), more)], 1)
+        return replace(self, **longer, mask=mask)
 
     def to(self, device: torch.device | str) -> AVBatch:
         """Returns the batch on another device."""
@@ -95,8 +110,23 @@ class Split:
     def __len__(self) -> int:
         return int(self.label.shape[0])
 
-    def batch(self, rows: npt.ArrayLike | None = None) -> AVBatch:
-        """Returns the given rows (all when None) as a batch of fresh tensors."""
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(self.audio.shape[1])
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Da and Dv."""
+        return int(self.audio.shape[2]), int(self.video.shape[2])
+
+    def batch(
+        self, rows: npt.ArrayLike | None = None, *, of: npt.ArrayLike | None = None
+    ) -> AVBatch:
+        """Returns the given rows (all when None) as a batch of fresh tensors.
+
+        of: rows of the whole batch where this is one process's part, for samples of many lengths.
+        """
         index = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
         events = None
         if self.events is not None:
@@ -115,6 +145,20 @@ class Split:
     def classes(self) -> I64:
         """Returns the sorted ids of the classes that have samples here."""
         return np.unique(self.label)
+
+    def joined(self, splits: Sequence[Split]) -> Split:
+        """Returns the splits, this one the first, one after the other; see `join`."""
+        events = [s.events for s in splits if s.events is not None]
+        return Split(
+            name="+".join(s.name for s in splits),
+            audio=_end_to_end([s.audio for s in splits]),
+            video=_end_to_end([s.video for s in splits]),
+            label=np.concatenate([s.label for s in splits]),
+            mask=_end_to_end([s.mask for s in splits]),
+            names=tuple(name for s in splits for name in s.names),
+            events=_end_to_end(events) if len(events) == len(splits) else None,
+            pages=splits[0].pages,  # parts of a file share it; beside a copy in memory it is idle
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,23 +228,13 @@ def join(splits: Sequence[Split]) -> Split:
     Features are copied only where the splits do not lie one after the other in memory, or in one
     mapped file, as every reader of this package leaves train, val_seen and val_unseen.
     """
-    events = [s.events for s in splits if s.events is not None]
-    shapes = {(s.audio.shape[1:], s.video.shape[1:]) for s in splits}
+    shapes = {(s.steps, *s.widths) for s in splits}
     if len(shapes) != 1:
         raise BadInput(
-            f"splits {[s.name for s in splits]}: step shapes {sorted(shapes)} differ; "
+            f"splits {[s.name for s in splits]}: (steps, widths) {sorted(shapes)} differ; "
             "encode all splits with the same steps and widths"
         )
-    return Split(
-        name="+".join(s.name for s in splits),
-        audio=_end_to_end([s.audio for s in splits]),
-        video=_end_to_end([s.video for s in splits]),
-        label=np.concatenate([s.label for s in splits]),
-        mask=_end_to_end([s.mask for s in splits]),
-        names=tuple(name for s in splits for name in s.names),
-        events=_end_to_end(events) if len(events) == len(splits) else None,
-        pages=splits[0].pages,  # parts of a file share it; beside a copy in memory it is idle
-    )
+    return splits[0].joined(splits)
 
 
 Array = TypeVar("Array", F32, U8, Bools)

@@ -6,6 +6,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, SPLITS, Split, ZSLData
 from neurozsl.data.encoder_spec import check_specs
 from neurozsl.data.mapped import Pages
+from neurozsl.data.ragged import RaggedSplit
 
 BLOCK = 1024  # samples whose values are looked at together; bounds memory
 
@@ -38,8 +39,8 @@ def check_data(data: ZSLData, where: str, *, values: bool = True) -> None:
     for name in SPLITS:
         check_split(data.splits[name], count, where, values=values)
     train = data.splits["train"]
-    widths = {"audio": train.audio.shape[2], "video": train.video.shape[2]}
-    check_specs(data.meta, {**widths, "text": data.vectors.shape[1]}, where)
+    audio, video = train.widths
+    check_specs(data.meta, {"audio": audio, "video": video, "text": data.vectors.shape[1]}, where)
     counts = np.bincount(train.label, minlength=count)
     single = [data.classes[i] for i in np.flatnonzero(counts == 1)]
     if single:
@@ -52,6 +53,20 @@ def check_data(data: ZSLData, where: str, *, values: bool = True) -> None:
 def check_split(split: Split, classes: int, where: str, *, values: bool = True) -> None:
     """Refuses a split whose arrays disagree or hold impossible values."""
     place = f"{where}, split {split.name}"
+    if isinstance(split, RaggedSplit):
+        _check_ragged(split, place, values)
+    else:
+        _check_padded(split, place, values)
+    n = len(split)
+    if n and (split.label.min() < 0 or split.label.max() >= classes):
+        row = int(np.argmax((split.label < 0) | (split.label >= classes)))
+        raise BadInput(
+            f"{place}, label: sample {row} ({split.names[row]}) has class id {split.label[row]}, "
+            f"0 to {classes - 1} exist; correct the label"
+        )
+
+
+def _check_padded(split: Split, place: str, values: bool) -> None:
     n = len(split)
     for part, array in (("audio", split.audio), ("video", split.video)):
         if array.ndim != 3 or array.shape[0] != n or array.shape[1] < 1:
@@ -83,12 +98,22 @@ def check_split(split: Split, classes: int, where: str, *, values: bool = True) 
         raise BadInput(
             f"{place}, mask: sample {row} ({split.names[row]}) has no real step; drop the sample"
         )
-    if n and (split.label.min() < 0 or split.label.max() >= classes):
-        row = int(np.argmax((split.label < 0) | (split.label >= classes)))
+
+
+def _check_ragged(split: RaggedSplit, place: str, values: bool) -> None:
+    n, rows = len(split), split.rows
+    if (len(split.names), len(rows)) != (n, n):
         raise BadInput(
-            f"{place}, label: sample {row} ({split.names[row]}) has class id {split.label[row]}, "
-            f"0 to {classes - 1} exist; correct the label"
+            f"{place}: {len(split.names)} names and {len(rows)} lengths of {n} samples; rebuild it"
         )
+    for part, array in zip(("audio", "video"), rows.values, strict=True):
+        row = first_not_finite(array, rows.pages) if values else None
+        if row is not None:
+            sample = int(np.searchsorted(rows.offset - rows.offset[0], row, "right")) - 1
+            raise BadInput(
+                f"{place}, {part}: sample {sample} ({split.names[sample]}) holds NaN or infinity; "
+                "remove the sample or encode it again"
+            )
 
 
 def first_not_finite(array: F32, pages: Pages | None = None) -> int | None:

@@ -25,7 +25,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.avca_attention import CrossAttention
@@ -35,6 +34,7 @@ from neurozsl.models.avca_config import configure, loss_weight
 from neurozsl.models.avca_losses import Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared, embed
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
+from neurozsl.models.passes import InPasses
 
 # score -> what is compared with the classes, and how two distances become one
 _SCORES: Mapping[str, tuple[tuple[str, ...], Combine]] = {
@@ -57,7 +57,7 @@ class Encoded:
     phi_v: Tensor
 
 
-class AVCA(nn.Module):
+class AVCA(InPasses, nn.Module):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
 
     name: ClassVar[str] = "avca"
@@ -66,6 +66,7 @@ class AVCA(nn.Module):
     def __init__(self, config: AVCAConfig) -> None:
         super().__init__()
         self.config = c = config
+        self.passes = c.passes
         two = {"momentum": c.momentum}
         self.encode_audio = Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc, **two)
         self.encode_video = Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc, **two)
@@ -107,28 +108,16 @@ class AVCA(nn.Module):
         return Prepared(None, self._encoded(audio, video))
 
     def _encoded(self, audio: Tensor, video: Tensor) -> Encoded:
-        phi_a = self._apart(self.encode_audio, audio)
-        return Encoded(audio, video, phi_a, self._apart(self.encode_video, video))
-
-    @property
-    def _halves(self) -> bool:
-        """Whether a batch is samples and their negatives at the moment."""
-        return self.training and self.config.negatives == "apart"
-
-    def _apart(self, part: nn.Module, x: Tensor) -> Tensor:
-        """What a part with a BatchNorm makes of all rows, of negatives apart in a second pass."""
-        found: Tensor = torch.cat([part(h) for h in x.chunk(2)]) if self._halves else part(x)
-        return found
+        phi_a = self.through(self.encode_audio, audio)
+        return Encoded(audio, video, phi_a, self.through(self.encode_video, video))
 
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """Attend and project; `aux` holds both embeddings and both encodings for the loss."""
         assert isinstance(context, Encoded)
         attended_a, attended_v = self._attended(context.phi_a, context.phi_v)
-        theta_a = self._apart(self.project_audio, attended_a)
-        theta_v = self._apart(self.project_video, attended_v)
+        theta_a = self.through(self.project_audio, attended_a)
+        theta_v = self.through(self.project_video, attended_v)
         aux = {"theta_a": theta_a, "theta_v": theta_v, **vars(context)}
-        if self._halves:
-            aux[_PASS] = _halves_of(theta_a)
         names, combine = _SCORES[self.config.score]
         return Embedding(tuple(aux[name] for name in names), aux, combine)
 
@@ -157,11 +146,11 @@ class AVCA(nn.Module):
         drawn; that is also what the public code does.
 
         Raises:
-            BadInput: with negatives=apart, the halves of the batch are not samples and negatives.
+            BadInput: with passes=apart, the halves of the batch are not samples and negatives.
         """
         raw, aux = vectors[label], output.aux
-        rows = self._samples(output, negative)
-        theta = Three(aux["theta_a"], aux["theta_v"], self._apart(self.project_word, raw))
+        rows = len(self.pairs(negative)[0])  # those behind them are negatives alone
+        theta = Three(aux["theta_a"], aux["theta_v"], self.through(self.project_word, raw))
         own = {name: value[:rows] for name, value in aux.items()}
         phi_rec = (
             self.reconstruct_audio(theta.audio[:rows]),
@@ -169,7 +158,7 @@ class AVCA(nn.Module):
         )
         parts = losses(
             theta,
-            Three(*(self._apart(self.decode, x) for x in theta)),
+            Three(*(self.through(self.decode, x) for x in theta)),
             (own["phi_a"], own["phi_v"]),
             phi_rec,
             raw[:rows],
@@ -180,26 +169,6 @@ class AVCA(nn.Module):
             self._extra_passes(own, phi_rec, raw[:rows])
         weighted = [loss_weight(self.config, name) * value for name, value in parts.items()]
         return LossTerms(torch.stack(weighted).sum(), parts)
-
-    def _samples(self, output: Embedding, negative: Tensor) -> int:
-        """Rows whose loss is taken; those behind them are negatives alone."""
-        count = len(negative)
-        if not self._halves:
-            return count
-        half, order = count // 2, torch.arange(count, device=negative.device)
-        marks = output.aux[_PASS]
-        if count % 2 or not torch.equal(negative[:half], order[half:]):
-            raise BadInput(
-                f"model '{self.name}': negatives=apart with a batch of {count} rows whose second "
-                "half is not the negatives of the first; train with --protocol avca or --rule "
-                "negatives=drawn"
-            )
-        if not torch.equal(marks, _halves_of(marks)):
-            raise BadInput(
-                f"model '{self.name}': negatives=apart needs the {count} rows of a batch in one "
-                "process; train with --processes 1"
-            )
-        return half
 
     def _encoded_again(self, aux: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """phi_a and phi_v of the samples of `aux` once more."""
@@ -223,15 +192,6 @@ class AVCA(nn.Module):
     def options(self) -> dict[str, Any]:
         """The resolved configuration, as JSON values."""
         return asdict(self.config)
-
-
-_PASS = "pass"  # in aux: which of two passes a row took, where there were two
-
-
-def _halves_of(like: Tensor) -> Tensor:
-    """0 for the rows of the first half, 1 for the others, `(rows,)`; floats alone are gathered."""
-    second = torch.arange(len(like), device=like.device) >= len(like) // 2
-    return second.to(like.dtype)
 
 
 def build(

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeVar
 from neurozsl.core.errors import BadInput
 from neurozsl.models.avca_attention import Norm, PosEmb
 from neurozsl.models.avca_losses import NAMES
-from neurozsl.models.options import check_choices, check_known, check_weights, one_of
+from neurozsl.models.options import check_known, check_weights
+from neurozsl.models.passes import Passes
 
 Score = Literal["video", "audio", "both", "mean", "min"]
 Preset = Literal[
@@ -33,10 +34,8 @@ class AVCAConfig:
     the whole embedding once more per step, without using the results; both change the running
     statistics of BatchNorm, and with them the test scores.
 
-    negatives: `in_batch` takes them from the rows of the one batch, as the sampler names them.
-    `apart` is the public code: the second half of a training batch holds the negatives of the first
-    (the sampler's `negatives=drawn`, of protocol avca), goes through the model in a pass of its
-    own, so that BatchNorm sees either half alone, and the loss is that of the first half.
+    passes: `joint` passes a batch at once, and every row is a sample. `apart` is the public code:
+    negatives pass by themselves, and the loss is that of their samples (`models.passes`).
     """
 
     audio_dim: int
@@ -57,7 +56,7 @@ class AVCAConfig:
     pos_emb: PosEmb = "fixed"
     residual: Literal["double", "single"] = "double"
     extra_passes: bool = False
-    negatives: Literal["in_batch", "apart"] = "in_batch"
+    passes: Passes = "joint"
     score: Score = "video"
     margin: float = 1.0
     weight_t: float = 1.0  # of the losses, for the ablations of Table 6
@@ -97,10 +96,8 @@ def resolve(
     """The configuration of `model`, which is an AVCA with further options; see `configure`."""
     check_known(model, kind, options)
     name = options.get("preset", "ucf_main")
-    one_of(model, "preset", name, PRESETS)
     preset = dict(zip(_ORDER, PRESETS[name], strict=True))
     config = kind(audio_dim=audio_dim, video_dim=video_dim, **{**preset, **options})
-    check_choices(model, config)
     for name in ("drop_enc", "drop_proj", "drop_dec"):
         if not 0 <= getattr(config, name) < 1:
             raise BadInput(

@@ -181,9 +181,8 @@ def build(
     check_known("conse", ConSEConfig, options)
     config = ConSEConfig(audio_dim, video_dim, encoders or {}, **options)
     k, t = config.top_k, config.temperature
-    whole = isinstance(k, int) and not isinstance(k, bool)
     rules = {
-        f"top_k={k!r}, expected a whole number of at least 0 (0: all)": whole and k >= 0,
+        f"top_k={k}, expected a whole number of at least 0 (0: all)": k >= 0,
         f"temperature={t!r}, expected a number above 0": _is_positive(t),
     }
     for part, width in (("audio", audio_dim), ("video", video_dim)):

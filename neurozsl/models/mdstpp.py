@@ -38,7 +38,7 @@ from neurozsl.models.mdft import MDFT, MDFTContext
 from neurozsl.models.mdft_config import MDFTConfig, resolve
 from neurozsl.models.mdft_presets import PAPER_WIDE, SPARSE
 from neurozsl.models.motion import SpikingBranch
-from neurozsl.models.options import check_rules, one_of
+from neurozsl.models.options import check_known, check_rules, one_of
 from neurozsl.models.pathways import read_spikes
 from neurozsl.models.shrinkage import stage_lengths, stretch
 from neurozsl.models.spiking_attention import AttentionConfig, Projections, SpikingProduct, Tokens
@@ -122,6 +122,7 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> MDSTPPConfig
             "weights, and NIR has no node for the product; use on_chip=qkv (Q, K and V on the "
             "chip, their product on the host) or ssa=false (a stack without attention)"
         )
+    check_known(name, MDSTPPConfig, options)
     if options.get("motion_encoder", "dense") != "dense":
         raise BadInput(
             f"model '{name}': motion_encoder={options['motion_encoder']} is not one of its "

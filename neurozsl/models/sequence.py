@@ -15,7 +15,8 @@ Encode = Literal["sequence", "repeat"]
 def as_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
     """The batch with `steps` steps, T of the model.
 
-    `sequence` takes T steps as they are; `repeat` shows the average T times. The mask ends at
+    `sequence` takes T steps as they are, a batch that is shorter than its data set's longest sample
+    with zeros behind it; `repeat` shows the average T times. The mask ends at
     `batch.stop`: what `repeat` averages is known before the first step, all of it.
 
     Raises:
@@ -30,6 +31,8 @@ def as_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBat
 
 def _all_steps(batch: AVBatch, *, steps: int, encode: Encode, model: str) -> AVBatch:
     """As `as_steps`, without a stop."""
+    if encode == "sequence":
+        batch = batch.padded()
     found = batch.audio.shape[1]
     if encode == "sequence":
         if found != steps:

@@ -241,7 +241,7 @@ def _calibration(model: ZSLModel, data: ZSLData) -> ChipInput | None:
 def _taken(split: Split) -> tuple[I64, Split]:
     """Evenly spread samples of a test split, copied."""
     rows = spread(len(split), TEST_SAMPLES // 2)
-    batch = split.batch(rows)
+    batch = split.batch(rows).padded()
     events = None if batch.events is None else batch.events.numpy().astype(np.uint8)
     names = tuple(split.names[row] for row in rows)
     audio, video, label, mask = (

@@ -154,7 +154,7 @@ def fit_stage(
             zeros.before_step(step / total)
             penalties = zeros.penalties(config.penalties)
             mine = share(len(rows), team)  # this process's part of the global batch
-            batch = cast(stage.train.batch(rows[mine]).to(fabric.device), crew.dtype)
+            batch = cast(stage.train.batch(rows[mine], of=rows).to(fabric.device), crew.dtype)
             label = torch.as_tensor(stage.train.label[rows], device=fabric.device)
             with fabric.autocast():
                 with scope.sliced(mine):

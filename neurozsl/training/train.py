@@ -57,7 +57,7 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
         BadInput: no such model, options that it does not take, or vectors of another width.
     """
     split = data.splits["train"]
-    steps = split.audio.shape[1]
+    steps, (audio_dim, video_dim) = split.steps, split.widths
     fitting: dict[str, Any] = (
         {"encode": "repeat"} if steps == 1 else {"encode": "sequence", "steps": steps}
     )
@@ -67,7 +67,7 @@ def make_model(name: str, data: ZSLData, options: Mapping[str, Any]) -> ZSLModel
         fitting["classes"] = len(data.classes)
     if models.asks_for(name, "encoders") or options.get("conse") is True:
         fitting["encoders"] = scaled_specs(data.meta, f"data set '{data.name}'")
-    wide = {"audio_dim": split.audio.shape[2], "video_dim": split.video.shape[2]}
+    wide = {"audio_dim": audio_dim, "video_dim": video_dim}
     model = models.build(name, **wide, **{**fitting, **options})
     width, taken = data.vectors.shape[1], model.options().get("word_dim")
     if taken not in (None, width) and "word_dim" not in options:  # 300 is word2vec's

@@ -64,6 +64,37 @@ def test_a_model_without_a_recipe_is_refused_before_a_folder_is_made(
         assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "passes", "smaller"),
+    [
+        ("hyper-alignment", "apart", ()),
+        ("avmst", "apart", ("steps=2", "spiking_hidden=32")),
+        ("tcaf", None, ("depth=1",)),
+        ("clipclap", None, ("word_dim=300", "clip_words=100")),
+        ("fvaegan-d2", None, ("synthetic=20", "clf_epochs=1")),
+    ],
+)
+def test_a_recipe_of_another_code_trains_and_is_scored(
+    neurozsl: Command,
+    data_dir: Path,
+    tmp_path: Path,
+    model: str,
+    passes: str | None,
+    smaller: tuple[str, ...],
+) -> None:
+    run = tmp_path / "run"
+    how = ("train", "--data", data_dir, "--model", model, "--protocol", "published")
+    ran = neurozsl(*how, "--out", run, *SHORT, *(x for y in smaller for x in ("--set", y)))
+    assert ran.code == 0, ran.err
+    settings = json.loads((run / "run.json").read_text())
+    assert settings["options"].get("passes") == passes
+    rules = settings["train"]["protocol"]
+    assert rules["negatives"] == ("in_batch" if passes is None else "drawn")
+    found = neurozsl("evaluate", run, "--json").document
+    stored = json.loads((run / "result.json").read_text())["test"]
+    assert {key: found[key] for key in stored} == pytest.approx(stored)
+
+
 @pytest.mark.slow
 def test_a_benchmark_by_recipes_trains_each_model_by_its_own(
     neurozsl: Command, data_dir: Path, tmp_path: Path

@@ -1,7 +1,7 @@
 """A data set as one memory-mapped file: `dataset.h5` with contiguous arrays, `dataset.json`.
 
-    /audio (N, T, Da) float32   /video (N, T, Dv) float32   /mask (N, T)   /events (N, T, De) uint8
     /label (N,)   /names (N,)   /classes (C,)   /vectors/by_name (C, 300)   /vectors/legacy (C, 300)
+    and the features, of one length or of many, see `packed_features`
 
 N counts all five splits one after the other, in the order of `SPLITS`; `counts` in the JSON says
 how many each has. So train, val_seen and val_unseen are one slice, and stage 2 joins them without
@@ -20,20 +20,21 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.core.folders import whole_folder
-from neurozsl.core.hdf5_output import Output, hdf5_output
+from neurozsl.core.hdf5_output import hdf5_output
 from neurozsl.core.progress import Progress
 from neurozsl.core.reading import Kind, checked_object, read_object
 from neurozsl.data.batch import SPLITS, ZSLData
 from neurozsl.data.benchmark.avca_layout import FEATURES, FeatureName
-from neurozsl.data.checks import check_data, first_not_finite
+from neurozsl.data.benchmark.packed_features import REPACK as REPACK
+from neurozsl.data.benchmark.packed_features import read_features, write_features
+from neurozsl.data.checks import check_data
 from neurozsl.data.hdf5 import PlainFile, opened
-from neurozsl.data.index import ALIGNMENTS, Alignment, Block, Index, Rows, assemble, read_blocks
-from neurozsl.data.mapped import Pages
+from neurozsl.data.index import ALIGNMENTS, Alignment, Block, Index, Rows, assemble
+from neurozsl.data.ragged import RaggedRows
 from neurozsl.data.store import (
     ARRAYS,
     FACTS,
@@ -46,7 +47,6 @@ from neurozsl.data.store import (
 
 SCHEMA = 2
 ALIGN_BYTES = 64  # of arrays in the file; a mapped float32 must lie on a multiple of 4
-REPACK = "make it again with `neurozsl data convert`"
 PACKED_KEYS: Final[Mapping[str, Kind]] = {**KEYS, "arrays": dict}
 NOTED: Final[Mapping[str, Kind]] = {"sha256": str, "bytes": int, "mtime_ns": int}
 
@@ -72,7 +72,7 @@ def write(index: Index, folder: Path, *, progress: Progress | None = None) -> No
         aligned = {"alignment_threshold": ALIGN_BYTES, "alignment_interval": ALIGN_BYTES}
         with hdf5_output(path, **aligned) as (file, stream):
             _write_small(file, index)
-            _write_features(file, stream, index, progress)
+            write_features(file, stream, index, progress)
         state = path.stat()
         arrays = {
             "sha256": sha256(path),
@@ -171,43 +171,11 @@ def _write_small(file: Any, index: Index) -> None:
     file.create_dataset("names", data=names, dtype=text)
 
 
-def _write_features(file: Any, stream: Output, index: Index, progress: Progress | None) -> None:
-    n, steps = len(index), index.audio_shape[0]
-    audio = file.create_dataset("audio", (n, *index.audio_shape), dtype="<f4")
-    video = file.create_dataset("video", (n, *index.video_shape), dtype="<f4")
-    mask = np.zeros((n, steps), dtype=np.bool_)
-    events = None
-    if index.events_width is not None:
-        events = file.create_dataset("events", (n, steps, index.events_width), dtype="u1")
-    for place, rows in read_blocks(index, progress):
-        for part, values in (("audio", rows.audio), ("video", rows.video)):
-            row = first_not_finite(values)
-            if row is not None:
-                raise BadInput(
-                    f"{index.name}, {part}: sample {place.start + row} holds NaN or infinity; "
-                    "`neurozsl data check` names its file; remove the sample or encode it again"
-                )
-        audio[place], video[place], mask[place] = rows.audio, rows.video, rows.mask
-        if events is not None:
-            events[place] = rows.events
-        stream.check()
-    file.create_dataset("mask", data=mask)
-
-
-def _open(file: PlainFile, path: Path, facts: dict[str, Any]) -> tuple[Index, Rows]:
+def _open(file: PlainFile, path: Path, facts: dict[str, Any]) -> tuple[Index, Rows | RaggedRows]:
     names = file.texts("names")
     n = len(names)
     label = file.numbers("label", "iu", (n,)).astype(np.int64)
-    pages = Pages(path)
-    events = _map(pages, file, "events", "|u1", n) if file.holds("", "events") else None
-    audio = _map(pages, file, "audio", "<f4", n)
-    rows = Rows(
-        audio=audio,
-        video=_map(pages, file, "video", "<f4", n),
-        mask=file.numbers("mask", "b", (n, audio.shape[1])),
-        events=events,
-        pages=pages,
-    )
+    rows, audio, video = read_features(file, path, n)
     classes = file.texts("classes")
     vectors = {
         name: np.asarray(
@@ -228,20 +196,16 @@ def _open(file: PlainFile, path: Path, facts: dict[str, Any]) -> tuple[Index, Ro
         classes=classes,
         vectors=vectors,
         blocks=blocks,
-        audio_shape=rows.audio.shape[1:],
-        video_shape=rows.video.shape[1:],
+        audio_shape=audio,
+        video_shape=video,
         synthetic=facts["synthetic"],
         step_s=float(facts["step_s"]),
         meta=facts["meta"],
-        events_width=None if rows.events is None else rows.events.shape[2],
+        events_width=rows.events.shape[2]
+        if isinstance(rows, Rows) and rows.events is not None
+        else None,
     )
     return index, rows
-
-
-def _map(pages: Pages, file: PlainFile, name: str, dtype: str, n: int) -> npt.NDArray[Any]:
-    """A read-only array on the file's own bytes; batches copy the rows that they need."""
-    offset, shape = file.place(name, dtype, (n, None, None))
-    return pages.array(offset, shape, dtype)
 
 
 def _not_read() -> Rows:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from neurozsl.core.errors import BadInput
+from neurozsl.data.batch import I64
 from neurozsl.data.index import Block, Rows
+from neurozsl.data.ragged import RaggedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +22,8 @@ class Pair:
         steps: of the longest video; 1 for averaged features.
         audio_dim, video_dim: widths.
         synthetic: the file says of itself that it was generated.
-        read: features of all videos, padded or cut to a number of steps.
+        read: features of all videos, at most so many steps of each.
+        lengths: (n,) steps of each video, which `read` gives end to end; None: one step each.
     """
 
     names: tuple[str, ...]
@@ -28,12 +31,14 @@ class Pair:
     audio_dim: int
     video_dim: int
     synthetic: bool
-    read: Callable[[int], Rows]
+    read: Callable[[int], Rows | RaggedRows]
+    lengths: I64 | None = None
 
     def block(self, label: int, steps: int) -> Block:
-        """Returns all videos as samples of class `label`, `steps` long."""
+        """Returns all videos as samples of class `label`, `steps` long at most."""
         labels = np.full(len(self.names), label, dtype=np.int64)
-        return Block(labels, self.names, partial(self.read, steps))
+        lengths = None if self.lengths is None else np.minimum(self.lengths, steps)
+        return Block(labels, self.names, partial(self.read, steps), lengths)
 
 
 def join_names(

@@ -2,7 +2,7 @@
 
 In: `<Class>.pkl`, a pickled dict with `features` (list of (T_i, D) arrays), `video_names` (bytes)
 and `fps`, one file per modality. It is read without running what it says (`safe_pickle`).
-Out: audio and video (n, T, D) with one mask (n, T), zeros after the end.
+Out: audio and video end to end, with one length per video (`data.ragged`).
 
 TCaF keeps two lengths per video: SeLaVi gives a vector per second for both, but VGGish one per
 0.96 s and C3D one per 0.64 s (16 frames at 25 Hz). A batch here has one time axis, so:
@@ -12,9 +12,10 @@ TCaF keeps two lengths per video: SeLaVi gives a vector per second for both, but
              where none does, the vector that covers the middle of the step
     T_i    = ceil(min(audio time, picture time) / step)
 
-so every vector is used once and neither modality is stretched. A video of more than T steps is cut
-to its middle, the same span in both modalities (TCaF does so at test; its random start in training
-is not reproduced). Not done here, as it belongs to TCaF's model: division by 255, normalisation.
+so every vector is used once and neither modality is stretched. A video of more steps than asked for
+is cut to its middle, the same span in both modalities (TCaF does so at test; its random start in
+training is not reproduced). Not done here, as it belongs to TCaF's model: division by 255,
+normalisation.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32
 from neurozsl.data.benchmark.pair import Pair, join_names
 from neurozsl.data.benchmark.safe_pickle import load_pickle
-from neurozsl.data.index import Rows
+from neurozsl.data.ragged import RaggedRows, offsets
 
 PERIOD_MS = {"main_temporal": (1000, 1000), "cls_temporal": (960, 640)}  # audio, video
 
@@ -94,26 +95,29 @@ def open_pair(audio: Path, video: Path, kind: str) -> Pair:
     """
     heard, shown = read_class(audio), read_class(video)
     names, audio_rows, video_rows = join_names(heard.names, shown.names, video)
-    lengths = [
-        common_steps(len(heard.sequences[a]), len(shown.sequences[v]), kind)
-        for a, v in zip(audio_rows, video_rows, strict=True)
-    ]
+    lengths = np.array(
+        [
+            common_steps(len(heard.sequences[a]), len(shown.sequences[v]), kind)
+            for a, v in zip(audio_rows, video_rows, strict=True)
+        ],
+        dtype=np.int64,
+    )
 
-    def read(steps: int) -> Rows:
+    def read(steps: int) -> RaggedRows:
         # Read again rather than kept: all classes together may not fit into memory.
         files = (read_class(audio), read_class(video))
-        parts = [np.zeros((len(names), steps, file.width), dtype=np.float32) for file in files]
-        mask = np.zeros((len(names), steps), dtype=np.bool_)
-        for i, (length, *rows) in enumerate(zip(lengths, audio_rows, video_rows, strict=True)):
+        parts: tuple[list[F32], list[F32]] = ([], [])
+        for length, *rows in zip(lengths.tolist(), audio_rows, video_rows, strict=True):
             kept = min(length, steps)
             begin = (length - kept) // 2
-            mask[i, :kept] = True
             for part, file, row, period in zip(parts, files, rows, PERIOD_MS[kind], strict=True):
                 grid = on_grid(file.sequences[row], period, step_ms(kind), length)
-                part[i, :kept] = grid[begin : begin + kept]
-        return Rows(parts[0], parts[1], mask)
+                part.append(grid[begin : begin + kept])
+        sizes = offsets(np.minimum(lengths, steps))
+        return RaggedRows(np.concatenate(parts[0]), np.concatenate(parts[1]), sizes, steps)
 
-    return Pair(names, max(lengths), heard.width, shown.width, False, read)
+    width, height = heard.width, shown.width
+    return Pair(names, int(lengths.max()), width, height, False, read, lengths)
 
 
 def common_steps(audio: int, video: int, kind: str) -> int:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from neurozsl.data.batch import SPLITS, Split, ZSLData
 from neurozsl.data.events.feature_events import feature_events
 
-BLOCK = 1024  # samples looked at together; bounds memory
+BLOCK = 1024  # samples looked at together, fewer of many steps; bounds memory
 EVENT_THRESHOLD = 0.2  # of the motion branch's default input
 
 
@@ -65,10 +65,10 @@ def summarise(data: ZSLData) -> Summary:
         name=data.name,
         synthetic=data.synthetic,
         classes=len(data.classes),
-        steps=train.audio.shape[1],
+        steps=train.steps,
         step_s=data.step_s,
-        audio_dim=train.audio.shape[2],
-        video_dim=train.video.shape[2],
+        audio_dim=train.widths[0],
+        video_dim=train.widths[1],
         splits=tuple(_summarise_split(data, data.splits[name]) for name in SPLITS),
         skipped=_skipped(data.meta),
     )
@@ -78,9 +78,10 @@ def _summarise_split(data: ZSLData, split: Split) -> SplitSummary:
     counts = np.bincount(split.label, minlength=len(data.classes))
     counts = counts[counts > 0]
     audio, video, events, pixel = _Moments(), _Moments(), _Moments(), _Moments()
-    for start in range(0, len(split), BLOCK):
+    size = max(1, BLOCK // max(1, split.steps // 16))
+    for start in range(0, len(split), size):
         # A block at once: the features may be mapped from a file that is larger than memory.
-        block = split.batch(np.arange(start, min(start + BLOCK, len(split))))
+        block = split.batch(np.arange(start, min(start + size, len(split))))
         real = block.mask.numpy()
         audio.add(block.audio.numpy()[real])
         video.add(block.video.numpy()[real])

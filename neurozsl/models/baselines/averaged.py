@@ -3,29 +3,20 @@
 In: an `AVBatch`; its audio and video, averaged over the real steps of a sample, go through the
 whole model on the host, nothing spikes. Losses compare a sample with the classes that are trained
 on, which `train_on` tells; before it does, these are all rows of the class vectors.
-
-The benchmark's public code passes samples and their negatives through the networks one after the
-other, each with BatchNorm statistics of its own, and takes the loss of the samples alone. With
-`passes="apart"` a training batch is read so: its first half are samples, its second half the
-negatives drawn for them, as the rule `negatives=drawn` makes it. With `passes="joint"` it is one
-batch, whatever its rows are for, and every row is a sample with a negative in some other row.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.avca_config import Preset as Preset
 from neurozsl.models.base import Embedding, Prepared
 from neurozsl.models.blocks import masked_mean
-from neurozsl.models.options import check_choices, check_known, check_rules, one_of
-
-Passes = Literal["joint", "apart"]
+from neurozsl.models.options import check_known, check_rules
 
 
 class AveragedFeatures(NamedTuple):
@@ -78,55 +69,6 @@ class Averaged(nn.Module):
         return self.finish(None, self.prepare(batch).context)
 
 
-class Paired(Averaged):
-    """Base of a model that compares samples with negatives, in `passes` of either kind."""
-
-    def __init__(self, name: str, passes: Passes) -> None:
-        super().__init__()
-        self._name, self._passes = name, passes
-
-    @property
-    def apart(self) -> bool:
-        """Whether halves of a batch pass by themselves now."""
-        return self.training and self._passes == "apart"
-
-    def share(self, scope: Any) -> None:
-        """Refuse several processes, which would cut the halves (`parallel.shared_layers`)."""
-        if self._passes == "apart" and scope.team.size > 1:
-            raise BadInput(
-                f"model '{self._name}': passes=apart reads a batch as two halves, which "
-                f"{scope.team.size} processes would cut; train in one, or with passes=joint"
-            )
-
-    def through(self, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """Pass rows through a network, each half by itself where that is asked for."""
-        if not self.apart:
-            return net(x)
-        return torch.cat([net(half) for half in halves(x)])
-
-    def pairs(self, negative: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the samples and of their negatives, `(pairs,)` each.
-
-        Raises:
-            BadInput: passes=apart, and the second half are not the first one's negatives.
-        """
-        rows = torch.arange(len(negative), device=negative.device)
-        if not self.apart:
-            return rows, negative
-        sample, other = halves(rows)
-        if len(rows) % 2 or not torch.equal(negative[: len(sample)], other):
-            raise BadInput(
-                f"model '{self._name}': passes=apart takes batches that end in the negatives drawn "
-                "for their samples; train with `--rule negatives=drawn`, or with passes=joint"
-            )
-        return sample, other
-
-
-def halves(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the second half of the rows."""
-    return x[: len(x) // 2], x[len(x) // 2 :]
-
-
 def resolve(
     name: str,
     kind: type[Any],
@@ -145,15 +87,11 @@ def resolve(
     """
     check_known(name, kind, given)
     preset = given.get("preset", "ucf_main")
-    one_of(name, "preset", preset, presets)
     config = kind(**{**presets[preset], **given})
-    check_choices(name, config)
     values: dict[str, Any] = vars(config)
     rules = {f"{x}={values[x]}, expected 0 to below 1": 0 <= values[x] < 1 for x in shares}
     rules |= {
-        f"{x}={values[x]!r}, expected a whole number of at least 1": isinstance(values[x], int)
-        and values[x] >= 1
-        for x in sizes
+        f"{x}={values[x]}, expected a whole number of at least 1": values[x] >= 1 for x in sizes
     }
     check_rules(name, rules)
     return config

@@ -12,9 +12,9 @@ benchmark has it (ExplainableML/AVCA-GZSL, 2711aeb; the authors' own trains by S
     l_ta  = t(t, a, a-)  l_at = t(a, t, t-)  l_tv = t(t, v, v-)  l_vt = t(v, t, t-)
 
 t(anchor, positive, negative) is torch's triplet loss with margin 1, a minus marks a sample of
-another class; the loss is the plain sum. `passes` says how negatives are embedded (`averaged`): the
-public code's `apart` needs the rule `negatives=drawn`, so the default is `joint`. At 512/512
-features the model has 1,319,872 parameters, at 128/4096 4,596,672.
+another class; the loss is the plain sum. `passes` says how negatives are embedded
+(`models.passes`): the public code's `apart` needs the rule `negatives=drawn`, so the default is
+`joint`. At 512/512 features the model has 1,319,872 parameters, at 128/4096 4,596,672.
 
 The public evaluator takes the mean of the betas that are best for audio, for video and for both;
 here beta is that of what is scored.
@@ -22,7 +22,7 @@ here beta is that of what is scored.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -31,8 +31,9 @@ from torch.nn.functional import normalize, triplet_margin_loss
 from neurozsl.core.signals import Trace
 from neurozsl.models.avca_losses import Three
 from neurozsl.models.base import Combine, Embedding, LossTerms
-from neurozsl.models.baselines.averaged import AveragedFeatures, Paired, Passes, Preset, resolve
+from neurozsl.models.baselines.averaged import Averaged, AveragedFeatures, Preset, resolve
 from neurozsl.models.blocks import projection_map
+from neurozsl.models.passes import InPasses, Passes
 
 Score = Literal["both", "mean", "min", "audio", "video"]
 
@@ -79,12 +80,15 @@ class AVGZSLNetConfig:
     score: Score = "both"
 
 
-class AVGZSLNet(Paired):
+class AVGZSLNet(InPasses, Averaged):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
 
+    name: ClassVar[str] = "avgzslnet"
+
     def __init__(self, config: AVGZSLNetConfig) -> None:
-        super().__init__("avgzslnet", config.passes)
+        super().__init__()
         self.config = c = config
+        self.passes = c.passes
         self.embed_audio = projection_map(c.audio_dim, c.hidden, c.proj, c.drop_embed, "linear")
         self.embed_video = projection_map(c.video_dim, c.hidden, c.proj, c.drop_embed, "linear")
         self.embed_word = projection_map(c.word_dim, c.word_hidden, c.proj, c.drop_embed, "linear")

@@ -102,7 +102,7 @@ class AVMST(AVCA):
         how: dict[str, Any] = {"steps": c.steps, "dt_s": c.dt_s, "neuron": c.neurons}
         if c.order == "public":
             raw = {name: InputCode(n, "graded", 16, True, 1.0) for name, n in c.widths.items()}
-            return CarriedBranch(raw, widths, apart=c.negatives == "apart", **how)
+            return CarriedBranch(raw, widths, apart=c.passes == "apart", **how)
         codes = {name: self._code(width) for name, width in c.widths.items()}
         return SpikingBranch(codes, widths, norm=c.norm, **how)
 

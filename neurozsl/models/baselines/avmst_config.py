@@ -1,7 +1,7 @@
 """Options of AVMST: AVCA's and those of its spiking branch.
 
 The public code (ICME23_AVMST, commit abcc5cd) as a whole is `order=public`, `train_branch=false`,
-`negatives=apart` and `extra_passes=true`, trained with `--protocol avca`.
+`passes=apart` and `extra_passes=true`; `--protocol published` trains it as AVCA was, a guess.
 """
 
 import math

@@ -4,7 +4,7 @@ All of one forward pass, row by row and without a reset between the lines::
 
     audio      T steps through the audio neurons
     video      step 1 through the video neurons, steps 2 to T through the *audio* neurons
-    negatives  in training with negatives=apart: both lines again for the second half of the rows,
+    negatives  in training with passes=apart: both lines again for the second half of the rows,
                from the membranes that the sample of the same row left
 
 So the audio neurons reach the video with what the audio left, and what a sample's negative spikes

@@ -19,9 +19,9 @@ alpha >= 1/2, else to a.
 In l_ct the weight of a sample meets the loss of every sample: shapes (batch, 1) and (batch,) make a
 product (batch, batch), whose mean is that of means above. So alpha moves to the modality with the
 lower loss of the batch, in all samples alike. `attention_loss=per_sample` weighs each sample by its
-own alpha. `passes` says how negatives are embedded (`averaged`): the public code's `apart` needs
-the rule `negatives=drawn`, so the default is `joint`. At 512/512 features the model has 1,299,157
-parameters, at 128/4096 4,585,557.
+own alpha. `passes` says how negatives are embedded (`models.passes`): the public code's `apart`
+needs the rule `negatives=drawn`, so the default is `joint`. At 512/512 features the model has
+1,299,157 parameters, at 128/4096 4,585,557.
 
 The public evaluator takes the mean of the betas that are best for audio, for video and for the
 picked; here beta is that of what is scored.
@@ -29,7 +29,7 @@ picked; here beta is that of what is scored.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,15 +39,9 @@ from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.avca_losses import Three
 from neurozsl.models.base import Embedding, LossTerms
-from neurozsl.models.baselines.averaged import (
-    AveragedFeatures,
-    Paired,
-    Passes,
-    Preset,
-    halves,
-    resolve,
-)
+from neurozsl.models.baselines.averaged import Averaged, AveragedFeatures, Preset, resolve
 from neurozsl.models.blocks import projection_map
+from neurozsl.models.passes import InPasses, Passes, halves
 
 _SURER = 0.1  # nats between two entropies, above which one modality is the surer one
 
@@ -84,12 +78,15 @@ class CJMEConfig:
     score: Literal["picked", "audio", "video"] = "picked"
 
 
-class CJME(Paired):
+class CJME(InPasses, Averaged):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
 
+    name: ClassVar[str] = "cjme"
+
     def __init__(self, config: CJMEConfig) -> None:
-        super().__init__("cjme", config.passes)
+        super().__init__()
         self.config = c = config
+        self.passes = c.passes
         self.embed_audio = _embedding(c.audio_dim, c.hidden, c)
         self.embed_video = _embedding(c.video_dim, c.hidden, c)
         self.embed_word = _embedding(c.word_dim, c.word_hidden, c)

@@ -29,9 +29,8 @@ option here:
                        By default the classifier of its last epoch counts, and stage 1 chooses the
                        number of epochs on validation classes
 
-and with all three, `--rule stage2_epochs=all --rule beta_max=0 --rule beta_count=1 --lr 1e-3
---epochs 50 --batch 64` is the public run. Its sigmoid leaves generated features between 0 and 1
-although real ones may be negative; that is kept.
+and all three as `--protocol published` trains them (`recipes.toml`) are the public run. Its sigmoid
+leaves generated features between 0 and 1 although real ones may be negative; that is kept.
 
 Parameters at 512/512: E 578,100, G 833,024, D 678,913, D2 525,313, and the classifier.
 """

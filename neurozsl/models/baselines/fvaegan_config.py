@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from neurozsl.models.options import check_choices, check_known, check_rules, check_types, one_of
+from neurozsl.models.options import check_known, check_rules
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,8 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> FVAEGANConfi
     """
     name = "fvaegan-d2"
     check_known(name, FVAEGANConfig, options)
-    one_of(name, "preset", options.get("preset", "ucf"), PRESETS)
     preset: dict[str, Any] = {"synthetic": PRESETS[options.get("preset", "ucf")]}
     config = FVAEGANConfig(audio_dim, video_dim, **{**preset, **options})
-    check_choices(name, config)
-    check_types(name, config)
     rules = {
         f"{key}={getattr(config, key)}, expected at least 1": getattr(config, key) >= 1
         for key in ("classes", "latent", "hidden", "synthetic", "clf_epochs", "every")

@@ -121,9 +121,9 @@ class HyperAVCA(AVCA):
             BadInput: as AVCA's.
         """
         terms = super().loss(output, label, negative, vectors)
-        rows = self._samples(output, negative)
-        phi_v, phi_a, other = output.aux["phi_v"], output.aux["phi_a"], negative[:rows]
-        aligned = self._aligned(phi_v[:rows], phi_a[:rows])
+        sample, other = self.pairs(negative)
+        phi_v, phi_a = output.aux["phi_v"], output.aux["phi_a"]
+        aligned = self._aligned(phi_v[sample], phi_a[sample])
         aligned = aligned + self._aligned(phi_v[other], phi_a[other])
         total = terms.total + self.config.weight_align * aligned
         return LossTerms(total, {**terms.parts, "l_align": aligned})

@@ -35,7 +35,7 @@ def data_summary(run: Run) -> schema.DataSummary:
             train=names(stage.train_ids), seen=names(stage.seen_ids), unseen=names(stage.unseen_ids)
         ),
         samples={name: len(split) for name, split in data.splits.items()},
-        steps=int(run.settings.options.get("steps", stage.train.audio.shape[1])),
+        steps=int(run.settings.options.get("steps", stage.train.steps)),
         step_s=data.step_s,
         skipped=len(skipped) if isinstance(skipped, list | tuple) else 0,
         notes=tuple(notes),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from neurozsl import models
 from neurozsl.core.errors import BadInput
@@ -90,7 +89,7 @@ def test_a_samples_spikes_depend_on_it_alone_and_in_the_public_order_on_its_part
     given = replace(batch(8, width=10), video=batch(8).audio.flip(0))
     other = given.take([0, 1, 2, 3, 7, 6, 5, 4])  # the second half in another order
     for order, alone in (("clean", True), ("public", False)):
-        model = build(audio_dim=10, video_dim=10, **SMALL, order=order, negatives="apart").double()
+        model = build(audio_dim=10, video_dim=10, **SMALL, order=order, passes="apart").double()
         model.calibrate(given)
         model.train()
         one, two = (spikes_of(model, x).spikes["audio.1"] for x in (given, other))
@@ -212,22 +211,3 @@ def test_the_public_order_says_why_no_chip_can_take_it_over() -> None:
     for refused in (lambda: model.branch.spec(), lambda: model.frozen({"audio.0": 1.0})):
         with pytest.raises(BadInput, match=r"order=public carries membranes.*train with order=cl"):
             refused()
-
-
-@pytest.mark.parametrize(
-    ("negative", "marks", "message"),
-    [
-        (torch.arange(12).roll(1), None, "12 rows whose second half is not the negatives"),
-        (torch.arange(12).roll(6), [0.0, 1.0] * 6, "needs the 12 rows of a batch in one process"),
-    ],
-)
-def test_halves_that_are_not_samples_and_negatives_are_refused(
-    negative: Tensor, marks: list[float] | None, message: str
-) -> None:
-    model, given = small(negatives="apart"), batch()
-    output = model(given)
-    if marks is not None:  # as two processes gather it
-        aux = {**output.aux, "pass": torch.tensor(marks, dtype=torch.float64)}
-        output = replace(output, aux=aux)
-    with pytest.raises(BadInput, match=message):
-        model.loss(output, given.label, negative, torch.zeros(3, 300, dtype=torch.float64))

@@ -27,7 +27,7 @@ from tests.models.baselines.golden import (
 
 PUBLIC: dict[str, Any] = {
     "hidden": 12, "spiking_hidden": 12, "drop_enc": 0.0, "drop_proj": 0.0, "drop_dec": 0.0,
-    "order": "public", "negatives": "apart",
+    "order": "public", "passes": "apart",
     # Drawn and kept by the public code, but their gradients are stored.
     "pos_emb": "trained", "train_branch": True,
 }  # fmt: skip
@@ -150,7 +150,7 @@ def test_golden_baselines_avmst_a_membrane_at_the_threshold_spikes(golden: Golde
     """The weights lie on a grid where u = 1 is met, so both comparisons are told apart."""
     spikes: dict[str, tuple[Tensor, Tensor]] = {}
     for fires in ("reached", "above"):
-        model = public(golden, fires=fires, negatives="in_batch").eval()
+        model = public(golden, fires=fires, passes="joint").eval()
         prepared = model.prepare(averaged(golden["in/audio"], golden["in/video"]))
         trace = own_trace(model, prepared)
         assert trace is not None

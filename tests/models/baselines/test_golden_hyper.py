@@ -34,7 +34,7 @@ NAMES = {
 LEARNT = ("hyper-single", "hyper-multiple")
 PUBLIC: dict[str, Any] = {
     "hidden": 12, "drop_enc": 0.0, "drop_proj": 0.0, "drop_dec": 0.0, "extra_passes": True,
-    "negatives": "apart", "pos_emb": "trained",  # drawn and kept, but its gradient is stored
+    "passes": "apart", "pos_emb": "trained",  # drawn and kept, but its gradient is stored
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""AVGZSLNet and CJME: losses in plain Python, passes joint and apart, what they refuse."""
+"""AVGZSLNet and CJME: losses in plain Python, passes joint and apart."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import torch
 from torch import Tensor
 
 from neurozsl import models
-from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import LossTerms, embed
 from neurozsl.models.baselines.avgzslnet import AVGZSLNet
 from neurozsl.models.baselines.cjme import CJME
-from neurozsl.parallel.shared_layers import Scope, convert
-from neurozsl.parallel.team import Alone
 from tests.models.baselines.golden import averaged
 
 Rows = Sequence[Sequence[float]]
@@ -172,29 +169,6 @@ def test_apart_the_statistics_of_the_samples_know_nothing_of_the_negatives(name:
         model = built(name, passes=passes).train()
         quiet, other = (embed(model, x).aux["audio"][:6] for x in (b, loud))
         assert torch.allclose(quiet, other) == equal
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("rows", [12, 11])
-def test_apart_a_batch_without_drawn_negatives_is_refused(name: str, rows: int) -> None:
-    model, b = built(name, passes="apart").train(), batch(rows)
-    negative = (torch.arange(rows) + 1) % rows
-    with pytest.raises(BadInput, match=r"train with `--rule negatives=drawn`, or with passes=joi"):
-        model.loss(embed(model, b), b.label, negative, VECTORS)
-
-
-class Two(Alone):
-    """Stands for a team of two."""
-
-    size = 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_apart_several_processes_are_refused(name: str) -> None:
-    with pytest.raises(BadInput, match=r"halves, which 2 processes would cut"):
-        convert(built(name, passes="apart"), Scope(Two()), dropout=False)
-    convert(built(name, passes="apart"), Scope(Alone()), dropout=False)
-    convert(built(name), Scope(Two()), dropout=False)
 
 
 def test_cjme_says_where_its_attention_always_picks_the_same() -> None:

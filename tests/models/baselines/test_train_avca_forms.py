@@ -15,14 +15,14 @@ from neurozsl.training.protocol import train_config
 
 SMALL: dict[str, Any] = {"embed": 16, "hidden": 24, "head_width": 8, "heads": 2, "mlp": 8}
 PUBLIC: dict[str, Any] = {
-    "order": "public", "train_branch": False, "negatives": "apart", "extra_passes": True,
+    "order": "public", "train_branch": False, "passes": "apart", "extra_passes": True,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("hyper-alignment", {"negatives": "apart"}),
+        ("hyper-alignment", {"passes": "apart"}),
         ("hyper-single", {}),
         ("hyper-multiple", {"curvatures": 3}),
         ("avmst", {"spiking_hidden": 24}),
