@@ -10,6 +10,8 @@ projected class vectors theta_w. Nothing spikes: the whole model runs on the hos
     rho_m        = D(theta_m),  m = a, v, w                   one block
     phi_m_rec    = m_rec(theta_m),  m = a, v                  one block
 
+Parts of it are left out for the ablations of the paper: `inputs`, `cross` (`avca_config`).
+
 A block is Linear - BatchNorm - ReLU - Dropout, so every theta is >= 0. Losses: `avca_losses`. The
 class is the nearest theta_w to theta_v (Eq. 3). At 512/512 features the model has 1,693,108
 parameters, at 128/4096 (VGGish/C3D) 3,331,508, the 600 of the untrained position vectors included.
@@ -20,7 +22,7 @@ Where paper and public code differ, the default is the code and the paper is an 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ from neurozsl.models.avca_attention import CrossAttention
 from neurozsl.models.avca_config import PRESETS as PRESETS
 from neurozsl.models.avca_config import AVCAConfig as AVCAConfig
 from neurozsl.models.avca_config import configure, loss_weight
+from neurozsl.models.avca_isolated import Isolated
 from neurozsl.models.avca_losses import Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared, embed
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
@@ -49,12 +52,28 @@ _DEAD = 0.9  # share of embedding channels that are 0 for every sample, above wh
 
 @dataclass(frozen=True)
 class Encoded:
-    """Averaged features and their encodings, `(batch, width)` each."""
+    """Averaged features and their encodings, `(batch, width)` each; 0 wide where left out."""
 
     audio: Tensor
     video: Tensor
     phi_a: Tensor
     phi_v: Tensor
+
+
+class NoPart(nn.Module):
+    """Where an option leaves a part out: rows of width 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, any)` -> `(batch, 0)`."""
+        return x[:, :0]
+
+
+Part = TypeVar("Part", bound=nn.Module)
+
+
+def _kept(there: bool, part: Part) -> Part:
+    """The part, or what stands for it. Made in either case, so that the others are drawn alike."""
+    return part if there else cast(Part, NoPart())
 
 
 class AVCA(InPasses, nn.Module):
@@ -68,9 +87,12 @@ class AVCA(InPasses, nn.Module):
         self.config = c = config
         self.passes = c.passes
         two = {"momentum": c.momentum}
-        self.encode_audio = Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc, **two)
-        self.encode_video = Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc, **two)
-        self.cross_attention = CrossAttention(
+        audio, video = ("audio" in c.branches), ("video" in c.branches)
+        hear = Encoder(c.audio_dim, c.hidden, c.embed, c.drop_enc, **two)
+        see = Encoder(c.video_dim, c.hidden, c.embed, c.drop_enc, **two)
+        self.encode_audio = _kept("audio" in c.inputs, hear)
+        self.encode_video = _kept("video" in c.inputs, see)
+        attention = CrossAttention(
             c.embed,
             heads=c.heads,
             head_width=c.head_width,
@@ -79,12 +101,13 @@ class AVCA(InPasses, nn.Module):
             norm=c.attention,
             pos_emb=c.pos_emb,
         )
-        self.project_audio = Encoder(c.embed, c.hidden, c.proj, c.drop_proj, **two)
-        self.project_video = Encoder(c.embed, c.hidden, c.proj, c.drop_proj, **two)
+        self.cross_attention = _kept(c.crosses, attention)
+        self.project_audio = _kept(audio, Encoder(c.embed, c.hidden, c.proj, c.drop_proj, **two))
+        self.project_video = _kept(video, Encoder(c.embed, c.hidden, c.proj, c.drop_proj, **two))
         self.project_word = LinearBlock(c.word_dim, c.proj, c.drop_dec)
         self.decode = LinearBlock(c.proj, c.word_dim, c.drop_dec)
-        self.reconstruct_audio = LinearBlock(c.proj, c.embed, c.drop_dec)
-        self.reconstruct_video = LinearBlock(c.proj, c.embed, c.drop_dec)
+        self.reconstruct_audio = _kept(audio, LinearBlock(c.proj, c.embed, c.drop_dec))
+        self.reconstruct_video = _kept(video, LinearBlock(c.proj, c.embed, c.drop_dec))
 
     def calibrate(self, batch: AVBatch) -> None:
         """Nothing here depends on the training data but the weights."""
@@ -122,7 +145,9 @@ class AVCA(InPasses, nn.Module):
         return Embedding(tuple(aux[name] for name in names), aux, combine)
 
     def _attended(self, phi_a: Tensor, phi_v: Tensor) -> tuple[Tensor, Tensor]:
-        """What Eq. 2 projects to theta_a and theta_v."""
+        """What Eq. 2 projects to theta_a and theta_v; phi alone where nothing is attended to."""
+        if not self.config.crosses:
+            return phi_a, phi_v
         attended_a, attended_v = self.cross_attention(phi_a, phi_v)
         if self.config.residual == "double":
             attended_a, attended_v = attended_a + phi_a, attended_v + phi_v
@@ -158,12 +183,13 @@ class AVCA(InPasses, nn.Module):
         )
         parts = losses(
             theta,
-            Three(*(self.through(self.decode, x) for x in theta)),
+            Three(*(self.through(self.decode, x) if x.shape[1] else x for x in theta)),
             (own["phi_a"], own["phi_v"]),
             phi_rec,
             raw[:rows],
             negative[:rows],
             margin=self.config.margin,
+            branches=self.config.branches,
         )
         if self.training and self.config.extra_passes:
             self._extra_passes(own, phi_rec, raw[:rows])
@@ -196,6 +222,13 @@ class AVCA(InPasses, nn.Module):
 
 def build(
     *, audio_dim: int, video_dim: int, encode: str = "", steps: int = 0, **options: Any
-) -> AVCA:
-    """Make an AVCA, which averages over time: the axis (`encode`, `steps`) does not change it."""
-    return AVCA(configure(audio_dim=audio_dim, video_dim=video_dim, **options))
+) -> AVCA | Isolated:
+    """Make an AVCA, which averages over time: the axis (`encode`, `steps`) does not change it.
+
+    Raises:
+        BadInput: an option does not exist or has a value that is not allowed.
+    """
+    config = configure(audio_dim=audio_dim, video_dim=video_dim, **options)
+    if config.cross == "none":
+        return Isolated(config, *(AVCA(config.alone(name)) for name in config.branches))
+    return AVCA(config)

@@ -14,15 +14,22 @@ the projected audio, video and class vector, rho their decoded forms, phi the en
           + t(theta_a, theta_w, theta_w-) + t(theta_v, theta_w, theta_w-)             (Eq. 9)
     l_r   = MSE(phi_a_rec, phi_a) + MSE(phi_v_rec, phi_v)
           + MSE(theta_a, theta_w) + MSE(theta_v, theta_w)                             (Eq. 10)
+
+A branch that is not trained (section 4.5: "along with their associated losses") takes with it every
+term that names its theta, rho or phi; MSE(rho_w, w) is of neither and stays.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss, triplet_margin_loss
 
+Modality = Literal["audio", "video"]
 NAMES = ("l_t", "l_rec", "l_ct", "l_w", "l_r")
+BRANCHES: tuple[Modality, ...] = ("audio", "video")
 
 
 class Three(NamedTuple):
@@ -50,13 +57,15 @@ def losses(
     negative: Tensor,
     *,
     margin: float,
+    branches: Sequence[Modality] = BRANCHES,
 ) -> Mapping[str, Tensor]:
     """The five losses by name, each a scalar, unweighted.
 
     `theta` `(batch, proj)`, `rho` and the samples' class `vectors` `(batch, words)`, `phi` and
     `phi_rec` (audio, video) `(batch, embed)`; `negative` `(batch,)`: per sample, the row of a
     sample of another class in `theta` and `rho`, which may have further rows behind the samples'
-    own; `margin` of the triplets.
+    own; `margin` of the triplets; `branches` whose terms are summed, audio first. What is given of
+    another is not read.
     """
 
     def t(anchor: Tensor, positive: Tensor, other: Tensor) -> Tensor:
@@ -64,22 +73,30 @@ def losses(
 
     theta_n, rho_n = theta.of(negative), rho.of(negative)
     theta, rho = theta.first(len(negative)), rho.first(len(negative))
+    places = [BRANCHES.index(name) for name in branches]
+
+    def pull(x: Three, other: Three) -> list[Tensor]:
+        """From the word to each branch, away from the branch of another sample."""
+        return [t(x.word, x[i], other[i]) for i in places]
+
     return {
-        "l_t": t(theta.audio, theta.word, theta_n.audio)
-        + t(theta.video, theta.word, theta_n.video)
-        + t(theta.word, theta.audio, theta_n.word)
-        + t(theta.word, theta.video, theta_n.word),
-        "l_rec": mse_loss(rho.audio, vectors)
-        + mse_loss(rho.video, vectors)
-        + mse_loss(rho.word, vectors),
-        "l_ct": t(rho.word, rho.audio, rho_n.audio) + t(rho.word, rho.video, rho_n.video),
-        "l_w": t(theta.word, theta.audio, theta_n.audio)
-        + t(theta.word, theta.video, theta_n.video)
-        + t(theta.audio, theta.word, theta_n.word)
-        + t(theta.video, theta.word, theta_n.word),
+        "l_t": total(
+            [t(theta[i], theta.word, theta_n[i]) for i in places]
+            + [t(theta.word, theta[i], theta_n.word) for i in places]
+        ),
+        "l_rec": total([mse_loss(rho[i], vectors) for i in places] + [mse_loss(rho.word, vectors)]),
+        "l_ct": total(pull(rho, rho_n)),
+        "l_w": total(
+            pull(theta, theta_n) + [t(theta[i], theta.word, theta_n.word) for i in places]
+        ),
         # The encoder outputs are targets that receive a gradient too, as in the public code.
-        "l_r": mse_loss(phi_rec[0], phi[0])
-        + mse_loss(phi_rec[1], phi[1])
-        + mse_loss(theta.audio, theta.word)
-        + mse_loss(theta.video, theta.word),
+        "l_r": total(
+            [mse_loss(phi_rec[i], phi[i]) for i in places]
+            + [mse_loss(theta[i], theta.word) for i in places]
+        ),
     }
+
+
+def total(terms: Sequence[Tensor]) -> Tensor:
+    """From left to right, so that the rounding is that of the printed sum."""
+    return reduce(torch.add, terms)

@@ -17,7 +17,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import BranchSpec, ChipInput, Trace
 from neurozsl.data.batch import AVBatch
 
-Combine = Literal["weighted", "sum", "mean", "min", "product"]
+Combine = Literal["weighted", "sum", "mean", "min", "product", "halves"]
 
 
 class Prepared(NamedTuple):
@@ -53,7 +53,9 @@ class Embedding:
     combine: how the heads' distances become the score: `weighted` by a weight that validation
         chooses, or by a fixed rule of the model's own. `product` is no distance at all: the score
         is minus the inner product of head and class embedding, so that a classifier's
-        log-probabilities are a head beside class embeddings that pick a column each.
+        log-probabilities are a head beside class embeddings that pick a column each. `halves`: the
+        one head is two places end to end, each compared with its half of a class embedding; the
+        score is the mean of both distances.
     """
 
     heads: tuple[Tensor, ...]
@@ -269,7 +271,8 @@ def distances(output: Embedding, classes: Tensor) -> Tensor:
     """Euclidean distance of every head to every class: `(heads, batch, classes)`.
 
     A fixed rule of the model combines the heads first, so that one distance is left; `product`
-    gives minus the inner products. A further place takes its share of each.
+    gives minus the inner products, `halves` the mean over two spaces. A further place takes its
+    share of each.
     """
     if output.further is None:
         return _of_heads(output, classes)
@@ -282,6 +285,10 @@ def distances(output: Embedding, classes: Tensor) -> Tensor:
 def _of_heads(output: Embedding, classes: Tensor) -> Tensor:
     if output.combine == "product":
         return torch.stack([-(head @ classes.T) for head in output.heads])
+    if output.combine == "halves":
+        [head] = output.heads
+        pairs = zip(head.chunk(2, 1), classes.chunk(2, 1), strict=True)
+        return torch.stack([torch.cdist(x, y) for x, y in pairs]).mean(0, keepdim=True)
     each = torch.stack([torch.cdist(head, classes) for head in output.heads])
     if output.combine == "weighted":
         return each
