@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ _LOOPBACK: Final = "127.0.0.1"
 _ANSWER_S: Final = 20  # to answer a call
 _FIRST_WORKER_S: Final = 300  # queues of clusters are long; Ctrl-C ends it before
 _AHEAD: Final = 64  # tasks that a foreign scheduler sees beyond its threads: it may start workers
-_QUIET: Final = {
+_QUIET: Final[Mapping[str, Any]] = {
     "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
     # Dask gives memory back at every release of 64 kB, which frames of a video pay for with twice
     # their time; None leaves it to the C library, as in this process.
