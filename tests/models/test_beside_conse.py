@@ -11,8 +11,10 @@ import torch
 from neurozsl import models
 from neurozsl.core.errors import BadInput
 from neurozsl.data.sets.load import load
+from neurozsl.deploy.motion import motion
 from neurozsl.models import conse
 from neurozsl.models.base import distances, embed
+from neurozsl.report.sections.motion import whole_test
 from neurozsl.runs import run as runs
 from neurozsl.scoring import further as scoring
 from neurozsl.scoring.evaluation import Collected, choose, collect
@@ -111,6 +113,8 @@ def test_a_run_keeps_the_share_and_scores_as_stage_1_chose(tmp_path: Path) -> No
     run = runs.open_run(tmp_path / "run")
     assert float(run.model.further) == pytest.approx(run.selected.further)  # type: ignore[attr-defined]
     assert run.selected.further in [pytest.approx(x) for x in scoring.SHARES]
+    tested = whole_test(run, motion(run, None))  # what a report draws
+    assert tested.classes.shape[1] == tested.embedded.shape[1]
 
 
 @pytest.mark.parametrize(

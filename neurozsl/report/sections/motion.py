@@ -47,13 +47,12 @@ def whole_test(run: Run, branch: Motion | None, progress: Progress | None = None
     [(collected, kept)] = walk(
         run.model, run.data.stage(2), run.data.vectors, backends, keep=keep, progress=progress
     ).values()
-    with road.at_rest(run.model):
-        classes = road.words(run.model, run.data.vectors).double().cpu().numpy()
+    embedded = np.concatenate([x for x, _ in kept])
     spiked = [x for _, x in kept if x is not None]
     return WholeTest(
         collected,
-        np.concatenate([x for x, _ in kept]),
-        classes,
+        embedded,
+        _classes(run, embedded.shape[-1]),
         road.joined(spiked) if spiked else None,
     )
 
@@ -68,12 +67,18 @@ def stopped_test(
     """
     tested = walk_every_step(run, branch, branch.run, progress=progress)
     steps = tested.steps(rule.stopping)
-    with road.at_rest(run.model):
-        classes = road.words(run.model, run.data.vectors).double().cpu().numpy()
+    embedded = tested.every.embedded_at(steps)
     return WholeTest(
         tested.every.at(steps, tested.problem),
-        tested.every.embedded_at(steps),
-        classes,
+        embedded,
+        _classes(run, embedded.shape[-1]),
         (tested.chip_input.stopped(steps), tested.trace.stopped(steps)),
         tested.score(rule, tested.full()),
     )
+
+
+def _classes(run: Run, width: int) -> npt.NDArray[np.float64]:
+    """Embedded classes as the heads are compared with them; a further place has columns behind."""
+    with road.at_rest(run.model):
+        words = road.words(run.model, run.data.vectors)
+    return words[:, :width].double().cpu().numpy()
