@@ -75,6 +75,7 @@ def embedded(model: ZSLModel, data: ZSLData) -> dict[str, Any]:
         ids = np.array([x["id"] for x in names])
         vectors = road.words(model, data.vectors[ids]).double().numpy()
     joined = np.concatenate(after)
+    vectors = vectors[:, : joined.shape[1]]  # columns of a further place lie behind
     flat = principal(np.concatenate([joined, vectors]) - joined.mean(axis=0), fit=len(joined))
     return {
         "classes": names,
