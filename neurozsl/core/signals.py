@@ -46,7 +46,10 @@ MAX_CODE_BITS: Final = 16  # codes travel as int16
 # How the host turns its values into codes (`models.coding`); chips see the codes alone.
 Encoder = Literal["direct", "on_off", "level", "rate", "change", "delta"]
 
-NO_INTEGERS: Final = "real numbers, which no chip reads (input_bits=none); train with input_bits=4"
+NO_INTEGERS: Final = (
+    "real numbers, which no chip reads (input_bits=none, as in preset paper); train with "
+    "`--set input_bits=4`, or with another preset"
+)
 _CODED: Mapping[Encoder, str] = {
     "direct": "",
     "on_off": "ON and OFF apart",

@@ -159,5 +159,8 @@ def build(
         raise BadInput(
             f"model '{name}': takes no conse=true, it is not trained by epochs of the house's loop"
         )
-    beside = build_conse(**wide, encoders=encoders, **mine)
+    try:
+        beside = build_conse(**wide, encoders=encoders, **mine)
+    except BadInput as error:
+        raise BadInput(f"model '{name}', conse=true: {error}; or leave conse=true out") from error
     return BranchBesideConSE(own, beside) if has_branch(own) else BesideConSE(own, beside)

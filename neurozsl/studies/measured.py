@@ -3,7 +3,9 @@
 Scores are read from the runs, the rest is counted on evenly spread test samples. Work per inference
 is in two parts that do not overlap: FLOPs of all that the host computes, by torch's counter (matrix
 products, convolutions, attention; element-wise operators are left out), and synaptic operations of
-what spikes. Energy is an estimate, counts times the published figures of `ENERGY_CHIP`.
+what spikes. A spiking branch that no chip can count (real inputs, a closed loop) is in the FLOPs,
+as the dense products that the host makes of it. Energy is an estimate, counts times the published
+figures of `ENERGY_CHIP`.
 """
 
 from collections.abc import Sequence
@@ -60,7 +62,7 @@ def measured(own: Sequence[tuple[Path, ZSLData]]) -> dict[str, Any]:
         **{key: spread([t[key] for t in tests]) for key in SCORES},
         "zsl_below_u": sum(t["ZSL"] < t["U"] for t in tests),  # runs; 0 where one distance scores
         "parameters": sum(p.numel() for p in model.parameters()),
-        "host_flops": host_flops(model, data),
+        "host_flops": host_flops(model, data, whole=found[-1].synops is None),
         "synops": _spread([x.synops for x in found]),
         "spike_rate": _spread([x.spike_rate for x in found]),
         "joules": _spread([None if x.energy is None else x.energy.joules for x in found]),
@@ -101,8 +103,10 @@ def activity(model: ZSLModel, data: ZSLData) -> MotionActivity:
         return MotionActivity(rate, None, str(error))
 
 
-def host_flops(model: ZSLModel, data: ZSLData) -> float:
+def host_flops(model: ZSLModel, data: ZSLData, *, whole: bool = False) -> float:
     """FLOPs of one inference on the host; the branch is left out where it spikes.
+
+    whole: the branch too, where no chip counts its operations: else nothing would.
 
     Class vectors are embedded once per class set, not per inference, and are left out.
     """
@@ -112,14 +116,14 @@ def host_flops(model: ZSLModel, data: ZSLData) -> float:
     was_training = model.training
     model.eval()
     try:
-        return _counted(model, batch) / len(batch)
+        return _counted(model, batch, whole) / len(batch)
     finally:
         model.train(was_training)
 
 
-def _counted(model: ZSLModel, batch: AVBatch) -> float:
+def _counted(model: ZSLModel, batch: AVBatch, whole: bool) -> float:
     branch = branch_of(model)
-    if branch is None or not branch.spiking_layers():
+    if whole or branch is None or not branch.spiking_layers():
         return counted_flops(lambda: embed(model, batch))
     with torch.no_grad():
         trace = own_trace(model, model.prepare(batch))

@@ -33,7 +33,8 @@ def work_notes(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     rows = list(rows)
     notes = [
         "weights: all parameters; FLOPs: of the host per inference, 2 a multiply-accumulate, "
-        "without element-wise operators; SynOps: of what spikes, per inference; spikes: share of "
+        "without element-wise operators, and of a spiking branch whose SynOps no chip counts (real "
+        "inputs, as in preset paper); SynOps: of what spikes, per inference; spikes: share of "
         "neuron-steps of the motion branch with one"
     ]
     notes += [

@@ -172,7 +172,7 @@ def test_without_bits_the_branch_reads_the_numbers_themselves(options: dict[str,
 
 def test_real_inputs_are_refused_by_whatever_needs_integers() -> None:
     model = paper()
-    reason = "audio.*real numbers, which no chip reads .input_bits=none.; train with input_bits=4"
+    reason = "audio.*real numbers, which no chip reads .input_bits=none.*train with .--set input_b"
     with pytest.raises(BadInput, match=reason):
         needed_branch(model).spec()
     made = model.prepare(batch()).chip_input

@@ -39,6 +39,21 @@ def test_what_spikes_is_counted_in_synops_and_not_in_flops(data_dir: Path) -> No
     assert found.synops is not None and 0 < found.synops < most
 
 
+def test_a_branch_that_no_chip_counts_is_in_the_flops(data_dir: Path) -> None:
+    data = load(data_dir)
+    steps, inputs = data.splits["train"].audio.shape[1:]
+
+    def mdft(**more: object) -> float:
+        options = {**SMALL, "motion_widths": [16, 16, 8], **more}
+        return host_flops(make_model("mdft", data, options), data, whole=True)
+
+    real = make_model("mdft", data, {**SMALL, "motion_widths": [16, 16, 8], "input_bits": None})
+    assert activity(real, data).synops is None
+    products = 2 * steps * 2 * (inputs * 16 + 16 * 16 + 16 * 8)  # 2 inputs, 2 a multiplication
+    assert host_flops(real, data, whole=True) - host_flops(real, data) == products
+    assert mdft(input_bits=None) == mdft(neuron="mlp", threshold="fixed", input_bits=None)
+
+
 def test_what_no_chip_can_read_has_a_spike_rate_and_the_reason(data_dir: Path) -> None:
     data = load(data_dir)
     options = {"order": "public", "hidden": 16, "theta": 0.05}  # floats go to the neurons
