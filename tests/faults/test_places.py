@@ -71,12 +71,13 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from neurozsl.export.network import build_network
     from neurozsl.report.sections import build
     from neurozsl.runs import run
-    from neurozsl.studies import base
+    from neurozsl.studies import base, trainings
 
     begun: list[str] = []
     long = [(clips, "build"), (load, "write_packed"), (scenes, "generate"), (deploy, "deploy")]
     long += [(standin_set, "_write_features"), (build_network, "build_network_bundle")]
-    long += [(build, "build"), (run, "train"), (base, "train_all"), (base, "make_data")]
+    long += [(build, "build"), (run, "train"), (trainings, "train_one")]
+    long += [(base, "make_data")]
     for module, name in long:
 
         def begin(*_: object, name: str = name, **__: object) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from neurozsl.cluster.tasks import key_of
+from neurozsl.cluster.tasks import key_of, one_thread
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import F32, AVBatch
@@ -96,7 +96,8 @@ class ClipEncoders:
         if self.features is None:
             raise BadInput("encoders: no statistics of a set; make them with `encoders_of`")
         kind = self.features
-        described, _ = self.describe(path, WindowSpec(kind.window_s, hop_s, kind.steps), limits)
+        with one_thread():  # as the set's own were
+            described, _ = self.describe(path, WindowSpec(kind.window_s, hop_s, kind.steps), limits)
         return batch_of(described, kind, label)
 
     def describe(

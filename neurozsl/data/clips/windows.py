@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from neurozsl.cluster.tasks import one_thread
 from neurozsl.core.errors import BadInput
 from neurozsl.data.batch import AVBatch, ZSLData
 from neurozsl.data.clip import Clip
@@ -52,7 +53,8 @@ def encode_clip(
             "pretrained encoders, which read the file itself; use `nz.predictor(run)`, or "
             "`encoders_of(data.meta).encode(path)`"
         )
-    described, _ = describe_windows(clip, WindowSpec(encoder.window_s, hop_s, encoder.steps))
+    with one_thread():  # as the set's own were: other numbers of threads sum in another order
+        described, _ = describe_windows(clip, WindowSpec(encoder.window_s, hop_s, encoder.steps))
     return batch_of(described, encoder, label)
 
 
