@@ -25,8 +25,8 @@ _FIRST_WORKER_S: Final = 300  # queues of clusters are long; Ctrl-C ends it befo
 _AHEAD: Final = 64  # tasks that a foreign scheduler sees beyond its threads: it may start workers
 _QUIET: Final[Mapping[str, Any]] = {
     "distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical",
-    # Dask gives memory back at every release of 64 kB, which frames of a video pay for with twice
-    # their time; None leaves it to the C library, as in this process.
+    # Dask has memory given back in pieces of 64 kB, which encoding clips paid for with half as much
+    # time again; None leaves it to the C library, as in this process.
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
