@@ -37,6 +37,7 @@ from neurozsl.models.avca_isolated import Isolated
 from neurozsl.models.avca_losses import Three, losses
 from neurozsl.models.base import Combine, Embedding, LossTerms, Prepared, embed
 from neurozsl.models.blocks import Encoder, LinearBlock, masked_mean
+from neurozsl.models.dead_channels import dead_channels
 from neurozsl.models.passes import InPasses
 
 # score -> what is compared with the classes, and how two distances become one
@@ -47,7 +48,6 @@ _SCORES: Mapping[str, tuple[tuple[str, ...], Combine]] = {
     "mean": (("theta_a", "theta_v"), "mean"),
     "min": (("theta_a", "theta_v"), "min"),
 }
-_DEAD = 0.9  # share of embedding channels that are 0 for every sample, above which we warn
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,7 @@ class AVCA(InPasses, nn.Module):
     def warnings(self, batch: AVBatch) -> list[str]:
         """Say where ReLU left hardly any channel to tell classes apart."""
         with torch.no_grad():
-            heads = self(batch).heads
-        dead = float(torch.stack([(head == 0).all(0) for head in heads]).float().mean())
-        if dead < _DEAD:
-            return []
-        return [
-            f"{100 * dead:.0f} % of the embedding's channels are 0 for every sample (AVCA's "
-            "outputs end in ReLU); lower the learning rate or the dropouts"
-        ]
+            return dead_channels("AVCA", self(batch).heads)
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Encode the features, averaged over their real steps; nothing goes to a chip."""

@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from neurozsl.models.blocks import Attention
+from neurozsl.models.blocks import Attention, gelu_map
 
 Norm = Literal["pre_norm", "post_norm"]
 PosEmb = Literal["fixed", "trained"]
@@ -43,13 +43,7 @@ class CrossAttention(nn.Module):
         self.attend = Attention(width, heads, head_width)
         self.norm_attend, self.norm_feed = nn.LayerNorm(width), nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.feed = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, width),
-            nn.Dropout(dropout),
-        )
+        self.feed = gelu_map(width, hidden, dropout)
 
     def forward(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """`(batch, width)` each, of both modalities."""

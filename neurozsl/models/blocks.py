@@ -114,6 +114,17 @@ class Attention(nn.Module):
         return mixed
 
 
+def gelu_map(width: int, hidden: int, dropout: float) -> nn.Sequential:
+    """Linear - GELU - Dropout - Linear - Dropout: what follows attention in a pre-norm layer."""
+    return nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, width),
+        nn.Dropout(dropout),
+    )
+
+
 class FeedForward(nn.Module):
     """MLP(LN(x)) + x, the residual block of MDFT Eq. 2, 10 and 11."""
 

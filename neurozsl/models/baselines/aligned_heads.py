@@ -17,23 +17,23 @@ both move the running ones (the public codes do the same).
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurozsl.core.signals import Trace
+from neurozsl.data.batch import AVBatch
+from neurozsl.models.base import Embedding, Prepared
+from neurozsl.models.baselines.trained_classes import TrainedClasses
 from neurozsl.models.blocks import Encoder, LinearBlock
-
-_DEAD = 0.9  # share of embedding channels that are 0 for every sample, above which we warn
+from neurozsl.models.dead_channels import dead_channels
 
 
 class AlignedHeads(nn.Module):
-    """The four maps; `drop_dec` is the dropout of O_proj and D_o, `drop_word` that of the others.
-
-    trained_on: ids of the classes of `ce`, ascending; not stored with the weights.
-    """
-
-    trained_on: Tensor
+    """The four maps; `drop_dec`: dropout of O_proj and D_o, `drop_word`: that of the others."""
 
     def __init__(
         self, inputs: int, words: int, *, hidden: int, proj: int, drop_dec: float, drop_word: float
@@ -43,17 +43,6 @@ class AlignedHeads(nn.Module):
         self.decode_output = Encoder(proj, hidden, words, drop_dec)
         self.project_word = LinearBlock(words, proj, drop_word)
         self.decode_word = LinearBlock(proj, words, drop_word)
-        self.register_buffer("trained_on", torch.empty(0, dtype=torch.long), persistent=False)
-
-    def train_on(self, classes: Tensor) -> None:
-        """Take the ids of the classes that are trained on; before, they are all rows of vectors."""
-        self.trained_on = torch.unique(classes)  # ascending
-
-    def compared(self, label: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows of `vectors` `(classes, words)` that are trained on, and the labels' places."""
-        if len(self.trained_on) == 0:
-            return vectors, label
-        return vectors[self.trained_on], torch.searchsorted(self.trained_on, label)
 
     def loss_terms(
         self, theta_o: Tensor, own: Tensor, classes: Tensor, label: Tensor
@@ -75,17 +64,38 @@ class AlignedHeads(nn.Module):
         }
 
 
-def dead_channels(model: str, theta_o: Tensor) -> list[str]:
-    """A warning where ReLU left hardly any channel of `(batch, proj)` to tell classes apart."""
-    dead = float((theta_o == 0).all(0).float().mean())
-    if dead < _DEAD:
-        return []
-    return [
-        f"{100 * dead:.0f} % of the embedding's channels are 0 for every sample ({model}'s output "
-        "ends in ReLU); lower the learning rate or the dropouts"
-    ]
-
-
 def summed(parts: Mapping[str, Tensor]) -> Tensor:
     """The plain sum of the terms."""
     return torch.stack(list(parts.values())).sum()
+
+
+class Aligned(TrainedClasses):
+    """Base of a model with these heads; how it makes its output is its own."""
+
+    name: ClassVar[str]  # in messages
+    config: Any
+    aligned: AlignedHeads
+
+    def calibrate(self, batch: AVBatch) -> None:
+        """Nothing here depends on the training data but the weights."""
+
+    def prepare(self, batch: AVBatch) -> Prepared:
+        """The model's own part."""
+        raise NotImplementedError
+
+    def finish(self, trace: Trace | None, context: Any) -> Embedding:
+        """The model's own part."""
+        raise NotImplementedError
+
+    def forward(self, batch: AVBatch) -> Embedding:
+        """The whole model."""
+        return self.finish(None, self.prepare(batch).context)
+
+    def warnings(self, batch: AVBatch) -> list[str]:
+        """Say where ReLU left hardly any channel to tell classes apart."""
+        with torch.no_grad():
+            return dead_channels(self.name, self(batch).heads)
+
+    def options(self) -> dict[str, Any]:
+        """The resolved configuration, as JSON values."""
+        return asdict(self.config)

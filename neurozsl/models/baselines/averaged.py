@@ -1,20 +1,19 @@
 """What baselines on averaged features have in common: the contract's parts that are alike in all.
 
 In: an `AVBatch`; its audio and video, averaged over the real steps of a sample, go through the
-whole model on the host, nothing spikes. Losses compare a sample with the classes that are trained
-on, which `train_on` tells; before it does, these are all rows of the class vectors.
+whole model on the host, nothing spikes.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.avca_config import Preset as Preset
 from neurozsl.models.base import Embedding, Prepared
+from neurozsl.models.baselines.trained_classes import TrainedClasses
 from neurozsl.models.blocks import masked_mean
 from neurozsl.models.options import check_known, check_rules
 
@@ -26,27 +25,8 @@ class AveragedFeatures(NamedTuple):
     video: Tensor
 
 
-class Averaged(nn.Module):
+class Averaged(TrainedClasses):
     """Base of such a model; `finish`, `embed_words`, `loss` and `options` are the model's own."""
-
-    classes: Tensor  # ids of the classes that are trained on, ascending; none: not told
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Not in the state: a stored model is not trained on, and a new one is told again.
-        self.register_buffer("classes", torch.empty(0, dtype=torch.long), persistent=False)
-
-    def train_on(self, classes: Tensor) -> None:
-        """Take the ids of the classes that are trained on, see `models.base.ComparesClasses`."""
-        self.classes = classes.to(self.classes.device).sort().values
-
-    def trained(self, vectors: Tensor) -> Tensor:
-        """Vectors of the classes that are trained on, of all `(classes, words)`."""
-        return vectors[self.classes] if len(self.classes) else vectors
-
-    def target(self, label: Tensor) -> Tensor:
-        """Rows of `trained` that the labels `(batch,)`, rows of all vectors, are."""
-        return torch.searchsorted(self.classes, label) if len(self.classes) else label
 
     def calibrate(self, batch: AVBatch) -> None:
         """Nothing here depends on the training data but the weights."""

@@ -17,16 +17,16 @@ are told apart by `clip_words`: the first columns are CLIP's. `words` leaves out
 the public code (`recipes.toml`).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.baselines.aligned_heads import AlignedHeads, dead_channels, summed
+from neurozsl.models.baselines.aligned_heads import Aligned, AlignedHeads, summed
 from neurozsl.models.blocks import LinearBlock, masked_mean
 from neurozsl.models.options import check_known, check_rules
 
@@ -93,8 +93,10 @@ def configure(*, audio_dim: int, video_dim: int, **options: Any) -> ClipClapConf
     return config
 
 
-class ClipClap(nn.Module):
+class ClipClap(Aligned):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    name = "ClipClap"
 
     def __init__(self, config: ClipClapConfig) -> None:
         super().__init__()
@@ -112,18 +114,6 @@ class ClipClap(nn.Module):
             drop_word=c.drop_word,
         )
 
-    def calibrate(self, batch: AVBatch) -> None:
-        """Nothing here depends on the training data but the weights."""
-
-    def train_on(self, classes: Tensor) -> None:
-        """Take the ids of the classes that are trained on, see `models.base.ComparesClasses`."""
-        self.aligned.train_on(classes)
-
-    def warnings(self, batch: AVBatch) -> list[str]:
-        """Say where ReLU left hardly any channel to tell classes apart."""
-        with torch.no_grad():
-            return dead_channels("ClipClap", self(batch).heads[0])
-
     def prepare(self, batch: AVBatch) -> Prepared:
         """O of the features, averaged over their real steps; nothing goes to a chip."""
         streams = {"video": (batch.video,), "audio": (batch.audio,)}
@@ -134,10 +124,6 @@ class ClipClap(nn.Module):
     def finish(self, trace: Trace | None, context: Any) -> Embedding:
         """theta_o."""
         return Embedding((self.aligned.project_output(context),), {})
-
-    def forward(self, batch: AVBatch) -> Embedding:
-        """The whole model."""
-        return self.finish(None, self.prepare(batch).context)
 
     def embed_words(self, vectors: Tensor) -> Tensor:
         """theta_w: `(classes, words)` -> `(classes, proj)`."""
@@ -153,14 +139,10 @@ class ClipClap(nn.Module):
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
         """Ce + reg + rec_o + rec_w (`aligned_heads`); negatives are not used."""
-        classes, place = self.aligned.compared(label, vectors)
+        classes, place = self.trained(vectors), self.target(label)
         own, every = self._encoded(vectors[label]), self._encoded(classes)
         parts = self.aligned.loss_terms(output.heads[0], own, every, place)
         return LossTerms(summed(parts), parts)
-
-    def options(self) -> dict[str, Any]:
-        """The resolved configuration, as JSON values."""
-        return asdict(self.config)
 
 
 def build(

@@ -30,7 +30,7 @@ Parameters at the widths of their features (512/512 main, 128/4096 cls): 4,521,7
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
@@ -41,7 +41,7 @@ from neurozsl.core.errors import BadInput
 from neurozsl.core.signals import Trace
 from neurozsl.data.batch import AVBatch
 from neurozsl.models.base import Embedding, LossTerms, Prepared
-from neurozsl.models.baselines.aligned_heads import AlignedHeads, dead_channels, summed
+from neurozsl.models.baselines.aligned_heads import Aligned, AlignedHeads, summed
 from neurozsl.models.baselines.tcaf_attention import CrossModalLayer, TokenPositions, readable
 from neurozsl.models.blocks import Encoder
 from neurozsl.models.options import check_known, check_rules
@@ -145,8 +145,10 @@ def _timed(
     return TimedFeatures(audio, mask, times), TimedFeatures(video, mask, times)
 
 
-class TCaF(nn.Module):
+class TCaF(Aligned):
     """The model; see the module's docstring. Keeps the contract of `models.base.ZSLModel`."""
+
+    name = "TCaF"
 
     def __init__(self, config: TCaFConfig) -> None:
         super().__init__()
@@ -175,18 +177,6 @@ class TCaF(nn.Module):
             drop_dec=c.drop_dec,
             drop_word=c.drop_word,
         )
-
-    def calibrate(self, batch: AVBatch) -> None:
-        """Nothing here depends on the training data but the weights."""
-
-    def train_on(self, classes: Tensor) -> None:
-        """Take the ids of the classes that are trained on, see `models.base.ComparesClasses`."""
-        self.aligned.train_on(classes)
-
-    def warnings(self, batch: AVBatch) -> list[str]:
-        """Say where ReLU left hardly any channel to tell classes apart."""
-        with torch.no_grad():
-            return dead_channels("TCaF", self(batch).heads[0])
 
     def prepare(self, batch: AVBatch) -> Prepared:
         """Note the steps' times; nothing goes to a chip."""
@@ -226,10 +216,6 @@ class TCaF(nn.Module):
         theta: Tensor = self.aligned.project_output(x[:, 0])
         return theta
 
-    def forward(self, batch: AVBatch) -> Embedding:
-        """The whole model."""
-        return self.finish(None, self.prepare(batch).context)
-
     def embed_words(self, vectors: Tensor) -> Tensor:
         """theta_w: `(classes, words)` -> `(classes, proj)`."""
         words: Tensor = self.aligned.project_word(vectors)
@@ -239,7 +225,7 @@ class TCaF(nn.Module):
         self, output: Embedding, label: Tensor, negative: Tensor, vectors: Tensor
     ) -> LossTerms:
         """Ce + reg + rec_o + rec_w (`aligned_heads`); negatives are not used."""
-        own, (classes, place) = vectors[label], self.aligned.compared(label, vectors)
+        own, classes, place = vectors[label], self.trained(vectors), self.target(label)
         parts = self.aligned.loss_terms(output.heads[0], own, classes, place)
         if self.training and self.config.extra_passes:
             self._extra_pass(output.aux, own)
@@ -252,10 +238,6 @@ class TCaF(nn.Module):
         with torch.no_grad():
             self.theta_o(*_timed(aux["audio"], aux["video"], mask, times))
             self.embed_words(own)
-
-    def options(self) -> dict[str, Any]:
-        """The resolved configuration, as JSON values."""
-        return asdict(self.config)
 
 
 def build(

@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from neurozsl.models.blocks import Attention
+from neurozsl.models.blocks import Attention, gelu_map
 
 
 class TokenPositions(nn.Module):
@@ -88,13 +88,7 @@ class CrossModalLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.attend = Attention(width, heads, head_width)
         self.dropout = nn.Dropout(dropout)
-        self.feed = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, width),
-            nn.Dropout(dropout),
-        )
+        self.feed = gelu_map(width, hidden, dropout)
 
     def forward(self, x: Tensor, may_read: Tensor) -> Tensor:
         """`x` `(batch, token, width)`, `may_read` `(batch, token, token)` from `readable`."""
