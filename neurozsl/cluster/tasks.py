@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.core.errors import BadInput, NeuroZSLError
@@ -153,6 +154,27 @@ def one_thread() -> Iterator[None]:
         _COMPUTING.leave()
 
 
+def worker() -> str:
+    """This machine as a worker's errors name it."""
+    return f"worker on '{platform.node()}'"
+
+
+def see_here(*paths: Path, what: str) -> None:
+    """Called by a task: refuse a machine that does not have these files and folders.
+
+    what: all that the workers need, in words.
+
+    Raises:
+        BadInput: the first that is not there.
+    """
+    for path in paths:
+        if not path.exists():
+            raise BadInput(
+                f"{worker()}: has no '{path}'; the workers need {what} under the same path (a "
+                "shared file system)"
+            )
+
+
 def versions() -> Mapping[str, str]:
     """What the bits of a result depend on beside the task."""
     found = {"python": ".".join(map(str, sys.version_info[:2])), "neurozsl": __version__}
@@ -174,7 +196,7 @@ def on_worker(
     if other:
         return Answer(
             error=BadInput(
-                f"worker on '{platform.node()}': has {', '.join(other)}; its numbers could differ: "
+                f"{worker()}: has {', '.join(other)}; its numbers could differ: "
                 "install the same versions there"
             )
         )

@@ -6,7 +6,6 @@ bits. A worker opens run and bundle once; one that finds other files there is to
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurozsl.cluster.run import run as run_tasks
-from neurozsl.cluster.tasks import Call, Workers, key_of, one_thread
+from neurozsl.cluster.tasks import Call, Workers, key_of, one_thread, see_here, worker
 from neurozsl.core.digest import sha256
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
@@ -97,18 +96,13 @@ def opened(
     Raises:
         BadInput: they are not there, or are others.
     """
-    where = f"worker on '{platform.node()}'"
-    for each in (path, data, None if using is None else using[0]):
-        if each is not None and not each.exists():
-            raise BadInput(
-                f"{where}: has no '{each}'; the workers need run, bundle and data under the same "
-                "path (a shared file system)"
-            )
+    asked = (path, data, None if using is None else using[0])
+    see_here(*(x for x in asked if x is not None), what="run, bundle and data")
     with one_thread():
         run = open_run(path, data=data)
         if files_of(run, using) != files:
             raise BadInput(
-                f"{where}: '{path}' or its bundle is another one there; give it the same files"
+                f"{worker()}: '{path}' or its bundle is another one there; give it the same files"
             )
         motion = None if using is None else open_bundle(using[0]).backend(using[1])
     return run, motion

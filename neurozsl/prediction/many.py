@@ -6,7 +6,6 @@ same paths. A worker whose run, bundle, names or scale differ is told by the dig
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from neurozsl.cluster.run import run
-from neurozsl.cluster.tasks import ALONE, Call, Workers, key_of, one_thread
+from neurozsl.cluster.tasks import ALONE, Call, Workers, key_of, one_thread, see_here, worker
 from neurozsl.core.errors import BadInput
 from neurozsl.core.progress import Progress
 from neurozsl.prediction.predict import Asked, Predictor, digest_of
@@ -137,17 +136,13 @@ def _made(
 
 
 def _on_worker(asked: Asked, digest: str, clip: Path, content: str) -> dict[str, Any] | str:
-    where = f"worker on '{platform.node()}'"
-    if not clip.is_file():
-        raise BadInput(
-            f"{where}: has no file '{clip}'; the workers need run and clips under the same path (a "
-            "shared file system)"
-        )
+    see_here(clip, asked.run, what="run and clips")
     ready = _opened(asked)
     if ready.settings_digest != digest:
         raise BadInput(
-            f"{where}: '{asked.run}' is another run there, or its bundle, names or encoders differ "
-            f"(settings {ready.settings_digest[:12]}, not {digest[:12]}); give it the same files"
+            f"{worker()}: '{asked.run}' is another run there, or its bundle, names or encoders "
+            f"differ (settings {ready.settings_digest[:12]}, not {digest[:12]}); give it the same "
+            "files"
         )
     return _line(ready, clip, content)
 

@@ -7,7 +7,6 @@ the run's folder: a lost worker's training goes on elsewhere from its last epoch
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurozsl.cluster.run import run
-from neurozsl.cluster.tasks import LOOK_S, Call, Workers, key_of, still_at_it
+from neurozsl.cluster.tasks import LOOK_S, Call, Workers, key_of, see_here, still_at_it
 from neurozsl.core import children
 from neurozsl.core.errors import BadInput, NeuroZSLError
 from neurozsl.core.reading import parse_json, read_bytes, read_object
@@ -138,11 +137,7 @@ def train_one(here: str, out: str, begin: tuple[str, ...]) -> None:
         BadInput: it ended with exit code 2, or this machine has no folder `here`.
         NeuroZSLError: it ended with another one.
     """
-    if not Path(here).is_dir():
-        raise BadInput(
-            f"worker on '{platform.node()}': has no folder '{here}'; the workers need it under the "
-            "same path (a shared file system)"
-        )
+    see_here(Path(here), what="the study's folder")
     folder = Path(here, out)
     if (folder / "result.json").exists():
         return

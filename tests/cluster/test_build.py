@@ -99,9 +99,9 @@ def test_a_worker_without_the_clips_ends_the_build(
     instead: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = described.ClipFile
-    monkeypatch.setattr(Path, "is_file", lambda self: False)
+    monkeypatch.setattr(Path, "exists", lambda self, **_: False)
     file = real("a.mkv", next((folder / "clips").rglob("*.mkv")))
-    with pytest.raises(BadInput, match=r"has no file .*under the same path"):
+    with pytest.raises(BadInput, match=r"has no .*under the same path"):
         list(describe_all([ClipFile(*vars(file).values())], WindowSpec(), None, ClipEncoders(),
                           Workers(2)))  # fmt: skip
 

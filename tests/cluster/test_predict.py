@@ -80,7 +80,7 @@ def test_a_worker_that_has_something_else_ends_the_work(
     instead: Any, ready: Predictor, clips: Path, tmp_path: Path, what: str
 ) -> None:
     if what == "no clip":
-        with pytest.raises(BadInput, match=r"has no file .*under the same path"):
+        with pytest.raises(BadInput, match=r"has no .*under the same path"):
             many._on_worker(ready.asked, ready.settings_digest, tmp_path / "none.mkv", "x")
         return
     other = replace(ready, asked=replace(ready.asked, top=2))

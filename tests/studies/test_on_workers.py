@@ -81,7 +81,7 @@ def test_a_worker_that_does_not_share_the_folder_ends_the_study(
 ) -> None:
     job = trainings.new_run("one", out=tmp_path / "run", data=data_dir, model="avca", seed=0)
     if place == "folder":
-        with pytest.raises(BadInput, match=r"has no folder .*under the same path"):
+        with pytest.raises(BadInput, match=r"has no .*under the same path"):
             trainings.train_one(str(tmp_path / "elsewhere"), "run", job.begin)
         return
 

@@ -7,14 +7,13 @@ second start finds it. With one thread, so that the bits are those of any other 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from neurozsl.cluster.run import run
-from neurozsl.cluster.tasks import Call, Workers, key_of, one_thread
+from neurozsl.cluster.tasks import Call, Workers, key_of, one_thread, see_here
 from neurozsl.core.errors import BadInput
 from neurozsl.data.clips.cache import ClipCache
 from neurozsl.data.clips.encode import REVISION, ClipEncoders
@@ -81,11 +80,7 @@ def describe_all(
 def _on_worker(
     used: Specs, file: ClipFile, spec: WindowSpec, limits: ClipLimits | None
 ) -> ClipWindows:
-    if not file.path.is_file():
-        raise BadInput(
-            f"worker on '{platform.node()}': has no file '{file.path}'; the workers need the clips "
-            "under the same path (a shared file system)"
-        )
+    see_here(file.path, what="the clips")
     encoders = replace(_opened(used), cache=ClipCache())
     found = _windows(encoders, file, spec, limits, True)
     return replace(found, read=encoders.cache.read, made=encoders.cache.made)
